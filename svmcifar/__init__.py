@@ -1,0 +1,30 @@
+"""Exact multiclass RBF-kernel support vector machines for CIFAR-100.
+
+Importing the package is cheap: the public names are loaded on first use.
+"""
+
+from importlib import import_module
+from typing import Any
+
+__version__ = "0.1.0"
+
+_PUBLIC = {
+    "RBFSVC": "svmcifar.svc",
+    "load_model": "svmcifar.persistence",
+    "open_dataset": "svmcifar.cifar",
+    "save_model": "svmcifar.persistence",
+}
+
+__all__ = ["__version__", *_PUBLIC]
+
+
+def __getattr__(name: str) -> Any:
+    """Load a public name on first use."""
+    if name in _PUBLIC:
+        return getattr(import_module(_PUBLIC[name]), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    """List the public names, loaded or not."""
+    return sorted(__all__)
