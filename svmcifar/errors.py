@@ -14,6 +14,10 @@ class DataError(SvmCifarError):
     """A data set is missing, damaged, or not what it says it is."""
 
 
+class InputError(SvmCifarError, ValueError):
+    """Samples, weights or parameters that no model can be fitted to."""
+
+
 class LabelError(SvmCifarError):
     """The label CSV is malformed or contradicts the data set."""
 

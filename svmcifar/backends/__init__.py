@@ -1,0 +1,1 @@
+"""Solvers for a one-vs-one problem, behind one interface."""

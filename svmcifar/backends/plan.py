@@ -1,0 +1,132 @@
+"""How the blocked solver spends its memory."""
+
+from dataclasses import dataclass
+from math import inf
+
+from svmcifar.errors import MemoryLimitError
+from svmcifar.kernel import BLOCK
+from svmcifar.memory import format_bytes
+
+_FLOAT32_BYTES = 4
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A schedule of kernel tiles that fits a memory limit.
+
+    Attributes
+    ----------
+    groups : tuple of (int, int)
+        First and last class of each group.  A tile is the kernel between two
+        groups, or within one, and holds the blocks of all pairs between them.
+    n_workers : int
+        Tiles worked on at a time.
+    keep_diagonals : bool
+        Whether the blocks within each class are computed once and kept, or
+        again for each tile.
+    n_bytes : int
+        Largest working memory that the schedule takes.
+    """
+
+    groups: tuple[tuple[int, int], ...]
+    n_workers: int
+    keep_diagonals: bool
+    n_bytes: int
+
+    @property
+    def tiles(self) -> list[tuple[int, int]]:
+        """Pairs of groups, as indices into `groups`; (g, g) is the tile within g."""
+        n = len(self.groups)
+        return [(g, h) for g in range(n) for h in range(g, n) if g < h or not self._single(g)]
+
+    def _single(self, group: int) -> bool:
+        first, last = self.groups[group]
+        return first == last
+
+
+def make_plan(sizes: list[int], n_workers: int, limit_bytes: int | None, itemsize: int) -> Plan:
+    """Choose the fastest schedule that fits.
+
+    In order of preference: diagonal blocks kept and small classes grouped into
+    tiles that suit the matrix product; one class a group; fewer workers;
+    diagonal blocks computed again for each tile.
+
+    Parameters
+    ----------
+    sizes : list of int
+        Samples of each class.
+    n_workers : int
+        Workers there are.
+    limit_bytes : int or None
+        Limit on the working memory: kernel blocks, not samples and model.
+    itemsize : int
+        Bytes of a distance: 4, or 8 where they are computed in float64.
+
+    Returns
+    -------
+    Plan
+
+    Raises
+    ------
+    MemoryLimitError
+        If no schedule fits.
+    """
+    plans = (
+        _plan(sizes, groups, workers, keep, itemsize)
+        for keep in (True, False)
+        for workers in range(n_workers, 0, -1)
+        for groups in (_group_classes(sizes), [(c, c) for c in range(len(sizes))])
+    )
+    if limit_bytes is None:
+        return next(plans)
+    least_bytes = inf
+    for plan in plans:
+        if plan.n_bytes <= limit_bytes:
+            return plan
+        least_bytes = min(least_bytes, plan.n_bytes)
+    raise MemoryLimitError(
+        f"The memory limit must be at least {format_bytes(least_bytes)} for the kernel blocks "
+        f"of the largest pair of classes ({max(sizes)} samples in the larger one). "
+        f"Got {format_bytes(limit_bytes)} instead. Raise it, train on fewer samples, or use the "
+        f"backend 'sklearn', which needs little memory but far more time."
+    )
+
+
+def _group_classes(sizes: list[int]) -> list[tuple[int, int]]:
+    """Join neighbouring classes while their samples fit one block of the matrix product."""
+    groups: list[tuple[int, int]] = []
+    total = BLOCK + 1
+    for c, size in enumerate(sizes):
+        if total + size > BLOCK:
+            groups.append((c, c))
+            total = size
+        else:
+            groups[-1] = (groups[-1][0], c)
+            total += size
+    return groups
+
+
+def _plan(
+    sizes: list[int], groups: list[tuple[int, int]], workers: int, keep: bool, itemsize: int
+) -> Plan:
+    """Cost one schedule."""
+    totals = sorted(sum(sizes[first : last + 1]) for first, last in groups)
+    pair_totals = sorted(sizes)
+    tile = totals[-1] * (totals[-2] if len(totals) > 1 else totals[-1])
+    if any(first < last for first, last in groups):
+        tile = max(tile, totals[-1] ** 2)
+    # The tile, the transpose of one pair's block, and that block cut out of a larger tile.
+    pair = pair_totals[-1] * pair_totals[-2]
+    per_worker = tile + (2 * pair if tile > pair else pair)
+    diagonals = sum(size**2 for size in sizes)
+    if not keep:
+        per_worker += min(diagonals, 2 * _largest_group_diagonals(sizes, groups))
+        diagonals = 0
+    scratch = BLOCK**2 * itemsize if itemsize > _FLOAT32_BYTES else 0
+    n_bytes = _FLOAT32_BYTES * (diagonals + workers * per_worker) + workers * scratch
+    return Plan(tuple(groups), workers, keep, n_bytes)
+
+
+def _largest_group_diagonals(sizes: list[int], groups: list[tuple[int, int]]) -> int:
+    """Count the entries of the diagonal blocks of one group, at most."""
+    return max(sum(size**2 for size in sizes[first : last + 1]) for first, last in groups)

@@ -1,0 +1,91 @@
+"""What every backend takes and gives: a one-vs-one problem and its solution."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from svmcifar.kernel import SampleBlocks
+
+FloatArray = NDArray[np.float64]
+
+# Called with the number of pairs that have just been solved.
+Progress = Callable[[int], None]
+
+
+@dataclass(frozen=True)
+class OvOProblem:
+    """All pairs of one multiclass problem.
+
+    Attributes
+    ----------
+    samples : SampleBlocks
+        Samples sorted by class.
+    starts : tuple of int, length n_classes + 1
+        Class c is the samples ``starts[c]`` to ``starts[c + 1] - 1``; none is empty.
+    upper : ndarray of shape (n_samples,), float64
+        Upper bound of each alpha: C times class weight and sample weight, > 0.
+    gamma : float
+        Kernel coefficient, > 0.
+    tol : float
+        Stopping tolerance on the KKT gap.
+    max_iter : int
+        Largest number of SMO steps a pair; -1 for the solver's own bound.
+    """
+
+    samples: SampleBlocks
+    starts: tuple[int, ...]
+    upper: FloatArray
+    gamma: float
+    tol: float
+    max_iter: int
+
+    @property
+    def n_classes(self) -> int:
+        """Number of classes."""
+        return len(self.starts) - 1
+
+    @property
+    def sizes(self) -> list[int]:
+        """Number of samples of each class."""
+        return [end - start for start, end in zip(self.starts, self.starts[1:], strict=False)]
+
+    def rows(self, first: int, last: int | None = None) -> slice:
+        """Find the samples of a class, or of the classes `first` to `last`."""
+        return slice(self.starts[first], self.starts[(first if last is None else last) + 1])
+
+
+@dataclass
+class OvOSolution:
+    """The solution of every pair.
+
+    Attributes
+    ----------
+    coef : ndarray of shape (n_classes - 1, n_samples), float64
+        ``y_i alpha_i`` in LIBSVM's layout (see `svmcifar.ovo`).
+    intercept : ndarray of shape (n_pairs,), float64
+    n_iter : ndarray of shape (n_pairs,), int64
+    gap : ndarray of shape (n_pairs,), float64
+        KKT gap at the end.
+    objective : ndarray of shape (n_pairs,), float64
+        Dual objective as LIBSVM minimises it.
+    """
+
+    coef: FloatArray
+    intercept: FloatArray
+    n_iter: NDArray[np.int64]
+    gap: FloatArray
+    objective: FloatArray
+
+    @classmethod
+    def empty(cls, problem: OvOProblem) -> "OvOSolution":
+        """Make room for the solution of `problem`: no coefficient set, no pair solved."""
+        n_pairs = problem.n_classes * (problem.n_classes - 1) // 2
+        return cls(
+            coef=np.zeros((problem.n_classes - 1, len(problem.samples))),
+            intercept=np.full(n_pairs, np.nan),
+            n_iter=np.zeros(n_pairs, dtype=np.int64),
+            gap=np.full(n_pairs, np.inf),
+            objective=np.full(n_pairs, np.nan),
+        )

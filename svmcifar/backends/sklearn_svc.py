@@ -1,0 +1,62 @@
+"""scikit-learn's SVC (LIBSVM) as a backend: one core, pair by pair, little memory."""
+
+import warnings
+from dataclasses import replace
+
+import numpy as np
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.svm import SVC
+
+from svmcifar.backends.certificate import certify
+from svmcifar.backends.problem import OvOProblem, OvOSolution, Progress
+from svmcifar.kernel import sample_blocks
+
+_CACHE_MB = 1000
+
+
+def solve_sklearn(
+    problem: OvOProblem,
+    *,
+    n_workers: int,
+    memory_limit_bytes: int | None = None,
+    progress: Progress = lambda n_pairs: None,
+) -> OvOSolution:
+    """Solve every pair with scikit-learn's SVC.
+
+    Parameters
+    ----------
+    problem : OvOProblem
+    n_workers : int
+        Not used: LIBSVM works on one core.
+    memory_limit_bytes : int, optional
+        Bounds LIBSVM's kernel cache, 1 GB by default.
+    progress : callable, optional
+        Called once, at the end: LIBSVM does not say how far it is.
+
+    Returns
+    -------
+    OvOSolution
+        Gap and objective are computed from its coefficients afterwards.
+    """
+    X = problem.samples.X.astype(np.float64, copy=False)
+    cache_mb = min(_CACHE_MB, (memory_limit_bytes or 2**62) / 1e6)
+    svc = SVC(
+        C=1.0,
+        gamma=problem.gamma,
+        tol=problem.tol,
+        max_iter=problem.max_iter,
+        cache_size=max(cache_mb, 1.0),
+    )
+    y = np.repeat(np.arange(problem.n_classes), problem.sizes)
+    with warnings.catch_warnings():
+        # The estimator warns for every backend alike, from the pairs' gaps.
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        svc.fit(X, y, sample_weight=problem.upper)
+    sign = -1.0 if problem.n_classes == 2 else 1.0
+    solution = OvOSolution.empty(problem)
+    solution.coef[:, svc.support_] = sign * svc.dual_coef_
+    solution.intercept[:] = sign * svc.intercept_
+    solution.n_iter[:] = svc.n_iter_
+    certify(replace(problem, samples=sample_blocks(X, None)), solution)
+    progress(solution.gap.size)
+    return solution

@@ -1,0 +1,106 @@
+"""Prediction from the fitted attributes of a one-vs-one classifier."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from sklearn.utils.multiclass import _ovr_decision_function
+from sklearn.utils.validation import check_is_fitted, validate_data
+
+from svmcifar.decision import OvOModel, pair_decisions
+from svmcifar.inputs import count_workers
+from svmcifar.kernel import SampleBlocks
+from svmcifar.ovo import votes
+
+FloatArray = NDArray[np.float64]
+Array = NDArray[Any]
+
+
+class OvOPrediction:
+    """Predictions and decision values of a fitted `RBFSVC`."""
+
+    # Set by the estimator that this class is mixed into.
+    break_ties: bool
+    decision_function_shape: str
+    n_jobs: int | None
+    classes_: NDArray[Any]
+    support_vectors_: NDArray[np.floating]
+    n_support_: NDArray[np.int32]
+    dual_coef_: FloatArray
+    intercept_: FloatArray
+    gamma_: float
+    _center: NDArray[np.floating] | None
+    _support_sq_norms: NDArray[np.floating]
+
+    def predict(self, X: ArrayLike) -> Array:
+        """Predict the class of each sample by the pairs' votes.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+
+        Returns
+        -------
+        ndarray of shape (n_samples,)
+        """
+        codes = [self._winners(pairwise) for pairwise in self._pairwise(X)]
+        return self.classes_[np.concatenate(codes)]
+
+    def decision_function(self, X: ArrayLike) -> Array:
+        """Compute decision values.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+
+        Returns
+        -------
+        ndarray, float64
+            Of shape (n_samples,) for two classes, positive for the second;
+            otherwise (n_samples, n_classes) for "ovr", votes plus a bounded
+            sum of margins, or (n_samples, n_pairs) for "ovo".
+        """
+        return np.concatenate([self._shaped(pairwise) for pairwise in self._pairwise(X)])
+
+    def predict_with_decisions(self, X: ArrayLike) -> tuple[Array, Array]:
+        """Give `predict` and `decision_function` of X over one pass of the kernel."""
+        batches = [(self._winners(p), self._shaped(p)) for p in self._pairwise(X)]
+        codes, values = zip(*batches, strict=True)
+        return self.classes_[np.concatenate(codes)], np.concatenate(values)
+
+    def _pairwise(self, X: ArrayLike) -> Iterator[NDArray[np.float64]]:
+        """Compute the decision values of every pair in LIBSVM's sign, a batch at a time."""
+        check_is_fitted(self)
+        if self.break_ties and self.decision_function_shape == "ovo":
+            raise ValueError("break_ties must be False when decision_function_shape is 'ovo'")
+        # Distances may need a higher precision than the samples are kept in.
+        dtype = self._support_sq_norms.dtype
+        samples = validate_data(self, X, reset=False, dtype=self.support_vectors_.dtype, order="C")
+        support = self.support_vectors_.astype(dtype, copy=False)
+        if self._center is not None:
+            support = support - self._center
+        sign = -1.0 if len(self.classes_) == 2 else 1.0
+        model = OvOModel(
+            support=SampleBlocks(support, self._support_sq_norms),
+            n_support=self.n_support_,
+            coef=sign * self.dual_coef_,
+            intercept=sign * self.intercept_,
+            gamma=self.gamma_,
+            center=self._center,
+        )
+        return pair_decisions(model, samples.astype(dtype, copy=False), count_workers(self.n_jobs))
+
+    def _winners(self, pairwise: NDArray[np.float64]) -> NDArray[np.intp]:
+        """Choose a class for each sample, as its place in `classes_`."""
+        if self.break_ties and len(self.classes_) > 2:
+            return self._shaped(pairwise).argmax(axis=1)
+        return votes(pairwise, len(self.classes_)).argmax(axis=1)
+
+    def _shaped(self, pairwise: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Give decision values in the shape that the user asked for."""
+        if len(self.classes_) == 2:
+            return -pairwise[:, 0]
+        if self.decision_function_shape == "ovo":
+            return pairwise
+        return _ovr_decision_function(pairwise < 0, -pairwise, len(self.classes_))

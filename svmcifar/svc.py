@@ -1,0 +1,304 @@
+"""RBFSVC: an exact multiclass RBF-kernel SVM as a scikit-learn classifier."""
+
+import warnings
+from numbers import Integral, Real
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import ArrayLike, NDArray
+from sklearn.base import BaseEstimator, ClassifierMixin, _fit_context
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.svm import SVC
+from sklearn.utils._param_validation import Interval, Options, StrOptions
+from sklearn.utils.class_weight import compute_class_weight
+from sklearn.utils.multiclass import check_classification_targets
+from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
+from tqdm import tqdm
+
+from svmcifar import kernel
+from svmcifar.backends.problem import OvOProblem, OvOSolution
+from svmcifar.backends.registry import BACKENDS, choose_backend
+from svmcifar.export import to_sklearn_svc
+from svmcifar.inputs import count_workers, require_classes, require_finite
+from svmcifar.memory import available_bytes, parse_bytes
+from svmcifar.ovo import class_pairs
+from svmcifar.prediction import OvOPrediction
+
+Array = NDArray[Any]
+
+
+class RBFSVC(OvOPrediction, ClassifierMixin, BaseEstimator):
+    """Exact multiclass RBF-kernel support vector classifier, one-vs-one.
+
+    Solves the same problem as `sklearn.svm.SVC(kernel="rbf")`, with the same
+    parameters and fitted attributes, over one kernel matrix that all pairs of
+    classes share.  Give it float32 samples for speed; float64 samples are
+    worked on in float64.
+
+    Parameters
+    ----------
+    C : float, default=1.0
+        Regularisation: the upper bound of the dual coefficients, > 0.
+    gamma : {"scale", "auto"} or float, default="scale"
+        Kernel coefficient, > 0.  "scale" is ``1 / (n_features * X.var())``,
+        taken once over all of X; "auto" is ``1 / n_features``.
+    tol : float, default=1e-3
+        Each pair is solved until its KKT gap is at most this (LIBSVM's rule).
+    max_iter : int, default=-1
+        Largest number of SMO steps a pair; -1 for LIBSVM's own bound.
+    class_weight : dict or "balanced", default=None
+        Multiplies C for each class; "balanced" is
+        ``n_samples / (n_classes * n_samples_of_class)``.
+    decision_function_shape : {"ovr", "ovo"}, default="ovr"
+        Whether `decision_function` gives one value a class or one a pair.
+    break_ties : bool, default=False
+        Whether `predict` breaks tied votes by the one-vs-rest decision values
+        instead of taking the first class.
+    backend : {"auto", "cupy", "cuml", "numba", "sklearn"}, default="auto"
+        The solver.  "auto" is the fastest that works on this machine.
+    n_jobs : int, default=None
+        Threads to work with; None for all processors (or OMP_NUM_THREADS), -1
+        for all.  Results do not depend on it.
+    memory_limit : int or str, default=None
+        Limit on the kernel blocks that `fit` holds at a time, in bytes or as
+        "3GB"; samples and model are not counted.  None for nine tenths of the
+        memory available.
+    verbose : bool, default=False
+        Whether `fit` shows a progress bar over the pairs.
+
+    Attributes
+    ----------
+    classes_ : ndarray of shape (n_classes,)
+    support_ : ndarray of shape (n_SV,), int32
+        Indices of the support vectors in the training set, sorted by class.
+    support_vectors_ : ndarray of shape (n_SV, n_features)
+    n_support_ : ndarray of shape (n_classes,), int32
+        Support vectors of each class.
+    dual_coef_ : ndarray of shape (n_classes - 1, n_SV), float64
+        ``y_i alpha_i``, in the layout and sign of `sklearn.svm.SVC`.
+    intercept_ : ndarray of shape (n_pairs,), float64
+    gamma_ : float
+        The kernel coefficient in use.
+    class_weight_ : ndarray of shape (n_classes,), float64
+    n_iter_ : ndarray of shape (n_pairs,), int32
+        SMO steps of each pair.
+    gap_ : ndarray of shape (n_pairs,), float64
+        KKT gap of each pair at the end.
+    objective_ : ndarray of shape (n_pairs,), float64
+        Dual objective of each pair, as LIBSVM minimises it.
+    fit_status_ : int
+        0 if every pair has converged, 1 otherwise.
+    backend_ : str
+        The backend that was used.
+    shape_fit_ : tuple of int
+    n_features_in_ : int
+
+    References
+    ----------
+    C.-C. Chang, C.-J. Lin, "LIBSVM: A library for support vector machines",
+    ACM TIST 2 (2011).
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_iris
+    >>> from svmcifar import RBFSVC
+    >>> X, y = load_iris(return_X_y=True)
+    >>> RBFSVC(C=1.0).fit(X, y).score(X, y) > 0.95
+    True
+    """
+
+    _parameter_constraints = {  # noqa: RUF012 (scikit-learn's own form)
+        "C": [Interval(Real, 0.0, None, closed="neither")],
+        "gamma": [StrOptions({"scale", "auto"}), Interval(Real, 0.0, None, closed="neither")],
+        "tol": [Interval(Real, 0.0, None, closed="neither")],
+        "max_iter": [Interval(Integral, 1, None, closed="left"), Options(Integral, {-1})],
+        "class_weight": [StrOptions({"balanced"}), dict, None],
+        "decision_function_shape": [StrOptions({"ovr", "ovo"})],
+        "break_ties": ["boolean"],
+        "backend": [StrOptions({"auto", *BACKENDS})],
+        "n_jobs": [Integral, None],
+        "memory_limit": [Interval(Integral, 1, None, closed="left"), str, None],
+        "verbose": ["verbose"],
+    }
+
+    def __init__(
+        self,
+        *,
+        C: float = 1.0,
+        gamma: float | str = "scale",
+        tol: float = 1e-3,
+        max_iter: int = -1,
+        class_weight: dict | str | None = None,
+        decision_function_shape: str = "ovr",
+        break_ties: bool = False,
+        backend: str = "auto",
+        n_jobs: int | None = None,
+        memory_limit: int | str | None = None,
+        verbose: bool = False,
+    ) -> None:
+        self.C = C
+        self.gamma = gamma
+        self.tol = tol
+        self.max_iter = max_iter
+        self.class_weight = class_weight
+        self.decision_function_shape = decision_function_shape
+        self.break_ties = break_ties
+        self.backend = backend
+        self.n_jobs = n_jobs
+        self.memory_limit = memory_limit
+        self.verbose = verbose
+
+    @_fit_context(prefer_skip_nested_validation=True)
+    def fit(self, X: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None = None) -> "RBFSVC":
+        """Fit the model.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features), float32 or float64
+        y : array-like of shape (n_samples,)
+            Class labels.
+        sample_weight : array-like of shape (n_samples,), default=None
+            Multiplies C for each sample, >= 0; samples of weight 0 are left out.
+
+        Returns
+        -------
+        RBFSVC
+
+        Raises
+        ------
+        InputError
+            If X has NaN or infinite values, or fewer than two classes have a
+            sample of positive weight.
+        MemoryLimitError
+            If the kernel blocks of one pair do not fit the memory limit.
+        BackendUnavailableError
+            If the backend does not work on this machine.
+
+        Warns
+        -----
+        ConvergenceWarning
+            If pairs end with a gap above `tol`, as they do at `max_iter`.
+        """
+        backend = choose_backend(self.backend)
+        limit_bytes = self._memory_limit_bytes()
+        samples, labels = validate_data(
+            self, X, y, dtype=[np.float64, np.float32], ensure_all_finite=False, order="C"
+        )
+        check_classification_targets(labels)
+        self.classes_, codes = np.unique(labels, return_inverse=True)
+        self.class_weight_ = compute_class_weight(
+            self.class_weight, classes=self.classes_, y=labels
+        )
+        weight = _check_sample_weight(
+            sample_weight, samples, dtype=np.float64, ensure_non_negative=True
+        )
+        order = np.argsort(codes, kind="stable")
+        order = order[weight[order] > 0]
+        problem = self._make_problem(samples, order, codes[order], weight[order])
+        n_pairs = len(class_pairs(problem.n_classes))
+        with tqdm(total=n_pairs, unit="pair", disable=not self.verbose) as bar:
+            solution = backend.load()(
+                problem,
+                n_workers=count_workers(self.n_jobs),
+                memory_limit_bytes=limit_bytes,
+                progress=bar.update,
+            )
+        self.backend_ = backend.name
+        self.shape_fit_ = samples.shape
+        self._keep_solution(problem, solution, order)
+        del problem  # the samples in it are a copy, and the support vectors need room
+        self.support_vectors_ = samples[self.support_]
+        self._warn_of_unsolved_pairs()
+        return self
+
+    def pair_report(self) -> pd.DataFrame:
+        """Tell how each pair was solved.
+
+        Returns
+        -------
+        DataFrame
+            One row a pair: ``class_a``, ``class_b``, ``n_iter``, ``gap``,
+            ``objective``, ``converged``.
+        """
+        check_is_fitted(self)
+        first, second = np.array(class_pairs(len(self.classes_))).T
+        return pd.DataFrame(
+            {
+                "class_a": self.classes_[first],
+                "class_b": self.classes_[second],
+                "n_iter": self.n_iter_,
+                "gap": self.gap_,
+                "objective": self.objective_,
+                "converged": self.gap_ <= self.tol,
+            }
+        )
+
+    def to_sklearn(self) -> SVC:
+        """Make a fitted `sklearn.svm.SVC` with the same decision values.
+
+        Returns
+        -------
+        SVC
+            Its support vectors are float64, so twice the size of float32 ones.
+        """
+        check_is_fitted(self)
+        return to_sklearn_svc(self)
+
+    @property
+    def fit_status_(self) -> int:
+        """0 if every pair has converged, 1 otherwise."""
+        return int((self.gap_ > self.tol).any())
+
+    def _memory_limit_bytes(self) -> int | None:
+        """Read the memory limit, or take nine tenths of what is available."""
+        if self.memory_limit is not None:
+            return parse_bytes(self.memory_limit)
+        available = available_bytes()
+        return None if available is None else available * 9 // 10
+
+    def _make_problem(self, X: Array, order: Array, codes: Array, weight: Array) -> OvOProblem:
+        """Sort the samples by class, centre them and choose the precision of their distances."""
+        moments = kernel.moments(X)
+        if not np.isfinite(moments.variance):
+            require_finite(X)
+        sizes = np.bincount(codes, minlength=len(self.classes_))
+        require_classes(self.classes_, sizes)
+        self.gamma_ = kernel.resolve_gamma(self.gamma, X.shape[1], moments.variance)
+        self._center = kernel.kernel_center(moments, X.dtype)
+        samples = kernel.sample_blocks(X[order], self._center, in_place=True)
+        dtype = kernel.distance_dtype(X.dtype, self.gamma_, float(samples.sq_norms.max()))
+        if dtype != X.dtype:
+            samples = kernel.sample_blocks(X[order].astype(dtype), self._center, in_place=True)
+        return OvOProblem(
+            samples=samples,
+            starts=(0, *np.cumsum(sizes).tolist()),
+            upper=self.C * self.class_weight_[codes] * weight,
+            gamma=self.gamma_,
+            tol=self.tol,
+            max_iter=self.max_iter,
+        )
+
+    def _keep_solution(self, problem: OvOProblem, solution: OvOSolution, order: Array) -> None:
+        """Set the fitted attributes, in scikit-learn's signs."""
+        is_support = (solution.coef != 0).any(axis=0)
+        sign = -1.0 if problem.n_classes == 2 else 1.0
+        self.support_ = order[is_support].astype(np.int32)
+        self.n_support_ = np.add.reduceat(is_support, problem.starts[:-1]).astype(np.int32)
+        self.dual_coef_ = np.ascontiguousarray(sign * solution.coef[:, is_support])
+        self.intercept_ = sign * solution.intercept
+        self.n_iter_ = solution.n_iter.astype(np.int32)
+        self.gap_ = solution.gap
+        self.objective_ = solution.objective
+        self._support_sq_norms = problem.samples.sq_norms[is_support]
+
+    def _warn_of_unsolved_pairs(self) -> None:
+        unsolved = self.pair_report().query("not converged")
+        if len(unsolved):
+            warnings.warn(
+                f"{len(unsolved)} of {len(self.gap_)} pairs ended with a KKT gap above "
+                f"tol={self.tol:g} (largest {self.gap_.max():.3g}, max_iter={self.max_iter}). "
+                f"Raise max_iter or tol; pair_report() lists them.",
+                ConvergenceWarning,
+                stacklevel=3,
+            )
