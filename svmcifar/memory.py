@@ -4,6 +4,8 @@ import os
 import re
 from pathlib import Path
 
+from svmcifar.errors import InputError
+
 _UNITS = {"": 1, "k": 10**3, "m": 10**6, "g": 10**9, "ki": 2**10, "mi": 2**20, "gi": 2**30}
 
 
@@ -22,14 +24,14 @@ def parse_bytes(size: int | float | str) -> int:
 
     Raises
     ------
-    ValueError
+    InputError
         If it is not such a size, or not above zero.
     """
     match = re.fullmatch(r"\s*([0-9]*\.?[0-9]+(?:e[0-9]+)?)\s*([kmg]?i?)b?\s*", str(size).lower())
     n_bytes = int(float(match[1]) * _UNITS.get(match[2], 0)) if match else 0
     if n_bytes <= 0:
-        raise ValueError(
-            f"A memory size must be a number of bytes above 0, or such as '3GB' or '512MiB'. "
+        raise InputError(
+            f"A memory limit must be a number of bytes above 0, or such as '3GB' or '512MiB'. "
             f"Got {size!r} instead."
         )
     return n_bytes
@@ -71,3 +73,28 @@ def available_bytes() -> int | None:
     if not bounds and hasattr(os, "sysconf") and "SC_PHYS_PAGES" in os.sysconf_names:
         bounds.append(os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE"))
     return max(min(bounds), 1) if bounds else None
+
+
+def resolve_memory_limit(limit: int | str | None) -> int | None:
+    """Read a memory limit, or take nine tenths of what is available.
+
+    Parameters
+    ----------
+    limit : int, str or None
+        As `parse_bytes` takes it.
+
+    Returns
+    -------
+    int or None
+        In bytes; None where none is given and it cannot be told what is
+        available.
+
+    Raises
+    ------
+    InputError
+        If it is no size.
+    """
+    if limit is not None:
+        return parse_bytes(limit)
+    available = available_bytes()
+    return None if available is None else available * 9 // 10

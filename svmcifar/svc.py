@@ -21,7 +21,7 @@ from svmcifar.backends.problem import OvOProblem, OvOSolution
 from svmcifar.backends.registry import BACKENDS, choose_backend
 from svmcifar.export import to_sklearn_svc
 from svmcifar.inputs import count_workers, require_classes, require_finite
-from svmcifar.memory import available_bytes, parse_bytes
+from svmcifar.memory import resolve_memory_limit
 from svmcifar.ovo import class_pairs
 from svmcifar.prediction import OvOPrediction
 
@@ -181,7 +181,7 @@ class RBFSVC(OvOPrediction, ClassifierMixin, BaseEstimator):
             If pairs end with a gap above `tol`, as they do at `max_iter`.
         """
         backend = choose_backend(self.backend)
-        limit_bytes = self._memory_limit_bytes()
+        limit_bytes = resolve_memory_limit(self.memory_limit)
         samples, labels = validate_data(
             self, X, y, dtype=[np.float64, np.float32], ensure_all_finite=False, order="C"
         )
@@ -249,13 +249,6 @@ class RBFSVC(OvOPrediction, ClassifierMixin, BaseEstimator):
     def fit_status_(self) -> int:
         """0 if every pair has converged, 1 otherwise."""
         return int((self.gap_ > self.tol).any())
-
-    def _memory_limit_bytes(self) -> int | None:
-        """Read the memory limit, or take nine tenths of what is available."""
-        if self.memory_limit is not None:
-            return parse_bytes(self.memory_limit)
-        available = available_bytes()
-        return None if available is None else available * 9 // 10
 
     def _make_problem(self, X: Array, order: Array, codes: Array, weight: Array) -> OvOProblem:
         """Sort the samples by class, centre them and choose the precision of their distances."""

@@ -1,0 +1,71 @@
+"""Which BLAS kernels run, and whether they suit the processor."""
+
+import os
+from pathlib import Path
+
+from threadpoolctl import threadpool_info
+
+# What OpenBLAS's AVX-512 kernels need, in the names of Linux.
+_AVX512 = {"avx512f", "avx512cd", "avx512bw", "avx512dq", "avx512vl"}
+_AVX512_KERNELS = {"skylakex", "cooperlake", "sapphirerapids"}
+_VARIABLE = "OPENBLAS_CORETYPE"
+
+
+def blas_kernels() -> list[str]:
+    """Name the BLAS libraries in this process, each with its version and kernels.
+
+    Returns
+    -------
+    list of str
+        Such as "openblas 0.3.31 SkylakeX".
+    """
+    return sorted({_describe(library) for library in _libraries()})
+
+
+def slow_kernels_advice(cpuinfo: Path = Path("/proc/cpuinfo")) -> str | None:
+    """Tell how to make OpenBLAS faster, if it does not use the AVX-512 there is.
+
+    Parameters
+    ----------
+    cpuinfo : Path
+        Where Linux describes the processor.
+
+    Returns
+    -------
+    str or None
+        One line; None where there is nothing to mend.
+    """
+    slow = [
+        _describe(library)
+        for library in _libraries()
+        if library["internal_api"] == "openblas"
+        and library.get("architecture", "").lower() not in _AVX512_KERNELS
+    ]
+    if not slow or not _processor_flags(cpuinfo) >= _AVX512:
+        return None
+    remedy = (
+        f"unset {_VARIABLE}={os.environ[_VARIABLE]}"
+        if _VARIABLE in os.environ
+        else f"set {_VARIABLE}=SkylakeX"
+    )
+    return (
+        f"{slow[0]} does not use the AVX-512 of this processor, so matrix products run at about "
+        f"half the speed they could; {remedy}"
+    )
+
+
+def _libraries() -> list[dict[str, str]]:
+    return [library for library in threadpool_info() if library["user_api"] == "blas"]
+
+
+def _describe(library: dict[str, str]) -> str:
+    parts = (library["internal_api"], library["version"], library.get("architecture"))
+    return " ".join(part for part in parts if part)
+
+
+def _processor_flags(cpuinfo: Path) -> set[str]:
+    try:
+        lines = cpuinfo.read_text().splitlines()
+    except OSError:
+        return set()
+    return next((set(line.split(":")[1].split()) for line in lines if line[:5] == "flags"), set())

@@ -1,0 +1,62 @@
+"""The command line: `svmcifar COMMAND`.
+
+Nothing but click is imported before a command runs, so that help is instant.
+"""
+
+import sys
+import warnings
+from importlib import import_module
+from typing import Any
+
+import click
+
+from svmcifar import __version__
+from svmcifar.errors import SvmCifarError
+
+# Command names and the modules that hold them, in the order in which they are used.
+_COMMANDS = {
+    "download": "download",
+    "build-labels": "build_labels",
+    "train": "train",
+    "evaluate": "evaluate",
+    "predict": "predict",
+    "show": "show",
+    "info": "info",
+}
+
+
+class _Commands(click.Group):
+    """Loads a command's module when the command is asked for."""
+
+    def list_commands(self, context: click.Context) -> list[str]:
+        return list(_COMMANDS)
+
+    def get_command(self, context: click.Context, name: str) -> click.Command | None:
+        if name not in _COMMANDS:
+            return None
+        return import_module(f"svmcifar.cli.{_COMMANDS[name]}").command
+
+    def invoke(self, context: click.Context) -> Any:
+        """Run the command; an error that the user can mend is one line and exit code 1."""
+        try:
+            return super().invoke(context)
+        except SvmCifarError as error:
+            raise click.ClickException(" ".join(str(error).split())) from error
+
+
+@click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__)
+def main() -> None:
+    r"""Exact multiclass RBF-kernel SVMs on CIFAR-100.
+
+    \b
+    svmcifar download                get the data (or --synthetic)
+    svmcifar train --out model.skops train on the 20 superclasses
+    svmcifar evaluate model.skops    score it on the test images
+    """
+    warnings.showwarning = _show_warning
+
+
+def _show_warning(message: Warning | str, *_: Any, **__: Any) -> None:
+    """Print a warning as one line."""
+    print("Warning:", " ".join(str(message).split()), file=sys.stderr)

@@ -1,0 +1,35 @@
+"""svmcifar download."""
+
+from pathlib import Path
+
+import click
+
+
+@click.command()
+@click.option(
+    "--data",
+    type=click.Path(file_okay=False, path_type=Path),
+    default="data",
+    show_default=True,
+    help="Folder that is to hold the data set's own folder.",
+)
+@click.option(
+    "--synthetic",
+    is_flag=True,
+    help="Make the SYNTHETIC stand-in instead: the same file format, no network.",
+)
+def command(data: Path, synthetic: bool) -> None:
+    """Get CIFAR-100 from its official address, or make the synthetic stand-in.
+
+    An interrupted transfer goes on where it stopped; a good copy is left alone.
+    """
+    if synthetic:
+        from svmcifar.synthetic import write_synthetic
+
+        folder = write_synthetic(data / "synthetic-cifar-100")
+        click.echo(f"SYNTHETIC stand-in for CIFAR-100: {folder}")
+    else:
+        from svmcifar.download import download_dataset
+
+        folder = download_dataset(data)
+        click.echo(f"CIFAR-100: {folder}")

@@ -1,0 +1,80 @@
+"""svmcifar evaluate."""
+
+import json
+from pathlib import Path
+
+import click
+
+from svmcifar.cli.options import (
+    data_options,
+    jobs_option,
+    model_argument,
+    open_data,
+    open_model,
+    overwrite_option,
+    split_option,
+    titled,
+)
+
+_FILE = click.Path(dir_okay=False, path_type=Path)
+
+
+@click.command()
+@model_argument
+@data_options
+@split_option
+@click.option("--json", "json_path", type=_FILE, help="Write every score to this JSON file.")
+@click.option(
+    "--figure", "figure_path", type=_FILE, help="Draw the confusion matrix (.png, .svg or .pdf)."
+)
+@jobs_option
+@overwrite_option
+def command(
+    model_path: Path,
+    data: str | None,
+    skip_md5: bool,
+    split: str,
+    json_path: Path | None,
+    figure_path: Path | None,
+    jobs: int | None,
+    overwrite: bool,
+) -> None:
+    """Score MODEL on the test images.
+
+    Accuracy with its 95 % interval, precision, recall, F1, kappa, hinge loss,
+    calibrated log loss, every class, the best and the worst.
+    """
+    from svmcifar.evaluation import evaluate_classifier
+    from svmcifar.files import atomic_path, check_output
+    from svmcifar.report.figures import check_figure_path, confusion_figure, save_figure
+
+    for path in filter(None, (json_path, figure_path)):
+        check_output(path, overwrite)
+    if figure_path:
+        check_figure_path(figure_path)
+    dataset = open_data(data, skip_md5)
+    result = evaluate_classifier(open_model(model_path, dataset, jobs), dataset, split)
+
+    synthetic = dataset.is_synthetic
+    kind = "superclasses" if result.label_kind == "coarse" else "fine classes"
+    click.echo(titled(f"{split} images, {len(result.scores.per_class)} {kind}", synthetic))
+    click.echo(result.scores.to_text())
+    if result.superclass_scores:
+        upper = result.superclass_scores
+        low, high = upper.accuracy_interval
+        click.echo(
+            f"\nmapped up to superclasses: accuracy {upper.accuracy:.2%} "
+            f"(95 % interval {low:.2%} to {high:.2%})"
+        )
+    click.echo(f"\npredicted in {result.predict_s:.1f} s")
+    if json_path:
+        with atomic_path(json_path) as temporary:
+            temporary.write_text(json.dumps(result.to_dict(), indent=2, allow_nan=False) + "\n")
+        click.echo(f"scores: {json_path}")
+    if figure_path:
+        title = titled(f"Confusion matrix, {split} images (%)", synthetic)
+        names = result.scores.per_class["name"].tolist()
+        figure = confusion_figure(result.scores.confusion, names, title)
+        with atomic_path(figure_path) as temporary:
+            save_figure(figure, temporary)
+        click.echo(f"confusion matrix: {figure_path}")

@@ -1,0 +1,78 @@
+"""svmcifar info."""
+
+import json
+from pathlib import Path
+
+import click
+
+
+@click.command()
+@click.argument("model_path", metavar="[MODEL]", required=False, type=click.Path(path_type=Path))
+@click.option("--json", "as_json", is_flag=True, help="Print MODEL's whole manifest as JSON.")
+def command(model_path: Path | None, as_json: bool) -> None:
+    """Describe this installation and machine, or how MODEL was made."""
+    if model_path is None:
+        _describe_machine()
+    else:
+        _describe_model(model_path, as_json)
+
+
+def _describe_machine() -> None:
+    """Print versions, backends with reasons, BLAS kernels and memory."""
+    import joblib
+
+    from svmcifar.backends.registry import BACKENDS, choose_backend
+    from svmcifar.blas import slow_kernels_advice
+    from svmcifar.manifest import describe_environment
+    from svmcifar.memory import available_bytes, format_bytes
+
+    environment = describe_environment()
+    for name, number in environment["versions"].items():
+        click.echo(f"{name:13}{number}")
+    if environment["git_commit"]:
+        click.echo(f"{'git commit':13}{environment['git_commit']}")
+    click.echo(f"{'system':13}{environment['host']['system']}")
+    click.echo(f"{'processor':13}{environment['host']['processor']}, {joblib.cpu_count()} in use")
+    click.echo(f"{'BLAS':13}{'; '.join(environment['host']['blas'])}")
+    if advice := slow_kernels_advice():
+        click.echo(f"{'':13}{advice}")
+    available = available_bytes()
+    click.echo(f"{'memory':13}{'unknown' if available is None else format_bytes(available)} free")
+    click.echo("\nbackends")
+    fastest = choose_backend("auto").name
+    for backend in BACKENDS.values():
+        reason = backend.why_not()
+        state = f"no: {reason}" if reason else "yes" + (", auto" * (backend.name == fastest))
+        click.echo(f"  {backend.name:9}{backend.summary}: {state}")
+
+
+def _describe_model(path: Path, as_json: bool) -> None:
+    """Print how a model was made."""
+    from svmcifar.persistence import read_manifest
+
+    manifest = read_manifest(path)
+    if as_json:
+        click.echo(json.dumps(manifest, indent=2))
+        return
+    training, fit, host = manifest["training"], manifest["fit"], manifest["host"]
+    parameters = ", ".join(f"{k}={v}" for k, v in training["parameters"].items() if v is not None)
+    drawn = "" if training["rows"] is None else f", drawn with seed {training['seed']}"
+    lines = {
+        "content hash": manifest["content_hash"],
+        "data": manifest["data"]["label"],
+        "labels": training["label_kind"],
+        "samples": f"{fit['n_samples']} x {fit['n_features']}{drawn}",
+        "PCA": training["n_components"] or "none",
+        "parameters": parameters,
+        "backend": fit["backend"],
+        "pairs": f"{fit['n_pairs']}, {fit['unconverged_pairs']} not converged, "
+        f"largest KKT gap {fit['largest_gap']:.3g}, {fit['n_iter']} SMO steps",
+        "support": f"{fit['n_support']} vectors{' (slim: in the data set)' * manifest['slim']}",
+        "times": ", ".join(f"{k[:-2]} {v:.1f} s" for k, v in manifest["times"].items()),
+        "made": f"{manifest['created']} by svmcifar {manifest['versions']['svmcifar']}"
+        + (f" at commit {manifest['git_commit'][:12]}" if manifest["git_commit"] else ""),
+        "on": f"{host['processor']}, {host['system']}",
+        "BLAS": "; ".join(host["blas"]),
+    }
+    for name, value in lines.items():
+        click.echo(f"{name:13}{value}")

@@ -1,0 +1,79 @@
+"""Options and arguments that commands share."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+if TYPE_CHECKING:
+    from svmcifar.cifar import Cifar100
+    from svmcifar.model import ImageClassifier
+
+Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
+
+
+def data_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Add ``--data`` and ``--skip-md5``."""
+    command = click.option(
+        "--skip-md5", is_flag=True, help="Accept a data set that was altered on purpose."
+    )(command)
+    return click.option(
+        "--data",
+        metavar="PATH",
+        help="Folder or .tar.gz archive of the data set.  [default: $SVMCIFAR_DATA, then "
+        "data/cifar-100-python, then the usual folders of torchvision and Keras]",
+    )(command)
+
+
+def out_option(default: str | None, help_text: str) -> Decorator:
+    """Add ``--out``."""
+    return click.option(
+        "--out",
+        type=click.Path(dir_okay=False, path_type=Path),
+        default=default,
+        show_default=default is not None,
+        help=help_text,
+    )
+
+
+overwrite_option = click.option(
+    "--overwrite", is_flag=True, help="Replace files that exist already."
+)
+
+model_argument = click.argument("model_path", metavar="MODEL", type=click.Path(path_type=Path))
+
+split_option = click.option(
+    "--split",
+    type=click.Choice(["test", "train"]),
+    default="test",
+    show_default=True,
+    help="Which images of the data set.",
+)
+
+jobs_option = click.option(
+    "--jobs",
+    type=click.IntRange(min=1),
+    help="Threads to work with.  Results do not depend on it.  [default: all processors]",
+)
+
+
+def open_data(data: str | None, skip_md5: bool) -> "Cifar100":
+    """Open the data set that the options name."""
+    from svmcifar.cifar import open_dataset
+
+    return open_dataset(data, check_md5=not skip_md5)
+
+
+def open_model(path: Path, dataset: "Cifar100 | None", jobs: int | None) -> "ImageClassifier":
+    """Load a model file, to work with `jobs` threads."""
+    from svmcifar.persistence import load_model
+
+    model = load_model(path, dataset)
+    model.svc.n_jobs = jobs
+    return model
+
+
+def titled(text: str, synthetic: bool) -> str:
+    """Mark a title that speaks of synthetic data."""
+    return f"SYNTHETIC data: {text}" if synthetic else text

@@ -1,0 +1,107 @@
+"""svmcifar predict."""
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from svmcifar.cli.options import (
+    data_options,
+    jobs_option,
+    model_argument,
+    open_data,
+    open_model,
+    out_option,
+    overwrite_option,
+    split_option,
+)
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from svmcifar.cifar import Cifar100
+    from svmcifar.model import ImageClassifier
+
+
+@click.command()
+@model_argument
+@click.argument("images", nargs=-1, type=click.Path(path_type=Path))
+@data_options
+@split_option
+@out_option(None, "The CSV to write.  [default: predictions.csv; standard output for IMAGES]")
+@jobs_option
+@overwrite_option
+def command(
+    model_path: Path,
+    images: tuple[Path, ...],
+    data: str | None,
+    skip_md5: bool,
+    split: str,
+    out: Path | None,
+    jobs: int | None,
+    overwrite: bool,
+) -> None:
+    """Predict the classes of IMAGES, or of a split of the data set, as a CSV.
+
+    Image files may have any size and format; their central square is reduced to
+    32 x 32 pixels.
+    """
+    from svmcifar.files import atomic_path, check_output
+    from svmcifar.persistence import read_manifest
+
+    if out is None and not images:
+        out = Path("predictions.csv")
+    if out is not None:
+        check_output(out, overwrite)
+    if images and not read_manifest(model_path)["slim"]:
+        model = open_model(model_path, None, jobs)
+    else:
+        dataset = open_data(data, skip_md5)
+        model = open_model(model_path, dataset, jobs)
+    table = _predict_files(model, images) if images else _predict_split(model, dataset, split)
+    if out is None:
+        table.to_csv(sys.stdout, index=False, lineterminator="\n")
+        return
+    with atomic_path(out) as temporary:
+        table.to_csv(temporary, index=False, lineterminator="\n")
+    click.echo(f"{out}: {len(table)} predictions" + (" (SYNTHETIC)" if model.is_synthetic else ""))
+
+
+def _predict_files(model: "ImageClassifier", images: tuple[Path, ...]) -> "pd.DataFrame":
+    """Predict image files."""
+    import numpy as np
+    import pandas as pd
+
+    from svmcifar.images import read_image
+
+    predicted = model.predict(np.stack([read_image(path) for path in images]))
+    return pd.DataFrame(
+        {
+            "file": [str(path) for path in images],
+            "predicted_id": predicted,
+            "predicted_name": [model.class_names[c] for c in predicted],
+        }
+    )
+
+
+def _predict_split(model: "ImageClassifier", dataset: "Cifar100", split: str) -> "pd.DataFrame":
+    """Predict a split of the data set."""
+    import pandas as pd
+
+    from svmcifar.evaluation import require_same_classes
+
+    require_same_classes(model, dataset)
+    images = dataset.read_split(split)
+    truth = images.coarse if model.label_kind == "coarse" else images.fine
+    predicted = model.predict(images.images)
+    return pd.DataFrame(
+        {
+            "index": range(len(predicted)),
+            "file": images.filenames,
+            "predicted_id": predicted,
+            "predicted_name": [model.class_names[c] for c in predicted],
+            "true_id": truth,
+            "true_name": [model.class_names[c] for c in truth],
+        }
+    )

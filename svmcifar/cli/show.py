@@ -1,0 +1,62 @@
+"""svmcifar show."""
+
+from pathlib import Path
+
+import click
+
+from svmcifar.cli.options import (
+    data_options,
+    jobs_option,
+    model_argument,
+    open_data,
+    open_model,
+    out_option,
+    overwrite_option,
+    titled,
+)
+
+_N_IMAGES = 9
+
+
+@click.command()
+@model_argument
+@data_options
+@out_option("grid.png", "The picture to write (.png, .svg or .pdf).")
+@jobs_option
+@overwrite_option
+def command(
+    model_path: Path,
+    data: str | None,
+    skip_md5: bool,
+    out: Path,
+    jobs: int | None,
+    overwrite: bool,
+) -> None:
+    """Draw the first nine test images with the names MODEL gives them and the true ones.
+
+    Nine images say nothing of accuracy: ask 'svmcifar evaluate' for that.
+    """
+    from svmcifar.cifar import to_pictures
+    from svmcifar.evaluation import require_same_classes
+    from svmcifar.files import atomic_path, check_output
+    from svmcifar.report.figures import check_figure_path, image_grid_figure, save_figure
+
+    check_output(out, overwrite)
+    check_figure_path(out)
+    dataset = open_data(data, skip_md5)
+    model = open_model(model_path, dataset, jobs)
+    require_same_classes(model, dataset)
+    test = dataset.read_split("test")
+    images = test.images[:_N_IMAGES]
+    truth = (test.coarse if model.label_kind == "coarse" else test.fine)[:_N_IMAGES]
+    predicted = model.predict(images)
+    names = model.class_names
+    figure = image_grid_figure(
+        to_pictures(images),
+        [names[c] for c in predicted],
+        [names[c] for c in truth],
+        titled(f"First {len(images)} test images", dataset.is_synthetic),
+    )
+    with atomic_path(out) as temporary:
+        save_figure(figure, temporary)
+    click.echo(f"{out}: {(predicted == truth).sum()} of {len(images)} right")

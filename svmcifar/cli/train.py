@@ -1,0 +1,184 @@
+"""svmcifar train."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from svmcifar.cli.options import (
+    data_options,
+    jobs_option,
+    open_data,
+    out_option,
+    overwrite_option,
+)
+
+if TYPE_CHECKING:
+    from svmcifar.model import ImageClassifier
+
+_POSITIVE = click.FloatRange(min=0, min_open=True)
+
+
+class _Gamma(click.ParamType):
+    name = "scale|auto|FLOAT"
+
+    def convert(
+        self, value: Any, parameter: click.Parameter | None, context: click.Context | None
+    ) -> str | float:
+        """Read "scale", "auto" or a number above 0."""
+        return value if value in ("scale", "auto") else _POSITIVE.convert(value, parameter, context)
+
+
+@click.command()
+@data_options
+@click.option(
+    "--label-csv",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="The fine-to-superclass map; written if it does not exist.  [default: data/labels.csv, "
+    "or data/labels-SYNTHETIC.csv for the synthetic stand-in]",
+)
+@click.option(
+    "--labels",
+    type=click.Choice(["coarse", "fine"]),
+    default="coarse",
+    show_default=True,
+    help="Train on the 20 superclasses or on the 100 fine classes.",
+)
+@click.option("--pca", type=click.IntRange(min=1), help="Keep this many principal components.")
+@click.option("--C", "C", type=_POSITIVE, default=1.0, show_default=True, help="Regularisation.")
+@click.option(
+    "--gamma", type=_Gamma(), default="scale", show_default=True, help="Kernel coefficient."
+)
+@click.option("--tol", type=_POSITIVE, default=1e-3, show_default=True, help="KKT gap to solve to.")
+@click.option(
+    "--max-iter", type=click.IntRange(min=1), help="SMO steps a pair at most.  [default: LIBSVM's]"
+)
+@click.option(
+    "--class-weight", type=click.Choice(["balanced"]), help="Weigh classes by their rarity."
+)
+@click.option(
+    "--backend",
+    type=click.Choice(["auto", "cuml", "cupy", "numba", "sklearn"]),
+    default="auto",
+    show_default=True,
+    help="The solver; auto is the fastest that works here (see 'svmcifar info').",
+)
+@click.option(
+    "--strict", is_flag=True, help="Stop if the backend does not work here; never fall back."
+)
+@click.option("--limit", type=click.IntRange(min=1), help="Train on so many images, drawn evenly.")
+@click.option("--seed", type=int, default=0, show_default=True, help="Of the draw of --limit.")
+@click.option(
+    "--memory-limit",
+    metavar="SIZE",
+    help="For kernel blocks, such as 2GB.  [default: what is free]",
+)
+@jobs_option
+@out_option("model.skops", "The model file to write.")
+@click.option(
+    "--slim", is_flag=True, help="Leave support vectors out; loading then needs the data set."
+)
+@overwrite_option
+def command(
+    data: str | None,
+    skip_md5: bool,
+    label_csv: Path | None,
+    labels: str,
+    pca: int | None,
+    C: float,
+    gamma: str | float,
+    tol: float,
+    max_iter: int | None,
+    class_weight: str | None,
+    backend: str,
+    strict: bool,
+    limit: int | None,
+    seed: int,
+    memory_limit: str | None,
+    jobs: int | None,
+    out: Path,
+    slim: bool,
+    overwrite: bool,
+) -> None:
+    """Train an exact one-vs-one RBF-kernel SVM and save it."""
+    from svmcifar.blas import blas_kernels, slow_kernels_advice
+    from svmcifar.files import check_output
+    from svmcifar.labels import load_or_build_labels
+    from svmcifar.memory import resolve_memory_limit
+    from svmcifar.persistence import save_model
+    from svmcifar.svc import RBFSVC
+    from svmcifar.training import train_classifier
+
+    check_output(out, overwrite)
+    svc = RBFSVC(
+        C=C,
+        gamma=gamma,
+        tol=tol,
+        max_iter=-1 if max_iter is None else max_iter,
+        class_weight=class_weight,
+        backend=_usable(backend, strict),
+        n_jobs=jobs,
+        memory_limit=memory_limit,
+        verbose=True,
+    )
+    resolve_memory_limit(memory_limit)  # refuse a wrong size before the data is read
+    dataset = open_data(data, skip_md5)
+    train = dataset.read_split("train")
+    if label_csv is None:
+        label_csv = Path("data", f"labels{'-SYNTHETIC' if dataset.is_synthetic else ''}.csv")
+    label_map = load_or_build_labels(label_csv, dataset, train=train)
+    click.echo(f"data         {dataset.label}, {dataset.location}")
+    click.echo(f"labels       {labels}, map in {label_csv}")
+    click.echo(f"BLAS         {'; '.join(blas_kernels())}")
+    if advice := slow_kernels_advice():
+        click.secho(f"WARNING: {advice}", fg="yellow", err=True)
+    model = train_classifier(
+        dataset,
+        train,
+        label_map,
+        svc,
+        label_kind=labels,
+        n_components=pca,
+        limit=limit,
+        seed=seed,
+    )
+    save_model(model, out, slim=slim, overwrite=overwrite)
+    _report(model, out)
+
+
+def _usable(backend: str, strict: bool) -> str:
+    """Check that the backend works here; a cuML run falls back to scikit-learn."""
+    from svmcifar.backends.registry import BACKENDS, choose_backend
+
+    if backend != "cuml" or strict or (reason := BACKENDS["cuml"].why_not()) is None:
+        return choose_backend(backend).name
+    click.secho(
+        f"WARNING: backend 'cuml' does not work here: {reason}. Falling back to scikit-learn on "
+        f"the CPU, which can take hours; --backend {choose_backend('auto').name} gives the same "
+        f"model much faster, --strict makes this an error.",
+        fg="yellow",
+        bold=True,
+        err=True,
+    )
+    return "sklearn"
+
+
+def _report(model: "ImageClassifier", out: Path) -> None:
+    """Print how the fit went."""
+    from svmcifar.memory import format_bytes
+
+    fit, times = model.manifest["fit"], model.manifest["times"]
+    unconverged = fit["unconverged_pairs"]
+    click.echo(f"features     {fit['n_features']} a sample, {times['features_s']:.1f} s")
+    click.echo(
+        f"fit          {fit['n_samples']} samples, {fit['n_pairs']} pairs, {times['fit_s']:.1f} s, "
+        f"backend {fit['backend']}"
+    )
+    click.echo(
+        f"convergence  {fit['n_iter']} SMO steps, largest KKT gap {fit['largest_gap']:.3g}, "
+        + ("every pair converged" if not unconverged else f"{unconverged} pairs NOT converged")
+    )
+    click.echo(f"model        {fit['n_support']} support vectors, gamma {fit['gamma']:.6g}")
+    click.echo(f"content hash {model.manifest['content_hash']}")
+    synthetic = ", trained on SYNTHETIC data" if model.is_synthetic else ""
+    click.echo(f"saved        {out} ({format_bytes(out.stat().st_size)}){synthetic}")

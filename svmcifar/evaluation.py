@@ -1,0 +1,114 @@
+"""Scores of a trained classifier on one split of a data set."""
+
+from dataclasses import dataclass
+from time import perf_counter
+from typing import Any
+
+import numpy as np
+
+from svmcifar.cifar import Cifar100
+from svmcifar.errors import ModelFileError
+from svmcifar.metrics import Evaluation, evaluate_predictions
+from svmcifar.model import ImageClassifier
+
+
+@dataclass(frozen=True)
+class ModelEvaluation:
+    """A model's scores on one split.
+
+    Attributes
+    ----------
+    data_label : str
+        What the data set is; "SYNTHETIC stand-in" for the synthetic one.
+    split : str
+    label_kind : {"coarse", "fine"}
+    scores : Evaluation
+        On the labels that the model was trained on.
+    superclass_scores : Evaluation or None
+        For a model of fine labels: its predictions mapped up to superclasses.
+    predict_s : float
+        Seconds that features and prediction took.
+    """
+
+    data_label: str
+    split: str
+    label_kind: str
+    scores: Evaluation
+    superclass_scores: Evaluation | None
+    predict_s: float
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return everything as plain types for JSON."""
+        upper = self.superclass_scores
+        return {
+            "data": self.data_label,
+            "split": self.split,
+            "label_kind": self.label_kind,
+            "predict_s": self.predict_s,
+            "scores": self.scores.to_dict(),
+            "superclass_scores": None if upper is None else upper.to_dict(),
+        }
+
+
+def evaluate_classifier(
+    model: ImageClassifier, dataset: Cifar100, split: str = "test"
+) -> ModelEvaluation:
+    """Predict a split and score the predictions.
+
+    Parameters
+    ----------
+    model : ImageClassifier
+    dataset : Cifar100
+    split : {"test", "train"}, default="test"
+
+    Returns
+    -------
+    ModelEvaluation
+
+    Raises
+    ------
+    ModelFileError
+        If the model's classes are not those of the data set.
+    """
+    require_same_classes(model, dataset)
+    images = dataset.read_split(split)
+    truth = images.coarse if model.label_kind == "coarse" else images.fine
+    clock = perf_counter()
+    predictions, decisions = model.predict_with_decisions(images.images)
+    predict_s = perf_counter() - clock
+    upper = None
+    if model.label_kind == "fine":
+        coarse = np.array(model.coarse_of_fine)
+        upper = evaluate_predictions(
+            images.coarse, coarse[predictions], None, dataset.read_meta().coarse_names
+        )
+    return ModelEvaluation(
+        data_label=dataset.label,
+        split=split,
+        label_kind=model.label_kind,
+        scores=evaluate_predictions(truth, predictions, decisions, model.class_names),
+        superclass_scores=upper,
+        predict_s=predict_s,
+    )
+
+
+def require_same_classes(model: ImageClassifier, dataset: Cifar100) -> None:
+    """Refuse a data set whose classes are not the model's.
+
+    Parameters
+    ----------
+    model : ImageClassifier
+    dataset : Cifar100
+
+    Raises
+    ------
+    ModelFileError
+    """
+    meta = dataset.read_meta()
+    names = meta.coarse_names if model.label_kind == "coarse" else meta.fine_names
+    if list(names) != list(model.class_names):
+        trained_on = model.manifest.get("data", {}).get("label", "another data set")
+        raise ModelFileError(
+            f"The model's classes must be those of the data set. The model was trained on "
+            f"{trained_on}, got {dataset.location} ({dataset.label}); pass the right --data"
+        )

@@ -1,0 +1,1 @@
+"""Features: from images to the samples that the SVM is trained on."""

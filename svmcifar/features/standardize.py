@@ -1,0 +1,42 @@
+"""Standardising without a second copy of the data."""
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from sklearn.preprocessing import StandardScaler
+from sklearn.utils import gen_batches
+
+_BATCH_ROWS = 1000
+
+
+class BatchStandardScaler(StandardScaler):
+    """scikit-learn's StandardScaler, fitted a batch of rows at a time.
+
+    `StandardScaler.fit` makes float64 copies of all of X; fitting the same
+    running mean and variance in batches needs none, and is faster.
+    """
+
+    def fit(
+        self,
+        X: NDArray[np.floating],
+        y: Any = None,
+        sample_weight: NDArray[np.floating] | None = None,
+    ) -> "BatchStandardScaler":
+        """Compute mean and standard deviation of each feature.
+
+        Parameters
+        ----------
+        X : ndarray of shape (n_samples, n_features)
+        y : ignored
+        sample_weight : ndarray of shape (n_samples,), default=None
+
+        Returns
+        -------
+        BatchStandardScaler
+        """
+        self._reset()
+        for rows in gen_batches(len(X), _BATCH_ROWS):
+            weight = None if sample_weight is None else sample_weight[rows]
+            self.partial_fit(X[rows], y, weight)
+        return self

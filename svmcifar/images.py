@@ -1,0 +1,45 @@
+"""Image files as rows of the data set's form."""
+
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageOps, UnidentifiedImageError
+
+from svmcifar.errors import DataError
+
+_SIDE_PIXELS = 32
+
+
+def read_image(path: str | Path) -> NDArray[np.uint8]:
+    """Read an image file as one row of CIFAR pixels.
+
+    The picture is turned upright by its EXIF tag, converted to RGB (transparent
+    parts over white), cropped to its central square and reduced to 32 x 32.
+
+    Parameters
+    ----------
+    path : str or Path
+
+    Returns
+    -------
+    ndarray of shape (3072,), uint8
+        1024 red, 1024 green and 1024 blue values, each plane row by row.
+
+    Raises
+    ------
+    DataError
+        If the file is missing or no image that Pillow can read.
+    """
+    try:
+        with Image.open(path) as file:
+            upright = ImageOps.exif_transpose(file).convert("RGBA")
+    except UnidentifiedImageError as error:
+        raise DataError(f"{path}: must be an image file, and this is none; name another") from error
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise DataError(f"{path}: the image must be readable, got '{reason}'") from error
+    white = Image.new("RGBA", upright.size, "white")
+    picture = Image.alpha_composite(white, upright).convert("RGB")
+    picture = ImageOps.fit(picture, (_SIDE_PIXELS, _SIDE_PIXELS), Image.Resampling.LANCZOS)
+    return np.asarray(picture).transpose(2, 0, 1).reshape(-1)

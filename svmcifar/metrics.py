@@ -1,0 +1,221 @@
+"""Scores of a classifier's predictions, with their uncertainty.
+
+Everything here works on plain arrays: class ids 0, ..., n_classes - 1 and,
+where there are any, one decision value per class.  Nothing reads files or
+knows about models, so an SVM and a network are scored by the same code.
+"""
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, fields, is_dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from svmcifar.class_scores import (
+    ClassExtreme,
+    accuracy_interval,
+    best_and_worst_class,
+    check_labels,
+    count_confusions,
+    kappa_of_confusion,
+    per_class_table,
+    table_of_confusion,
+)
+from svmcifar.score_losses import N_FOLDS, check_scores, hinge_loss, temperature_log_loss
+
+__all__ = [
+    "ClassExtreme",
+    "Evaluation",
+    "accuracy_interval",
+    "best_and_worst_class",
+    "evaluate_predictions",
+    "hinge_loss",
+    "per_class_table",
+    "temperature_log_loss",
+]
+
+_TOP = 5
+_TOP_NEEDS_MORE_CLASSES_THAN = 20
+
+
+@dataclass(frozen=True, eq=False)
+class Evaluation:
+    """Every score of one set of predictions.
+
+    Rates are fractions in [0, 1].  Macro averages run over all classes, and
+    a class whose ratio is undefined counts as 0 there, as with scikit-learn's
+    ``zero_division=0``.  ``cohen_kappa`` is NaN where it is undefined (all
+    labels and predictions are one class).
+
+    ``hinge_loss``, ``log_loss`` and ``temperatures`` are None without scores,
+    the latter two also with fewer samples than folds; ``top5_accuracy`` is
+    None without scores or with 20 classes or fewer.
+
+    See Also
+    --------
+    hinge_loss, temperature_log_loss, per_class_table, best_and_worst_class
+    """
+
+    n_samples: int
+    n_correct: int
+    accuracy: float
+    accuracy_interval: tuple[float, float]
+    macro_precision: float
+    macro_recall: float
+    macro_f1: float
+    cohen_kappa: float
+    hinge_loss: float | None
+    log_loss: float | None
+    temperatures: tuple[float, ...] | None
+    top5_accuracy: float | None
+    best_class: ClassExtreme
+    worst_class: ClassExtreme
+    confusion: npt.NDArray[np.int64]
+    per_class: pd.DataFrame
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the scores as plain types for JSON; NaN and infinity become None."""
+        return _plain({field.name: getattr(self, field.name) for field in fields(self)})
+
+    def to_text(self) -> str:
+        """Return an aligned summary for the terminal, with no trailing newline."""
+        low, high = (_percent(bound, 2) for bound in self.accuracy_interval)
+        interval = f"95 % interval {low} to {high} %; {self.n_correct} of {self.n_samples}"
+        lines = [_score_line("accuracy", self.accuracy, "%", interval)]
+        if self.top5_accuracy is not None:
+            lines.append(_score_line("top-5 accuracy", self.top5_accuracy, "%"))
+        lines += [
+            _score_line("macro precision", self.macro_precision, "%"),
+            _score_line("macro recall", self.macro_recall, "%"),
+            _score_line("macro F1", self.macro_f1, "%"),
+            _score_line("Cohen's kappa", self.cohen_kappa),
+        ]
+        if self.hinge_loss is not None:
+            lines.append(_score_line("hinge loss", self.hinge_loss, note="of the decision values"))
+        if self.log_loss is not None and self.temperatures is not None:
+            span = f"{min(self.temperatures):.3g} to {max(self.temperatures):.3g}"
+            note = f"nats; cross-fitted temperature {span}"
+            lines.append(_score_line("log loss", self.log_loss, note=note))
+        for title, extreme in (("best", self.best_class), ("worst", self.worst_class)):
+            tied = f" (tied: {', '.join(extreme.tied_with)})" if extreme.tied_with else ""
+            lines.append(f"{title} class: {extreme.name} {_percent(extreme.recall)} %{tied}")
+        return "\n".join([*lines, "", *_table_lines(self.per_class)])
+
+
+def evaluate_predictions(
+    y_true: npt.ArrayLike,
+    y_pred: npt.ArrayLike,
+    scores: npt.ArrayLike | None,
+    class_names: Sequence[str],
+) -> Evaluation:
+    """Return every score of one set of predictions.
+
+    Parameters
+    ----------
+    y_true, y_pred : array-like of int, shape (n_samples,)
+        Class ids in 0, ..., n_classes - 1.
+    scores : array-like of float, shape (n_samples, n_classes) or (n_samples,), or None
+        Decision values per class; 1-D ones are binary and positive for class
+        1.  They need not agree with `y_pred` (votes and sums may differ).
+    class_names : sequence of str, length n_classes
+        At least two.
+
+    Returns
+    -------
+    Evaluation
+
+    Raises
+    ------
+    ValueError
+        If there are no samples, the lengths differ, a label is no class id,
+        or a score is not finite.
+
+    Examples
+    --------
+    >>> evaluation = evaluate_predictions([0, 0, 1, 1], [0, 1, 1, 1], None, ["cat", "dog"])
+    >>> evaluation.accuracy, evaluation.best_class.name
+    (0.75, 'dog')
+    """
+    n_classes = len(class_names)
+    y_true, y_pred = check_labels(y_true, y_pred, n_classes)
+    confusion = count_confusions(y_true, y_pred, n_classes)
+    table = table_of_confusion(confusion, class_names)
+    macro = table[["precision", "recall", "f1"]].fillna(0.0).mean()
+    n_samples, n_correct = len(y_true), int(np.trace(confusion))
+    best, worst = best_and_worst_class(table)
+    hinge = log_loss = temperatures = top5 = None
+    if scores is not None:
+        _, columns = check_scores(y_true, scores, n_classes)
+        hinge = hinge_loss(y_true, columns)
+        if n_samples >= N_FOLDS:
+            log_loss, fitted = temperature_log_loss(y_true, columns)
+            temperatures = tuple(fitted.tolist())
+        if n_classes > _TOP_NEEDS_MORE_CLASSES_THAN:
+            top = np.argsort(-columns, axis=1, kind="stable")[:, :_TOP]  # ties: the lower id
+            top5 = float((top == y_true[:, None]).any(axis=1).mean())
+    return Evaluation(
+        n_samples=n_samples,
+        n_correct=n_correct,
+        accuracy=n_correct / n_samples,
+        accuracy_interval=accuracy_interval(n_correct, n_samples),
+        macro_precision=float(macro["precision"]),
+        macro_recall=float(macro["recall"]),
+        macro_f1=float(macro["f1"]),
+        cohen_kappa=kappa_of_confusion(confusion),
+        hinge_loss=hinge,
+        log_loss=log_loss,
+        temperatures=temperatures,
+        top5_accuracy=top5,
+        best_class=best,
+        worst_class=worst,
+        confusion=confusion,
+        per_class=table,
+    )
+
+
+def _plain(value: Any) -> Any:
+    """Turn arrays, tables and data classes into types that JSON knows."""
+    if isinstance(value, pd.DataFrame):
+        value = value.to_dict("records")
+    elif is_dataclass(value) and not isinstance(value, type):
+        value = asdict(value)
+    elif isinstance(value, np.ndarray | np.generic):
+        value = value.tolist()
+    if isinstance(value, dict):
+        return {key: _plain(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(item) for item in value]
+    if isinstance(value, float) and not np.isfinite(value):
+        return None
+    return value
+
+
+def _score_line(name: str, value: float, unit: str = "", note: str = "") -> str:
+    """Format one score: in percent where that is its unit, else with four decimals."""
+    number = _percent(value, 2) if unit == "%" else f"{value:.4f}".replace("nan", "-")
+    return f"{name:<15}  {number:>8} {unit:1}{f'  ({note})' if note else ''}".rstrip()
+
+
+def _table_lines(table: pd.DataFrame) -> list[str]:
+    """Format the per-class table, rates in percent."""
+    width = max(len("class"), *table["name"].str.len())
+    lines = [
+        f"{'id':>3}  {'class':<{width}}  {'support':>7}  {'correct':>7}  "
+        f"{'accuracy %':>10}  {'95 % interval':>14}  {'precision %':>11}  {'F1 %':>5}"
+    ]
+    for row in table.itertuples():
+        low, high = _percent(row.recall_low), _percent(row.recall_high)
+        interval = f"{low} to {high:>5}" if row.support else "-"
+        lines.append(
+            f"{row.class_id:>3}  {row.name:<{width}}  {row.support:>7}  {row.correct:>7}  "
+            f"{_percent(row.recall):>10}  {interval:>14}  "
+            f"{_percent(row.precision):>11}  {_percent(row.f1):>5}"
+        )
+    return lines
+
+
+def _percent(rate: float, decimals: int = 1) -> str:
+    """Format a rate as a percentage, and an undefined one as a dash."""
+    return "-" if np.isnan(rate) else f"{100 * rate:.{decimals}f}"

@@ -1,0 +1,74 @@
+"""A trained image classifier: features, SVM, and the names of its classes."""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from sklearn.pipeline import Pipeline
+
+from svmcifar.features.pipeline import compute_features
+from svmcifar.svc import RBFSVC
+
+
+@dataclass
+class ImageClassifier:
+    """What `svmcifar train` makes and every other command uses.
+
+    Attributes
+    ----------
+    features : Pipeline
+        Fitted, from uint8 images to float32 features.
+    svc : RBFSVC
+        Fitted on class ids.
+    label_kind : {"coarse", "fine"}
+        Whether its classes are the 20 superclasses or the 100 fine classes.
+    class_names : list of str
+        Name of each class id of that kind.
+    coarse_of_fine : list of int
+        Superclass id of each fine class id.
+    manifest : dict
+        How it was made (see `svmcifar.manifest`).
+    """
+
+    features: Pipeline
+    svc: RBFSVC
+    label_kind: str
+    class_names: list[str]
+    coarse_of_fine: list[int]
+    manifest: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def is_synthetic(self) -> bool:
+        """Whether it was trained on the synthetic stand-in."""
+        return bool(self.manifest.get("data", {}).get("synthetic", False))
+
+    def predict(self, images: NDArray[np.uint8]) -> NDArray[np.int64]:
+        """Predict the class id of each image.
+
+        Parameters
+        ----------
+        images : ndarray of shape (n_images, 3072), uint8
+            Channel-first rows, as in the official pickles.
+
+        Returns
+        -------
+        ndarray of shape (n_images,), int64
+        """
+        return self.svc.predict(compute_features(self.features, images))
+
+    def predict_with_decisions(
+        self, images: NDArray[np.uint8]
+    ) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+        """Predict class ids, with the one-vs-rest decision values.
+
+        Parameters
+        ----------
+        images : ndarray of shape (n_images, 3072), uint8
+
+        Returns
+        -------
+        class_ids : ndarray of shape (n_images,), int64
+        decisions : ndarray of shape (n_images, n_classes), float64
+        """
+        return self.svc.predict_with_decisions(compute_features(self.features, images))

@@ -1,0 +1,245 @@
+"""Model files: written whole, read without running anything in them.
+
+A model file is a zip archive with
+
+- ``manifest.json``: how the model was made, and the file's format number;
+- ``model.skops``: features and SVM without support vectors, in skops' format;
+- ``support_vectors.npy``: the support vectors; left out of a *slim* file, which
+  takes them from the data set that the model was trained on.
+
+Reading checks the list of types in ``model.skops`` before anything is built, and the
+content hash afterwards.
+"""
+
+import copy
+import json
+import warnings
+import zipfile
+import zlib
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import skops.io
+
+from svmcifar.cifar import Cifar100
+from svmcifar.errors import ModelFileError
+from svmcifar.features.pipeline import compute_features
+from svmcifar.files import atomic_path, check_output
+from svmcifar.manifest import content_hash
+from svmcifar.model import ImageClassifier
+
+FORMAT_NUMBER = 1
+
+_MANIFEST, _MODEL, _SUPPORT_VECTORS = "manifest.json", "model.skops", "support_vectors.npy"
+_TRUSTED = [
+    "svmcifar.features.pixels.RawPixels",
+    "svmcifar.features.standardize.BatchStandardScaler",
+    "svmcifar.svc.RBFSVC",
+]
+
+
+def save_model(
+    model: ImageClassifier, path: str | Path, *, slim: bool = False, overwrite: bool = False
+) -> None:
+    """Write a model file.
+
+    Parameters
+    ----------
+    model : ImageClassifier
+        Its manifest gets the content hash, the format number and the form.
+    path : str or Path
+        By convention ``*.skops``.
+    slim : bool, default=False
+        Leave the support vectors out: a few megabytes instead of hundreds,
+        but the data set is needed to load it.
+    overwrite : bool, default=False
+
+    Raises
+    ------
+    OutputError
+        If the file exists and `overwrite` is False, or cannot be written.
+    """
+    check_output(path, overwrite)
+    model.manifest |= {
+        "format": FORMAT_NUMBER,
+        "slim": slim,
+        "content_hash": model_content_hash(model),
+    }
+    svc = copy.copy(model.svc)
+    del svc.support_vectors_
+    content = {
+        "features": model.features,
+        "svc": svc,
+        "label_kind": model.label_kind,
+        "class_names": list(model.class_names),
+        "coarse_of_fine": list(model.coarse_of_fine),
+    }
+    with atomic_path(path) as temporary, zipfile.ZipFile(temporary, "w") as archive:
+        archive.writestr(_MANIFEST, json.dumps(model.manifest, indent=2))
+        archive.writestr(_MODEL, skops.io.dumps(content))
+        if not slim:
+            with archive.open(_SUPPORT_VECTORS, "w", force_zip64=True) as file:
+                np.lib.format.write_array(file, model.svc.support_vectors_, allow_pickle=False)
+
+
+def read_manifest(path: str | Path) -> dict[str, Any]:
+    """Read how a model was made, without loading it.
+
+    Parameters
+    ----------
+    path : str or Path
+
+    Returns
+    -------
+    dict
+
+    Raises
+    ------
+    ModelFileError
+        If the file is missing, damaged, or not a model file of this program.
+    """
+    with _Opened(path) as archive:
+        return archive.manifest
+
+
+def load_model(path: str | Path, dataset: Cifar100 | None = None) -> ImageClassifier:
+    """Load a model file.
+
+    Parameters
+    ----------
+    path : str or Path
+    dataset : Cifar100, optional
+        The data set that the model was trained on; only a slim file needs it.
+
+    Returns
+    -------
+    ImageClassifier
+
+    Raises
+    ------
+    ModelFileError
+        If the file is missing, damaged, made by something else or by a newer
+        release, or slim without the right data set.
+    """
+    with _Opened(path) as archive:
+        content = archive.read_content()
+        model = ImageClassifier(manifest=archive.manifest, **content)
+        if archive.manifest["slim"]:
+            model.svc.support_vectors_ = _support_vectors_from(model, dataset, path)
+        else:
+            model.svc.support_vectors_ = archive.read_support_vectors()
+    if model_content_hash(model) != model.manifest["content_hash"]:
+        if not model.manifest["slim"]:
+            raise ModelFileError(
+                f"{path}: the model must match its content hash and does not; train the model again"
+            )
+        warnings.warn(
+            f"{path}: features of the slim model differ in their last digits from those it was "
+            f"trained on (another processor or library); predictions may differ in rare ties",
+            stacklevel=2,
+        )
+    return model
+
+
+def model_content_hash(model: ImageClassifier) -> str:
+    """Hash what a model is: parameters, fitted arrays and class names.
+
+    Times, machine and number of workers are left out.
+    """
+    return content_hash(
+        model.features, model.svc, model.label_kind, model.class_names, model.coarse_of_fine
+    )
+
+
+class _Opened:
+    """A model file while it is read; turns every sign of damage into one clear error."""
+
+    _DAMAGE = (
+        zipfile.BadZipFile, zlib.error, json.JSONDecodeError, KeyError, ValueError, TypeError,
+        AttributeError, EOFError, NotImplementedError, RuntimeError,
+    )  # fmt: skip
+
+    def __init__(self, path: str | Path) -> None:
+        self.path = path
+
+    def __enter__(self) -> "_Opened":
+        try:
+            self.archive = zipfile.ZipFile(self.path)
+        except FileNotFoundError:
+            raise ModelFileError(
+                f"{self.path}: the model file must exist; make one with 'svmcifar train'"
+            ) from None
+        except OSError as error:
+            raise ModelFileError(
+                f"{self.path}: the model file must be readable, got '{error.strerror}'"
+            ) from error
+        except zipfile.BadZipFile as error:
+            raise ModelFileError(self._foreign()) from error
+        if not {_MANIFEST, _MODEL} <= set(self.archive.namelist()):
+            self.archive.close()
+            raise ModelFileError(self._foreign())
+        try:
+            self.manifest = json.loads(self.archive.read(_MANIFEST))
+            number = int(self.manifest["format"])
+        except self._DAMAGE as error:
+            self.archive.close()
+            raise ModelFileError(self._damaged()) from error
+        if number > FORMAT_NUMBER:
+            self.archive.close()
+            raise ModelFileError(
+                f"{self.path}: the file format must be at most {FORMAT_NUMBER}, got {number}; "
+                f"upgrade svmcifar to read it"
+            )
+        return self
+
+    def __exit__(self, kind: Any, error: BaseException | None, trace: Any) -> None:
+        self.archive.close()
+        if isinstance(error, self._DAMAGE) and not isinstance(error, ModelFileError):
+            raise ModelFileError(self._damaged()) from error
+
+    def read_content(self) -> dict[str, Any]:
+        """Read everything but the support vectors."""
+        data = self.archive.read(_MODEL)
+        foreign = sorted(set(skops.io.get_untrusted_types(data=data)) - set(_TRUSTED))
+        if foreign:
+            raise ModelFileError(
+                f"{self.path}: a model may hold only known types, got {', '.join(foreign)}; "
+                f"nothing of it was loaded; use a file that svmcifar wrote"
+            )
+        return skops.io.loads(data, trusted=_TRUSTED)
+
+    def read_support_vectors(self) -> np.ndarray:
+        """Read the support vectors."""
+        with self.archive.open(_SUPPORT_VECTORS) as file:
+            return np.lib.format.read_array(file, allow_pickle=False)
+
+    def _foreign(self) -> str:
+        return (
+            f"{self.path}: a model file must be one that svmcifar wrote, and this is not; "
+            f"make one with 'svmcifar train'"
+        )
+
+    def _damaged(self) -> str:
+        return f"{self.path}: the model file is damaged; copy it again or train the model again"
+
+
+def _support_vectors_from(
+    model: ImageClassifier, dataset: Cifar100 | None, path: str | Path
+) -> np.ndarray:
+    """Compute a slim model's support vectors from its training images."""
+    if dataset is None:
+        raise ModelFileError(
+            f"{path}: a slim model needs the data set it was trained on; pass --data"
+        )
+    expected = model.manifest["data"]["md5s"]["train"]
+    if dataset.md5s["train"] != expected:
+        raise ModelFileError(
+            f"{path}: a slim model needs the data set it was trained on (md5 {expected}), "
+            f"got {dataset.location} (md5 {dataset.md5s['train']}); pass the right --data"
+        )
+    images = dataset.read_split("train").images
+    rows = model.manifest["training"]["rows"]
+    if rows is not None:
+        images = images[rows]
+    return compute_features(model.features, images)[model.svc.support_]

@@ -1,0 +1,134 @@
+"""From a data set to a trained image classifier."""
+
+from time import perf_counter
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from svmcifar.cifar import Cifar100, Split
+from svmcifar.errors import InputError
+from svmcifar.features.pipeline import compute_features, fit_features, make_feature_pipeline
+from svmcifar.manifest import describe_environment, describe_fit, utc_now
+from svmcifar.model import ImageClassifier
+from svmcifar.svc import RBFSVC
+
+
+def train_classifier(
+    dataset: Cifar100,
+    train: Split,
+    label_map: pd.DataFrame,
+    svc: RBFSVC,
+    *,
+    label_kind: str = "coarse",
+    n_components: int | None = None,
+    limit: int | None = None,
+    seed: int = 0,
+) -> ImageClassifier:
+    """Fit features and SVM on the training split.
+
+    Parameters
+    ----------
+    dataset : Cifar100
+        Where `train` comes from, for the manifest.
+    train : Split
+    label_map : DataFrame
+        As `svmcifar.labels.build_label_map` gives it.
+    svc : RBFSVC
+        Not fitted yet; it is fitted in place.
+    label_kind : {"coarse", "fine"}, default="coarse"
+        Train on the 20 superclasses or on the 100 fine classes.
+    n_components : int, optional
+        Components that PCA keeps; no PCA by default.
+    limit : int, optional
+        Train on this many images, drawn at random, the same number (give or
+        take one) of each fine class; all by default.
+    seed : int, default=0
+        Of that draw.
+
+    Returns
+    -------
+    ImageClassifier
+        With its manifest filled in but for what saving adds.
+
+    Raises
+    ------
+    InputError
+        If there are fewer images or pixels than `limit` or `n_components`
+        ask for.
+    """
+    started = utc_now()
+    rows = None if limit is None else draw_rows(train.fine, limit, seed)
+    images = train.images if rows is None else train.images[rows]
+    labels = train.coarse if label_kind == "coarse" else train.fine
+    y = labels if rows is None else labels[rows]
+
+    clock = perf_counter()
+    features = fit_features(make_feature_pipeline(n_components), images)
+    X = compute_features(features, images)
+    features_s = perf_counter() - clock
+    clock = perf_counter()
+    svc.fit(X, y)
+    fit_s = perf_counter() - clock
+
+    names = label_map.set_index(f"{label_kind}_label_id")[f"{label_kind}_label_name"]
+    manifest = {
+        "created": started,
+        **describe_environment(),
+        "data": {
+            "label": dataset.label,
+            "synthetic": dataset.is_synthetic,
+            "md5s": dataset.md5s,
+        },
+        "training": {
+            "label_kind": label_kind,
+            "parameters": svc.get_params(),
+            "n_components": n_components,
+            "rows": None if rows is None else rows.tolist(),
+            "seed": seed,
+        },
+        "fit": describe_fit(svc),
+        "times": {"features_s": features_s, "fit_s": fit_s},
+    }
+    return ImageClassifier(
+        features=features,
+        svc=svc,
+        label_kind=label_kind,
+        class_names=names[~names.index.duplicated()].sort_index().tolist(),
+        coarse_of_fine=label_map["coarse_label_id"].tolist(),
+        manifest=manifest,
+    )
+
+
+def draw_rows(fine: NDArray[np.int64], limit: int, seed: int) -> NDArray[np.intp]:
+    """Draw training images, evenly over the fine classes.
+
+    Parameters
+    ----------
+    fine : ndarray of shape (n_images,)
+        Fine class ids.
+    limit : int
+        Images to draw.
+    seed : int
+
+    Returns
+    -------
+    ndarray of shape (limit,), ascending
+
+    Raises
+    ------
+    InputError
+        If there are fewer images, or fewer to draw than classes.
+    """
+    n_classes = len(np.unique(fine))
+    if not n_classes <= limit <= len(fine):
+        raise InputError(
+            f"The number of training images must be from {n_classes}, one a fine class, "
+            f"to {len(fine)}. Got {limit} instead."
+        )
+    shuffled = np.random.default_rng(seed).permutation(len(fine))
+    # Rank each image within its class, in shuffled order; low ranks of all classes come first.
+    by_class = shuffled[np.argsort(fine[shuffled], kind="stable")]
+    starts = np.searchsorted(fine[by_class], fine[by_class])
+    ranks = np.arange(len(fine)) - starts
+    return np.sort(by_class[np.argsort(ranks, kind="stable")[:limit]])

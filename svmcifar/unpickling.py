@@ -1,0 +1,179 @@
+"""Read plain data out of a pickle without trusting it.
+
+A pickle is a program.  This reader lets it build lists, dictionaries, text,
+numbers and arrays of uint8, and nothing else: no module is imported on its
+behalf, and even NumPy's own constructors are kept from it, because a forged
+dtype or array state can corrupt memory.
+"""
+
+import pickle
+from typing import Any
+
+import numpy as np
+
+from svmcifar.errors import DataError
+
+
+class _Dtype:
+    """Stand for `numpy.dtype`: remembers the type code and ignores the rest of its state."""
+
+    def __init__(self, code: str | bytes, *_: object) -> None:
+        self.code = as_text(code)
+
+    def __setstate__(self, state: object) -> None:
+        """Ignore byte order and flags, which say nothing about one-byte items."""
+
+
+class _Array:
+    """Stand for `numpy.ndarray`: checks its state and holds the values."""
+
+    values: np.ndarray | None = None
+
+    def __init__(self, *_: object) -> None:
+        pass
+
+    def __setstate__(self, state: tuple[Any, ...]) -> None:
+        _version, shape, dtype, is_fortran, content = state
+        self.fill(content, dtype, shape, "F" if is_fortran else "C")
+
+    def fill(self, content: bytes, dtype: _Dtype, shape: tuple[int, ...], order: Any) -> None:
+        if dtype.code not in ("u1", "|u1"):
+            raise ValueError(f"an array of type {dtype.code!r} where only 'u1' is allowed")
+        values = np.frombuffer(content, dtype=np.uint8).reshape(shape, order=order)
+        self.values = np.ascontiguousarray(values)
+
+
+def _encode(text: str, encoding: str) -> bytes:
+    """Stand for `_codecs.encode`, by which Python 3 writes bytes into old pickles."""
+    if encoding not in ("latin1", "latin-1"):
+        raise ValueError(f"encoding {encoding!r} where only 'latin1' is allowed")
+    return str.encode(text, "latin-1")
+
+
+def _from_buffer(content: bytes, dtype: _Dtype, shape: tuple[int, ...], order: str) -> _Array:
+    """Stand for `numpy._core.numeric._frombuffer`, the arrays of pickle protocol 5."""
+    array = _Array()
+    array.fill(content, dtype, shape, order)
+    return array
+
+
+class _PlainUnpickler(pickle.Unpickler):
+    """Unpickler that knows five names, each by a harmless stand-in."""
+
+    def __init__(self, content: bytes, subject: str) -> None:
+        # With "bytes", the strings of Python 2 arrive as they are; "latin1" would copy the
+        # pixels twice more.
+        super().__init__(_Reader(content), encoding="bytes")
+        self._subject = subject
+
+    def find_class(self, module: str, name: str) -> Any:
+        """Give the stand-in for an allowed name; raise DataError for any other."""
+        # Functions are wrapped anew each time: a pickle may set attributes on what it is given.
+        match module.replace("numpy._core.", "numpy.core."), name:
+            case "numpy.core.multiarray", "_reconstruct":
+                return _Array
+            case "numpy", "ndarray":
+                return "numpy.ndarray"  # only ever an argument of _reconstruct, never called
+            case "numpy", "dtype":
+                return _Dtype
+            case "numpy.core.numeric", "_frombuffer":
+                return lambda *args: _from_buffer(*args)
+            case "_codecs", "encode":
+                return lambda *args: _encode(*args)
+        raise DataError(
+            f"{self._subject}: a data file may hold only lists, text, numbers and uint8 arrays, "
+            f"but its pickle asks for {f'{module}.{name}'!r}, which was not run; "
+            "get the official files with `svmcifar download`"
+        )
+
+
+class _Reader:
+    """Let an unpickler read bytes in place.
+
+    `peek` may give more than it was asked for, so the compiled unpickler takes
+    the whole view at once and copies nothing but the values it builds.
+    """
+
+    def __init__(self, content: bytes) -> None:
+        self._content = content
+        self._position = 0
+
+    def peek(self, _size: int) -> memoryview:
+        return memoryview(self._content)[self._position :]
+
+    def read(self, size: int) -> bytes:
+        return self._advance(self._position + size)
+
+    def readline(self) -> bytes:
+        newline = self._content.find(b"\n", self._position)
+        return self._advance(newline + 1 if newline >= 0 else len(self._content))
+
+    def _advance(self, stop: int) -> bytes:
+        part = self._content[self._position : stop]
+        self._position += len(part)
+        return part
+
+
+def as_text(value: str | bytes) -> str:
+    """Give text as str, whether Python 2 or Python 3 pickled it.
+
+    Parameters
+    ----------
+    value : str or bytes
+        Bytes are read as Latin-1, like the strings of Python 2.
+
+    Returns
+    -------
+    str
+
+    Raises
+    ------
+    TypeError
+        If `value` is neither.
+    """
+    if isinstance(value, bytes):
+        return value.decode("latin-1")
+    if isinstance(value, str):
+        return value
+    raise TypeError(f"text was expected, not {type(value).__name__}")
+
+
+def unpickle_fields(content: bytes, subject: str) -> dict[str, Any]:
+    """Read the dictionary in a pickle, running nothing that the pickle brings along.
+
+    Parameters
+    ----------
+    content : bytes
+        The whole pickle, of any protocol, written by Python 2 or 3.
+    subject : str
+        What error messages call it: the file name as the user gave it.
+
+    Returns
+    -------
+    dict of str to object
+        Values are plain Python objects, or C-contiguous arrays of uint8,
+        read-only where they share the unpickled bytes.  The strings of
+        Python 2 are bytes: see `as_text`.
+
+    Raises
+    ------
+    DataError
+        If the pickle asks for a name beyond those that such files need, is
+        truncated or malformed, or holds no dictionary.
+    """
+    try:
+        fields = _PlainUnpickler(content, subject).load()
+        if not isinstance(fields, dict):
+            raise TypeError(f"a dictionary was expected, not {type(fields).__name__}")
+        return {
+            as_text(key): value.values if isinstance(value, _Array) else value
+            for key, value in fields.items()
+        }
+    except DataError:
+        raise
+    except Exception as error:  # a malformed pickle may raise anything
+        reason = " ".join(f"{type(error).__name__}: {error}".split())[:100]
+        raise DataError(
+            f"{subject}: a data file must be a whole pickle, got {len(content)} bytes that "
+            f"do not read as one ({reason}); get it again with `svmcifar download`"
+        ) from error

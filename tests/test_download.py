@@ -1,0 +1,285 @@
+"""Downloading from a real server on this machine."""
+
+import hashlib
+import http.server
+import io
+import re
+import socket
+import tarfile
+import threading
+from contextlib import contextmanager
+
+import pytest
+from datafiles import NAMES, md5s_of, write_archive, write_dataset
+
+from svmcifar.cifar import open_dataset
+from svmcifar.download import download_dataset
+from svmcifar.errors import DataError, OutputError
+
+ARCHIVE_NAME = "cifar-100-python.tar.gz"
+
+
+class ArchiveServer(http.server.ThreadingHTTPServer):
+    """Serves one file and remembers what was asked for; tests change its manners."""
+
+    def __init__(self, content):
+        super().__init__(("127.0.0.1", 0), ArchiveHandler)
+        self.content = content
+        self.knows_ranges = True
+        self.sends_length = True
+        self.stops_after = None
+        self.status = None
+        self.ranges = []
+
+    @property
+    def url(self):
+        return f"http://127.0.0.1:{self.server_port}/{ARCHIVE_NAME}"
+
+
+class ArchiveHandler(http.server.BaseHTTPRequestHandler):
+    def do_GET(self):
+        server = self.server
+        content, start = server.content, 0
+        wanted = self.headers.get("Range")
+        server.ranges.append(wanted)
+        if server.status:
+            self.send_error(server.status)
+            return
+        if wanted and server.knows_ranges:
+            start = int(re.fullmatch(r"bytes=(\d+)-", wanted)[1])
+            if start >= len(content):
+                self.send_response(416)
+                self.send_header("Content-Range", f"bytes */{len(content)}")
+                self.send_header("Content-Length", "0")
+                self.end_headers()
+                return
+            self.send_response(206)
+            self.send_header("Content-Range", f"bytes {start}-{len(content) - 1}/{len(content)}")
+        else:
+            self.send_response(200)
+        if server.sends_length:
+            self.send_header("Content-Length", str(len(content) - start))
+        self.end_headers()
+        self.wfile.write(content[start : server.stops_after])
+
+    def log_message(self, *args):
+        pass
+
+
+@contextmanager
+def serving(content):
+    server = ArchiveServer(content)
+    thread = threading.Thread(target=server.serve_forever, args=(0.01,))
+    thread.start()
+    try:
+        yield server
+    finally:
+        server.shutdown()
+        thread.join()
+        server.server_close()
+
+
+@pytest.fixture(scope="module")
+def original(tmp_path_factory):
+    """A data set as it should arrive; without SYNTHETIC.md5, like the official one."""
+    folder = write_dataset(tmp_path_factory.mktemp("original") / "data", synthetic=False)
+    (folder / "readme.html").write_text("not a data file")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def packed(original):
+    return write_archive(original, original.parent / ARCHIVE_NAME).read_bytes()
+
+
+@pytest.fixture
+def server(packed):
+    with serving(packed) as server:
+        yield server
+
+
+@pytest.fixture
+def fetch(server, original, tmp_path):
+    """Download from the server into tmp_path / "data", as if the tiny data set were official."""
+
+    def fetch(**options):
+        options = {
+            "url": server.url,
+            "archive_md5": hashlib.md5(server.content).hexdigest(),
+            "file_md5s": md5s_of(original),
+            "progress": False,
+            "timeout_s": 5.0,
+        } | options
+        return download_dataset(tmp_path / "data", **options)
+
+    return fetch
+
+
+@pytest.fixture
+def part(tmp_path):
+    (tmp_path / "data").mkdir()
+    return tmp_path / "data" / f"{ARCHIVE_NAME}.part"
+
+
+def assert_complete(target, original):
+    assert target.name == "cifar-100-python"
+    assert sorted(path.name for path in target.iterdir()) == sorted(NAMES)
+    assert md5s_of(target) == md5s_of(original)
+    assert not [p for p in target.parent.iterdir() if p.name.startswith(".") or "part" in p.name]
+    assert open_dataset(target, check_md5=False).read_split("test").images.shape == (100, 3072)
+
+
+def message_of(fetch, error=DataError, **options):
+    with pytest.raises(error) as caught:
+        fetch(**options)
+    assert "\n" not in str(caught.value)
+    return str(caught.value)
+
+
+def test_download(fetch, server, original):
+    assert_complete(fetch(), original)
+    assert server.ranges == [None]
+
+
+def test_server_that_tells_no_length(fetch, server, original):
+    server.sends_length = False
+    assert_complete(fetch(), original)
+
+
+def test_good_copy_is_left_alone(fetch, server, capsys):
+    target = fetch()
+    times = [(target / name).stat().st_mtime_ns for name in NAMES]
+    assert fetch(progress=True) == target
+    assert "already" in capsys.readouterr().err
+    assert [(target / name).stat().st_mtime_ns for name in NAMES] == times
+    assert len(server.ranges) == 1
+
+
+def test_good_archive_is_used(fetch, server, original, packed, tmp_path):
+    archive = tmp_path / "data" / ARCHIVE_NAME
+    archive.parent.mkdir()
+    archive.write_bytes(packed)
+    assert_complete(fetch(), original)
+    assert server.ranges == []
+    assert archive.read_bytes() == packed
+
+
+@pytest.mark.parametrize("synthetic", [False, True])
+def test_other_data_set_is_moved_aside(fetch, original, tmp_path, capsys, synthetic):
+    for seed in (1, 2):
+        other = write_dataset(tmp_path / "data" / "cifar-100-python", seed, synthetic)
+        sums = md5s_of(other)
+        assert_complete(fetch(progress=True), original)
+        aside = tmp_path / "data" / f"cifar-100-python.old-{seed}"
+        assert md5s_of(aside) == sums
+        assert str(aside) in capsys.readouterr().err
+
+
+def test_interrupted_transfer_is_resumed(fetch, server, original, packed, part):
+    server.stops_after = 1000
+    message = message_of(fetch)
+    assert f"1000 of {len(packed)} bytes" in message
+    assert part.read_bytes() == packed[:1000]
+    server.stops_after = None
+    assert_complete(fetch(), original)
+    assert server.ranges == [None, "bytes=1000-"]
+
+
+def test_resumed_bytes_are_appended_not_fetched_again(fetch, server, packed, part):
+    """The part's own bytes must be in the result: here they are wrong, and the md5 tells."""
+    part.write_bytes(b"x" * 1000)
+    assert "md5" in message_of(fetch)
+    assert server.ranges == ["bytes=1000-"]
+
+
+def test_server_that_ignores_ranges(fetch, server, original, packed, part):
+    part.write_bytes(packed[:1000])
+    server.knows_ranges = False
+    assert_complete(fetch(), original)
+    assert server.ranges == ["bytes=1000-"]
+
+
+def test_complete_part_is_unpacked(fetch, server, original, packed, part):
+    part.write_bytes(packed)
+    assert_complete(fetch(), original)
+    assert server.ranges == [f"bytes={len(packed)}-"]
+
+
+def test_part_that_is_too_long_is_fetched_anew(fetch, server, original, packed, part):
+    part.write_bytes(packed + b"more")
+    assert_complete(fetch(), original)
+    assert server.ranges == [f"bytes={len(packed) + 4}-", None]
+
+
+def test_wrong_archive_md5(fetch, packed, part):
+    message = message_of(fetch, archive_md5="0" * 32)
+    assert "0" * 32 in message
+    assert hashlib.md5(packed).hexdigest() in message
+    assert "deleted" in message
+    assert list(part.parent.iterdir()) == []
+
+
+def test_wrong_file_in_the_archive_never_arrives(fetch, original, part):
+    message = message_of(fetch, file_md5s=md5s_of(original) | {"test": "0" * 32})
+    assert "'test'" in message
+    assert not (part.parent / "cifar-100-python").exists()
+
+
+def test_archive_cannot_write_elsewhere(fetch, server, original, tmp_path):
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode="w:gz") as tar:
+        for name in NAMES:
+            tar.add(original / name, f"cifar-100-python/{name}")
+        for name in ("../train", "/tmp/../train", "cifar-100-python/../../test", "other/meta"):
+            member = tarfile.TarInfo(name)
+            member.size = 4
+            tar.addfile(member, io.BytesIO(b"evil"))
+        link = tarfile.TarInfo("cifar-100-python/meta")
+        link.type, link.linkname = tarfile.SYMTYPE, "/etc/passwd"
+        tar.addfile(link)
+    server.content = buffer.getvalue()
+    assert_complete(fetch(), original)
+    assert [path.name for path in tmp_path.iterdir()] == ["data"]
+
+
+def test_archive_that_is_none(fetch, server, part):
+    server.content = b"<html>Please log in.</html>"
+    assert "archive" in message_of(fetch)
+    assert not (part.parent / "cifar-100-python").exists()
+
+
+def test_http_error(fetch, server):
+    server.status = 404
+    message = message_of(fetch)
+    assert message.startswith(server.url)
+    assert "HTTP 404" in message
+    assert "--data" in message
+    assert "svmcifar download" in message
+
+
+def test_http_error_keeps_the_part(fetch, server, packed, part):
+    part.write_bytes(packed[:1000])
+    server.status = 503
+    message_of(fetch)
+    assert part.read_bytes() == packed[:1000]
+
+
+def test_no_server(fetch, server):
+    with serving(b"") as gone:
+        url = gone.url
+    assert message_of(fetch, url=url).startswith(url)
+
+
+def test_silent_server(fetch, tmp_path):
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        url = f"http://127.0.0.1:{silent.getsockname()[1]}/"
+        assert "timed out" in message_of(fetch, url=url, timeout_s=0.2)
+
+
+def test_malformed_url(fetch):
+    assert "nonsense" in message_of(fetch, url="nonsense")
+
+
+def test_folder_that_cannot_be_written(fetch, tmp_path):
+    (tmp_path / "data").write_text("a file")
+    assert "data" in message_of(fetch, OutputError)
