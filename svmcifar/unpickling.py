@@ -6,6 +6,7 @@ behalf, and even NumPy's own constructors are kept from it, because a forged
 dtype or array state can corrupt memory.
 """
 
+import io
 import pickle
 from typing import Any
 
@@ -87,7 +88,7 @@ class _PlainUnpickler(pickle.Unpickler):
         )
 
 
-class _Reader:
+class _Reader(io.BytesIO):
     """Let an unpickler read bytes in place.
 
     `peek` may give more than it was asked for, so the compiled unpickler takes
@@ -95,23 +96,11 @@ class _Reader:
     """
 
     def __init__(self, content: bytes) -> None:
-        self._content = content
-        self._position = 0
+        super().__init__(content)
+        self._view = memoryview(content)
 
     def peek(self, _size: int) -> memoryview:
-        return memoryview(self._content)[self._position :]
-
-    def read(self, size: int) -> bytes:
-        return self._advance(self._position + size)
-
-    def readline(self) -> bytes:
-        newline = self._content.find(b"\n", self._position)
-        return self._advance(newline + 1 if newline >= 0 else len(self._content))
-
-    def _advance(self, stop: int) -> bytes:
-        part = self._content[self._position : stop]
-        self._position += len(part)
-        return part
+        return self._view[self.tell() :]
 
 
 def as_text(value: str | bytes) -> str:

@@ -102,7 +102,10 @@ def test_unofficial_file_of_the_official_size_is_called_altered(altered, monkeyp
     assert "--skip-md5" in message
 
 
-def test_skipping_the_md5_makes_a_modified_data_set(altered):
+@pytest.mark.parametrize("is_marked", [False, True])
+def test_skipping_the_md5_makes_a_modified_data_set(altered, is_marked):
+    if not is_marked:
+        (altered / "SYNTHETIC.md5").unlink()
     write_fields(altered / "test", make_fields("test", seed=1))
     dataset = open_dataset(altered, check_md5=False)
     assert dataset.read_split("test").images.shape == (100, 3072)
@@ -113,6 +116,14 @@ def test_skipping_the_md5_makes_a_modified_data_set(altered):
 
 def test_skipping_the_md5_of_a_sound_data_set_changes_nothing(tiny_dataset):
     assert open_dataset(tiny_dataset, check_md5=False).label == "SYNTHETIC stand-in"
+
+
+def test_md5s_of_files_read_already_are_not_summed_again(altered):
+    dataset, md5s = open_dataset(altered), md5s_of(altered)
+    for name in ("train", "test"):
+        dataset.read_split(name)
+        (altered / name).unlink()
+    assert dataset.md5s == md5s
 
 
 def test_malformed_sums(altered):

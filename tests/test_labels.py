@@ -153,6 +153,7 @@ def test_reads_what_a_spreadsheet_saves(frame, labels_csv):
         (6, "4,class_03,11,superclass_11", "fine_label_name must be given once, got 'class_03'"),
         (26, "24,class_24,11,other", "coarse_label_name must be 'superclass_11' .* got 'other'"),
         (8, "6,class_06,5,superclass_11", "'superclass_11' must keep the one id .* got '5'"),
+        (102, "0,class_00,3,superclass_03", "there must be 100 rows.* got '101 rows'"),
         (102, "100,class_100,3,superclass_03", "there must be 100 rows.* got '101 rows'"),
     ],
 )

@@ -137,6 +137,7 @@ def test_archive_passes_and_bytes_kept(tiny_dataset, tmp_path, monkeypatch, keep
     assert len(passes) == (1 if keep_limit_bytes else 4)
     assert not dataset._source._kept, "bytes are dropped once they were read"
     assert_is_tiny(dataset, "train")
+    assert not dataset._source._kept, "a later pass keeps nothing that nobody asked for"
 
 
 def test_truncated_archive(tiny_dataset, tmp_path):

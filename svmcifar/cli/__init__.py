@@ -47,13 +47,13 @@ class _Commands(click.Group):
 @click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__)
 def main() -> None:
-    r"""Exact multiclass RBF-kernel SVMs on CIFAR-100.
+    """Exact multiclass RBF-kernel SVMs on CIFAR-100.
 
     \b
     svmcifar download                get the data (or --synthetic)
     svmcifar train --out model.skops train on the 20 superclasses
     svmcifar evaluate model.skops    score it on the test images
-    """
+    """  # noqa: D301 (click reads the backspace as "keep these lines")
     warnings.showwarning = _show_warning
 
 
