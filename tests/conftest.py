@@ -8,6 +8,10 @@ from datafiles import write_dataset
 
 from svmcifar.cifar import open_dataset
 from svmcifar.errors import DataError
+from svmcifar.labels import build_label_map
+from svmcifar.svc import RBFSVC
+from svmcifar.synthetic import write_synthetic
+from svmcifar.training import train_classifier
 
 
 @pytest.fixture(scope="session")
@@ -34,3 +38,26 @@ def official_dataset():
     if not dataset.is_official:
         pytest.skip(f"{dataset.location}: {dataset.label}, and the test needs the official data")
     return dataset
+
+
+@pytest.fixture(scope="session")
+def synthetic_folder(tmp_path_factory):
+    """A small synthetic data set: 500 training and 200 test images."""
+    folder = tmp_path_factory.mktemp("synthetic") / "synthetic-cifar-100"
+    return write_synthetic(folder, train_per_class=5, test_per_class=2, progress=False)
+
+
+@pytest.fixture(scope="session")
+def synthetic_data(synthetic_folder):
+    return open_dataset(synthetic_folder)
+
+
+@pytest.fixture(scope="session")
+def train_small(synthetic_data):
+    """Train a classifier on the small synthetic data set, with settings of choice."""
+    split, label_map = synthetic_data.read_split("train"), build_label_map(synthetic_data)
+
+    def train(svc=None, **settings):
+        return train_classifier(synthetic_data, split, label_map, svc or RBFSVC(), **settings)
+
+    return train

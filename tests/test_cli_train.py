@@ -1,0 +1,208 @@
+import json
+import pickle
+import shutil
+
+import numpy as np
+import pytest
+from click.testing import CliRunner
+from clirun import fail, run
+from datafiles import make_fields, write_fields
+
+from svmcifar.cli import main
+from svmcifar.features import pipeline
+from svmcifar.persistence import load_model, read_manifest
+
+
+@pytest.fixture(autouse=True)
+def folder(tmp_path, monkeypatch):
+    """Each test works in an empty folder of its own."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("SVMCIFAR_DATA", raising=False)
+    return tmp_path
+
+
+def test_train_tells_what_it_did(synthetic_folder, folder):
+    output = run("train", "--data", synthetic_folder)
+    manifest = read_manifest("model.skops")
+    for expected in (
+        "data         SYNTHETIC stand-in",
+        "labels       coarse, map in data/labels-SYNTHETIC.csv",
+        "500 samples, 190 pairs",
+        "every pair converged",
+        f"content hash {manifest['content_hash']}",
+        "saved        model.skops (",
+        "trained on SYNTHETIC data",
+    ):
+        assert expected in output
+    assert len((folder / "data/labels-SYNTHETIC.csv").read_text().splitlines()) == 101
+    assert manifest["fit"]["backend"] == "numba"
+
+
+def test_options_reach_the_model(synthetic_folder):
+    run(
+        "train", "--data", synthetic_folder, "--labels", "fine", "--pca", 9, "--C", 2.5,
+        "--gamma", 0.01, "--tol", 0.01, "--class-weight", "balanced", "--limit", 300, "--seed", 4,
+        "--backend", "sklearn", "--jobs", 1, "--slim", "--out", "runs/fine.skops",
+        "--label-csv", "runs/map.csv", "--memory-limit", "1GB", "--max-iter", 100000,
+    )  # fmt: skip
+    manifest = read_manifest("runs/fine.skops")
+    parameters = manifest["training"]["parameters"]
+    assert (parameters["C"], parameters["gamma"], parameters["tol"]) == (2.5, 0.01, 0.01)
+    assert (parameters["class_weight"], parameters["max_iter"]) == ("balanced", 100000)
+    assert (manifest["fit"]["n_features"], manifest["fit"]["n_samples"]) == (9, 300)
+    assert (manifest["fit"]["n_pairs"], manifest["training"]["seed"]) == (4950, 4)
+    assert (manifest["fit"]["backend"], manifest["slim"]) == ("sklearn", True)
+
+
+def test_gamma_by_name(synthetic_folder):
+    run("train", "--data", synthetic_folder, "--gamma", "auto")
+    assert read_manifest("model.skops")["fit"]["gamma"] == 1 / 3072
+
+
+@pytest.mark.parametrize("backend", ["sklearn", "numba"])
+def test_backends_predict_alike(synthetic_folder, synthetic_data, backend):
+    run("train", "--data", synthetic_folder, "--backend", backend, "--tol", 1e-6)
+    run("train", "--data", synthetic_folder, "--tol", 1e-6, "--out", "auto.skops")
+    images = synthetic_data.read_split("test").images
+    np.testing.assert_array_equal(
+        load_model("model.skops").predict(images), load_model("auto.skops").predict(images)
+    )
+
+
+def test_hash_does_not_depend_on_workers(synthetic_folder):
+    for jobs in (1, 2, 3):
+        run("train", "--data", synthetic_folder, "--jobs", jobs, "--out", f"{jobs}.skops")
+    assert len({read_manifest(f"{jobs}.skops")["content_hash"] for jobs in (1, 2, 3)}) == 1
+
+
+def test_cuml_falls_back_with_one_loud_line(synthetic_folder, monkeypatch):
+    from svmcifar.backends import registry
+
+    reason = "the package cuml is not installed"
+    broken = registry.Backend("cuml", "", lambda: reason, registry._no_solver)
+    monkeypatch.setitem(registry.BACKENDS, "cuml", broken)
+    arguments = ["train", "--data", str(synthetic_folder), "--backend", "cuml"]
+    result = CliRunner().invoke(main, arguments, catch_exceptions=False)
+    assert result.exit_code == 0
+    (line,) = [line for line in result.stderr.splitlines() if "cuml" in line]
+    assert line.startswith(f"WARNING: backend 'cuml' does not work here: {reason}.")
+    assert "--backend numba" in line
+    assert read_manifest("model.skops")["fit"]["backend"] == "sklearn"
+    error = fail(*arguments, "--strict", "--overwrite")
+    assert f"'cuml' does not work here: {reason}" in error
+
+
+def test_unconverged_pairs_are_not_silent(synthetic_folder):
+    arguments = ["train", "--data", str(synthetic_folder), "--max-iter", "3"]
+    result = CliRunner().invoke(main, arguments, catch_exceptions=False)
+    assert result.exit_code == 0
+    assert "190 of 190 pairs ended with a KKT gap above tol=0.001" in result.stderr
+    assert "190 pairs NOT converged" in result.stdout
+
+
+def test_label_csv_is_read_and_refused_if_wrong(synthetic_folder, folder):
+    csv = folder / "map.csv"
+    run("build-labels", "--data", synthetic_folder, "--out", csv)
+    lines = csv.read_text().splitlines()
+    run("train", "--data", synthetic_folder, "--label-csv", csv)
+    fine, name, coarse, _ = lines[4].split(",")
+    other = next(x.split(",") for x in lines[1:] if x.split(",")[2] != coarse)
+    lines[4] = ",".join([fine, name, other[2], other[3]])
+    csv.write_text("\n".join(lines) + "\n")
+    error = fail("train", "--data", synthetic_folder, "--label-csv", csv, "--out", "b.skops")
+    assert "map.csv" in error
+    assert "build-labels --overwrite" in error
+    assert not (folder / "b.skops").exists()
+
+
+BAD_USAGE = [
+    (["--C", "0"], "'--C'"),
+    (["--C", "-1"], "'--C'"),
+    (["--tol", "0"], "'--tol'"),
+    (["--gamma", "0"], "'--gamma'"),
+    (["--gamma", "big"], "'--gamma'"),
+    (["--backend", "tpu"], "'--backend'"),
+    (["--labels", "medium"], "'--labels'"),
+    (["--pca", "0"], "'--pca'"),
+    (["--jobs", "0"], "'--jobs'"),
+]
+
+
+@pytest.mark.parametrize(("arguments", "option"), BAD_USAGE)
+def test_bad_usage(synthetic_folder, folder, arguments, option):
+    error = fail("train", "--data", synthetic_folder, *arguments, exit_code=2)
+    assert f"Invalid value for {option}" in error
+    assert not list(folder.iterdir())
+
+
+BAD_VALUES = [
+    (["--backend", "cupy", "--strict"], "'cupy' does not work here"),
+    (["--backend", "cupy"], "'cupy' does not work here"),
+    (["--memory-limit", "lots"], "memory limit must be a number of bytes"),
+    (["--memory-limit", "1kB"], "memory limit must be at least"),
+    (["--limit", "99"], "from 100, one a fine class, to 500. Got 99"),
+    (["--limit", "501"], "from 100, one a fine class, to 500. Got 501"),
+    (["--pca", "501"], "at most 500 components"),
+    (["--data", "nowhere"], "nowhere"),
+]
+
+
+@pytest.mark.parametrize(("arguments", "message"), BAD_VALUES)
+def test_bad_values(synthetic_folder, folder, arguments, message):
+    assert message in fail("train", "--data", synthetic_folder, *arguments)
+    assert not (folder / "model.skops").exists()
+
+
+def test_missing_data_names_the_remedies(folder, monkeypatch):
+    monkeypatch.setenv("HOME", str(folder))
+    error = fail("train")
+    assert "svmcifar download" in error
+    assert "--data" in error
+
+
+def test_existing_output_is_refused_first(folder):
+    (folder / "model.skops").write_text("precious")
+    assert "exists already; pass --overwrite" in fail("train", "--data", "nowhere")
+    assert (folder / "model.skops").read_text() == "precious"
+
+
+def test_truncated_pickle(altered, folder):
+    (altered / "train").write_bytes((altered / "train").read_bytes()[:1000])
+    assert "md5" in fail("train", "--data", altered)
+    assert "must be a whole pickle" in fail("train", "--data", altered, "--skip-md5")
+    assert not (folder / "model.skops").exists()
+
+
+def test_altered_data_needs_skip_md5(altered):
+    write_fields(altered / "train", make_fields("train", seed=9))
+    assert "--skip-md5" in fail("train", "--data", altered)
+    run("train", "--data", altered, "--skip-md5")
+    assert read_manifest("model.skops")["data"]["label"] == "modified CIFAR-100"
+
+
+def test_pickle_with_code_is_not_executed(altered, folder):
+    class Evil:
+        def __reduce__(self):
+            return shutil.copytree, (str(altered), str(folder / "stolen"))
+
+    (altered / "train").write_bytes(pickle.dumps({"data": Evil()}, protocol=2))
+    assert "copytree" in fail("train", "--data", altered, "--skip-md5")
+    assert not (folder / "stolen").exists()
+
+
+def test_nan_features(synthetic_folder, folder, monkeypatch):
+    monkeypatch.setattr(
+        pipeline.RawPixels, "transform", lambda self, images: np.full(images.shape, np.nan, "f4")
+    )
+    error = fail("train", "--data", synthetic_folder)
+    assert "NaN" in error
+    assert not (folder / "model.skops").exists()
+
+
+def test_manifest_is_complete_json(synthetic_folder):
+    run("train", "--data", synthetic_folder)
+    manifest = json.loads(run("info", "model.skops", "--json"))
+    assert set(manifest) == {
+        "created", "versions", "git_commit", "host", "data", "training", "fit", "times",
+        "format", "slim", "content_hash",
+    }  # fmt: skip

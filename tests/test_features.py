@@ -1,0 +1,101 @@
+import numpy as np
+import pytest
+from sklearn.base import clone
+from sklearn.decomposition import PCA
+from sklearn.preprocessing import StandardScaler
+
+from svmcifar.errors import InputError
+from svmcifar.features import pipeline as feature_pipeline
+from svmcifar.features.pipeline import compute_features, fit_features, make_feature_pipeline
+from svmcifar.features.pixels import RawPixels
+from svmcifar.features.standardize import BatchStandardScaler
+
+
+@pytest.fixture
+def images():
+    rng = np.random.default_rng(0)
+    # More rows than one batch of the scaler, and a constant pixel.
+    images = rng.integers(0, 256, (2300, 48), dtype=np.uint8)
+    images[:, 7] = 93
+    return images
+
+
+def test_pixels_are_float32_from_0_to_1():
+    pixels = RawPixels().transform(np.array([[0, 51, 255]], dtype=np.uint8))
+    assert pixels.dtype == np.float32
+    np.testing.assert_array_equal(pixels, np.array([[0, 0.2, 1]], dtype=np.float32))
+
+
+@pytest.mark.parametrize(
+    "images", [np.zeros((2, 3), np.float32), np.zeros((2, 3, 4), np.uint8), np.zeros(3, np.uint8)]
+)
+def test_pixels_refuse_what_is_no_image_row(images):
+    with pytest.raises(InputError, match=r"must be uint8 of shape \(n_images, n_pixels\)"):
+        RawPixels().transform(images)
+
+
+def test_scaler_equals_scikit_learns(images):
+    X = images.astype(np.float64)
+    ours, theirs = BatchStandardScaler().fit(X), StandardScaler().fit(X)
+    np.testing.assert_allclose(ours.mean_, theirs.mean_, rtol=1e-12)
+    np.testing.assert_allclose(ours.scale_, theirs.scale_, rtol=1e-12)
+    assert ours.n_samples_seen_ == len(X)
+    refitted = ours.fit(X[:10])  # a second fit forgets the first
+    np.testing.assert_allclose(refitted.mean_, X[:10].mean(axis=0), rtol=1e-12)
+
+
+def test_scaler_honours_sample_weight(images):
+    X, weight = images[:1500].astype(np.float64), np.arange(1500.0)
+    ours = BatchStandardScaler().fit(X, sample_weight=weight)
+    np.testing.assert_allclose(ours.mean_, np.average(X, axis=0, weights=weight), rtol=1e-12)
+
+
+def test_features_are_standardised_float32(images):
+    before = images.copy()
+    pipeline = fit_features(make_feature_pipeline(), images)
+    X = compute_features(pipeline, images)
+    assert X.dtype == np.float32
+    assert X.shape == images.shape
+    varying = np.delete(X, 7, axis=1)
+    np.testing.assert_allclose(varying.mean(axis=0, dtype=np.float64), 0, atol=1e-5)
+    np.testing.assert_allclose(varying.std(axis=0, dtype=np.float64), 1, atol=1e-5)
+    np.testing.assert_allclose(X[:, 7], 0, atol=1e-5)
+    np.testing.assert_array_equal(images, before)
+
+
+def test_new_images_are_scaled_by_the_training_images(images):
+    pipeline = fit_features(make_feature_pipeline(), images)
+    brighter = (images[:100] // 2 + 120).astype(np.uint8)
+    scaler = StandardScaler().fit(images / 255.0)
+    expected = scaler.transform(brighter / 255.0)
+    np.testing.assert_allclose(compute_features(pipeline, brighter), expected, atol=1e-4)
+
+
+def test_pca_equals_scikit_learns(images):
+    pipeline = fit_features(make_feature_pipeline(5), images)
+    X = compute_features(pipeline, images)
+    assert X.shape == (len(images), 5)
+    standardised = StandardScaler().fit_transform(images / 255.0)
+    expected = PCA(5, svd_solver="full").fit_transform(standardised)
+    np.testing.assert_allclose(np.abs(X), np.abs(expected), atol=2e-3)
+
+
+def test_a_row_does_not_depend_on_its_batch(images, monkeypatch):
+    pipeline = fit_features(make_feature_pipeline(), images)
+    whole = compute_features(pipeline, images)
+    monkeypatch.setattr(feature_pipeline, "_BATCH_ROWS", 7)
+    np.testing.assert_array_equal(compute_features(pipeline, images), whole)
+
+
+@pytest.mark.parametrize(("n_images", "n_components", "most"), [(20, 30, 20), (2300, 49, 48)])
+def test_too_many_components(images, n_images, n_components, most):
+    with pytest.raises(InputError, match=f"at most {most} components .* Got {n_components} "):
+        fit_features(make_feature_pipeline(n_components), images[:n_images])
+
+
+def test_pipeline_can_be_cloned(images):
+    pipeline = fit_features(make_feature_pipeline(4), images)
+    again = clone(pipeline).fit(images)
+    np.testing.assert_array_equal(
+        compute_features(again, images), compute_features(pipeline, images)
+    )

@@ -1,0 +1,63 @@
+import numpy as np
+import pytest
+from PIL import Image
+
+from svmcifar.cifar import to_pictures
+from svmcifar.errors import DataError
+from svmcifar.images import read_image
+
+
+def _save(path, pixels, **options):
+    Image.fromarray(pixels).save(path, **options)
+    return path
+
+
+def test_32_pixels_pass_unchanged(tmp_path):
+    picture = np.random.default_rng(0).integers(0, 256, (32, 32, 3), dtype=np.uint8)
+    row = read_image(_save(tmp_path / "a.png", picture))
+    assert row.shape == (3072,)
+    assert row.dtype == np.uint8
+    np.testing.assert_array_equal(to_pictures(row[None])[0], picture)
+
+
+def test_central_square_is_taken(tmp_path):
+    wide = np.zeros((64, 128, 3), dtype=np.uint8)
+    wide[:, 32:96] = (10, 200, 60)
+    picture = to_pictures(read_image(_save(tmp_path / "wide.png", wide))[None])[0]
+    np.testing.assert_array_equal(picture[:, 4:-4], np.full((32, 24, 3), (10, 200, 60)))
+
+
+def test_grey_becomes_rgb(tmp_path):
+    row = read_image(_save(tmp_path / "grey.png", np.full((40, 40), 77, dtype=np.uint8)))
+    np.testing.assert_array_equal(row, np.full(3072, 77))
+
+
+def test_transparent_parts_are_white(tmp_path):
+    clear = np.zeros((32, 32, 4), dtype=np.uint8)
+    np.testing.assert_array_equal(
+        read_image(_save(tmp_path / "clear.png", clear)), np.full(3072, 255)
+    )
+
+
+def test_exif_orientation(tmp_path):
+    picture = np.zeros((32, 32, 3), dtype=np.uint8)
+    picture[:4] = 255  # a white bar at the top, stored lying on its side
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    path = _save(tmp_path / "turned.png", np.rot90(picture).copy(), exif=exif)
+    np.testing.assert_array_equal(to_pictures(read_image(path)[None])[0], picture)
+
+
+def test_files_that_are_no_images(tmp_path):
+    (tmp_path / "note.txt").write_text("no image")
+    with pytest.raises(DataError, match="must be an image file"):
+        read_image(tmp_path / "note.txt")
+    with pytest.raises(DataError, match="No such file"):
+        read_image(tmp_path / "missing.png")
+
+
+def test_truncated_image(tmp_path):
+    path = _save(tmp_path / "a.png", np.zeros((64, 64, 3), dtype=np.uint8))
+    path.write_bytes(path.read_bytes()[:-40])
+    with pytest.raises(DataError, match=r"must be readable|must be an image file"):
+        read_image(path)

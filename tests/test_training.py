@@ -1,0 +1,84 @@
+import json
+
+import numpy as np
+import pytest
+from sklearn.preprocessing import StandardScaler
+from sklearn.svm import SVC
+
+from svmcifar.errors import InputError
+from svmcifar.svc import RBFSVC
+from svmcifar.training import draw_rows
+
+
+def test_equals_scikit_learn_step_by_step(train_small, synthetic_data):
+    model = train_small(RBFSVC(C=2.0, tol=1e-6))
+    train, test = synthetic_data.read_split("train"), synthetic_data.read_split("test")
+    scaler = StandardScaler().fit(train.images / 255.0)
+    svc = SVC(C=2.0, tol=1e-6).fit(scaler.transform(train.images / 255.0), train.coarse)
+    X = scaler.transform(test.images / 255.0)
+    predictions, decisions = model.predict_with_decisions(test.images)
+    np.testing.assert_array_equal(predictions, svc.predict(X))
+    np.testing.assert_allclose(decisions, svc.decision_function(X), atol=2e-4)
+    assert (predictions == test.coarse).mean() > 0.1  # twice chance: it has learnt something
+
+
+@pytest.mark.parametrize(("kind", "n_classes"), [("coarse", 20), ("fine", 100)])
+def test_class_names_follow_the_labels(train_small, synthetic_data, kind, n_classes):
+    model = train_small(label_kind=kind)
+    meta = synthetic_data.read_meta()
+    assert model.class_names == list(getattr(meta, f"{kind}_names"))
+    assert len(model.svc.classes_) == n_classes
+    assert model.manifest["fit"]["n_pairs"] == n_classes * (n_classes - 1) // 2
+    train = synthetic_data.read_split("train")
+    assert np.array(model.coarse_of_fine)[train.fine].tolist() == train.coarse.tolist()
+
+
+def test_manifest_tells_how_it_was_made(train_small, synthetic_data):
+    model = train_small(RBFSVC(C=3.0, gamma=0.001), n_components=20, limit=300, seed=5)
+    manifest = json.loads(json.dumps(model.manifest))
+    assert manifest["data"] == {
+        "label": "SYNTHETIC stand-in",
+        "synthetic": True,
+        "md5s": synthetic_data.md5s,
+    }
+    assert model.is_synthetic
+    assert manifest["training"]["parameters"]["C"] == 3.0
+    assert manifest["training"]["seed"] == 5
+    assert len(manifest["training"]["rows"]) == 300
+    assert manifest["fit"]["n_samples"] == 300
+    assert manifest["fit"]["n_features"] == 20
+    assert manifest["fit"]["gamma"] == 0.001
+    assert manifest["fit"]["unconverged_pairs"] == 0
+    assert 0 < manifest["fit"]["largest_gap"] <= 1e-3
+    assert manifest["fit"]["n_iter"] == model.svc.n_iter_.sum()
+    assert manifest["versions"]["scikit-learn"]
+    assert manifest["times"]["fit_s"] > 0
+
+
+def test_draw_is_even_and_seeded():
+    fine = np.random.default_rng(0).permutation(np.repeat(np.arange(10), 30))
+    rows = draw_rows(fine, 57, seed=1)
+    assert np.bincount(fine[rows]).tolist().count(6) == 7
+    assert np.bincount(fine[rows]).tolist().count(5) == 3
+    assert (np.diff(rows) > 0).all()
+    np.testing.assert_array_equal(rows, draw_rows(fine, 57, seed=1))
+    assert rows.tolist() != draw_rows(fine, 57, seed=2).tolist()
+    np.testing.assert_array_equal(draw_rows(fine, 300, seed=1), np.arange(300))
+
+
+def test_draw_of_uneven_classes():
+    fine = np.repeat([0, 1, 2], [1, 2, 50])
+    assert np.bincount(fine[draw_rows(fine, 30, seed=0)]).tolist() == [1, 2, 27]
+
+
+@pytest.mark.parametrize("limit", [9, 301])
+def test_draw_out_of_range(limit):
+    fine = np.repeat(np.arange(10), 30)
+    with pytest.raises(InputError, match=rf"from 10, one a fine class, to 300\. Got {limit} "):
+        draw_rows(fine, limit, seed=0)
+
+
+def test_shuffled_test_labels_give_chance(train_small, synthetic_data):
+    test = synthetic_data.read_split("test")
+    shuffled = np.random.default_rng(0).permutation(test.coarse)
+    assert (train_small().predict(test.images) == shuffled).mean() < 0.15
