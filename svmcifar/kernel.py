@@ -289,8 +289,8 @@ def _rbf_from_products_f32(products, a_sq_norms, b_sq_norms, gamma):  # type: ig
     """Turn inner products into RBF values in place, in one pass."""
     two_gamma = np.float32(2) * gamma
     for i in range(products.shape[0]):
-        a = -gamma * a_sq_norms[i]
         for j in range(products.shape[1]):
-            t = min(a - gamma * b_sq_norms[j] + two_gamma * products[i, j], np.float32(0))
+            sq_norms = a_sq_norms[i] + b_sq_norms[j]
+            t = min(two_gamma * products[i, j] - gamma * sq_norms, np.float32(0))
             value = _exp_f32(max(t, np.float32(-87)))
             products[i, j] = value if t >= np.float32(-87) else np.float32(0)

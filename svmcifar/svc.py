@@ -293,5 +293,5 @@ class RBFSVC(OvOPrediction, ClassifierMixin, BaseEstimator):
                 f"tol={self.tol:g} (largest {self.gap_.max():.3g}, max_iter={self.max_iter}). "
                 f"Raise max_iter or tol; pair_report() lists them.",
                 ConvergenceWarning,
-                stacklevel=3,
+                stacklevel=4,
             )

@@ -84,8 +84,9 @@ def make_plan(sizes: list[int], n_workers: int, limit_bytes: int | None, itemsiz
         if plan.n_bytes <= limit_bytes:
             return plan
         least_bytes = min(least_bytes, plan.n_bytes)
+    named = format_bytes(1.001 * least_bytes)  # rounding must not take it below what is enough
     raise MemoryLimitError(
-        f"The memory limit must be at least {format_bytes(least_bytes)} for the kernel blocks "
+        f"The memory limit must be at least {named} for the kernel blocks "
         f"of the largest pair of classes ({max(sizes)} samples in the larger one). "
         f"Got {format_bytes(limit_bytes)} instead. Raise it, train on fewer samples, or use the "
         f"backend 'sklearn', which needs little memory but far more time."
@@ -122,7 +123,9 @@ def _plan(
     if not keep:
         per_worker += min(diagonals, 2 * _largest_group_diagonals(sizes, groups))
         diagonals = 0
-    scratch = BLOCK**2 * itemsize if itemsize > _FLOAT32_BYTES else 0
+    # float64 distances cannot be made where the float32 kernel values go.
+    block = min(BLOCK**2, max(tile, pair_totals[-1] ** 2))
+    scratch = block * itemsize if itemsize > _FLOAT32_BYTES else 0
     n_bytes = _FLOAT32_BYTES * (diagonals + workers * per_worker) + workers * scratch
     return Plan(tuple(groups), workers, keep, n_bytes)
 

@@ -1,0 +1,177 @@
+from itertools import combinations
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from problems import clusters
+from reference import rbf
+from sklearn.svm import SVC
+
+from svmcifar import RBFSVC, decision, kernel
+from svmcifar.decision import OvOModel, pair_decisions
+from svmcifar.ovo import class_pairs, pair_numbers, votes
+
+
+@pytest.mark.parametrize("n_classes", [2, 3, 4, 7, 100])
+def test_pairs_are_numbered_as_in_libsvm(n_classes):
+    pairs, number = [], 0
+    numbers = pair_numbers(n_classes)
+    assert numbers.shape == (n_classes, n_classes - 1)
+    for a in range(n_classes):
+        for b in range(a + 1, n_classes):
+            pairs.append((a, b))
+            assert numbers[a, b - 1] == number
+            assert numbers[b, a] == number
+            number += 1
+    assert class_pairs(n_classes) == pairs
+    assert number == n_classes * (n_classes - 1) // 2
+
+
+@given(st.data())
+def test_votes_are_counted(data):
+    n_classes = data.draw(st.integers(2, 6))
+    n_pairs = n_classes * (n_classes - 1) // 2
+    value = st.sampled_from([-1.5, -1e-300, -0.0, 0.0, 1e-300, 2.0])
+    rows = data.draw(st.lists(st.lists(value, min_size=n_pairs, max_size=n_pairs), min_size=1))
+    counts = votes(np.array(rows), n_classes)
+    for row, count in zip(rows, counts, strict=True):
+        expected = [0] * n_classes
+        for v, (a, b) in zip(row, combinations(range(n_classes), 2), strict=True):
+            expected[a if v > 0 else b] += 1
+        assert count.tolist() == expected
+
+
+def random_model(n_support, dtype, center=None, d=4, gamma=0.2):
+    """Make a model of random support vectors and coefficients."""
+    rng = np.random.default_rng(len(n_support))
+    n, n_classes = sum(n_support), len(n_support)
+    support = (rng.normal(size=(n, d)) + (0 if center is None else center)).astype(dtype)
+    return support, OvOModel(
+        support=kernel.sample_blocks(support, center),
+        n_support=np.array(n_support),
+        coef=rng.normal(size=(n_classes - 1, n)),
+        intercept=rng.normal(size=n_classes * (n_classes - 1) // 2),
+        gamma=gamma,
+        center=center,
+    )
+
+
+def plain_decisions(model, support, Z):
+    """Sum over the support vectors of each pair, from LIBSVM's layout."""
+    K = rbf(Z, support, model.gamma)
+    class_of = np.repeat(np.arange(len(model.n_support)), model.n_support)
+    values = np.empty((len(Z), len(model.intercept)))
+    for s in range(len(Z)):
+        for p, (a, b) in enumerate(combinations(range(len(model.n_support)), 2)):
+            total = model.intercept[p]
+            for i, c in enumerate(class_of):
+                if c == a:
+                    total += model.coef[b - 1, i] * K[s, i]
+                elif c == b:
+                    total += model.coef[a, i] * K[s, i]
+            values[s, p] = total
+    return values
+
+
+@pytest.mark.parametrize(("dtype", "rtol"), [(np.float64, 1e-12), (np.float32, 1e-5)])
+@pytest.mark.parametrize("offset", [None, 50.0])
+@pytest.mark.parametrize(
+    "n_support",
+    [
+        (1, 1),
+        (9, 4),  # class borders within chunks
+        (7, 7, 7),  # and at their edges
+        (3, 25, 2),  # a class over several chunks
+        (0, 5, 0, 0, 9, 1, 0),  # classes without support vectors, at both ends
+    ],
+)
+def test_decisions_are_those_of_plain_loops(monkeypatch, n_support, offset, dtype, rtol):
+    monkeypatch.setattr(decision, "BLOCK", 7)
+    monkeypatch.setattr(kernel, "BLOCK", 5)
+    center = None if offset is None else np.full(4, offset, dtype)
+    support, model = random_model(n_support, dtype, center)
+    Z = (np.random.default_rng(1).normal(size=(17, 4)) + (offset or 0)).astype(dtype)
+    unchanged = Z.copy()
+    batches = list(pair_decisions(model, Z, n_workers=1))
+    assert [len(batch) for batch in batches] == [7, 7, 3]
+    values = np.concatenate(batches)
+    assert values.dtype == np.float64
+    np.testing.assert_allclose(
+        values, plain_decisions(model, support, Z), rtol=rtol, atol=10 * rtol
+    )
+    for n_workers in (2, 3):
+        again = np.concatenate(list(pair_decisions(model, Z, n_workers)))
+        np.testing.assert_array_equal(again, values)
+    np.testing.assert_array_equal(Z, unchanged)
+
+
+def test_blocks_of_the_real_size():
+    n_support = (decision.BLOCK - 1, 3, 4)
+    support, model = random_model(n_support, np.float64, d=2)
+    Z = np.random.default_rng(1).normal(size=(decision.BLOCK + 2, 2))
+    values = np.concatenate(list(pair_decisions(model, Z, n_workers=2)))
+    rows = [0, decision.BLOCK - 1, decision.BLOCK, decision.BLOCK + 1]
+    expected = plain_decisions(model, support, Z[rows])
+    np.testing.assert_allclose(values[rows], expected, rtol=0, atol=1e-10)
+
+
+def constant_model(intercepts, labels=("x", "y", "z"), **params):
+    """Make a fitted model, and an SVC alike, whose decision values are the intercepts."""
+    X, y = clusters(np.random.default_rng(0), [6] * len(labels), 2)
+    model = RBFSVC(**params).fit(X, np.array(labels)[y])
+    model.dual_coef_ = np.zeros_like(model.dual_coef_)
+    model.intercept_ = np.array(intercepts, dtype=np.float64)
+    return model, model.to_sklearn(), X
+
+
+# The pairs are xy, xz, yz; a positive value is a vote for the first of the two.
+@pytest.mark.parametrize(
+    ("intercepts", "winner", "winner_of_ties"),
+    [
+        ((1, 1, 1), "x", "x"),
+        ((-1, 1, 1), "y", "y"),
+        ((1, -1, -1), "z", "z"),
+        ((1, -2, 3), "x", "y"),  # one vote each; y has the largest sum of margins
+        ((1, -4, 2), "x", "z"),
+        ((3, -1, 2), "x", "x"),
+        # Zero is a vote for the second, but for the first in one-vs-rest values.
+        ((0, 1, 1), "y", "x"),
+        ((0, 0, 0), "z", "x"),
+    ],
+)
+def test_votes_ties_and_zeros_are_decided_as_by_scikit_learn(intercepts, winner, winner_of_ties):
+    for break_ties, expected in ((False, winner), (True, winner_of_ties)):
+        model, svc, X = constant_model(intercepts, break_ties=break_ties)
+        assert set(model.predict(X)) == {expected}
+        assert set(svc.predict(X)) == {expected}
+        np.testing.assert_allclose(model.decision_function(X), svc.decision_function(X))
+
+
+@pytest.mark.parametrize(("intercept", "winner"), [(-1, "x"), (0, "y"), (1, "y")])
+def test_two_classes(intercept, winner):
+    """The sign is turned: positive means the second class, and so does zero."""
+    model, svc, X = constant_model([intercept], labels=("x", "y"))
+    np.testing.assert_array_equal(model.decision_function(X), np.full(len(X), intercept))
+    assert set(model.predict(X)) == set(svc.predict(X)) == {winner}
+
+
+@pytest.mark.parametrize("shape", ["ovr", "ovo"])
+@pytest.mark.parametrize("n_classes", [2, 3, 5])
+def test_prediction_and_decisions_of_one_pass(shape, n_classes):
+    X, y = clusters(np.random.default_rng(0), [10] * n_classes, 3)
+    model = RBFSVC(decision_function_shape=shape).fit(X, y)
+    svc = SVC(decision_function_shape=shape).fit(X, y)
+    predicted, values = model.predict_with_decisions(X)
+    np.testing.assert_array_equal(predicted, model.predict(X))
+    np.testing.assert_array_equal(values, model.decision_function(X))
+    theirs = svc.decision_function(X)
+    assert values.shape == theirs.shape
+    np.testing.assert_allclose(values, theirs, rtol=0, atol=0.05)
+
+
+def test_break_ties_asks_for_ovr():
+    X, y = clusters(np.random.default_rng(0), [5, 5, 5], 2)
+    model = RBFSVC(break_ties=True, decision_function_shape="ovo").fit(X, y)
+    with pytest.raises(ValueError, match="break_ties must be False when decision_function_shape"):
+        model.predict(X)

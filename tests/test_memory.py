@@ -1,0 +1,118 @@
+from pathlib import PurePosixPath
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from svmcifar import memory
+from svmcifar.errors import InputError
+from svmcifar.memory import available_bytes, format_bytes, parse_bytes, resolve_memory_limit
+
+
+@pytest.mark.parametrize(
+    ("size", "n_bytes"),
+    [
+        (3_000_000, 3_000_000),
+        (1500.7, 1500),
+        ("7", 7),
+        ("100 B", 100),
+        ("10kB", 10**4),
+        ("512 MB", 512 * 10**6),
+        ("3GB", 3 * 10**9),
+        ("4 kib", 4 * 2**10),
+        ("512MiB", 512 * 2**20),
+        (" 2.5 GiB ", 5 * 2**29),
+        (".5G", 5 * 10**8),
+        ("1e9", 10**9),
+        ("2e3 MB", 2 * 10**9),
+    ],
+)
+def test_sizes_are_read(size, n_bytes):
+    assert parse_bytes(size) == n_bytes
+
+
+@pytest.mark.parametrize(
+    "size",
+    [
+        *(0, -1, "0GB", "0.2", "-3GB", "", "GB", "3TB", "3iB", "1.5.2GB", "3 G B", "nan", "3GB!"),
+        pytest.param("1e400", marks=pytest.mark.xfail(strict=True, reason="OverflowError")),
+    ],
+)
+def test_what_is_no_size_is_refused(size):
+    with pytest.raises(InputError) as caught:
+        parse_bytes(size)
+    assert str(caught.value) == (
+        "A memory limit must be a number of bytes above 0, or such as '3GB' or '512MiB'. "
+        f"Got {size!r} instead."
+    )
+
+
+@pytest.mark.parametrize(
+    ("n_bytes", "text"),
+    [
+        (1, "1 B"),
+        (1023, "1023 B"),
+        (1024, "1 KiB"),
+        (1536, "1.5 KiB"),
+        (123_456_789, "117.7 MiB"),
+        (2**30, "1 GiB"),
+        (5 * 2**40, "5120 GiB"),
+    ],
+)
+def test_sizes_are_written(n_bytes, text):
+    assert format_bytes(n_bytes) == text
+
+
+@given(st.integers(1, 9999 * 2**30))
+def test_what_is_written_can_be_read(n_bytes):
+    assert parse_bytes(format_bytes(n_bytes)) == pytest.approx(n_bytes, rel=1e-3)
+
+
+def machine(monkeypatch, files, physical=(1000, 4096)):
+    """Stand in for the files and the answers of an operating system."""
+
+    class FakePath(PurePosixPath):
+        def read_text(self):
+            if str(self) not in files:
+                raise FileNotFoundError(str(self))
+            return files[str(self)]
+
+    pages, page_size = physical
+    answers = {"SC_PHYS_PAGES": pages, "SC_PAGE_SIZE": page_size}
+    monkeypatch.setattr(memory, "Path", FakePath)
+    monkeypatch.setattr(memory.os, "sysconf", answers.get)
+    monkeypatch.setattr(memory.os, "sysconf_names", answers if pages else {})
+
+
+MEMINFO = {"/proc/meminfo": "MemTotal: 900 kB\nMemFree: 1 kB\nMemAvailable:   700 kB\n"}
+MAX, CURRENT = "/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory.current"
+
+
+@pytest.mark.parametrize(
+    ("files", "expected"),
+    [
+        (MEMINFO, 700 * 1024),
+        ({**MEMINFO, MAX: "max\n", CURRENT: "5\n"}, 700 * 1024),
+        ({**MEMINFO, MAX: "500000\n", CURRENT: "100000\n"}, 400_000),
+        ({**MEMINFO, MAX: "900000\n", CURRENT: "1000\n"}, 700 * 1024),
+        ({**MEMINFO, MAX: "5000\n", CURRENT: "6000\n"}, 1),
+        ({MAX: "5000\n", CURRENT: "1000\n"}, 4000),
+        ({**MEMINFO, MAX: "500000\n"}, 700 * 1024),
+        ({}, 1000 * 4096),
+    ],
+)
+def test_the_least_bound_counts(monkeypatch, files, expected):
+    machine(monkeypatch, files)
+    assert available_bytes() == expected
+    assert resolve_memory_limit(None) == expected * 9 // 10
+
+
+def test_a_machine_that_does_not_tell(monkeypatch):
+    machine(monkeypatch, {}, physical=(0, 0))
+    assert available_bytes() is None
+    assert resolve_memory_limit(None) is None
+    assert resolve_memory_limit("2kB") == 2000
+
+
+def test_this_machine_has_some_memory():
+    assert 2**20 < available_bytes() < 2**50

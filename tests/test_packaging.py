@@ -1,0 +1,140 @@
+"""What is declared in pyproject.toml, environment.yml, constraints.txt and __version__ agrees."""
+
+import re
+import subprocess
+import sys
+import tomllib
+from importlib.metadata import metadata
+from pathlib import Path
+
+import pytest
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+from packaging.version import Version
+
+import svmcifar
+
+TOP = Path(__file__).parents[1]
+PROJECT = tomllib.loads((TOP / "pyproject.toml").read_text())["project"]
+EXTRAS = PROJECT["optional-dependencies"]
+EVERYTHING = [*PROJECT["dependencies"], *(line for extra in EXTRAS.values() for line in extra)]
+
+# What conda calls differently; its packages are built for the CUDA that 'cuda-version' says.
+CONDA_NAMES = {"cupy-cuda13x": "cupy", "cuml-cu13": "cuml", "torch": "pytorch"}
+CONDA_ONLY = {"python", "pip", "cuda-version"}
+HEAVY = ("numpy", "scipy", "sklearn", "numba", "pandas", "matplotlib", "cupy", "cuml", "torch")
+
+
+def conda_requirements():
+    """Each package of environment.yml, by name; conda writes 'name=1' for 'name==1.*'."""
+    listed = (TOP / "environment.yml").read_text().partition("\ndependencies:\n")[2]
+    lines = re.findall(r"^  - (.+)$", listed.partition("\n  - pip:\n")[0], flags=re.MULTILINE)
+    lines = [re.sub(r"(?<![<>=])=(?!=)(.+)", r"==\1.*", line) for line in lines]
+    requirements = [Requirement(line) for line in lines]
+    names = [requirement.name for requirement in requirements]
+    assert len(names) == len(set(names))
+    return {requirement.name: requirement for requirement in requirements}
+
+
+def pinned_versions():
+    """Each version of constraints.txt, by canonical name."""
+    lines = (TOP / "constraints.txt").read_text().splitlines()
+    pins = [line.split("==") for line in lines if line and not line.startswith("#")]
+    assert all(len(pin) == 2 for pin in pins)
+    return {canonicalize_name(name): Version(version) for name, version in pins}
+
+
+def imported_after(code):
+    """The modules that a fresh interpreter holds after `code`."""
+    code = f"import sys; sys.argv[1:] = ['--help']\n{code}\nprint(*sys.modules, sep='\\n')"
+    command = [sys.executable, "-c", code]
+    done = subprocess.run(command, capture_output=True, text=True, check=True, cwd=TOP)
+    return set(done.stdout.splitlines())
+
+
+@pytest.mark.parametrize("line", EVERYTHING)
+def test_environment_yml_has_each_dependency_with_the_same_bound(line):
+    wanted = Requirement(line)
+    listed = conda_requirements()
+    name = CONDA_NAMES.get(wanted.name, wanted.name)
+    assert name in listed
+    assert listed[name].specifier == wanted.specifier
+
+
+def test_environment_yml_has_nothing_else():
+    names = {Requirement(line).name for line in EVERYTHING}
+    known = {CONDA_NAMES.get(name, name) for name in names} | CONDA_ONLY
+    assert set(conda_requirements()) == known
+
+
+def test_environment_yml_asks_for_the_cuda_and_python_of_pyproject():
+    listed = conda_requirements()
+    gpu = [Requirement(line) for line in EXTRAS["gpu"]]
+    majors = {
+        found[1] for r in gpu if (found := re.search(r"cu(?:da)?(\d+)", f"{r.name}{r.extras}"))
+    }
+    assert majors == {"13"}
+    assert str(listed["cuda-version"].specifier) == "==13.*"
+    oldest = PROJECT["requires-python"].removeprefix(">=")
+    assert f">={oldest}" in str(listed["python"].specifier).split(",")
+
+
+def test_environment_yml_installs_the_checkout_with_pip_and_nothing_more():
+    after = (TOP / "environment.yml").read_text().partition("\n  - pip:\n")[2]
+    assert after.split() == ["-", "-e", "."]
+
+
+@pytest.mark.parametrize("line", [*PROJECT["dependencies"], *EXTRAS["dev"]])
+def test_constraints_pin_each_dependency_of_the_tests_within_its_range(line):
+    wanted = Requirement(line)
+    assert wanted.specifier.contains(pinned_versions()[canonicalize_name(wanted.name)])
+
+
+def test_constraints_pin_all_that_the_pinned_packages_need():
+    pinned = pinned_versions()
+    missing = {}
+    for name in pinned:
+        for line in metadata(name).get_all("Requires-Dist") or ():
+            needed = Requirement(line)
+            applies = needed.marker is None or needed.marker.evaluate({"extra": ""})
+            if applies and canonicalize_name(needed.name) not in pinned:
+                missing[name] = line
+    assert not missing
+
+
+def test_version_is_declared_once():
+    assert "version" in PROJECT["dynamic"]
+    assert "version" not in PROJECT
+    text = (TOP / "pyproject.toml").read_text()
+    assert tomllib.loads(text)["tool"]["setuptools"]["dynamic"]["version"] == {
+        "attr": "svmcifar.__version__"
+    }
+    assert re.search(
+        rf"^## \[?{re.escape(svmcifar.__version__)}\]?( |$)",
+        (TOP / "CHANGELOG.md").read_text(),
+        flags=re.MULTILINE,
+    )
+
+
+def test_every_module_can_be_imported_without_optional_packages():
+    paths = sorted((TOP / "svmcifar").rglob("*.py"))
+    names = [".".join(path.relative_to(TOP).with_suffix("").parts) for path in paths]
+    modules = [name for name in names if not name.endswith(("__init__", "__main__"))]
+    assert len(modules) > 30
+    code = "\n".join(f"import {name}" for name in modules)
+    loaded = imported_after(code)
+    assert loaded >= set(modules)
+    assert not loaded & {"cupy", "cuml", "torch", "onnxruntime", "dask"}
+
+
+def test_importing_the_package_imports_nothing_heavy():
+    loaded = imported_after("import svmcifar")
+    assert "svmcifar" in loaded
+    assert not loaded & set(HEAVY)
+
+
+def test_help_imports_nothing_heavy():
+    code = "from svmcifar.cli import main\ntry:\n    main()\nexcept SystemExit:\n    pass"
+    loaded = imported_after(code)
+    assert "svmcifar.cli.train" in loaded
+    assert not loaded & set(HEAVY)

@@ -1,0 +1,123 @@
+import re
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from svmcifar.backends import plan as plans
+from svmcifar.backends.plan import make_plan
+from svmcifar.errors import MemoryLimitError
+from svmcifar.memory import parse_bytes
+
+SIZES = [
+    [2500] * 20,
+    [500] * 100,
+    [3, 9000],
+    [1] * 30,
+    [6000, 10, 400, 2560, 2561, 1, 900],
+]
+
+sizes_lists = st.lists(st.integers(1, 6000), min_size=2, max_size=40)
+
+
+def least_limit(sizes, n_workers, itemsize):
+    """Find the least limit that some plan fits, by bisection."""
+    low, high = 0, make_plan(sizes, n_workers, None, itemsize).n_bytes
+    while high - low > 1:
+        middle = (low + high) // 2
+        try:
+            make_plan(sizes, n_workers, middle, itemsize)
+            high = middle
+        except MemoryLimitError:
+            low = middle
+    return high
+
+
+@given(sizes=sizes_lists, share=st.floats(0, 1), n_workers=st.integers(1, 8))
+def test_tiles_hold_every_pair_once(sizes, share, n_workers):
+    most = make_plan(sizes, n_workers, None, 4).n_bytes
+    least = least_limit(sizes, n_workers, 4)
+    plan = make_plan(sizes, n_workers, int(least + share * (most - least)), 4)
+    classes = [c for first, last in plan.groups for c in range(first, last + 1)]
+    assert classes == list(range(len(sizes)))
+    pairs = [
+        (a, b)
+        for g, h in plan.tiles
+        for a in range(plan.groups[g][0], plan.groups[g][1] + 1)
+        for b in range(plan.groups[h][0], plan.groups[h][1] + 1)
+        if a < b
+    ]
+    assert sorted(pairs) == [(a, b) for a in classes for b in classes if a < b]
+    for first, last in plan.groups:
+        assert first == last or sum(sizes[first : last + 1]) <= plans.BLOCK
+
+
+@pytest.mark.parametrize("sizes", SIZES)
+@pytest.mark.parametrize("n_workers", [1, 2, 5])
+@pytest.mark.parametrize("itemsize", [4, 8])
+def test_plans_from_plenty_to_nothing(sizes, n_workers, itemsize):
+    best = make_plan(sizes, n_workers, None, itemsize)
+    assert best.keep_diagonals
+    assert best.n_workers == n_workers
+    assert make_plan(sizes, n_workers, best.n_bytes, itemsize) == best
+
+    # With less and less room: first the diagonals are kept, then not, and workers fall in each.
+    seen, limit = [best], best.n_bytes - 1
+    least = least_limit(sizes, n_workers, itemsize)
+    while limit >= least:
+        plan = make_plan(sizes, n_workers, limit, itemsize)
+        assert plan.n_bytes <= limit
+        seen.append(plan)
+        limit = plan.n_bytes - 1
+    ranks = [(plan.keep_diagonals, plan.n_workers, -len(plan.groups)) for plan in seen]
+    assert ranks == sorted(ranks, reverse=True)
+    assert len(set(ranks)) == len(ranks)
+    assert seen[-1].n_workers == 1
+    with pytest.raises(MemoryLimitError):
+        make_plan(sizes, n_workers, least - 1, itemsize)
+
+
+def test_every_kind_of_plan_is_used():
+    """500 samples a class: groups of 5; 100 MB of diagonals; tiles of 26 MB or of 1 MB."""
+    sizes = [500] * 100
+    plan = make_plan(sizes, 4, None, 4)
+    assert plan.groups[:2] == ((0, 4), (5, 9))
+    assert (plan.n_workers, plan.keep_diagonals) == (4, True)
+    kinds = {}
+    for megabytes in range(1, 230):
+        try:
+            plan = make_plan(sizes, 4, megabytes * 10**6, 4)
+        except MemoryLimitError:
+            kinds["refused"] = megabytes
+        else:
+            kinds.setdefault((len(plan.groups), plan.n_workers, plan.keep_diagonals), megabytes)
+    assert kinds["refused"] < 4  # the blocks of one pair are 3 x 1 MB and a transpose
+    assert kinds.keys() >= {(100, 1, False), (100, 4, False), (100, 4, True), (20, 4, True)}
+
+
+@pytest.mark.parametrize("sizes", SIZES)
+def test_the_least_plan_holds_the_blocks_of_the_largest_pair(sizes):
+    a, b = sorted(sizes)[-2:]
+    blocks = 4 * (a * a + b * b + 2 * a * b)
+    least = least_limit(sizes, 3, 4)
+    # Other pairs' diagonal blocks are not counted in; some slack is left for the bounds used.
+    assert blocks <= least <= 1.5 * blocks + 1000
+
+
+@pytest.mark.parametrize("sizes", SIZES)
+@pytest.mark.parametrize("itemsize", [4, 8])
+def test_the_message_names_the_need_and_the_remedy(sizes, itemsize):
+    with pytest.raises(MemoryLimitError) as caught:
+        make_plan(sizes, 2, 1, itemsize)
+    message = str(caught.value)
+    assert "\n" not in message
+    assert f"({max(sizes)} samples in the larger one)" in message
+    assert "Got 1 B instead." in message
+    assert "Raise it, train on fewer samples, or use the backend 'sklearn'" in message
+    need = parse_bytes(re.search(r"must be at least ([0-9.]+ [KMG]?i?B)", message)[1])
+    least = least_limit(sizes, 2, itemsize)
+    assert least <= need <= 1.01 * least  # setting what it names is enough
+
+
+def test_small_problems_in_float64_need_little():
+    assert make_plan([50, 50, 50], 2, 200_000, 8).n_bytes <= 200_000

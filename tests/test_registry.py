@@ -1,0 +1,138 @@
+from dataclasses import replace
+from itertools import combinations
+
+import numpy as np
+import pytest
+from parity import assert_same_model
+from problems import random_problem
+from reference import gap, objective, rbf, stored
+from sklearn.svm import SVC
+
+from svmcifar import RBFSVC, kernel
+from svmcifar.backends import registry, sklearn_svc
+from svmcifar.backends.certificate import certify
+from svmcifar.backends.problem import OvOProblem, OvOSolution
+from svmcifar.backends.registry import BACKENDS, choose_backend
+from svmcifar.errors import BackendUnavailableError
+
+
+@pytest.fixture
+def no_gpu_packages(monkeypatch):
+    monkeypatch.setattr(registry, "find_spec", lambda package: None)
+
+
+@pytest.mark.usefixtures("no_gpu_packages")
+def test_auto_is_the_cpu_solver_where_there_is_no_gpu_package():
+    assert choose_backend("auto").name == "numba"
+    X, y = np.eye(4), [0, 0, 1, 1]
+    assert RBFSVC().fit(X, y).backend_ == "numba"
+
+
+@pytest.mark.usefixtures("no_gpu_packages")
+@pytest.mark.parametrize("name", ["cuml", "cupy"])
+def test_a_missing_package_is_the_reason(name):
+    expected = (
+        f"The backend '{name}' does not work here: the package {name} is not installed. "
+        "Use 'numba', the fastest that does."
+    )
+    for ask in (choose_backend, lambda name: RBFSVC(backend=name).fit(np.eye(2), [0, 1])):
+        with pytest.raises(BackendUnavailableError) as caught:
+            ask(name)
+        assert str(caught.value) == expected
+
+
+def test_an_unknown_backend_is_refused():
+    with pytest.raises(BackendUnavailableError) as caught:
+        choose_backend("thundersvm")
+    assert str(caught.value) == (
+        "The backend must be one of auto, cupy, cuml, numba, sklearn. Got 'thundersvm' instead."
+    )
+    with pytest.raises(ValueError, match="The 'backend' parameter of RBFSVC must be a str among"):
+        RBFSVC(backend="thundersvm").fit(np.eye(2), [0, 1])
+
+
+@pytest.mark.parametrize("name", ["numba", "sklearn"])
+def test_backends_that_work_anywhere(name):
+    assert choose_backend(name) is BACKENDS[name]
+    assert BACKENDS[name].why_not() is None
+    assert BACKENDS[name].summary
+
+
+@pytest.mark.parametrize("number", [0, 1, 2, 3, 12, 27, 47])
+@pytest.mark.parametrize(
+    ("dtype", "decision_atol", "rounding"), [(np.float64, 1e-4, 1e-9), (np.float32, 1e-2, 3e-5)]
+)
+def test_the_sklearn_backend_gives_the_same_model(number, dtype, decision_atol, rounding):
+    """It trains and certifies in float64; float32 samples are rounded where they are centred."""
+    problem = random_problem(number).astype(dtype)
+    ours = problem.fit(RBFSVC, tol=1e-6, backend="sklearn")
+    assert ours.backend_ == "sklearn"
+    assert_same_model(problem, ours, problem.fit(SVC, tol=1e-6), 1e-6, 1e-7, decision_atol)
+
+    K = stored(rbf(problem.X, problem.X, ours.gamma_))
+    assert (ours.n_iter_ > 0).all()
+    for p, ((_, _, rows, y, upper), beta) in enumerate(
+        zip(problem.pairs(), problem.betas(ours), strict=True)
+    ):
+        K_pair, mass = K[np.ix_(rows, rows)], np.abs(beta).sum()
+        expected = max(gap(K_pair, y, beta, upper), 0)
+        np.testing.assert_allclose(ours.gap_[p], expected, rtol=0, atol=rounding * mass)
+        expected = objective(K_pair, y, beta)
+        np.testing.assert_allclose(ours.objective_[p], expected, rtol=rounding)
+
+
+@pytest.mark.parametrize(("limit", "expected"), [(None, 1000.0), (50_000_000, 50.0), (10, 1.0)])
+def test_the_sklearn_backend_bounds_its_cache(monkeypatch, limit, expected):
+    sizes = []
+
+    class Spy(SVC):
+        def fit(self, X, y, sample_weight=None):
+            sizes.append(self.cache_size)
+            return super().fit(X, y, sample_weight)
+
+    monkeypatch.setattr(sklearn_svc, "SVC", Spy)
+    counts = []
+    sklearn_svc.solve_sklearn(
+        small_problem(), n_workers=3, memory_limit_bytes=limit, progress=counts.append
+    )
+    assert sizes == [expected]
+    assert counts == [6]
+
+
+def small_problem():
+    rng = np.random.default_rng(0)
+    sizes = (4, 1, 7, 3)
+    return OvOProblem(
+        samples=kernel.sample_blocks(rng.normal(size=(sum(sizes), 3)), None),
+        starts=(0, *np.cumsum(sizes).tolist()),
+        upper=rng.uniform(0.5, 3, sum(sizes)),
+        gamma=0.4,
+        tol=1e-3,
+        max_iter=-1,
+    )
+
+
+def test_any_coefficients_can_be_certified():
+    """Gap and objective of coefficients that are feasible, but far from the optimum."""
+    problem = small_problem()
+    problem = replace(problem, upper=np.full(15, 2.0))
+    solution = OvOSolution.empty(problem)
+    rng = np.random.default_rng(1)
+    signs = {}
+    for a, b in combinations(range(4), 2):
+        # Zero, free and bounded ones; class sizes differ, so the sum is not zero: no matter here.
+        solution.coef[b - 1, problem.rows(a)] = rng.choice([0, 1, 2.0], problem.sizes[a])
+        solution.coef[a, problem.rows(b)] = -rng.choice([0, 1, 2.0], problem.sizes[b])
+        solution.coef[b - 1, problem.rows(a).start] = 1.0
+        signs[a, b] = np.repeat([1.0, -1.0], [problem.sizes[a], problem.sizes[b]])
+    certify(problem, solution)
+    X = problem.samples.X
+    for number, ((a, b), y) in enumerate(signs.items()):
+        in_a, in_b = problem.rows(a), problem.rows(b)
+        rows = np.r_[in_a, in_b]
+        K = rbf(X[rows], X[rows], problem.gamma)
+        beta = np.append(solution.coef[b - 1, in_a], solution.coef[a, in_b])
+        expected = gap(K, y, beta, problem.upper[rows])
+        assert expected > 0.1
+        np.testing.assert_allclose(solution.gap[number], expected, rtol=1e-5)
+        np.testing.assert_allclose(solution.objective[number], objective(K, y, beta), rtol=1e-5)
