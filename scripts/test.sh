@@ -23,7 +23,7 @@ echo "ruff format --check"
 echo "mypy"
 "$bin/mypy" --no-error-summary
 
-# A worker a processor, and one BLAS thread each: more would only get in each other's way.
+# A worker a processor, four at most for memory, and one BLAS thread each.
 workers=$("$bin/python" -c 'import joblib; print(min(joblib.cpu_count(), 4))')
 export OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 MKL_NUM_THREADS=1
 echo "pytest, $workers workers"
