@@ -1,5 +1,7 @@
 """The same model as scikit-learn's SVC; parity.py says how it is measured, and why so."""
 
+import os
+
 import numpy as np
 import pytest
 from parity import assert_same_model
@@ -44,10 +46,13 @@ def images(tmp_path_factory):
     try:
         dataset = open_dataset()
     except DataError:
+        if os.environ.get("SVMCIFAR_DATA"):
+            raise
+        dataset = None
+    if dataset is None or not dataset.is_official:
         folder = tmp_path_factory.mktemp("stand-in") / "synthetic"
-        dataset = open_dataset(
-            write_synthetic(folder, train_per_class=50, test_per_class=3, progress=False)
-        )
+        write_synthetic(folder, train_per_class=50, test_per_class=3, progress=False)
+        dataset = open_dataset(folder)
     train, test = dataset.read_split("train"), dataset.read_split("test")
     pipeline = fit_features(make_feature_pipeline(), train.images[:5000])
     X, Z = (compute_features(pipeline, part) for part in (train.images[:5000], test.images[:300]))

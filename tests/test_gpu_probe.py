@@ -1,0 +1,328 @@
+# ruff: noqa: N802 (the names are CUDA's)
+"""Every reason, from stand-ins for CuPy and cuML.
+
+They answer as CuPy 14.2.0 does.  What it says without a driver was seen on a machine that has
+none: driverGetVersion() is 0, runtimeGetVersion() 13020, and getDeviceCount() and memGetInfo()
+raise CUDARuntimeError with status 35; `cupy.cuda.nvrtc.getVersion()` and `cupy.cuda.cublas` raise
+where CUDA's libraries are not installed.  The rest is from cupy_backends/cuda/api/runtime.pyx: an
+error has a `status` and the text "name: description", a device's name is bytes.
+"""
+
+import sys
+from importlib.machinery import ModuleSpec
+from types import ModuleType, SimpleNamespace
+
+import pytest
+
+from svmcifar.backends import gpu_probe
+from svmcifar.backends.gpu_probe import device_summary, why_no_cuml, why_no_cupy
+
+GIB = 2**30
+
+
+class CUDARuntimeError(RuntimeError):
+    TEXTS = {  # noqa: RUF012
+        2: "cudaErrorMemoryAllocation: out of memory",
+        35: "cudaErrorInsufficientDriver: CUDA driver version is insufficient for CUDA runtime "
+        "version",
+        100: "cudaErrorNoDevice: no CUDA-capable device is detected",
+        804: "cudaErrorCompatNotSupportedOnDevice: forward compatibility was attempted on "
+        "non supported HW",
+    }
+
+    def __init__(self, status):
+        self.status = status
+        super().__init__(self.TEXTS[status])
+
+
+class FakeRuntime:
+    """CuPy's `cupy.cuda.runtime` on a machine with an H200."""
+
+    CUDARuntimeError = CUDARuntimeError
+
+    def __init__(self, *, driver=13000, count=1, capability=(9, 0), free=130 * GIB, fails=None):
+        self.driver, self.count, self.capability = driver, count, capability
+        self.free, self.fails = free, fails or {}
+
+    def _call(self, name, value):
+        if name in self.fails:
+            raise CUDARuntimeError(self.fails[name])
+        return value
+
+    def driverGetVersion(self):
+        return self._call("driverGetVersion", self.driver)
+
+    def runtimeGetVersion(self):
+        return self._call("runtimeGetVersion", 13020)
+
+    def getDeviceCount(self):
+        return self._call("getDeviceCount", self.count)
+
+    def getDevice(self):
+        return self._call("getDevice", 0)
+
+    def memGetInfo(self):
+        return self._call("memGetInfo", (self.free, 139 * GIB))
+
+    def getDeviceProperties(self, device):
+        assert device == 0
+        major, minor = self.capability
+        return {"name": b"NVIDIA H200", "major": major, "minor": minor, "totalGlobalMem": 1}
+
+
+class FakeCuda:
+    """CuPy's `cupy.cuda`; `missing` names a library of CUDA that is not installed."""
+
+    def __init__(self, runtime, missing=None):
+        self.runtime = runtime
+        self.missing = missing
+        self.nvrtc = SimpleNamespace(getVersion=self._nvrtc_version)
+
+    def _nvrtc_version(self):
+        if self.missing == "nvrtc":
+            raise RuntimeError('Failure finding "libnvrtc.so.13": No such file\nlibnvrtc.so.13')
+        return (13, 2)
+
+    @property
+    def cublas(self):
+        if self.missing == "cublas":
+            raise ImportError('Failure finding "libcublasLt.so.13": No such file')
+        return ModuleType("cublas")
+
+
+class BrokenImport:
+    """A finder whose modules fail to import."""
+
+    def __init__(self, name, error):
+        self.name, self.error = name, error
+
+    def find_spec(self, name, path=None, target=None):
+        return ModuleSpec(name, self) if name == self.name else None
+
+    def create_module(self, spec):
+        return None
+
+    def exec_module(self, module):
+        raise self.error
+
+
+@pytest.fixture(autouse=True)
+def fresh(monkeypatch):
+    """Nothing known of earlier tests, of the machine's packages and of its settings."""
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    for package in ("cupy", "cuml"):
+        monkeypatch.setitem(sys.modules, package, None)
+    gpu_probe._probe.cache_clear()
+    why_no_cuml.cache_clear()
+    yield
+    gpu_probe._probe.cache_clear()
+    why_no_cuml.cache_clear()
+
+
+@pytest.fixture
+def install(monkeypatch):
+    """Put a stand-in for a package where imports find it."""
+
+    def put(name, **attributes):
+        module = ModuleType(name)
+        module.__spec__ = ModuleSpec(name, None)
+        vars(module).update(attributes)
+        monkeypatch.setitem(sys.modules, name, module)
+
+    return put
+
+
+@pytest.fixture
+def break_import(monkeypatch):
+    def put(name, error):
+        monkeypatch.delitem(sys.modules, name)
+        monkeypatch.setattr(sys, "meta_path", [BrokenImport(name, error), *sys.meta_path])
+
+    return put
+
+
+@pytest.fixture
+def machine(install):
+    """Describe a machine with CuPy, and cuML."""
+
+    def put(missing=None, cuml="26.10.00", **settings):
+        install("cupy", cuda=FakeCuda(FakeRuntime(**settings), missing))
+        install("cuml", __version__=cuml)
+
+    return put
+
+
+def test_packages_that_are_not_installed():
+    assert why_no_cupy() == "the package cupy is not installed (pip install 'svmcifar[gpu]')"
+    assert why_no_cuml() == "the package cuml is not installed (pip install 'svmcifar[gpu]')"
+    assert device_summary() is None
+
+
+def test_cuml_is_not_imported_where_there_is_no_cupy(break_import):
+    break_import("cuml", AssertionError("imported"))
+    assert why_no_cuml() == "the package cupy is not installed (pip install 'svmcifar[gpu]')"
+
+
+def test_nothing_is_imported_that_is_not_installed(monkeypatch):
+    def no_import(name):
+        raise AssertionError(name)
+
+    monkeypatch.setattr(gpu_probe, "import_module", no_import)
+    assert "not installed" in why_no_cupy()
+    assert "not installed" in why_no_cuml()
+
+
+def test_a_usable_gpu(machine):
+    machine()
+    assert why_no_cupy() is None
+    assert why_no_cuml() is None
+    assert device_summary() == (
+        "NVIDIA H200, compute capability 9.0, 139 GiB of memory (130 GiB free), "
+        "CUDA 13.0 driver, CUDA 13.2 runtime"
+    )
+
+
+def test_the_least_that_is_usable(machine):
+    machine(capability=(7, 5), free=GIB, cuml="26.06.00")
+    assert why_no_cupy() is None
+    assert why_no_cuml() is None
+
+
+def test_only_cupy_is_installed(machine, monkeypatch):
+    machine()
+    monkeypatch.setitem(sys.modules, "cuml", None)
+    assert why_no_cupy() is None
+    assert why_no_cuml() == "the package cuml is not installed (pip install 'svmcifar[gpu]')"
+
+
+def test_cupy_does_not_import(install, break_import):
+    """CuPy frames what went wrong in a banner, and keeps the error as the cause."""
+    banner = ImportError("\n=====\nFailed to import CuPy.\n\nOriginal error:\n  ...\n=====\n")
+    banner.__cause__ = ImportError("libcudart.so.13: cannot open shared object file\nhelp")
+    break_import("cupy", banner)
+    install("cuml", __version__="26.10.00")
+    expected = (
+        "the package cupy does not import "
+        "(ImportError: libcudart.so.13: cannot open shared object file)"
+    )
+    assert why_no_cupy() == why_no_cuml() == expected
+    assert device_summary() is None
+
+
+def test_what_an_import_error_says_is_kept_short(break_import):
+    break_import("cupy", ImportError("\n=====\n" + "word " * 1000))
+    reason = why_no_cupy()
+    assert reason.startswith("the package cupy does not import (ImportError: word word")
+    assert reason.endswith("...)")
+    assert len(reason) < 220
+
+
+def test_an_error_without_words(break_import):
+    break_import("cupy", OSError())
+    assert why_no_cupy() == "the package cupy does not import (OSError)"
+
+
+def test_cuml_does_not_import(machine, break_import):
+    machine()
+    break_import("cuml", OSError("libcudf.so: undefined symbol: x"))
+    assert why_no_cupy() is None
+    assert why_no_cuml() == (
+        "the package cuml does not import (OSError: libcudf.so: undefined symbol: x)"
+    )
+
+
+@pytest.mark.parametrize("version", ["26.04.00", "25.12.00"])
+def test_cuml_is_too_old(machine, version):
+    machine(cuml=version)
+    assert why_no_cuml() == (
+        f"cuML {version} is too old: 26.06 is the least (pip install 'svmcifar[gpu]')"
+    )
+
+
+def test_there_is_no_driver(machine):
+    machine(driver=0, fails={"getDeviceCount": 35})
+    assert why_no_cupy() == why_no_cuml() == "there is no NVIDIA driver"
+    assert device_summary() is None
+
+
+def test_the_driver_is_too_old(machine):
+    machine(driver=12040, fails={"getDeviceCount": 35})
+    expected = "the NVIDIA driver is for CUDA 12.4 and CuPy needs CUDA 13: update to 580 or newer"
+    assert why_no_cupy() == why_no_cuml() == expected
+
+
+def test_the_driver_is_too_old_for_a_cuda_to_come(machine, monkeypatch):
+    machine(driver=13000, fails={"getDeviceCount": 35})
+    monkeypatch.setattr(FakeRuntime, "runtimeGetVersion", lambda self: 14010)
+    assert why_no_cupy() == ("the NVIDIA driver is for CUDA 13.0 and CuPy needs CUDA 14: update it")
+
+
+@pytest.mark.parametrize("settings", [{"count": 0}, {"fails": {"getDeviceCount": 100}}])
+@pytest.mark.parametrize(
+    ("visible", "expected"),
+    [
+        (None, "there is no NVIDIA GPU"),
+        ("", "no GPU is visible: CUDA_VISIBLE_DEVICES is ''"),
+        ("-1", "no GPU is visible: CUDA_VISIBLE_DEVICES is '-1'"),
+    ],
+)
+def test_there_is_no_gpu(machine, monkeypatch, settings, visible, expected):
+    if visible is not None:
+        monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
+    machine(**settings)
+    assert why_no_cupy() == why_no_cuml() == expected
+    assert device_summary() is None
+
+
+@pytest.mark.parametrize("capability", [(7, 0), (6, 1), (5, 9)])
+def test_the_gpu_is_too_old(machine, capability):
+    machine(capability=capability)
+    dotted = "{}.{}".format(*capability)
+    assert why_no_cupy() == (f"the NVIDIA H200 has compute capability {dotted}: 7.5 is the least")
+    assert f"compute capability {dotted}, 139 GiB" in device_summary()
+
+
+def test_the_gpu_is_full(machine):
+    machine(free=GIB - 2**20)
+    assert why_no_cupy() == "1023 MiB of the NVIDIA H200's 139 GiB are free: 1 GiB is the least"
+    assert "(1023 MiB free)" in device_summary()
+
+
+@pytest.mark.parametrize(
+    ("call", "status", "expected"),
+    [
+        ("memGetInfo", 2, "cudaErrorMemoryAllocation: out of memory"),
+        ("getDevice", 804, "cudaErrorCompatNotSupportedOnDevice: forward compatibility was "
+                           "attempted on non supported HW"),
+    ],
+)  # fmt: skip
+def test_cuda_does_not_start(machine, call, status, expected):
+    machine(fails={call: status})
+    assert why_no_cupy() == f"CUDA does not start ({expected})"
+    assert device_summary() is None
+
+
+@pytest.mark.parametrize(
+    ("missing", "expected"),
+    [
+        ("nvrtc", 'RuntimeError: Failure finding "libnvrtc.so.13": No such file'),
+        ("cublas", 'ImportError: Failure finding "libcublasLt.so.13": No such file'),
+    ],
+)
+def test_libraries_of_cuda_are_missing(machine, missing, expected):
+    machine(missing=missing)
+    assert why_no_cupy() == (
+        f"CuPy lacks libraries of CUDA ({expected}): pip install 'svmcifar[gpu]' adds them"
+    )
+    assert device_summary() is not None
+
+
+def test_the_answer_is_found_once(machine, monkeypatch):
+    machine()
+    assert why_no_cupy() is None
+    assert why_no_cuml() is None
+    monkeypatch.setitem(sys.modules, "cupy", None)
+    monkeypatch.setitem(sys.modules, "cuml", None)
+    assert why_no_cupy() is None
+    assert why_no_cuml() is None
+    assert device_summary() is not None
