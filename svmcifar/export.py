@@ -1,15 +1,12 @@
 """Fitted models in the forms of other libraries."""
 
-from typing import TYPE_CHECKING
+from typing import Any
 
 import numpy as np
 from sklearn.svm import SVC
 
-if TYPE_CHECKING:
-    from svmcifar.svc import RBFSVC
 
-
-def to_sklearn_svc(model: "RBFSVC") -> SVC:
+def to_sklearn_svc(model: Any) -> SVC:
     """Make a fitted `sklearn.svm.SVC` with the decision values of `model`.
 
     Parameters

@@ -89,7 +89,7 @@ def moments(X: Array) -> Moments:
         for run in _runs(X):
             deviation = run.astype(np.float64) - grand_mean
             spread += float(np.vdot(deviation, deviation))
-    return Moments(mean, spread / (n * d), spread / n + d * grand_mean**2)
+        return Moments(mean, spread / (n * d), spread / n + d * grand_mean**2)
 
 
 def _runs(X: Array) -> Iterator[Array]:

@@ -2,6 +2,7 @@
 
 import os
 import re
+from math import inf
 from pathlib import Path
 
 from svmcifar.errors import InputError
@@ -28,13 +29,13 @@ def parse_bytes(size: int | float | str) -> int:
         If it is not such a size, or not above zero.
     """
     match = re.fullmatch(r"\s*([0-9]*\.?[0-9]+(?:e[0-9]+)?)\s*([kmg]?i?)b?\s*", str(size).lower())
-    n_bytes = int(float(match[1]) * _UNITS.get(match[2], 0)) if match else 0
-    if n_bytes <= 0:
+    n_bytes = float(match[1]) * _UNITS.get(match[2], 0) if match else 0.0
+    if not 1 <= n_bytes < inf:
         raise InputError(
             f"A memory limit must be a number of bytes above 0, or such as '3GB' or '512MiB'. "
             f"Got {size!r} instead."
         )
-    return n_bytes
+    return int(n_bytes)
 
 
 def format_bytes(n_bytes: float) -> str:

@@ -20,7 +20,7 @@ from svmcifar import kernel
 from svmcifar.backends.problem import OvOProblem, OvOSolution
 from svmcifar.backends.registry import BACKENDS, choose_backend
 from svmcifar.export import to_sklearn_svc
-from svmcifar.inputs import count_workers, require_classes, require_finite
+from svmcifar.inputs import count_workers, require_bounds, require_classes, require_finite
 from svmcifar.memory import resolve_memory_limit
 from svmcifar.ovo import class_pairs
 from svmcifar.prediction import OvOPrediction
@@ -168,8 +168,8 @@ class RBFSVC(OvOPrediction, ClassifierMixin, BaseEstimator):
         Raises
         ------
         InputError
-            If X has NaN or infinite values, or fewer than two classes have a
-            sample of positive weight.
+            If X has NaN, infinite or too large values, if fewer than two
+            classes have a sample of positive weight, or a class has none.
         MemoryLimitError
             If the kernel blocks of one pair do not fit the memory limit.
         BackendUnavailableError
@@ -253,10 +253,11 @@ class RBFSVC(OvOPrediction, ClassifierMixin, BaseEstimator):
     def _make_problem(self, X: Array, order: Array, codes: Array, weight: Array) -> OvOProblem:
         """Sort the samples by class, centre them and choose the precision of their distances."""
         moments = kernel.moments(X)
-        if not np.isfinite(moments.variance):
-            require_finite(X)
+        require_finite(X, moments.mean_sq_norm)
         sizes = np.bincount(codes, minlength=len(self.classes_))
         require_classes(self.classes_, sizes)
+        upper = self.C * self.class_weight_[codes] * weight
+        require_bounds(upper)
         self.gamma_ = kernel.resolve_gamma(self.gamma, X.shape[1], moments.variance)
         self._center = kernel.kernel_center(moments, X.dtype)
         samples = kernel.sample_blocks(X[order], self._center, in_place=True)
@@ -266,7 +267,7 @@ class RBFSVC(OvOPrediction, ClassifierMixin, BaseEstimator):
         return OvOProblem(
             samples=samples,
             starts=(0, *np.cumsum(sizes).tolist()),
-            upper=self.C * self.class_weight_[codes] * weight,
+            upper=upper,
             gamma=self.gamma_,
             tol=self.tol,
             max_iter=self.max_iter,

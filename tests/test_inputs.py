@@ -46,19 +46,25 @@ def test_weights_must_be_numbers_from_zero(weight, message):
         RBFSVC().fit(X, y, weights)
 
 
-@pytest.mark.xfail(strict=True, reason="no bound is checked: the model is empty, without a word")
 @pytest.mark.parametrize("weight", [0.0, -1.0])
 def test_class_weights_must_leave_something(weight):
     X, y = training_set()
-    with pytest.raises(ValueError, match="class"):
+    with pytest.raises(InputError, match="must be above 0 .* Leave out classes"):
         RBFSVC(class_weight={1: weight}).fit(X, y)
 
 
-@pytest.mark.xfail(run=False, reason="NaN kernel values: the search for an index leaves the array")
-def test_samples_whose_squares_overflow_are_refused():
+@pytest.mark.parametrize("scale", [1e146, 1e200])
+def test_samples_whose_squares_overflow_are_refused(scale):
     X, y = training_set()
-    with pytest.raises(InputError):
-        RBFSVC().fit(X * 1e200, y)
+    with pytest.raises(InputError, match=r"squares that float64 can hold. Got values up to"):
+        RBFSVC().fit(X * scale, y)
+
+
+@pytest.mark.parametrize(("dtype", "scale"), [(np.float32, 1e36), (np.float64, 1e140)])
+def test_large_samples_are_no_trouble(dtype, scale):
+    X, y = training_set()
+    predicted = RBFSVC().fit((X * scale).astype(dtype), y).predict((X * scale).astype(dtype))
+    np.testing.assert_array_equal(predicted, RBFSVC().fit(X, y).predict(X))
 
 
 @pytest.mark.parametrize(

@@ -72,9 +72,16 @@ def test_plans_from_plenty_to_nothing(sizes, n_workers, itemsize):
     ranks = [(plan.keep_diagonals, plan.n_workers, -len(plan.groups)) for plan in seen]
     assert ranks == sorted(ranks, reverse=True)
     assert len(set(ranks)) == len(ranks)
-    assert seen[-1].n_workers == 1
+    # Where workers share each tile, fewer of them would save nothing but float64 scratch.
+    assert seen[-1].n_workers == 1 or (seen[-1].shares_tiles and itemsize == 4)
     with pytest.raises(MemoryLimitError):
         make_plan(sizes, n_workers, least - 1, itemsize)
+
+
+def test_one_tile_is_held_once_whatever_the_workers():
+    one, many = (make_plan([9000, 9000], n_workers, None, 4) for n_workers in (1, 16))
+    assert many.n_workers == 16
+    assert many.n_bytes == one.n_bytes
 
 
 def test_every_kind_of_plan_is_used():

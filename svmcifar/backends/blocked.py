@@ -92,8 +92,7 @@ class _Run:
     def solve_tiles(self, progress: Progress) -> None:
         """Work through the tiles, largest first, and write the solution."""
         tiles = sorted(self.plan.tiles, key=self._tile_size, reverse=True)
-        if len(tiles) < self.plan.n_workers:
-            # Too few tiles to go round: share out the blocks of each one's kernel instead.
+        if self.plan.shares_tiles:
             for g, h in tiles:
                 K = self._kernel_between(self._group_rows(g), self._group_rows(h))
                 progress(self._solve_tile(g, h, K))

@@ -1,6 +1,6 @@
 """How the blocked solver spends its memory."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import inf
 
 from svmcifar.errors import MemoryLimitError
@@ -20,7 +20,7 @@ class Plan:
         First and last class of each group.  A tile is the kernel between two
         groups, or within one, and holds the blocks of all pairs between them.
     n_workers : int
-        Tiles worked on at a time.
+        Threads to work with.
     keep_diagonals : bool
         Whether the blocks within each class are computed once and kept, or
         again for each tile.
@@ -38,6 +38,11 @@ class Plan:
         """Pairs of groups, as indices into `groups`; (g, g) is the tile within g."""
         n = len(self.groups)
         return [(g, h) for g in range(n) for h in range(g, n) if g < h or not self._single(g)]
+
+    @property
+    def shares_tiles(self) -> bool:
+        """Whether there are too few tiles to go round, so that all workers share each."""
+        return len(self.tiles) < self.n_workers
 
     def _single(self, group: int) -> bool:
         first, last = self.groups[group]
@@ -126,8 +131,10 @@ def _plan(
     # float64 distances cannot be made where the float32 kernel values go.
     block = min(BLOCK**2, max(tile, pair_totals[-1] ** 2))
     scratch = block * itemsize if itemsize > _FLOAT32_BYTES else 0
-    n_bytes = _FLOAT32_BYTES * (diagonals + workers * per_worker) + workers * scratch
-    return Plan(tuple(groups), workers, keep, n_bytes)
+    plan = Plan(tuple(groups), workers, keep, 0)
+    at_a_time = 1 if plan.shares_tiles else workers
+    n_bytes = _FLOAT32_BYTES * (diagonals + at_a_time * per_worker) + workers * scratch
+    return replace(plan, n_bytes=n_bytes)
 
 
 def _largest_group_diagonals(sizes: list[int], groups: list[tuple[int, int]]) -> int:
