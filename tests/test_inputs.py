@@ -49,7 +49,7 @@ def test_weights_must_be_numbers_from_zero(weight, message):
 @pytest.mark.parametrize("weight", [0.0, -1.0])
 def test_class_weights_must_leave_something(weight):
     X, y = training_set()
-    with pytest.raises(InputError, match="must be above 0 .* Leave out classes"):
+    with pytest.raises(InputError, match=r"must be above 0 .* Leave out classes"):
         RBFSVC(class_weight={1: weight}).fit(X, y)
 
 

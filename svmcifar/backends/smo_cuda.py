@@ -18,11 +18,12 @@ How the threads of a block keep out of each other's way, which every
   fixed: the result is the same bit for bit whatever T is.
 """
 
+import warnings
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from numba import cuda, float64, int32
+from numba import config, cuda, float64, int32
 from numpy.typing import NDArray
 
 from svmcifar.backends.smo_cpu import _BARRED, _DEFAULT_MAX_ITER, _TAU, PairSolution
@@ -34,6 +35,12 @@ _MAY_FALL = 2
 _LANES = 32
 # The shared memory that a block may have on every device.
 _SHARED_BYTES = 48 * 1024
+_MAX_THREADS = 1024
+# The bound keeps a thread's registers to what the largest block can have.  The simulator has no
+# registers, and takes no bound.
+_KERNEL_OPTIONS = {"cache": True}
+if not config.ENABLE_CUDASIM:
+    _KERNEL_OPTIONS["launch_bounds"] = _MAX_THREADS
 
 FloatArray = NDArray[np.float64]
 IntArray = NDArray[np.int64]
@@ -133,35 +140,41 @@ def launch_smo(
         raise ValueError(f"threads must be a power of two from 32 to 1024. Got {threads} instead.")
 
     n_samples = pairs.sizes.sum(axis=1)
-    bound = np.maximum(_DEFAULT_MAX_ITER, 100 * n_samples)
-    max_steps = bound if max_iter < 0 else np.full_like(bound, max_iter)
-    first = np.concatenate([[0], np.cumsum(n_samples)])
-    n_pairs, total = len(n_samples), int(first[-1])
-    inputs = [
+    max_steps = np.maximum(_DEFAULT_MAX_ITER, 100 * n_samples)
+    if max_iter >= 0:
+        max_steps[:] = max_iter
+    first = np.cumsum(n_samples) - n_samples
+    table = np.column_stack(
+        [pairs.offsets, pairs.strides, pairs.sizes, pairs.starts, first, max_steps]
+    )
+    beta = cuda.device_array(n_samples.sum(), dtype=np.float64)
+    n_iter = cuda.device_array(len(table), dtype=np.int64)
+    results = cuda.device_array((len(table), 3), dtype=np.float64)
+    arguments = (
         cuda.as_cuda_array(K) if hasattr(K, "__cuda_array_interface__") else cuda.to_device(K),
-        *map(cuda.to_device, (pairs.offsets, pairs.strides, pairs.sizes, pairs.starts)),
+        cuda.to_device(table),
         cuda.to_device(upper),
         float(tol),
-        cuda.to_device(max_steps),
-        cuda.to_device(first),
-    ]
-    flags = cuda.device_array(total, dtype=np.uint8)
-    beta = cuda.device_array(total, dtype=np.float64)
-    n_iter = cuda.device_array(n_pairs, dtype=np.int64)
-    gap, objective, intercept = (cuda.device_array(n_pairs, dtype=np.float64) for _ in range(3))
-    arguments = [*inputs, flags, beta, n_iter, gap, objective, intercept]
-    scratch_bytes = 8 * _scratch_doubles(threads)
+        cuda.device_array(beta.size, dtype=np.uint8),
+        beta,
+        n_iter,
+        results,
+    )
+    scratch_bytes = 12 * (threads + 2)
     shared_bytes = scratch_bytes + 8 * int(n_samples.max())
-    if shared_bytes <= _SHARED_BYTES:
-        smo_shared[n_pairs, threads, 0, shared_bytes](*arguments)
-    else:
-        v = cuda.device_array(total, dtype=np.float64)
-        smo_global[n_pairs, threads, 0, scratch_bytes](v, *arguments)
-    results = [array.copy_to_host() for array in (intercept, objective, gap, n_iter)]
-    betas = np.split(beta.copy_to_host(), first[1:-1])
+    with warnings.catch_warnings():
+        # Few pairs make a small grid, and nothing can be done about it.
+        warnings.filterwarnings("ignore", "Grid size .* low occupancy")
+        if shared_bytes <= _SHARED_BYTES:
+            smo_shared[len(table), threads, 0, shared_bytes](*arguments)
+        else:
+            v = cuda.device_array(beta.size, dtype=np.float64)
+            smo_global[len(table), threads, 0, scratch_bytes](*arguments, v)
+    betas = np.split(beta.copy_to_host(), first[1:])
+    steps, numbers = n_iter.copy_to_host().tolist(), results.copy_to_host().tolist()
     return [
-        PairSolution(pair_beta, float(b), float(value), float(violation), int(steps))
-        for pair_beta, b, value, violation, steps in zip(betas, *results, strict=True)
+        PairSolution(pair_beta, intercept, objective, gap, done)
+        for pair_beta, (intercept, objective, gap), done in zip(betas, numbers, steps, strict=True)
     ]
 
 
@@ -194,37 +207,33 @@ def _check_tables(pairs: PairTables, n_values: int, n_samples: int) -> None:
         raise ValueError(f"A block does not lie within the {n_values} kernel values.")
 
 
-def _scratch_doubles(threads: int) -> int:
-    """Count the float64 places that the reductions of a block need; see `_solve`."""
-    return 3 * (threads + _LANES) // 2
-
-
-@cuda.jit(device=True)
+@cuda.jit(device=True, inline="always")
 def _argmax(value, index, values, indices):  # type: ignore[no-untyped-def]
     """Give all threads the largest value and its index, the lowest one if there are several.
 
-    Every thread puts its candidate in its place; 32 lanes reduce T places to 32 more behind them;
-    every thread reduces those.  The next call may follow at once: it writes the T
-    places, whose readers have passed the second barrier, and it writes the last 32 only
-    behind its own first barrier, which the readers of these reach when they are done.
+    Each round leaves an eighth of the candidates; thread t alone touches the places t,
+    t + stride, ... in it.  The winner goes to a place of its own, the last one, so that the next
+    call may follow at once: it writes that place behind a barrier of its own, which all readers
+    of this winner reach, and the other places have no readers behind the last barrier here.
     """
-    t, n_threads = cuda.threadIdx.x, cuda.blockDim.x
+    t, width = cuda.threadIdx.x, cuda.blockDim.x
     values[t], indices[t] = value, index
-    cuda.syncthreads()  # the T candidates are there
-    if t < _LANES:
-        for s in range(t + _LANES, n_threads, _LANES):
-            if values[s] > value or (values[s] == value and indices[s] < index):
-                value, index = values[s], indices[s]
-        values[n_threads + t], indices[n_threads + t] = value, index
-    cuda.syncthreads()  # the 32 candidates are there
-    value, index = values[n_threads], indices[n_threads]
-    for s in range(n_threads + 1, n_threads + _LANES):
-        if values[s] > value or (values[s] == value and indices[s] < index):
-            value, index = values[s], indices[s]
-    return value, index
+    while width > 1:
+        cuda.syncthreads()  # the candidates of this round are there
+        stride = max(width // 8, 1)
+        if t < stride:
+            for s in range(t + stride, width, stride):
+                if values[s] > value or (values[s] == value and indices[s] < index):
+                    value, index = values[s], indices[s]
+            values[t], indices[t] = value, index
+        width = stride
+    if t == 0:
+        values[cuda.blockDim.x], indices[cuda.blockDim.x] = value, index
+    cuda.syncthreads()  # the winner is there
+    return values[cuda.blockDim.x], indices[cuda.blockDim.x]
 
 
-@cuda.jit(device=True)
+@cuda.jit(device=True, inline="always")
 def _sum(partial, values):  # type: ignore[no-untyped-def]
     """Give all threads the sum of what the first 32 hold, in their order."""
     if cuda.threadIdx.x < _LANES:
@@ -237,80 +246,75 @@ def _sum(partial, values):  # type: ignore[no-untyped-def]
     return total
 
 
-@cuda.jit(device=True)
-def _row(i, n_a, offsets, strides):  # type: ignore[no-untyped-def]
+@cuda.jit(device=True, inline="always")
+def _row(i, n_a, row):  # type: ignore[no-untyped-def]
     """Find row i: against sample p, ``K[a + p]`` if p is of class a, ``K[b + p]`` if of class b."""
     if i < n_a:
-        return offsets[0] + i * strides[0], offsets[1] + i * strides[1] - n_a
-    return offsets[2] + (i - n_a) * strides[2], offsets[3] + (i - n_a) * strides[3] - n_a
+        return row[0] + i * row[4], row[1] + i * row[5] - n_a
+    return row[2] + (i - n_a) * row[6], row[3] + (i - n_a) * row[7] - n_a
 
 
-@cuda.jit(device=True)
-def _box(p, n_a, start_a, start_b, upper):  # type: ignore[no-untyped-def]
+@cuda.jit(device=True, inline="always")
+def _box(p, n_a, row, upper):  # type: ignore[no-untyped-def]
     """Find the bounds of coefficient p."""
     if p < n_a:
-        return 0.0, upper[start_a + p]
-    return -upper[start_b + p - n_a], 0.0
+        return 0.0, upper[row[10] + p]
+    return -upper[row[11] + p - n_a], 0.0
 
 
-@cuda.jit(device=True)
+@cuda.jit(device=True, inline="always")
 def _flags(beta, lower, upper):  # type: ignore[no-untyped-def]
     """Tell whether a coefficient may still rise and still fall."""
     return (_MAY_RISE if beta < upper else 0) | (_MAY_FALL if beta > lower else 0)
 
 
-@cuda.jit(device=True)
-def _solve(  # type: ignore[no-untyped-def]
-    v, values, indices, K, offsets, strides, n_a, n_b, start_a, start_b, upper, tol, max_steps,
-    flags, beta,
-):  # fmt: skip
-    """Solve one pair with one block; return steps, gap, objective and intercept.
-
-    ``v``, ``flags`` and ``beta`` are the pair's own parts, `offsets` and `strides` its rows of the
-    tables; `values` and `indices` have T + 32 places.
-    """
-    t, n_threads, n = cuda.threadIdx.x, cuda.blockDim.x, n_a + n_b
+@cuda.jit(device=True, inline="always")
+def _solve_pair(K, row, upper, tol, flags, beta, n_iter, result, v):  # type: ignore[no-untyped-def]
+    """Solve one pair with one block; `row` is its row of the table, `v` and the others its parts."""
+    t, n_threads = cuda.threadIdx.x, cuda.blockDim.x
+    values = cuda.shared.array(0, float64)[: n_threads + 2]
+    indices = cuda.shared.array(0, int32)[2 * (n_threads + 2) : 3 * (n_threads + 2)]
+    n_a, n = row[8], int32(row[8] + row[9])
     for p in range(t, n, n_threads):
         beta[p] = 0.0
         v[p] = 1.0 if p < n_a else -1.0
         flags[p] = _MAY_RISE if p < n_a else _MAY_FALL
-    i, top, n_iter = 0, 1.0, 0  # at zero, class a alone may rise
+    i, top, steps = 0, 1.0, 0  # at zero, class a alone may rise
     while True:
-        i_a, i_b = _row(i, n_a, offsets, strides)
+        i_a, i_b = _row(i, n_a, row)
         best, j, bottom = np.float32(-1.0), 0, _BARRED
         for p in range(t, n, n_threads):
-            low = v[p] if flags[p] & _MAY_FALL else _BARRED
+            K_ip, v_p = K[(i_a if p < n_a else i_b) + p], v[p]
+            low = v_p if flags[p] & _MAY_FALL else _BARRED
             bottom = min(bottom, low)
             violation = np.float32(max(top - low, 0.0))
-            K_ip = K[(i_a if p < n_a else i_b) + p]
             curvature = max(np.float32(2.0) - np.float32(2.0) * K_ip, np.float32(_TAU))
             score = violation * violation / curvature
             if score > best:
                 best, j = score, p
         _, j = _argmax(float64(best), j, values, indices)
 
-        lower_i, upper_i = _box(i, n_a, start_a, start_b, upper)
-        lower_j, upper_j = _box(j, n_a, start_a, start_b, upper)
+        lower_i, upper_i = _box(i, n_a, row, upper)
+        lower_j, upper_j = _box(j, n_a, row, upper)
         beta_i, beta_j = beta[i], beta[j]
         K_ij = float64(K[(i_a if j < n_a else i_b) + j])
-        step = (top - v[j]) / max(2.0 - 2.0 * K_ij, _TAU)
         rise, fall = upper_i - beta_i, beta_j - lower_j
-        step = min(step, rise, fall)
+        step = min((top - v[j]) / max(2.0 - 2.0 * K_ij, _TAU), rise, fall)
         # A bound is hit exactly, so that the index sets need no tolerance.
         beta_i = upper_i if step == rise else beta_i + step
         beta_j = lower_j if step == fall else beta_j - step
-        # The gap is above tol if it is for one thread's samples.  This is the barrier between
-        # reading and writing v[j], beta[i] and beta[j].
+        # The gap is above tol if it is so with the bottom of one thread's samples.  This is also
+        # the barrier between reading and writing v[j], beta[i] and beta[j].
         violated = cuda.syncthreads_or(int32(top - bottom > tol))
-        if not violated or n_iter == max_steps:
+        if not violated or steps == row[13]:
             break
-        n_iter += 1
+        steps += 1
         if t == i % n_threads:
             beta[i], flags[i] = beta_i, _flags(beta_i, lower_i, upper_i)
         if t == j % n_threads:
             beta[j], flags[j] = beta_j, _flags(beta_j, lower_j, upper_j)
 
-        j_a, j_b = _row(j, n_a, offsets, strides)
+        j_a, j_b = _row(j, n_a, row)
         top, i = -_BARRED, 0
         for p in range(t, n, n_threads):
             K_ip = float64(K[(i_a if p < n_a else i_b) + p])
@@ -330,48 +334,30 @@ def _solve(  # type: ignore[no-untyped-def]
             if flags[p] == _MAY_RISE | _MAY_FALL:
                 level, n_free = level + v[p], n_free + 1.0
     loss, level, n_free = _sum(loss, values), _sum(level, values), _sum(n_free, values)
-    intercept = level / n_free if n_free > 0.0 else (top + bottom) / 2.0
-    return n_iter, max(top - bottom, 0.0), -0.5 * loss, intercept
+    if t == 0:
+        n_iter[0] = steps
+        result[0] = level / n_free if n_free > 0.0 else (top + bottom) / 2.0
+        result[1] = -0.5 * loss
+        result[2] = max(top - bottom, 0.0)
 
 
-@cuda.jit(device=True)
-def _solve_pair(  # type: ignore[no-untyped-def]
-    v, K, offsets, strides, sizes, starts, upper, tol, max_steps, first, flags, beta, n_iter, gap,
-    objective, intercept,
-):  # fmt: skip
-    """Solve the pair that has the number of this block, with the pair's part of `v` at hand."""
-    pair, places = cuda.blockIdx.x, cuda.blockDim.x + _LANES
-    steps, violation, value, b = _solve(
-        v, cuda.shared.array(0, float64)[:places],
-        cuda.shared.array(0, int32)[2 * places : 3 * places],
-        K, offsets[pair], strides[pair], sizes[pair, 0], sizes[pair, 1],
-        starts[pair, 0], starts[pair, 1], upper, tol, max_steps[pair],
-        flags[first[pair] :], beta[first[pair] :],
-    )  # fmt: skip
-    if cuda.threadIdx.x == 0:
-        n_iter[pair], gap[pair], objective[pair], intercept[pair] = steps, violation, value, b
-
-
-@cuda.jit(cache=True)
-def smo_shared(  # type: ignore[no-untyped-def]
-    K, offsets, strides, sizes, starts, upper, tol, max_steps, first, flags, beta, n_iter, gap,
-    objective, intercept,
-):  # fmt: skip
-    """Solve one pair a block, with ``v`` in shared memory behind the scratch places."""
-    v = cuda.shared.array(0, float64)[3 * (cuda.blockDim.x + _LANES) // 2 :]
+@cuda.jit(**_KERNEL_OPTIONS)
+def smo_shared(K, table, upper, tol, flags, beta, n_iter, results):  # type: ignore[no-untyped-def]
+    """Solve one pair a block, with ``v`` in shared memory behind the places of `_argmax`."""
+    pair, row = cuda.blockIdx.x, table[cuda.blockIdx.x]
+    v = cuda.shared.array(0, float64)[3 * (cuda.blockDim.x + 2) // 2 :]
     _solve_pair(
-        v, K, offsets, strides, sizes, starts, upper, tol, max_steps, first, flags, beta, n_iter,
-        gap, objective, intercept,
-    )  # fmt: skip
+        K, row, upper, tol, flags[row[12] :], beta[row[12] :], n_iter[pair:], results[pair], v
+    )
 
 
-@cuda.jit(cache=True)
+@cuda.jit(**_KERNEL_OPTIONS)
 def smo_global(  # type: ignore[no-untyped-def]
-    v, K, offsets, strides, sizes, starts, upper, tol, max_steps, first, flags, beta, n_iter, gap,
-    objective, intercept,
-):  # fmt: skip
+    K, table, upper, tol, flags, beta, n_iter, results, v
+):
     """Solve one pair a block, with ``v`` in global memory."""
+    pair, row = cuda.blockIdx.x, table[cuda.blockIdx.x]
     _solve_pair(
-        v[first[cuda.blockIdx.x] :], K, offsets, strides, sizes, starts, upper, tol, max_steps,
-        first, flags, beta, n_iter, gap, objective, intercept,
+        K, row, upper, tol, flags[row[12] :], beta[row[12] :], n_iter[pair:], results[pair],
+        v[row[12] :],
     )  # fmt: skip
