@@ -64,15 +64,13 @@ svmcifar train --labels coarse --C 1 --label-csv "$out/labels.csv" \
 svmcifar evaluate "$out/model.skops" --json "$out/scores.json" --figure "$out/confusion.png" \
     --overwrite
 svmcifar show "$out/model.skops" --out "$out/grid.png" --overwrite
-svmcifar predict "$out/model.skops" --out "$out/predictions.csv" --overwrite
 
 echo
 echo "results in $out/:"
-echo "  labels.csv       the 100 fine classes in their 20 superclasses"
-echo "  model.skops      the model"
-echo "  scores.json      its scores on the test images; confusion.png: its confusion matrix"
-echo "  grid.png         the first nine test images with predicted and true names"
-echo "  predictions.csv  a prediction for each test image"
+echo "  labels.csv   the 100 fine classes in their 20 superclasses"
+echo "  model.skops  the model"
+echo "  scores.json  its scores on the test images; confusion.png: its confusion matrix"
+echo "  grid.png     the first nine test images with predicted and true names"
 "$bin/python" - "$out/scores.json" <<'PYTHON'
 import json
 import sys
@@ -88,4 +86,5 @@ print(
 if result["data"].startswith("SYNTHETIC"):
     print("SYNTHETIC data: this accuracy says nothing about CIFAR-100")
 PYTHON
+echo "try it on pictures of your own: .venv/bin/svmcifar predict $out/model.skops PICTURE..."
 echo "took $SECONDS s after installation"
