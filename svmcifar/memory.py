@@ -76,26 +76,7 @@ def available_bytes() -> int | None:
     return max(min(bounds), 1) if bounds else None
 
 
-def resolve_memory_limit(limit: int | str | None) -> int | None:
-    """Read a memory limit, or take nine tenths of what is available.
-
-    Parameters
-    ----------
-    limit : int, str or None
-        As `parse_bytes` takes it.
-
-    Returns
-    -------
-    int or None
-        In bytes; None where none is given and it cannot be told what is
-        available.
-
-    Raises
-    ------
-    InputError
-        If it is no size.
-    """
-    if limit is not None:
-        return parse_bytes(limit)
+def default_memory_limit() -> int | None:
+    """Take nine tenths of what is available; None where it cannot be told."""
     available = available_bytes()
     return None if available is None else available * 9 // 10

@@ -21,6 +21,11 @@ def class_pairs(n_classes: int) -> list[tuple[int, int]]:
     return list(combinations(range(n_classes), 2))
 
 
+def pair_number(a: int, b: int, n_classes: int) -> int:
+    """Find the number of the pair (a, b), a < b."""
+    return a * n_classes - a * (a + 1) // 2 + b - a - 1
+
+
 def pair_numbers(n_classes: int) -> NDArray[np.intp]:
     """Find the pair that each row of coefficients of a class belongs to.
 

@@ -21,7 +21,7 @@ from svmcifar.backends.problem import OvOProblem, OvOSolution
 from svmcifar.backends.registry import BACKENDS, choose_backend
 from svmcifar.export import to_sklearn_svc
 from svmcifar.inputs import count_workers, require_bounds, require_classes, require_finite
-from svmcifar.memory import resolve_memory_limit
+from svmcifar.memory import parse_bytes
 from svmcifar.ovo import class_pairs
 from svmcifar.prediction import OvOPrediction
 
@@ -63,7 +63,7 @@ class RBFSVC(OvOPrediction, ClassifierMixin, BaseEstimator):
     memory_limit : int or str, default=None
         Limit on the kernel blocks that `fit` holds at a time, in bytes or as
         "3GB"; samples and model are not counted.  None for nine tenths of the
-        memory available.
+        memory available, of the GPU where it does the work.
     verbose : bool, default=False
         Whether `fit` shows a progress bar over the pairs.
 
@@ -181,7 +181,7 @@ class RBFSVC(OvOPrediction, ClassifierMixin, BaseEstimator):
             If pairs end with a gap above `tol`, as they do at `max_iter`.
         """
         backend = choose_backend(self.backend)
-        limit_bytes = resolve_memory_limit(self.memory_limit)
+        limit_bytes = None if self.memory_limit is None else parse_bytes(self.memory_limit)
         samples, labels = validate_data(
             self, X, y, dtype=[np.float64, np.float32], ensure_all_finite=False, order="C"
         )

@@ -1,21 +1,17 @@
 """Small one-vs-one problems as the CUDA solver takes them, and the CPU solver's answers."""
 
 from dataclasses import dataclass, replace
-from itertools import combinations
+from itertools import combinations, product
 
 import numpy as np
-from reference import rbf
+from reference import gap, intercept, objective, rbf
 
 from svmcifar.backends.smo_cpu import PairKernel, solve_pair
 
 
 @dataclass(frozen=True)
 class Pairs:
-    """All pairs of a problem; samples are sorted by class.
-
-    `blocks` gives the kernel of two classes; `flat` is one buffer that holds all of them, and
-    ``tables`` is what `PairTables` is made from: offsets, strides, sizes and starts.
-    """
+    """Pairs of classes of one problem; samples are sorted by class, class c from starts[c] on."""
 
     kernel: np.ndarray
     starts: np.ndarray
@@ -36,49 +32,82 @@ class Pairs:
         return np.concatenate([self.rows(a), self.rows(b)])
 
     def whole(self):
-        """The kernel matrix as it is, and where the pairs' blocks are in it."""
+        """The kernel matrix as it is, and the tables of where the pairs' blocks are in it."""
         n = len(self.kernel)
         offsets = [
-            [self.starts[c] * n + self.starts[d] for c, d in ((a, a), (a, b), (b, a), (b, b))]
-            for a, b in self.pairs
+            [self.starts[c] * n + self.starts[d] for c, d in self._blocks(p)] for p in self.pairs
         ]
         return self.kernel.ravel(), self._tables(offsets, np.full((len(self.pairs), 4), n))
 
     def tiles(self):
-        """Each block by itself, padded with NaN on all sides, and where the blocks are."""
-        flat, places = [np.full(5, np.nan, np.float32)], {}
-        n_classes = len(self.starts) - 1
-        for c, d in sorted(np.ndindex(n_classes, n_classes), key=lambda cd: (cd[1], -cd[0])):
+        """Each block by itself, in no order and among NaN, and the tables of where they are."""
+        parts, places = [], {}
+        classes = range(len(self.starts) - 1)
+        for c, d in sorted(product(classes, classes), key=lambda cd: (cd[1], -cd[0])):
             padding = (c + 2 * d) % 3
+            parts.append(np.full(c + 1, np.nan))
+            places[c, d] = sum(map(len, parts)), self.n(d) + padding
             block = self.kernel[np.ix_(self.rows(c), self.rows(d))]
-            places[c, d] = sum(map(len, flat)), self.n(d) + padding
-            wide = np.pad(block, ((0, 0), (0, padding)), constant_values=np.nan)
-            flat += [wide.ravel(), np.full(c, np.nan, np.float32)]
-        found = [[places[cd] for cd in ((a, a), (a, b), (b, a), (b, b))] for a, b in self.pairs]
-        offsets, strides = np.moveaxis(np.array(found), 2, 0)
-        return np.concatenate(flat), self._tables(offsets, strides)
+            parts.append(np.pad(block, ((0, 0), (0, padding)), constant_values=np.nan).ravel())
+        found = np.array([[places[block] for block in self._blocks(pair)] for pair in self.pairs])
+        return np.float32(np.concatenate(parts)), self._tables(found[..., 0], found[..., 1])
+
+    def _blocks(self, pair):
+        a, b = pair
+        return (a, a), (a, b), (b, a), (b, b)
 
     def _tables(self, offsets, strides):
         starts = [[self.starts[a], self.starts[b]] for a, b in self.pairs]
         return [np.array(table, dtype=np.int64) for table in (offsets, strides, self.sizes, starts)]
 
     def solve_on_cpu(self, tol, max_iter=-1):
-        return [self._solve_one(a, b, tol, max_iter) for a, b in self.pairs]
+        answers = []
+        for pair in self.pairs:
+            aa, ab, ba, bb = (
+                self.kernel[np.ix_(self.rows(c), self.rows(d))] for c, d in self._blocks(pair)
+            )
+            upper = self.upper[self.samples(*pair)]
+            kernel = PairKernel(aa=aa, bb=bb, ab=ab, ba=ba)
+            answers.append(solve_pair(kernel, upper, tol=tol, max_iter=max_iter))
+        return answers
 
-    def _solve_one(self, a, b, tol, max_iter):
-        aa, bb, ab, ba = (
-            self.kernel[np.ix_(self.rows(c), self.rows(d))]
-            for c, d in ((a, a), (b, b), (a, b), (b, a))
-        )
-        upper = self.upper[self.samples(a, b)]
-        return solve_pair(PairKernel(aa, bb, ab, ba), upper, tol=tol, max_iter=max_iter)
+    def assert_solved(self, solutions, tol):
+        """Recompute all that the solutions claim, and hold them against the CPU solver's."""
+        expected = self.solve_on_cpu(tol)
+        for (a, b), ours, theirs in zip(self.pairs, solutions, expected, strict=True):
+            samples = self.samples(a, b)
+            y = np.repeat([1.0, -1.0], [self.n(a), self.n(b)])
+            K, upper = np.float64(self.kernel[np.ix_(samples, samples)]), self.upper[samples]
+            beta, exact = ours.beta, {"rtol": 1e-9, "atol": 1e-9}
+            assert ((y * beta >= 0) & (y * beta <= upper)).all()
+            assert abs(beta.sum()) <= 1e-12 * np.abs(beta).sum()
+            assert ours.gap <= tol
+            true_gap = max(gap(K, y, beta, upper), 0)
+            np.testing.assert_allclose(ours.gap, true_gap, rtol=0, atol=1e-11 * max(upper.max(), 1))
+            np.testing.assert_allclose(ours.objective, objective(K, y, beta), **exact)
+            np.testing.assert_allclose(ours.intercept, intercept(K, y, beta, upper), **exact)
+            np.testing.assert_allclose(ours.objective, theirs.objective, rtol=1e-12)
+            decisions = K @ beta + ours.intercept
+            np.testing.assert_allclose(decisions, K @ theirs.beta + theirs.intercept, **exact)
 
 
-def make_pairs(sizes, C=1.0, *, seed=0, gamma=0.3, duplicates=False, weights=False):
-    """Draw classes that overlap; duplicates are shared between classes."""
+def assert_identical(ours, theirs):
+    """Compare solutions bit for bit."""
+    for one, other in zip(ours, theirs, strict=True):
+        np.testing.assert_array_equal(one.beta, other.beta)
+        assert replace(one, beta=None) == replace(other, beta=None)
+
+
+def make_pairs(sizes, C=1.0, *, seed=0, gamma=0.3, period=None, duplicates=False, weights=False):
+    """Draw classes that overlap.
+
+    Samples of a class that are `period` apart are the same; `duplicates` are those of any class.
+    """
     rng = np.random.default_rng([seed, *sizes])
     y = np.repeat(np.arange(len(sizes)), sizes)
     X = rng.normal(size=(len(sizes), 3))[y] + rng.normal(size=(len(y), 3))
+    if period:
+        X = np.concatenate([np.resize(X[y == c][:period], (n, 3)) for c, n in enumerate(sizes)])
     if duplicates:
         X[rng.integers(len(y), size=len(y) // 3)] = X[rng.integers(len(y), size=len(y) // 3)]
     upper = C * (rng.uniform(0.1, 3.0, len(y)) if weights else np.ones(len(y)))
@@ -88,8 +117,3 @@ def make_pairs(sizes, C=1.0, *, seed=0, gamma=0.3, duplicates=False, weights=Fal
         upper=upper,
         pairs=list(combinations(range(len(sizes)), 2)),
     )
-
-
-def reordered(problem, order):
-    """Put the pairs into another order."""
-    return replace(problem, pairs=[problem.pairs[k] for k in order])

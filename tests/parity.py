@@ -89,7 +89,7 @@ def assert_same_model(problem, ours, theirs, tol, objective_rtol, decision_atol)
 
         mine, reference = objective(K_pair, y, beta), objective(K_pair, y, other)
         allowed = allowed_gap * moved / 2 + _STORED_ERROR * moved**2 / 2
-        np.testing.assert_allclose(mine, reference, rtol=_ROUNDING, atol=allowed)
+        np.testing.assert_allclose(mine, reference, rtol=10 * _ROUNDING, atol=allowed)
         np.testing.assert_allclose(mine, reference, rtol=objective_rtol)
         # Over kernels that differ by `error` it moves by half of error * S^2.
         np.testing.assert_allclose(ours.objective_[p], mine, rtol=1e-10, atol=error * mass**2 / 2)

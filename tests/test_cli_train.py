@@ -79,7 +79,7 @@ def test_cuml_falls_back_with_one_loud_line(synthetic_folder, monkeypatch):
     from svmcifar.backends import registry
 
     reason = "the package cuml is not installed"
-    broken = registry.Backend("cuml", "", lambda: reason, registry._no_solver)
+    broken = registry.Backend("cuml", "", lambda: reason, registry._load_cuml)
     monkeypatch.setitem(registry.BACKENDS, "cuml", broken)
     arguments = ["train", "--data", str(synthetic_folder), "--backend", "cuml"]
     result = CliRunner().invoke(main, arguments, catch_exceptions=False)

@@ -2,7 +2,7 @@ from itertools import combinations
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from problems import clusters
 from reference import rbf
@@ -28,6 +28,7 @@ def test_pairs_are_numbered_as_in_libsvm(n_classes):
     assert number == n_classes * (n_classes - 1) // 2
 
 
+@settings(deadline=None)
 @given(st.data())
 def test_votes_are_counted(data):
     n_classes = data.draw(st.integers(2, 6))

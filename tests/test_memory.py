@@ -1,12 +1,12 @@
 from pathlib import PurePosixPath
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from svmcifar import memory
 from svmcifar.errors import InputError
-from svmcifar.memory import available_bytes, format_bytes, parse_bytes, resolve_memory_limit
+from svmcifar.memory import available_bytes, default_memory_limit, format_bytes, parse_bytes
 
 
 @pytest.mark.parametrize(
@@ -63,6 +63,7 @@ def test_sizes_are_written(n_bytes, text):
     assert format_bytes(n_bytes) == text
 
 
+@settings(deadline=None)
 @given(st.integers(1, 9999 * 2**30))
 def test_what_is_written_can_be_read(n_bytes):
     assert parse_bytes(format_bytes(n_bytes)) == pytest.approx(n_bytes, rel=1e-3)
@@ -104,14 +105,13 @@ MAX, CURRENT = "/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory.current"
 def test_the_least_bound_counts(monkeypatch, files, expected):
     machine(monkeypatch, files)
     assert available_bytes() == expected
-    assert resolve_memory_limit(None) == expected * 9 // 10
+    assert default_memory_limit() == expected * 9 // 10
 
 
 def test_a_machine_that_does_not_tell(monkeypatch):
     machine(monkeypatch, {}, physical=(0, 0))
     assert available_bytes() is None
-    assert resolve_memory_limit(None) is None
-    assert resolve_memory_limit("2kB") == 2000
+    assert default_memory_limit() is None
 
 
 def test_this_machine_has_some_memory():

@@ -1,7 +1,7 @@
 import re
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from svmcifar.backends import plan as plans
@@ -33,6 +33,7 @@ def least_limit(sizes, n_workers, itemsize):
     return high
 
 
+@settings(deadline=None)
 @given(sizes=sizes_lists, share=st.floats(0, 1), n_workers=st.integers(1, 8))
 def test_tiles_hold_every_pair_once(sizes, share, n_workers):
     most = make_plan(sizes, n_workers, None, 4).n_bytes

@@ -9,7 +9,7 @@ from reference import gap, objective, rbf, stored
 from sklearn.svm import SVC
 
 from svmcifar import RBFSVC, kernel
-from svmcifar.backends import registry, sklearn_svc
+from svmcifar.backends import gpu_probe, sklearn_svc
 from svmcifar.backends.certificate import certify
 from svmcifar.backends.problem import OvOProblem, OvOSolution
 from svmcifar.backends.registry import BACKENDS, choose_backend
@@ -18,7 +18,12 @@ from svmcifar.errors import BackendUnavailableError
 
 @pytest.fixture
 def no_gpu_packages(monkeypatch):
-    monkeypatch.setattr(registry, "find_spec", lambda package: None)
+    monkeypatch.setattr(gpu_probe, "find_spec", lambda package: None)
+    gpu_probe._probe.cache_clear()
+    gpu_probe.why_no_cuml.cache_clear()
+    yield
+    gpu_probe._probe.cache_clear()
+    gpu_probe.why_no_cuml.cache_clear()
 
 
 @pytest.mark.usefixtures("no_gpu_packages")
@@ -32,7 +37,8 @@ def test_auto_is_the_cpu_solver_where_there_is_no_gpu_package():
 @pytest.mark.parametrize("name", ["cuml", "cupy"])
 def test_a_missing_package_is_the_reason(name):
     expected = (
-        f"The backend '{name}' does not work here: the package {name} is not installed. "
+        f"The backend '{name}' does not work here: the package {name} is not installed "
+        "(pip install 'svmcifar[gpu]'). "
         "Use 'numba', the fastest that does."
     )
     for ask in (choose_backend, lambda name: RBFSVC(backend=name).fit(np.eye(2), [0, 1])):

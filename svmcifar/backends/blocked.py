@@ -19,7 +19,7 @@ from svmcifar.backends.plan import Plan, make_plan
 from svmcifar.backends.problem import OvOProblem, OvOSolution, Progress
 from svmcifar.backends.smo_cpu import PairKernel, solve_pair
 from svmcifar.kernel import rbf_kernel
-from svmcifar.ovo import pair_numbers
+from svmcifar.memory import default_memory_limit
 
 KernelArray = NDArray[np.float32]
 
@@ -39,7 +39,8 @@ def solve_blocked(
     n_workers : int
         Threads to work with, >= 1.  The result does not depend on it.
     memory_limit_bytes : int, optional
-        Limit on the kernel blocks held at a time.
+        Limit on the kernel blocks held at a time; nine tenths of the memory
+        available by default.
     progress : callable, optional
         Called with the number of pairs just solved.
 
@@ -53,7 +54,8 @@ def solve_blocked(
         If the blocks of one pair do not fit the limit.
     """
     itemsize = problem.samples.X.dtype.itemsize
-    plan = make_plan(problem.sizes, n_workers, memory_limit_bytes, itemsize)
+    limit = default_memory_limit() if memory_limit_bytes is None else memory_limit_bytes
+    plan = make_plan(problem.sizes, n_workers, limit, itemsize)
     solution = OvOSolution.empty(problem)
     with threadpool_limits(1, "blas"), ThreadPoolExecutor(plan.n_workers) as pool:
         run = _Run(problem, plan, solution, pool)
@@ -77,7 +79,6 @@ class _Run:
         self.solution = solution
         self.pool = pool
         self.cancel = Event()
-        self.numbers = pair_numbers(problem.n_classes)
         self.diagonals: dict[int, KernelArray] = {}
 
     def keep_diagonals(self) -> None:
@@ -163,11 +164,4 @@ class _Run:
             max_iter=self.problem.max_iter,
             cancelled=self.cancel.is_set,
         )
-        n_a = aa.shape[0]
-        number = self.numbers[a, b - 1]
-        self.solution.coef[b - 1, in_a] = pair.beta[:n_a]
-        self.solution.coef[a, in_b] = pair.beta[n_a:]
-        self.solution.intercept[number] = pair.intercept
-        self.solution.n_iter[number] = pair.n_iter
-        self.solution.gap[number] = pair.gap
-        self.solution.objective[number] = pair.objective
+        self.solution.put(self.problem, a, b, pair)

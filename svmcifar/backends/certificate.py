@@ -4,13 +4,11 @@ For backends that do not report them.  The kernel is computed again, so this cos
 as the blocked solver's matrix products.
 """
 
-from itertools import combinations
-
 import numpy as np
 
-from svmcifar.backends.problem import OvOProblem, OvOSolution
+from svmcifar.backends.problem import FloatArray, OvOProblem, OvOSolution
 from svmcifar.kernel import rbf_kernel
-from svmcifar.ovo import pair_numbers
+from svmcifar.ovo import class_pairs
 
 
 def certify(problem: OvOProblem, solution: OvOSolution) -> None:
@@ -21,30 +19,50 @@ def certify(problem: OvOProblem, solution: OvOSolution) -> None:
     problem : OvOProblem
     solution : OvOSolution
         With its coefficients set.
-
-    Notes
-    -----
-    With ``beta_i = y_i alpha_i`` and ``v = y - K beta``, the gap is
-    ``max{v_i : beta_i may rise} - min{v_j : beta_j may fall}`` and the objective
-    ``-(beta' v + |beta|_1) / 2``.
     """
-    numbers = pair_numbers(problem.n_classes)
     parts = [problem.samples[problem.rows(c)] for c in range(problem.n_classes)]
     # Row r of products[c] is what class c's own samples add to its pair r.
     products = []
     for c, part in enumerate(parts):
         own = solution.coef[:, problem.rows(c)]
         products.append(own @ rbf_kernel(part, part, problem.gamma))
-    for a, b in combinations(range(problem.n_classes), 2):
+    for number, (a, b) in enumerate(class_pairs(problem.n_classes)):
+        in_a, in_b = problem.rows(a), problem.rows(b)
         K = rbf_kernel(parts[a], parts[b], problem.gamma)
-        beta_a = solution.coef[b - 1, problem.rows(a)]
-        beta_b = solution.coef[a, problem.rows(b)]
+        beta_a, beta_b = solution.coef[b - 1, in_a], solution.coef[a, in_b]
         v_a = 1.0 - products[a][b - 1] - K @ beta_b
         v_b = -1.0 - products[b][a] - K.T @ beta_a
-        upper_a, upper_b = problem.upper[problem.rows(a)], problem.upper[problem.rows(b)]
-        may_rise = np.concatenate([beta_a < upper_a, beta_b < 0])
-        may_fall = np.concatenate([beta_a > 0, beta_b > -upper_b])
-        v, beta = np.concatenate([v_a, v_b]), np.concatenate([beta_a, beta_b])
-        number = numbers[a, b - 1]
-        solution.gap[number] = max(v[may_rise].max() - v[may_fall].min(), 0.0)
-        solution.objective[number] = -0.5 * (beta @ v + np.abs(beta).sum())
+        solution.gap[number], solution.objective[number] = gap_and_objective(
+            y=np.repeat([1.0, -1.0], [len(v_a), len(v_b)]),
+            beta=np.concatenate([beta_a, beta_b]),
+            v=np.concatenate([v_a, v_b]),
+            upper=np.concatenate([problem.upper[in_a], problem.upper[in_b]]),
+        )
+
+
+def gap_and_objective(
+    y: FloatArray, beta: FloatArray, v: FloatArray, upper: FloatArray
+) -> tuple[float, float]:
+    """Compute the KKT gap and the dual objective of one pair.
+
+    Parameters
+    ----------
+    y : ndarray of shape (n,)
+        1 or -1.
+    beta : ndarray of shape (n,)
+        Signed coefficients.
+    v : ndarray of shape (n,)
+        Negative gradient, ``y - K beta``.
+    upper : ndarray of shape (n,)
+        Upper bound of each alpha.
+
+    Returns
+    -------
+    gap, objective : float
+        ``max{v_i : beta_i may rise} - min{v_j : beta_j may fall}`` and
+        ``-(beta' v + |beta|_1) / 2``.
+    """
+    may_rise = np.where(y > 0, beta < upper, beta < 0)
+    may_fall = np.where(y > 0, beta > 0, beta > -upper)
+    gap = max(float(v[may_rise].max() - v[may_fall].min()), 0.0)
+    return gap, -0.5 * float(beta @ v + np.abs(beta).sum())

@@ -12,7 +12,8 @@ from typing import Any
 
 import numpy as np
 
-from svmcifar.backends.problem import FloatArray, OvOProblem, OvOSolution, Progress
+from svmcifar.backends.certificate import gap_and_objective
+from svmcifar.backends.problem import OvOProblem, OvOSolution, PairSolution, Progress
 from svmcifar.errors import MemoryLimitError
 from svmcifar.memory import format_bytes
 from svmcifar.ovo import class_pairs
@@ -28,6 +29,7 @@ _TILE_BYTES = 2**30
 _CACHE_SET = 32
 
 _MIB = 2**20
+_REMEDY = "Use fewer features, or the backend 'numba', which works in the computer's own memory."
 
 
 def solve_cuml(
@@ -58,7 +60,8 @@ def solve_cuml(
     Raises
     ------
     MemoryLimitError
-        If the samples and the largest pair do not fit the free memory of the GPU.
+        If the samples and the largest pair do not fit the free memory of the GPU, or if it runs
+        out nevertheless.
 
     Notes
     -----
@@ -75,38 +78,29 @@ def solve_cuml(
 
     cupy.get_default_memory_pool().free_all_blocks()
     spare_bytes = _spare_bytes(problem, cupy.cuda.runtime.memGetInfo()[0])
-    gpu = _Gpu(
-        xp=cupy,
-        svc_class=SVC,
-        problem=problem,
-        X=cupy.asarray(problem.samples.X),
-        max_cache_bytes=min(spare_bytes, memory_limit_bytes or spare_bytes),
-    )
-    solution = OvOSolution.empty(problem)
     # A type of result that the user has chosen for all of cuML would win over an estimator's own.
     with using_output_type("cupy"):
-        for number, (a, b) in enumerate(class_pairs(problem.n_classes)):
-            pair = gpu.solve_pair(a, b)
-            n_a = problem.sizes[a]
-            solution.coef[b - 1, problem.rows(a)] = pair.beta[:n_a]
-            solution.coef[a, problem.rows(b)] = pair.beta[n_a:]
-            solution.intercept[number] = pair.intercept
-            solution.n_iter[number] = pair.n_iter
-            solution.gap[number] = pair.gap
-            solution.objective[number] = pair.objective
-            progress(1)
+        try:
+            gpu = _Gpu(
+                xp=cupy,
+                svc_class=SVC,
+                problem=problem,
+                X=cupy.asarray(problem.samples.X),
+                max_cache_bytes=min(spare_bytes, memory_limit_bytes or spare_bytes),
+            )
+            return _solve_pairs(gpu, progress)
+        except MemoryError as error:  # of CuPy, or std::bad_alloc
+            raise MemoryLimitError(f"The GPU ran out of memory. {_REMEDY}") from error
+
+
+def _solve_pairs(gpu: "_Gpu", progress: Progress) -> OvOSolution:
+    """Solve the pairs one after another."""
+    problem = gpu.problem
+    solution = OvOSolution.empty(problem)
+    for a, b in class_pairs(problem.n_classes):
+        solution.put(problem, a, b, gpu.solve_pair(a, b))
+        progress(1)
     return solution
-
-
-@dataclass(frozen=True)
-class _PairSolution:
-    """As `svmcifar.backends.smo_cpu.PairSolution`."""
-
-    beta: FloatArray
-    intercept: float
-    objective: float
-    gap: float
-    n_iter: int
 
 
 @dataclass(frozen=True)
@@ -131,7 +125,7 @@ class _Gpu:
     X: Any
     max_cache_bytes: int
 
-    def solve_pair(self, a: int, b: int) -> _PairSolution:
+    def solve_pair(self, a: int, b: int) -> PairSolution:
         """Solve the pair (a, b), in float64 if float32 does not do."""
         max_iter = self.problem.max_iter
         if self.X.dtype == np.float32:
@@ -144,7 +138,7 @@ class _Gpu:
                     return pair
         return self._solve(a, b, np.dtype(np.float64))
 
-    def _solve(self, a: int, b: int, dtype: np.dtype) -> _PairSolution:
+    def _solve(self, a: int, b: int, dtype: np.dtype) -> PairSolution:
         in_a, in_b = self.problem.rows(a), self.problem.rows(b)
         n_a, n_b = self.problem.sizes[a], self.problem.sizes[b]
         n = n_a + n_b
@@ -173,8 +167,8 @@ class _Gpu:
         alpha = y * coef
         beta = y * np.where(alpha >= rounded_upper, upper, np.clip(alpha, 0.0, upper))
         v = y - self.xp.asnumpy(self._kernel(X) @ self.xp.asarray(beta))
-        gap, objective = _gap_and_objective(y, beta, v, upper)
-        return _PairSolution(beta, intercept, objective, gap, n_iter)
+        gap, objective = gap_and_objective(y, beta, v, upper)
+        return PairSolution(beta, intercept, objective, gap, n_iter)
 
     def _cache_mib(self, n: int, dtype: np.dtype) -> float:
         """Size cuML's kernel cache for n samples; it is allocated whole, needed or not."""
@@ -196,32 +190,6 @@ class _Gpu:
         self.xp.exp(K, out=K)
         self.xp.fill_diagonal(K, 1.0)
         return K
-
-
-def _gap_and_objective(
-    y: FloatArray, beta: FloatArray, v: FloatArray, upper: FloatArray
-) -> tuple[float, float]:
-    """Compute KKT gap and dual objective as `svmcifar.backends.certificate` does.
-
-    Parameters
-    ----------
-    y : ndarray of shape (n,)
-        1 or -1.
-    beta : ndarray of shape (n,)
-        Signed coefficients.
-    v : ndarray of shape (n,)
-        Negative gradient, ``y - K beta``.
-    upper : ndarray of shape (n,)
-        Upper bound of each alpha.
-
-    Returns
-    -------
-    gap, objective : float
-    """
-    may_rise = np.where(y > 0, beta < upper, beta < 0)
-    may_fall = np.where(y > 0, beta > 0, beta > -upper)
-    gap = max(float(v[may_rise].max() - v[may_fall].min()), 0.0)
-    return gap, -0.5 * float(beta @ v + np.abs(beta).sum())
 
 
 def _spare_bytes(problem: OvOProblem, free_bytes: int) -> int:
@@ -251,7 +219,6 @@ def _spare_bytes(problem: OvOProblem, free_bytes: int) -> int:
     if needed > free_bytes:
         raise MemoryLimitError(
             f"The free memory of the GPU must be at least {format_bytes(needed)} for these "
-            f"samples. Got {format_bytes(free_bytes)} instead. Use fewer features, or the backend "
-            f"'numba', which works in the computer's own memory."
+            f"samples. Got {format_bytes(free_bytes)} instead. {_REMEDY}"
         )
     return free_bytes - needed

@@ -64,6 +64,17 @@ def why_no_cuml() -> str | None:
     return None
 
 
+def why_no_numba_cuda() -> str | None:
+    """Tell why our own CUDA kernels cannot be compiled here.
+
+    Returns
+    -------
+    str or None
+        A few words in one line; None if they can.
+    """
+    return None if find_spec("numba_cuda") else _not_installed("numba_cuda")
+
+
 def device_summary() -> str | None:
     """Describe the GPU that backends would use.
 

@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from svmcifar.kernel import SampleBlocks
+from svmcifar.ovo import pair_number
 
 FloatArray = NDArray[np.float64]
 
@@ -56,6 +57,31 @@ class OvOProblem:
         return slice(self.starts[first], self.starts[(first if last is None else last) + 1])
 
 
+@dataclass(frozen=True)
+class PairSolution:
+    """The solution of one binary SVM.
+
+    Attributes
+    ----------
+    beta : ndarray of shape (n_a + n_b,), float64
+        Signed coefficients ``y_i alpha_i``, class a first.
+    intercept : float
+        Added to ``K beta``; LIBSVM's ``-rho``.
+    objective : float
+        Dual objective ``1/2 alpha' Q alpha - sum(alpha)``, as LIBSVM minimises it.
+    gap : float
+        Largest violation of the optimality conditions, as in the stopping rule.
+    n_iter : int
+        SMO steps taken.
+    """
+
+    beta: FloatArray
+    intercept: float
+    objective: float
+    gap: float
+    n_iter: int
+
+
 @dataclass
 class OvOSolution:
     """The solution of every pair.
@@ -89,3 +115,14 @@ class OvOSolution:
             gap=np.full(n_pairs, np.inf),
             objective=np.full(n_pairs, np.nan),
         )
+
+    def put(self, problem: OvOProblem, a: int, b: int, pair: PairSolution) -> None:
+        """Write the solution of the pair (a, b), a < b, to its place."""
+        n_a = problem.sizes[a]
+        number = pair_number(a, b, problem.n_classes)
+        self.coef[b - 1, problem.rows(a)] = pair.beta[:n_a]
+        self.coef[a, problem.rows(b)] = pair.beta[n_a:]
+        self.intercept[number] = pair.intercept
+        self.n_iter[number] = pair.n_iter
+        self.gap[number] = pair.gap
+        self.objective[number] = pair.objective

@@ -2,7 +2,6 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from importlib.util import find_spec
 from typing import Protocol
 
 from svmcifar.backends.problem import OvOProblem, OvOSolution, Progress
@@ -56,32 +55,45 @@ def _load_sklearn() -> Solver:
     return solve_sklearn
 
 
-def _not_in_this_release(package: str) -> Callable[[], str | None]:
-    def why_not() -> str:
-        if find_spec(package) is None:
-            return f"the package {package} is not installed"
-        return f"this release has no {package} backend"
+def _load_cuml() -> Solver:
+    from svmcifar.backends.cuml_svc import solve_cuml
 
-    return why_not
+    return solve_cuml
 
 
-def _no_solver() -> Solver:
-    raise NotImplementedError
+def _load_cupy() -> Solver:
+    from svmcifar.backends.cupy_ovo import solve_cupy
+
+    return solve_cupy
+
+
+def _why_no_cupy() -> str | None:
+    from svmcifar.backends.gpu_probe import why_no_cupy, why_no_numba_cuda
+
+    return why_no_cupy() or why_no_numba_cuda()
+
+
+def _why_no_cuml() -> str | None:
+    from svmcifar.backends.gpu_probe import why_no_cuml
+
+    return why_no_cuml()
+
+
+def _works_anywhere() -> None:
+    return None
 
 
 _BACKENDS = (
-    Backend("cupy", "all pairs at once on an NVIDIA GPU", _not_in_this_release("cupy"), _no_solver),
-    Backend(
-        "cuml", "cuML, pair by pair on an NVIDIA GPU", _not_in_this_release("cuml"), _no_solver
-    ),
-    Backend("numba", "all pairs over one kernel matrix on the CPU", lambda: None, _load_numba),
-    Backend("sklearn", "scikit-learn's SVC (LIBSVM) on the CPU", lambda: None, _load_sklearn),
+    Backend("cupy", "all pairs at once on an NVIDIA GPU", _why_no_cupy, _load_cupy),
+    Backend("cuml", "cuML, pair by pair on an NVIDIA GPU", _why_no_cuml, _load_cuml),
+    Backend("numba", "all pairs over one kernel matrix on the CPU", _works_anywhere, _load_numba),
+    Backend("sklearn", "scikit-learn's SVC (LIBSVM) on the CPU", _works_anywhere, _load_sklearn),
 )
 
 BACKENDS = {backend.name: backend for backend in _BACKENDS}
 
-# Fastest first.
-_AUTO = ("cupy", "numba", "sklearn")
+# Fastest first.  The GPU's backends are left out until they have been measured on one.
+_AUTO = ("numba", "sklearn")
 
 
 def choose_backend(name: str) -> Backend:

@@ -27,6 +27,7 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
+from svmcifar.backends.problem import PairSolution
 from svmcifar.simd import fast_max
 
 # LIBSVM's stand-in for a curvature that is zero or negative.
@@ -64,31 +65,6 @@ class PairKernel:
     bb: KernelArray
     ab: KernelArray
     ba: KernelArray
-
-
-@dataclass(frozen=True)
-class PairSolution:
-    """The solution of one binary SVM.
-
-    Attributes
-    ----------
-    beta : ndarray of shape (n_a + n_b,), float64
-        Signed coefficients ``y_i alpha_i``, class a first.
-    intercept : float
-        Added to ``K beta``; LIBSVM's ``-rho``.
-    objective : float
-        Dual objective ``1/2 alpha' Q alpha - sum(alpha)``, as LIBSVM minimises it.
-    gap : float
-        Largest violation of the optimality conditions, as in the stopping rule.
-    n_iter : int
-        SMO steps taken.
-    """
-
-    beta: FloatArray
-    intercept: float
-    objective: float
-    gap: float
-    n_iter: int
 
 
 def solve_pair(

@@ -21,6 +21,7 @@ def _describe_machine() -> None:
     """Print versions, backends with reasons, BLAS kernels and memory."""
     import joblib
 
+    from svmcifar.backends.gpu_probe import device_summary, why_no_cupy
     from svmcifar.backends.registry import BACKENDS, choose_backend
     from svmcifar.blas import slow_kernels_advice
     from svmcifar.manifest import describe_environment
@@ -38,6 +39,7 @@ def _describe_machine() -> None:
         click.echo(f"{'':13}{advice}")
     available = available_bytes()
     click.echo(f"{'memory':13}{'unknown' if available is None else format_bytes(available)} free")
+    click.echo(f"{'GPU':13}{device_summary() or 'none: ' + (why_no_cupy() or 'unknown')}")
     click.echo("\nbackends")
     fastest = choose_backend("auto").name
     for backend in BACKENDS.values():

@@ -104,7 +104,7 @@ def command(
     from svmcifar.blas import blas_kernels, slow_kernels_advice
     from svmcifar.files import check_output
     from svmcifar.labels import load_or_build_labels
-    from svmcifar.memory import resolve_memory_limit
+    from svmcifar.memory import parse_bytes
     from svmcifar.persistence import save_model
     from svmcifar.svc import RBFSVC
     from svmcifar.training import train_classifier
@@ -121,7 +121,8 @@ def command(
         memory_limit=memory_limit,
         verbose=True,
     )
-    resolve_memory_limit(memory_limit)  # refuse a wrong size before the data is read
+    if memory_limit is not None:
+        parse_bytes(memory_limit)  # refuse a wrong size before the data is read
     dataset = open_data(data, skip_md5)
     train = dataset.read_split("train")
     if label_csv is None:

@@ -1,0 +1,100 @@
+"""The whole GPU backend in numba's CUDA simulator, with NumPy for CuPy; run by test_cupy_ovo.py."""
+
+from functools import partial
+
+import numpy as np
+import pytest
+from numba import config
+
+from svmcifar.backends import cupy_ovo
+from svmcifar.backends.blocked import solve_blocked
+from svmcifar.backends.device_plan import make_device_plan
+from svmcifar.backends.problem import OvOProblem
+from svmcifar.kernel import rbf_kernel, sample_blocks
+
+assert config.ENABLE_CUDASIM
+
+
+@pytest.fixture(autouse=True)
+def few_threads(monkeypatch):
+    """Each thread of a block is one of the simulator's, and they are slow."""
+    monkeypatch.setattr(cupy_ovo, "launch_smo", partial(cupy_ovo.launch_smo, threads=32))
+    monkeypatch.setattr(cupy_ovo, "_THREADS", (8, 4))
+
+
+def make_problem(sizes, dtype=np.float64, C=1.0, seed=0):
+    rng = np.random.default_rng([seed, *sizes])
+    n = sum(sizes)
+    centres = np.repeat(rng.normal(size=(len(sizes), 4)), sizes, axis=0)
+    X = (centres + rng.normal(size=(n, 4))).astype(dtype)
+    X[-1] = X[0]  # the same sample in two classes
+    return OvOProblem(
+        samples=sample_blocks(X, None),
+        starts=(0, *np.cumsum(sizes).tolist()),
+        upper=C * rng.uniform(0.5, 2.0, n),
+        gamma=0.3,
+        tol=1e-6,
+        max_iter=-1,
+    )
+
+
+def solve(problem, limit=2**60):
+    done = []
+    plan = make_device_plan(problem.sizes, limit)
+    solution = cupy_ovo.solve_on_device(problem, plan, np, done.append)
+    assert sum(done) == len(solution.gap)
+    return plan, solution
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("block", [4096, 7])
+def test_kernel_matrix(monkeypatch, dtype, block):
+    monkeypatch.setattr(cupy_ovo, "_BLOCK", block)
+    samples = make_problem([9, 8], dtype).samples
+    K = cupy_ovo.kernel_matrix(samples.X, samples.sq_norms, 0.3, np).reshape(17, 17)
+    assert K.dtype == np.float32
+    np.testing.assert_array_equal(K, K.T)
+    np.testing.assert_array_equal(np.diag(K), 1)
+    expected = rbf_kernel(samples, samples, 0.3)
+    np.testing.assert_allclose(K, expected, rtol=3e-6 if dtype == np.float32 else 1.2e-7)
+    assert K[0, -1] == pytest.approx(1, abs=1e-6)
+
+
+@pytest.mark.parametrize("sizes", [[6, 9], [5, 1, 4], [2, 3, 1, 2]])
+@pytest.mark.parametrize("C", [0.01, 30.0])
+def test_solution_is_that_of_the_cpu(sizes, C):
+    problem = make_problem(sizes, C=C)
+    expected = solve_blocked(problem, n_workers=1)
+    _, solution = solve(problem)
+    np.testing.assert_allclose(solution.objective, expected.objective, rtol=1e-7)
+    assert (solution.gap <= problem.tol).all()
+    assert (solution.n_iter > 0).all()
+    X = problem.samples
+    K = rbf_kernel(X, X, problem.gamma).astype(np.float64)
+    atol = 1e-4  # far above what tol allows, far below what a misplaced coefficient does
+    np.testing.assert_allclose(solution.coef @ K, expected.coef @ K, atol=atol)
+    np.testing.assert_allclose(solution.intercept, expected.intercept, atol=atol)
+    assert ((solution.coef == 0) | (np.abs(solution.coef) <= problem.upper)).all()
+
+
+def test_tiles_give_the_model_of_the_whole_matrix():
+    problem = make_problem([2, 1, 3, 2], C=0.5)
+    whole_plan, whole = solve(problem)
+    seen = {len(whole_plan.groups)}
+    limit = whole_plan.n_bytes - 1
+    while len(seen) < 3:
+        plan, solution = solve(problem, limit)
+        np.testing.assert_allclose(solution.objective, whole.objective, rtol=1e-9)
+        np.testing.assert_allclose(solution.coef, whole.coef, atol=1e-5)
+        np.testing.assert_allclose(solution.intercept, whole.intercept, atol=1e-5)
+        seen.add(len(plan.groups))
+        limit = plan.n_bytes - 1
+    assert seen == {1, 3, 4}
+
+
+def test_max_iter_is_kept():
+    problem = make_problem([4, 3, 4])
+    object.__setattr__(problem, "max_iter", 2)
+    _, solution = solve(problem)
+    assert solution.n_iter.tolist() == [2, 2, 2]
+    assert (solution.gap > problem.tol).all()

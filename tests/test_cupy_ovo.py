@@ -1,0 +1,76 @@
+"""The GPU backend without a GPU: in numba's simulator, and with a CuPy that is not there."""
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from svmcifar.backends import cupy_ovo
+from svmcifar.backends.problem import OvOProblem
+from svmcifar.errors import BackendUnavailableError, MemoryLimitError
+from svmcifar.kernel import sample_blocks
+
+SIMULATED = Path(__file__).with_name("cudasim_ovo.py")
+N_SIMULATED = 12
+
+
+def test_in_the_simulator():
+    done = subprocess.run(
+        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-n0", str(SIMULATED)],
+        env={**os.environ, "NUMBA_ENABLE_CUDASIM": "1"}, capture_output=True, text=True,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert re.search(rf"^{N_SIMULATED} passed in ", done.stdout, re.MULTILINE), done.stdout
+
+
+class _FakeCupy:
+    """As much of CuPy as comes before the first array."""
+
+    def __init__(self, free_bytes):
+        self.cuda = self.runtime = self
+        self._free_bytes = free_bytes
+
+    def get_default_memory_pool(self):
+        return self
+
+    def free_all_blocks(self):
+        pass
+
+    def memGetInfo(self):  # noqa: N802
+        return self._free_bytes, 2 * self._free_bytes
+
+
+@pytest.fixture
+def problem():
+    X = np.random.default_rng(0).normal(size=(300, 5)).astype(np.float32)
+    return OvOProblem(sample_blocks(X, None), (0, 100, 200, 300), np.ones(300), 0.1, 1e-3, -1)
+
+
+def plan_for(problem, monkeypatch, free_bytes, limit=None):
+    """Give the plan that is made for a GPU with so much free memory."""
+    plans = []
+    monkeypatch.setitem(sys.modules, "cupy", _FakeCupy(free_bytes))
+    monkeypatch.setattr(cupy_ovo, "solve_on_device", lambda p, plan, *_: plans.append(plan))
+    cupy_ovo.solve_cupy(problem, n_workers=1, memory_limit_bytes=limit)
+    return plans[0]
+
+
+def test_memory_decides_the_plan(problem, monkeypatch):
+    assert len(plan_for(problem, monkeypatch, 2**30).groups) == 1
+    assert len(plan_for(problem, monkeypatch, 2**30, 200_000).groups) == 3
+    blocks = 2 * 4096**2 * 4  # what the matrix products take beside
+    assert len(plan_for(problem, monkeypatch, (blocks + 250_000) * 10 // 9).groups) == 3
+    with pytest.raises(MemoryLimitError, match="The GPU memory for kernel values must be at least"):
+        plan_for(problem, monkeypatch, 2**30, 100_000)
+    with pytest.raises(MemoryLimitError, match="Got 0 B instead"):
+        plan_for(problem, monkeypatch, 2**20)
+
+
+def test_tf32_is_refused(problem, monkeypatch):
+    monkeypatch.setenv("CUPY_TF32", "1")
+    with pytest.raises(BackendUnavailableError, match="CUPY_TF32 must not be 1"):
+        plan_for(problem, monkeypatch, 2**30)
