@@ -1,3 +1,4 @@
+import time
 import tracemalloc
 from dataclasses import fields, replace
 from itertools import combinations
@@ -145,6 +146,28 @@ def test_an_interrupt_ends_the_work(sizes):
         solve_blocked(make_problem(SIZES[sizes]), n_workers=3, progress=interrupt)
 
 
+def test_an_interrupt_leaves_the_tiles_that_have_not_begun(monkeypatch):
+    """20 blocks within the classes, and 10 tiles of which one worker has just done the first."""
+    computed = []
+
+    def slow_kernel(*args, **kwargs):
+        computed.append(args)
+        time.sleep(0.03)
+        return kernel.rbf_kernel(*args, **kwargs)
+
+    def interrupt(n_pairs):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(blocked, "rbf_kernel", slow_kernel)
+    problem = make_problem(SIZES["many small"])
+    with pytest.raises(KeyboardInterrupt):
+        solve_blocked(problem, n_workers=1, progress=interrupt)
+    assert 20 < len(computed) < 30
+    computed.clear()
+    solve_blocked(problem, n_workers=1)
+    assert len(computed) == 30
+
+
 def test_max_iter_holds_for_each_pair():
     solution = solve_blocked(make_problem([70, 40, 20], max_iter=5), n_workers=2)
     np.testing.assert_array_equal(solution.n_iter, 5)
@@ -157,7 +180,7 @@ def test_a_pair_that_does_not_fit_is_refused():
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
-@pytest.mark.parametrize("n_workers", [1, 3])
+@pytest.mark.parametrize("n_workers", [1, 3, 8])
 @pytest.mark.parametrize("block", [150, 650])
 @pytest.mark.parametrize("sizes", [[600, 500], [300] * 5, [150] * 10])
 def test_the_memory_taken_is_the_memory_claimed(monkeypatch, sizes, block, n_workers, dtype):

