@@ -56,7 +56,8 @@ class RBFSVC(OvOPrediction, ClassifierMixin, BaseEstimator):
         Whether `predict` breaks tied votes by the one-vs-rest decision values
         instead of taking the first class.
     backend : {"auto", "cupy", "cuml", "numba", "sklearn"}, default="auto"
-        The solver.  "auto" is the fastest that works on this machine.
+        The solver.  "auto" is the fastest that works on this machine and has
+        been measured; the GPU's ("cupy", "cuml") have not.
     n_jobs : int, default=None
         Threads to work with; None for all processors (or OMP_NUM_THREADS), -1
         for all.  Results do not depend on it.
