@@ -101,11 +101,11 @@ def require_classes(classes: Array, sizes: Array) -> None:
     """
     if len(classes) < 2:
         raise InputError(
-            f"RBFSVC needs samples of at least two classes. Got 1 class: {classes[0]!r}."
+            f"RBFSVC needs samples of at least two classes. Got 1 class: {classes[0]}."
         )
     if (sizes == 0).any():
         empty = classes[sizes == 0]
         raise InputError(
             f"RBFSVC needs a sample of positive weight in every class. "
-            f"Got none in class {empty[0]!r}. Leave such classes out."
+            f"Got none in class {empty[0]}. Leave such classes out."
         )

@@ -21,8 +21,8 @@ from svmcifar.simd import float_from_bits
 # whatever the number of workers, so that its rounding never depends on them.
 BLOCK = 2560
 
-# float32 distances are used while gamma * max|x|^2 stays below this: the
-# exponent's rounding error is then under 128 * 2^-23 = 1.5e-5.
+# float32 distances are used while gamma * max|x|^2 stays below this: the exponent's rounding
+# error is then of the order of 128 * 2^-23 = 1.5e-5, and some times that in high dimensions.
 _MAX_FLOAT32_EXPONENT = 128.0
 
 Array = NDArray[np.floating]
@@ -184,7 +184,7 @@ def distance_dtype(dtype: np.dtype, gamma: float, max_sq_norm: float) -> np.dtyp
     -------
     dtype
         float64 if the samples are float64 or if float32 distances could move
-        an exponent by more than 1.5e-5; float32 otherwise.
+        an exponent by much more than 1e-5; float32 otherwise.
     """
     if dtype == np.float32 and gamma * max_sq_norm <= _MAX_FLOAT32_EXPONENT:
         return np.dtype(np.float32)

@@ -3,9 +3,9 @@
 import re
 
 import pytest
-from cuda.bindings import nvjitlink
 from numba import cuda, float32, float64, int64, uint8
 
+from svmcifar.backends.cupy_ovo import rbf_from_products
 from svmcifar.backends.smo_cuda import _OPTIONS, smo_global, smo_shared
 
 # K, table, upper, tol, flags, beta, n_iter, results: contiguous, as `launch_smo` passes them.
@@ -22,6 +22,9 @@ ARGUMENTS = (
 SIGNATURES = {smo_shared: ARGUMENTS, smo_global: (*ARGUMENTS, float64[::1])}
 KERNELS = pytest.mark.parametrize("kernel", SIGNATURES, ids=lambda kernel: kernel.__name__)
 REGISTERS_OF_A_BLOCK = 65_536
+
+# Linux has it from the extra 'dev'; there is none for other systems.
+nvjitlink = pytest.importorskip("cuda.bindings.nvjitlink")
 
 _compiled = {}
 
@@ -56,6 +59,18 @@ def test_ptx(kernel, cc):
     assert count(r"\bbar(rier)?(\.cta)?\.red\.or\b", ptx) == 1
     # Nothing is called, and nothing is kept in the slow memory of a thread.
     assert count(r"^\s*call|\.local\b", ptx) == 0
+
+
+@pytest.mark.parametrize("dtype", [float32, float64])
+def test_ptx_of_kernel_values(dtype, cc):
+    """As `kernel_matrix` launches it: products as CuPy gives them, in the samples' precision."""
+    signature = (dtype[:, ::1], dtype[::1], dtype, int64, int64, int64, float32[::1])
+    ptx, _ = cuda.compile_ptx(rbf_from_products.py_func, signature, cc=cc)
+    assert count(rf"^\.target sm_{cc[0]}{cc[1]}$", ptx) == 1
+    assert count(r"\bst\.global\.[bf]32\b", ptx) == 2  # the value and its mirror image
+    assert count(r"\.local\b", ptx) == 0
+    if dtype is float32:
+        assert count(r"\.f64\b", ptx) == 0  # nothing is promoted to double precision
 
 
 @KERNELS

@@ -62,7 +62,7 @@ def test_plans_from_plenty_to_nothing(sizes, n_workers, itemsize):
     assert best.n_workers == n_workers
     assert make_plan(sizes, n_workers, best.n_bytes, itemsize) == best
 
-    # With less and less room: first the diagonals are kept, then not, and workers fall in each.
+    # With less and less room: first workers fall, then diagonals go, then groups.
     seen, limit = [best], best.n_bytes - 1
     least = least_limit(sizes, n_workers, itemsize)
     while limit >= least:
@@ -70,13 +70,21 @@ def test_plans_from_plenty_to_nothing(sizes, n_workers, itemsize):
         assert plan.n_bytes <= limit
         seen.append(plan)
         limit = plan.n_bytes - 1
-    ranks = [(plan.keep_diagonals, plan.n_workers, -len(plan.groups)) for plan in seen]
+    ranks = [(-len(plan.groups), plan.keep_diagonals, plan.n_workers) for plan in seen]
     assert ranks == sorted(ranks, reverse=True)
     assert len(set(ranks)) == len(ranks)
     # Where workers share each tile, fewer of them would save nothing but float64 scratch.
     assert seen[-1].n_workers == 1 or (seen[-1].shares_tiles and itemsize == 4)
     with pytest.raises(MemoryLimitError):
         make_plan(sizes, n_workers, least - 1, itemsize)
+
+
+@given(sizes=sizes_lists, share=st.floats(0, 1), itemsize=st.sampled_from([4, 8]))
+def test_workers_do_not_decide_the_groups(sizes, share, itemsize):
+    least, most = least_limit(sizes, 1, itemsize), make_plan(sizes, 8, None, itemsize).n_bytes
+    limit = int(least + share * (most - least))
+    groups = {make_plan(sizes, n_workers, limit, itemsize).groups for n_workers in (1, 2, 5, 8)}
+    assert len(groups) == 1
 
 
 def test_one_tile_is_held_once_whatever_the_workers():
@@ -100,7 +108,7 @@ def test_every_kind_of_plan_is_used():
         else:
             kinds.setdefault((len(plan.groups), plan.n_workers, plan.keep_diagonals), megabytes)
     assert kinds["refused"] < 4  # the blocks of one pair are 3 x 1 MB and a transpose
-    assert kinds.keys() >= {(100, 1, False), (100, 4, False), (100, 4, True), (20, 4, True)}
+    assert kinds.keys() >= {(100, 1, False), (100, 4, False), (20, 1, False), (20, 4, True)}
 
 
 @pytest.mark.parametrize("sizes", SIZES)

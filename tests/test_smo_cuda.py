@@ -185,7 +185,7 @@ def test_tables_that_point_outside(name, pair, column, change, message):
         ({"K": lambda K: K[::-1]}, ValueError, "K must be contiguous"),
         ({"upper": np.float32}, TypeError, "upper must be float64"),
         ({"upper": lambda u: np.repeat(u, 2)[::2]}, ValueError, "upper must be contiguous"),
-        ({"upper": lambda u: np.where(u > 0, u, u) * 0}, ValueError, "upper must be > 0"),
+        ({"upper": np.zeros_like}, ValueError, "upper must be > 0"),
         ({"upper": lambda u: u * np.inf}, ValueError, "upper must be > 0 and finite"),
         ({"upper": lambda u: u * np.nan}, ValueError, "upper must be > 0 and finite"),
         ({"offsets": np.int32}, TypeError, "offsets must be int64"),

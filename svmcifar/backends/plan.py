@@ -52,9 +52,10 @@ class Plan:
 def make_plan(sizes: list[int], n_workers: int, limit_bytes: int | None, itemsize: int) -> Plan:
     """Choose the fastest schedule that fits.
 
-    In order of preference: diagonal blocks kept and small classes grouped into
-    tiles that suit the matrix product; one class a group; fewer workers;
-    diagonal blocks computed again for each tile.
+    In order of preference: small classes grouped into tiles that suit the
+    matrix product, and diagonal blocks kept; fewer workers; diagonal blocks
+    computed again for each tile; one class a group.  The grouping, which decides
+    how float32 sums are rounded, does not depend on the number of workers.
 
     Parameters
     ----------
@@ -78,9 +79,9 @@ def make_plan(sizes: list[int], n_workers: int, limit_bytes: int | None, itemsiz
     """
     plans = (
         _plan(sizes, groups, workers, keep, itemsize)
+        for groups in (_group_classes(sizes), [(c, c) for c in range(len(sizes))])
         for keep in (True, False)
         for workers in range(n_workers, 0, -1)
-        for groups in (_group_classes(sizes), [(c, c) for c in range(len(sizes))])
     )
     if limit_bytes is None:
         return next(plans)

@@ -24,7 +24,8 @@ import numpy as np
 from numba import config, cuda, float64, int32
 from numpy.typing import NDArray
 
-from svmcifar.backends.smo_cpu import _BARRED, _DEFAULT_MAX_ITER, _TAU, PairSolution
+from svmcifar.backends.problem import PairSolution
+from svmcifar.backends.smo_cpu import _BARRED, _DEFAULT_MAX_ITER, _TAU
 
 # Bits of a sample's flags.
 _MAY_RISE, _MAY_FALL = 1, 2
