@@ -1,5 +1,6 @@
 """Figures through matplotlib's object API and as the files they become."""
 
+import re
 import subprocess
 import sys
 
@@ -205,8 +206,24 @@ def test_unknown_suffix_is_an_output_error(tmp_path, name):
 
 
 def test_a_path_that_cannot_be_written_is_an_output_error(tmp_path):
-    with pytest.raises(OutputError, match="cannot be written: No such file or directory"):
-        save_figure(Figure(), tmp_path / "missing" / "figure.png")
+    (tmp_path / "file").write_text("no folder")
+    path = tmp_path / "file" / "figure.png"
+    with pytest.raises(OutputError, match=f"^{re.escape(str(path))}: an output must be writable"):
+        save_figure(Figure(), path)
+
+
+def test_a_failed_figure_leaves_the_old_file(tmp_path, monkeypatch):
+    path = tmp_path / "figure.png"
+    path.write_text("precious")
+
+    def fail(self, path, **kwargs):
+        path.write_text("half")
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(Figure, "savefig", fail)
+    with pytest.raises(OutputError, match="No space left on device"):
+        save_figure(Figure(), path)
+    assert [p.read_text() for p in tmp_path.iterdir()] == ["precious"]
 
 
 def test_no_pyplot_and_no_global_state(tmp_path):

@@ -74,7 +74,5 @@ def command(
     if figure_path:
         title = titled(f"Confusion matrix, {split} images (%)", synthetic)
         names = result.scores.per_class["name"].tolist()
-        figure = confusion_figure(result.scores.confusion, names, title)
-        with atomic_path(figure_path) as temporary:
-            save_figure(figure, temporary)
+        save_figure(confusion_figure(result.scores.confusion, names, title), figure_path)
         click.echo(f"confusion matrix: {figure_path}")

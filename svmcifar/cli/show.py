@@ -38,7 +38,7 @@ def command(
     """
     from svmcifar.cifar import to_pictures
     from svmcifar.evaluation import require_same_classes
-    from svmcifar.files import atomic_path, check_output
+    from svmcifar.files import check_output
     from svmcifar.report.figures import check_figure_path, image_grid_figure, save_figure
 
     check_output(out, overwrite)
@@ -57,6 +57,5 @@ def command(
         [names[c] for c in truth],
         titled(f"First {len(images)} test images", dataset.is_synthetic),
     )
-    with atomic_path(out) as temporary:
-        save_figure(figure, temporary)
+    save_figure(figure, out)
     click.echo(f"{out}: {(predicted == truth).sum()} of {len(images)} right")

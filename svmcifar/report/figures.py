@@ -16,6 +16,7 @@ from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
 
 from svmcifar.errors import OutputError
+from svmcifar.files import atomic_path
 
 _MAX_CLASSES_WITH_NUMBERS = 30
 # Blue and vermilion of Okabe and Ito's palette: told apart by colour-blind readers too.
@@ -177,7 +178,7 @@ def check_figure_path(path: str | Path) -> None:
 
 
 def save_figure(figure: Figure, path: str | Path, dpi: float = 150) -> None:
-    """Write a figure as PNG, SVG or PDF; an existing file is replaced.
+    """Write a figure as PNG, SVG or PDF, whole or not at all; an existing file is replaced.
 
     The bytes depend on the figure and the version of Matplotlib alone: they
     hold no date and no random ids.  Text stays text in SVG, and can be
@@ -200,13 +201,11 @@ def save_figure(figure: Figure, path: str | Path, dpi: float = 150) -> None:
     suffix = Path(path).suffix.lower()
     date_key = _DATE_KEY[suffix]
     metadata = {date_key: None} if date_key else None
-    with mpl.rc_context({"svg.fonttype": "none", "svg.hashsalt": "svmcifar"}):
-        try:
-            figure.savefig(path, format=suffix[1:], dpi=dpi, metadata=metadata)
-        except OSError as error:
-            raise OutputError(
-                f"The figure '{path}' cannot be written: {error.strerror}."
-            ) from error
+    with (
+        mpl.rc_context({"svg.fonttype": "none", "svg.hashsalt": "svmcifar"}),
+        atomic_path(path) as temporary,
+    ):
+        figure.savefig(temporary, format=suffix[1:], dpi=dpi, metadata=metadata)
 
 
 def _shown(name: str) -> str:
