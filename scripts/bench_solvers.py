@@ -96,6 +96,8 @@ def measure(task: dict) -> dict:
     d, rate = X.shape[1], max(rates)
     return {
         **task,
+        "n": len(X),
+        "n_test": len(X_test),
         "d": d,
         "n_classes": len(estimator.classes_),
         "n_support": n_support,

@@ -11,10 +11,10 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from threadpoolctl import threadpool_limits
 
 from svmcifar.kernel import BLOCK, Array, SampleBlocks, rbf_kernel, sample_blocks
 from svmcifar.ovo import pair_numbers
+from svmcifar.threads import single_threaded_blas
 
 FloatArray = NDArray[np.float64]
 
@@ -65,8 +65,7 @@ def pair_decisions(model: OvOModel, X: Array, n_workers: int) -> Iterator[FloatA
     batches = [slice(i, min(i + BLOCK, len(X))) for i in range(0, len(X), BLOCK)]
     chunks = _chunks(model.n_support)
 
-    def work(task: tuple[slice, list[tuple[int, slice]]]) -> list[Array]:
-        rows, parts = task
+    def work(rows: slice, parts: list[tuple[int, slice]]) -> list[Array]:
         samples = sample_blocks(X[rows], model.center)
         support = model.support[slice(parts[0][1].start, parts[-1][1].stop)]
         K = np.empty((len(samples), len(support)), dtype=X.dtype)
@@ -78,14 +77,21 @@ def pair_decisions(model: OvOModel, X: Array, n_workers: int) -> Iterator[FloatA
             products.append(K[:, run.start - offset : run.stop - offset] @ coef)
         return products
 
-    with threadpool_limits(1, "blas"), ThreadPoolExecutor(n_workers) as pool:
-        results = pool.map(work, [(rows, parts) for rows in batches for parts in chunks])
-        for rows in batches:
-            decisions = np.tile(model.intercept, (rows.stop - rows.start, 1))
-            for parts in chunks:
-                for (c, _), product in zip(parts, next(results), strict=True):
-                    decisions[:, numbers[c]] += product
-            yield decisions
+    with single_threaded_blas(), ThreadPoolExecutor(n_workers) as pool:
+        # One batch ahead: enough to keep the workers busy, and no more results than that wait.
+        submitted = ([pool.submit(work, rows, parts) for parts in chunks] for rows in batches)
+        try:
+            upcoming = next(submitted)
+            for rows in batches:
+                futures, upcoming = upcoming, next(submitted, [])
+                decisions = np.tile(model.intercept, (rows.stop - rows.start, 1))
+                for parts, future in zip(chunks, futures, strict=True):
+                    for (c, _), product in zip(parts, future.result(), strict=True):
+                        decisions[:, numbers[c]] += product
+                del futures
+                yield decisions
+        finally:
+            pool.shutdown(wait=False, cancel_futures=True)
 
 
 def _chunks(n_support: NDArray[np.integer]) -> list[list[tuple[int, slice]]]:

@@ -2,14 +2,14 @@
 
 import os
 import secrets
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from svmcifar.errors import OutputError
 
 
-def check_output(path: str | Path, overwrite: bool) -> None:
+def check_output(path: str | Path, overwrite: bool, keep: Iterable[str | Path] = ()) -> None:
     """Refuse an output that exists already, before any work is spent on it.
 
     Parameters
@@ -18,12 +18,20 @@ def check_output(path: str | Path, overwrite: bool) -> None:
         The file to be written.
     overwrite : bool
         Whether an existing file may be replaced.  A folder never may.
+    keep : iterable of str or Path
+        Inputs, and outputs of the same command, that may not be replaced.
 
     Raises
     ------
     OutputError
-        If `path` is a folder, or exists and `overwrite` is False.
+        If `path` is a folder, is one of `keep`, or exists and `overwrite` is
+        False.
     """
+    if Path(path).resolve() in {Path(other).resolve() for other in keep}:
+        raise OutputError(
+            f"{path}: an output must not be a file that the command reads or writes otherwise; "
+            f"name another file"
+        )
     if Path(path).is_dir():
         raise OutputError(f"{path}: an output must be a file, and this is a folder; name a file")
     if not overwrite and os.path.lexists(path):

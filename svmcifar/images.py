@@ -33,7 +33,7 @@ def read_image(path: str | Path) -> NDArray[np.uint8]:
     """
     try:
         with Image.open(path) as file:
-            upright = ImageOps.exif_transpose(file).convert("RGBA")
+            upright = _to_rgba(ImageOps.exif_transpose(file), path)
     except UnidentifiedImageError as error:
         raise DataError(f"{path}: must be an image file, and this is none; name another") from error
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
@@ -43,3 +43,15 @@ def read_image(path: str | Path) -> NDArray[np.uint8]:
     picture = Image.alpha_composite(white, upright).convert("RGB")
     picture = ImageOps.fit(picture, (_SIDE_PIXELS, _SIDE_PIXELS), Image.Resampling.LANCZOS)
     return np.asarray(picture).transpose(2, 0, 1).reshape(-1)
+
+
+def _to_rgba(picture: Image.Image, path: str | Path) -> Image.Image:
+    """Convert to 8 bits a channel; Pillow clips what has more."""
+    if picture.mode.startswith("I;16"):
+        picture = Image.fromarray((np.asarray(picture) // 257).astype(np.uint8))
+    elif picture.mode in ("I", "F"):
+        raise DataError(
+            f"{path}: an image must have 8 or 16 bits a channel, got 32-bit values, whose range "
+            f"is not known; convert it first"
+        )
+    return picture.convert("RGBA")

@@ -72,6 +72,15 @@ def _update(digest: "hashlib._Hash", value: Any) -> None:
         raise TypeError(f"cannot hash a {type(value).__name__}")
 
 
+def plain(value: Any) -> Any:
+    """Turn NumPy scalars, also in dicts and lists, into Python's own, for JSON."""
+    if isinstance(value, dict):
+        return {plain(k): plain(v) for k, v in value.items()}
+    if isinstance(value, list | tuple):
+        return [plain(item) for item in value]
+    return value.item() if isinstance(value, np.generic) else value
+
+
 def describe_environment() -> dict[str, Any]:
     """Describe the software and the machine.
 

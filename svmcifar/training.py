@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from svmcifar.cifar import Cifar100, Split
 from svmcifar.errors import InputError
 from svmcifar.features.pipeline import compute_features, fit_features, make_feature_pipeline
-from svmcifar.manifest import describe_environment, describe_fit, utc_now
+from svmcifar.manifest import describe_environment, describe_fit, plain, utc_now
 from svmcifar.model import ImageClassifier
 from svmcifar.svc import RBFSVC
 
@@ -82,7 +82,7 @@ def train_classifier(
         },
         "training": {
             "label_kind": label_kind,
-            "parameters": svc.get_params(),
+            "parameters": plain(svc.get_params()),
             "n_components": n_components,
             "rows": None if rows is None else rows.tolist(),
             "seed": seed,

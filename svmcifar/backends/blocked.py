@@ -13,13 +13,13 @@ from threading import Event
 
 import numpy as np
 from numpy.typing import NDArray
-from threadpoolctl import threadpool_limits
 
 from svmcifar.backends.plan import Plan, make_plan
 from svmcifar.backends.problem import OvOProblem, OvOSolution, Progress
 from svmcifar.backends.smo_cpu import PairKernel, solve_pair
 from svmcifar.kernel import rbf_kernel
 from svmcifar.memory import default_memory_limit
+from svmcifar.threads import single_threaded_blas
 
 KernelArray = NDArray[np.float32]
 
@@ -57,7 +57,7 @@ def solve_blocked(
     limit = default_memory_limit() if memory_limit_bytes is None else memory_limit_bytes
     plan = make_plan(problem.sizes, n_workers, limit, itemsize)
     solution = OvOSolution.empty(problem)
-    with threadpool_limits(1, "blas"), ThreadPoolExecutor(plan.n_workers) as pool:
+    with single_threaded_blas(), ThreadPoolExecutor(plan.n_workers) as pool:
         run = _Run(problem, plan, solution, pool)
         try:
             if plan.keep_diagonals:

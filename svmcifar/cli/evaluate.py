@@ -48,9 +48,10 @@ def command(
     from svmcifar.files import atomic_path, check_output
     from svmcifar.report.figures import check_figure_path, confusion_figure, save_figure
 
-    for path in filter(None, (json_path, figure_path)):
-        check_output(path, overwrite)
+    if json_path:
+        check_output(json_path, overwrite, keep=[model_path])
     if figure_path:
+        check_output(figure_path, overwrite, keep=[model_path, *filter(None, [json_path])])
         check_figure_path(figure_path)
     dataset = open_data(data, skip_md5)
     result = evaluate_classifier(open_model(model_path, dataset, jobs), dataset, split)

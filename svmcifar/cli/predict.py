@@ -53,7 +53,7 @@ def command(
     if out is None and not images:
         out = Path("predictions.csv")
     if out is not None:
-        check_output(out, overwrite)
+        check_output(out, overwrite, keep=[model_path, *images])
     if images and not read_manifest(model_path)["slim"]:
         model = open_model(model_path, None, jobs)
     else:
@@ -64,7 +64,7 @@ def command(
         table.to_csv(sys.stdout, index=False, lineterminator="\n")
         return
     with atomic_path(out) as temporary:
-        table.to_csv(temporary, index=False, lineterminator="\n")
+        table.to_csv(temporary, index=False, lineterminator="\n", errors="surrogateescape")
     click.echo(f"{out}: {len(table)} predictions" + (" (SYNTHETIC)" if model.is_synthetic else ""))
 
 

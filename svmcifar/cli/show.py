@@ -41,7 +41,7 @@ def command(
     from svmcifar.files import check_output
     from svmcifar.report.figures import check_figure_path, image_grid_figure, save_figure
 
-    check_output(out, overwrite)
+    check_output(out, overwrite, keep=[model_path])
     check_figure_path(out)
     dataset = open_data(data, skip_md5)
     model = open_model(model_path, dataset, jobs)

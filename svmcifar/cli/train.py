@@ -1,5 +1,6 @@
 """svmcifar train."""
 
+from math import isfinite
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,7 +17,24 @@ from svmcifar.cli.options import (
 if TYPE_CHECKING:
     from svmcifar.model import ImageClassifier
 
-_POSITIVE = click.FloatRange(min=0, min_open=True)
+
+class _Positive(click.FloatRange):
+    """A finite number above 0; click's own range lets NaN and infinity through."""
+
+    def __init__(self) -> None:
+        super().__init__(min=0, min_open=True)
+
+    def convert(
+        self, value: Any, parameter: click.Parameter | None, context: click.Context | None
+    ) -> float:
+        """Read the number."""
+        number = super().convert(value, parameter, context)
+        if not isfinite(number):
+            self.fail(f"{value} is not finite.", parameter, context)
+        return number
+
+
+_POSITIVE = _Positive()
 
 
 class _Gamma(click.ParamType):
@@ -67,7 +85,13 @@ class _Gamma(click.ParamType):
     "--strict", is_flag=True, help="Stop if the backend does not work here; never fall back."
 )
 @click.option("--limit", type=click.IntRange(min=1), help="Train on so many images, drawn evenly.")
-@click.option("--seed", type=int, default=0, show_default=True, help="Of the draw of --limit.")
+@click.option(
+    "--seed",
+    type=click.IntRange(min=0),
+    default=0,
+    show_default=True,
+    help="Of the draw of --limit.",
+)
 @click.option(
     "--memory-limit",
     metavar="SIZE",
