@@ -8,7 +8,7 @@ A model file is a zip archive with
   takes them from the data set that the model was trained on.
 
 Reading checks the list of types in ``model.skops`` before anything is built, and the
-content hash afterwards.
+content hashes afterwards.
 """
 
 import copy
@@ -23,15 +23,20 @@ import numpy as np
 import skops.io
 
 from svmcifar.cifar import Cifar100
-from svmcifar.errors import ModelFileError
+from svmcifar.errors import ModelFileError, SvmCifarError
 from svmcifar.features.pipeline import compute_features
 from svmcifar.files import atomic_path, check_output
 from svmcifar.manifest import content_hash
 from svmcifar.model import ImageClassifier
+from svmcifar.svc import RBFSVC
 
 FORMAT_NUMBER = 1
 
 _MANIFEST, _MODEL, _SUPPORT_VECTORS = "manifest.json", "model.skops", "support_vectors.npy"
+_REQUIRED = {
+    "created", "versions", "git_commit", "host", "data", "training", "fit", "times", "slim",
+    "content_hash", "stored_hash",
+}  # fmt: skip
 _TRUSTED = [
     "svmcifar.features.pixels.RawPixels",
     "svmcifar.features.standardize.BatchStandardScaler",
@@ -68,6 +73,7 @@ def save_model(
     }
     svc = copy.copy(model.svc)
     del svc.support_vectors_
+    model.manifest["stored_hash"] = _stored_hash(model, svc)
     content = {
         "features": model.features,
         "svc": svc,
@@ -123,17 +129,17 @@ def load_model(path: str | Path, dataset: Cifar100 | None = None) -> ImageClassi
         release, or slim without the right data set.
     """
     with _Opened(path) as archive:
-        content = archive.read_content()
-        model = ImageClassifier(manifest=archive.manifest, **content)
+        model = ImageClassifier(manifest=archive.manifest, **archive.read_content())
+        if _stored_hash(model, model.svc) != archive.manifest["stored_hash"]:
+            raise ModelFileError(_altered(path))
         if archive.manifest["slim"]:
             model.svc.support_vectors_ = _support_vectors_from(model, dataset, path)
         else:
             model.svc.support_vectors_ = archive.read_support_vectors()
-    if model_content_hash(model) != model.manifest["content_hash"]:
+        is_same = model_content_hash(model) == archive.manifest["content_hash"]
+    if not is_same:
         if not model.manifest["slim"]:
-            raise ModelFileError(
-                f"{path}: the model must match its content hash and does not; train the model again"
-            )
+            raise ModelFileError(_altered(path))
         warnings.warn(
             f"{path}: features of the slim model differ in their last digits from those it was "
             f"trained on (another processor or library); predictions may differ in rare ties",
@@ -152,12 +158,28 @@ def model_content_hash(model: ImageClassifier) -> str:
     )
 
 
+def _stored_hash(model: ImageClassifier, svc: RBFSVC) -> str:
+    """Hash what every file holds: all but the support vectors, and the rows they come from."""
+    return content_hash(
+        model.features,
+        svc,
+        model.label_kind,
+        model.class_names,
+        model.coarse_of_fine,
+        model.manifest["training"]["rows"],
+    )
+
+
+def _altered(path: str | Path) -> str:
+    return f"{path}: the model must match its content hash and does not; train the model again"
+
+
 class _Opened:
     """A model file while it is read; turns every sign of damage into one clear error."""
 
     _DAMAGE = (
-        zipfile.BadZipFile, zlib.error, json.JSONDecodeError, KeyError, ValueError, TypeError,
-        AttributeError, EOFError, NotImplementedError, RuntimeError,
+        zipfile.BadZipFile, zlib.error, LookupError, ValueError, TypeError, AttributeError,
+        EOFError, ArithmeticError, OSError, RuntimeError,
     )  # fmt: skip
 
     def __init__(self, path: str | Path) -> None:
@@ -182,9 +204,13 @@ class _Opened:
         try:
             self.manifest = json.loads(self.archive.read(_MANIFEST))
             number = int(self.manifest["format"])
+            is_complete = set(self.manifest) >= _REQUIRED
         except self._DAMAGE as error:
             self.archive.close()
             raise ModelFileError(self._damaged()) from error
+        if number <= FORMAT_NUMBER and not is_complete:
+            self.archive.close()
+            raise ModelFileError(self._damaged())
         if number > FORMAT_NUMBER:
             self.archive.close()
             raise ModelFileError(
@@ -195,7 +221,7 @@ class _Opened:
 
     def __exit__(self, kind: Any, error: BaseException | None, trace: Any) -> None:
         self.archive.close()
-        if isinstance(error, self._DAMAGE) and not isinstance(error, ModelFileError):
+        if isinstance(error, self._DAMAGE) and not isinstance(error, SvmCifarError):
             raise ModelFileError(self._damaged()) from error
 
     def read_content(self) -> dict[str, Any]:
@@ -242,4 +268,11 @@ def _support_vectors_from(
     rows = model.manifest["training"]["rows"]
     if rows is not None:
         images = images[rows]
-    return compute_features(model.features, images)[model.svc.support_]
+    support_vectors = compute_features(model.features, images)[model.svc.support_]
+    # Rounding may differ; anything more means other images than it was trained on.
+    center = model.svc._center
+    centred = support_vectors if center is None else support_vectors - center
+    sq_norms = np.einsum("ij,ij->i", centred, centred, dtype=np.float64)
+    if not np.allclose(sq_norms, model.svc._support_sq_norms, rtol=1e-3):
+        raise ModelFileError(_altered(path))
+    return support_vectors

@@ -129,6 +129,22 @@ def test_evaluate_refuses_outputs_first(model_path, folder):
     assert (folder / "s.json").read_text() == "precious"
 
 
+def test_outputs_never_replace_inputs_or_each_other(train_small, synthetic_folder, folder):
+    save_model(train_small(), "m.skops")
+    before = (folder / "m.skops").read_bytes()
+    for arguments in (
+        ["evaluate", "m.skops", "--json", "m.skops"],
+        ["evaluate", "m.skops", "--json", "a.png", "--figure", "./a.png"],
+        ["show", "m.skops", "--out", "m.skops"],
+        ["predict", "m.skops", "--out", "m.skops"],
+        ["predict", "m.skops", "cat.png", "--out", "cat.png"],
+    ):
+        error = fail(*arguments, "--data", synthetic_folder, "--overwrite")
+        assert "must not be a file that the command reads or writes otherwise" in error
+    assert (folder / "m.skops").read_bytes() == before
+    assert not (folder / "a.png").exists()
+
+
 @pytest.mark.parametrize("command", ["evaluate", "show"])
 def test_other_data_is_refused(command, model_path, tiny_dataset):
     assert "pass the right --data" in fail(command, model_path, "--data", tiny_dataset)

@@ -125,6 +125,11 @@ BAD_USAGE = [
     (["--labels", "medium"], "'--labels'"),
     (["--pca", "0"], "'--pca'"),
     (["--jobs", "0"], "'--jobs'"),
+    (["--seed", "-1"], "'--seed'"),
+    (["--C", "nan"], "'--C'"),
+    (["--C", "inf"], "'--C'"),
+    (["--gamma", "inf"], "'--gamma'"),
+    (["--tol", "nan"], "'--tol'"),
 ]
 
 
@@ -204,5 +209,5 @@ def test_manifest_is_complete_json(synthetic_folder):
     manifest = json.loads(run("info", "model.skops", "--json"))
     assert set(manifest) == {
         "created", "versions", "git_commit", "host", "data", "training", "fit", "times",
-        "format", "slim", "content_hash",
+        "format", "slim", "content_hash", "stored_hash",
     }  # fmt: skip

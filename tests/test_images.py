@@ -48,6 +48,18 @@ def test_exif_orientation(tmp_path):
     np.testing.assert_array_equal(to_pictures(read_image(path)[None])[0], picture)
 
 
+def test_16_bits_are_scaled(tmp_path):
+    ramp = np.linspace(0, 65535, 1024).round().astype(np.uint16).reshape(32, 32)
+    row = read_image(_save(tmp_path / "deep.png", ramp))
+    np.testing.assert_array_equal(row[:1024], ramp.reshape(-1) // 257)
+
+
+def test_32_bits_are_refused(tmp_path):
+    path = _save(tmp_path / "float.tiff", np.full((32, 32), 0.5, dtype=np.float32))
+    with pytest.raises(DataError, match="must have 8 or 16 bits a channel"):
+        read_image(path)
+
+
 def test_files_that_are_no_images(tmp_path):
     (tmp_path / "note.txt").write_text("no image")
     with pytest.raises(DataError, match="must be an image file"):

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from sklearn.decomposition import PCA
 
-from svmcifar.manifest import content_hash, describe_environment
+from svmcifar.manifest import content_hash, describe_environment, plain
 
 
 def test_hash_is_pinned():
@@ -49,6 +49,11 @@ def test_what_is_the_same_has_the_same_hash():
 def test_unknown_values_are_refused():
     with pytest.raises(TypeError, match="cannot hash a set"):
         content_hash({1, 2})
+
+
+def test_plain_values_are_json_ready():
+    value = {np.int64(3): [np.float32(0.5), (True, None, "x")]}
+    assert json.dumps(plain(value)) == '{"3": [0.5, [true, null, "x"]]}'
 
 
 def test_environment_is_json_ready():

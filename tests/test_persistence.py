@@ -1,3 +1,4 @@
+import copy
 import io
 import json
 import pickle
@@ -193,6 +194,8 @@ def test_altered_content_with_a_right_checksum(model, edit):
         {"manifest": "{"},
         {"manifest": "[]"},
         {"manifest": "{}"},
+        {"manifest": '{"format": 1}'},
+        {"manifest": '{"format": Infinity}'},
         {"model": b"no zip"},
         {"model": skops.io.dumps({"features": 1})},
         {"model": skops.io.dumps([1, 2])},
@@ -225,6 +228,50 @@ def test_slim_needs_its_own_data(model, tiny_dataset, tmp_path):
     save_model(model, path, slim=True)
     _refused(path, "needs the data set it was trained on; pass --data")
     _refused(path, "pass the right --data", open_dataset(tiny_dataset))
+
+
+@pytest.mark.parametrize("slim", [False, True])
+def test_altered_coefficients_are_refused(train_small, synthetic_data, tmp_path, monkeypatch, slim):
+    """As if somebody had changed the stored part and kept the hashes of the manifest."""
+    model = train_small()
+    honest = {
+        "_stored_hash": persistence._stored_hash(model, _without_support_vectors(model.svc)),
+        "model_content_hash": model_content_hash(model),
+    }
+    model.svc.dual_coef_ *= -1
+    with monkeypatch.context() as patch:
+        for name, value in honest.items():
+            patch.setattr(persistence, name, lambda *_, value=value: value)
+        save_model(model, tmp_path / "m.skops", slim=slim)
+    _refused(tmp_path / "m.skops", "must match its content hash", synthetic_data)
+
+
+def _without_support_vectors(svc):
+    svc = copy.copy(svc)
+    del svc.support_vectors_
+    return svc
+
+
+def test_rows_of_a_slim_file_are_hashed(train_small, synthetic_data, tmp_path, edit):
+    model = train_small(limit=150)
+    path = tmp_path / "slim.skops"
+    save_model(model, path, slim=True)
+    manifest = read_manifest(path)
+    manifest["training"]["rows"][0] += 1
+    with zipfile.ZipFile(path) as source:
+        stored = source.read("model.skops")
+    with zipfile.ZipFile(path, "w") as target:
+        target.writestr("manifest.json", json.dumps(manifest))
+        target.writestr("model.skops", stored)
+    _refused(path, "must match its content hash", synthetic_data)
+
+
+def test_slim_with_other_features_is_refused(model, synthetic_data, tmp_path, monkeypatch):
+    path = tmp_path / "slim.skops"
+    save_model(model, path, slim=True)
+    right = persistence.compute_features
+    monkeypatch.setattr(persistence, "compute_features", lambda *a: right(*a) * np.float32(1.01))
+    _refused(path, "must match its content hash", synthetic_data)
 
 
 def test_slim_tells_of_other_rounding(model, synthetic_data, tmp_path, monkeypatch):
