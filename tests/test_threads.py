@@ -1,49 +1,55 @@
-from threading import Barrier, Thread
+from contextlib import ExitStack
 
 import numpy as np
-from threadpoolctl import threadpool_info, threadpool_limits
+import pytest
+from threadpoolctl import threadpool_info
 
+from svmcifar import threads
 from svmcifar.threads import single_threaded_blas
 
 
-def blas_threads():
-    np.ones((2, 2)) @ np.ones((2, 2))
-    return {lib["num_threads"] for lib in threadpool_info() if lib["user_api"] == "blas"}
+@pytest.fixture
+def calls(monkeypatch):
+    """What is asked of threadpoolctl."""
+    calls = []
+
+    class FakeLimits:
+        def __init__(self, limit, user_api):
+            calls.append((limit, user_api))
+
+        def restore_original_limits(self):
+            calls.append("restored")
+
+    monkeypatch.setattr(threads, "threadpool_limits", FakeLimits)
+    return calls
 
 
-def test_overlapping_users_do_not_undo_each_other():
-    """The first to come goes first: its leaving must neither lift nor keep the limit."""
-    seen, both_in, first_out = [], Barrier(2, timeout=30), Barrier(2, timeout=30)
-
-    def first():
-        with single_threaded_blas():
-            both_in.wait()
-        first_out.wait()
-
-    def second():
-        with single_threaded_blas():
-            both_in.wait()
-            first_out.wait()
-            seen.append(blas_threads())
-
-    with threadpool_limits(2, "blas"):
-        before = blas_threads()
-        threads = [Thread(target=first), Thread(target=second)]
-        for thread in threads:
-            thread.start()
-        for thread in threads:
-            thread.join()
-        assert seen == [{1}]
-        assert blas_threads() == before
+def test_overlapping_users_do_not_undo_each_other(calls):
+    """As two predictions in two threads: the first to come is the first to go."""
+    first, second = ExitStack(), ExitStack()
+    first.enter_context(single_threaded_blas())
+    second.enter_context(single_threaded_blas())
+    first.close()
+    assert calls == [(1, "blas")]
+    second.close()
+    assert calls == [(1, "blas"), "restored"]
+    with single_threaded_blas():
+        assert calls[2:] == [(1, "blas")]
+    assert calls[3:] == ["restored"]
 
 
-def test_the_limit_is_lifted_after_an_error():
-    with threadpool_limits(2, "blas"):
-        before = blas_threads()
-        try:
-            with single_threaded_blas():
-                assert blas_threads() == {1}
-                raise KeyError
-        except KeyError:
-            pass
-        assert blas_threads() == before
+def test_the_limit_is_lifted_after_an_error(calls):
+    with pytest.raises(KeyError), single_threaded_blas():
+        raise KeyError
+    assert calls == [(1, "blas"), "restored"]
+
+
+def test_blas_works_in_one_thread():
+    def blas_threads():
+        np.ones((2, 2)) @ np.ones((2, 2))
+        return [lib["num_threads"] for lib in threadpool_info() if lib["user_api"] == "blas"]
+
+    before = blas_threads()
+    with single_threaded_blas():
+        assert set(blas_threads()) == {1}
+    assert blas_threads() == before
