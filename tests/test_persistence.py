@@ -205,6 +205,12 @@ def test_incomplete_file(edit, members):
     _refused(edit(**members), "damaged")
 
 
+def test_incomplete_manifest_is_refused_before_it_is_shown(edit):
+    path = edit(manifest='{"format": 1}')
+    with pytest.raises(ModelFileError, match="damaged"):
+        read_manifest(path)
+
+
 def test_file_of_a_newer_release(saved, edit):
     manifest = read_manifest(saved) | {"format": 99}
     _refused(edit(manifest=json.dumps(manifest)), "at most 1, got 99; upgrade")
