@@ -26,6 +26,10 @@ class ModelFileError(SvmCifarError):
     """A model file is damaged, foreign, or does not fit the data set."""
 
 
+class CheckpointError(SvmCifarError):
+    """A network's checkpoint is damaged, unknown, or does not fit the data set."""
+
+
 class OutputError(SvmCifarError):
     """An output cannot be written, or exists and may not be overwritten."""
 

@@ -18,9 +18,11 @@ _COMMANDS = {
     "download": "download",
     "build-labels": "build_labels",
     "train": "train",
+    "train-cnn": "train_cnn",
     "evaluate": "evaluate",
     "predict": "predict",
     "show": "show",
+    "compare": "compare",
     "info": "info",
 }
 

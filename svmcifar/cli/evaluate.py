@@ -7,6 +7,7 @@ import click
 
 from svmcifar.cli.options import (
     data_options,
+    device_option,
     jobs_option,
     model_argument,
     open_data,
@@ -14,6 +15,7 @@ from svmcifar.cli.options import (
     overwrite_option,
     split_option,
     titled,
+    wants_gpu,
 )
 
 _FILE = click.Path(dir_okay=False, path_type=Path)
@@ -27,6 +29,7 @@ _FILE = click.Path(dir_okay=False, path_type=Path)
 @click.option(
     "--figure", "figure_path", type=_FILE, help="Draw the confusion matrix (.png, .svg or .pdf)."
 )
+@device_option
 @jobs_option
 @overwrite_option
 def command(
@@ -36,6 +39,7 @@ def command(
     split: str,
     json_path: Path | None,
     figure_path: Path | None,
+    device: str,
     jobs: int | None,
     overwrite: bool,
 ) -> None:
@@ -53,8 +57,10 @@ def command(
     if figure_path:
         check_output(figure_path, overwrite, keep=[model_path, *filter(None, [json_path])])
         check_figure_path(figure_path)
+    on_gpu = wants_gpu(device)
     dataset = open_data(data, skip_md5)
-    result = evaluate_classifier(open_model(model_path, dataset, jobs), dataset, split)
+    model = open_model(model_path, dataset, jobs)
+    result = evaluate_classifier(model, dataset, split, on_gpu=on_gpu)
 
     synthetic = dataset.is_synthetic
     kind = "superclasses" if result.label_kind == "coarse" else "fine classes"
@@ -67,7 +73,7 @@ def command(
             f"\nmapped up to superclasses: accuracy {upper.accuracy:.2%} "
             f"(95 % interval {low:.2%} to {high:.2%})"
         )
-    click.echo(f"\npredicted in {result.predict_s:.1f} s")
+    click.echo(f"\npredicted in {result.predict_s:.1f} s{' on the GPU' if on_gpu else ''}")
     if json_path:
         with atomic_path(json_path) as temporary:
             temporary.write_text(json.dumps(result.to_dict(), indent=2, allow_nan=False) + "\n")

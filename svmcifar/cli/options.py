@@ -1,6 +1,7 @@
 """Options and arguments that commands share."""
 
 from collections.abc import Callable
+from math import isfinite
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,6 +12,19 @@ if TYPE_CHECKING:
     from svmcifar.model import ImageClassifier
 
 Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
+
+
+class FiniteRange(click.FloatRange):
+    """A finite number in a range; click's own range lets NaN and infinity through."""
+
+    def convert(
+        self, value: Any, parameter: click.Parameter | None, context: click.Context | None
+    ) -> float:
+        """Read the number."""
+        number = super().convert(value, parameter, context)
+        if not isfinite(number):
+            self.fail(f"{value} is not finite.", parameter, context)
+        return number
 
 
 def data_options(command: Callable[..., Any]) -> Callable[..., Any]:
@@ -56,6 +70,24 @@ jobs_option = click.option(
     type=click.IntRange(min=1),
     help="Threads to work with.  Results do not depend on it.  [default: all processors]",
 )
+
+
+device_option = click.option(
+    "--device",
+    type=click.Choice(["cpu", "gpu"]),
+    default="cpu",
+    show_default=True,
+    help="Where to compute features and predictions.",
+)
+
+
+def wants_gpu(device: str) -> bool:
+    """Read ``--device``; refuse a GPU that cannot be used before anything else is done."""
+    from svmcifar.arrays import require_gpu
+
+    if device == "gpu":
+        require_gpu()
+    return device == "gpu"
 
 
 def open_data(data: str | None, skip_md5: bool) -> "Cifar100":

@@ -8,6 +8,7 @@ import click
 
 from svmcifar.cli.options import (
     data_options,
+    device_option,
     jobs_option,
     model_argument,
     open_data,
@@ -15,6 +16,7 @@ from svmcifar.cli.options import (
     out_option,
     overwrite_option,
     split_option,
+    wants_gpu,
 )
 
 if TYPE_CHECKING:
@@ -30,6 +32,7 @@ if TYPE_CHECKING:
 @data_options
 @split_option
 @out_option(None, "The CSV to write.  [default: predictions.csv; standard output for IMAGES]")
+@device_option
 @jobs_option
 @overwrite_option
 def command(
@@ -39,6 +42,7 @@ def command(
     skip_md5: bool,
     split: str,
     out: Path | None,
+    device: str,
     jobs: int | None,
     overwrite: bool,
 ) -> None:
@@ -54,12 +58,16 @@ def command(
         out = Path("predictions.csv")
     if out is not None:
         check_output(out, overwrite, keep=[model_path, *images])
+    on_gpu = wants_gpu(device)
     if images and not read_manifest(model_path)["slim"]:
         model = open_model(model_path, None, jobs)
     else:
         dataset = open_data(data, skip_md5)
         model = open_model(model_path, dataset, jobs)
-    table = _predict_files(model, images) if images else _predict_split(model, dataset, split)
+    if images:
+        table = _predict_files(model, images, on_gpu)
+    else:
+        table = _predict_split(model, dataset, split, on_gpu)
     if out is None:
         table.to_csv(sys.stdout, index=False, lineterminator="\n")
         return
@@ -68,14 +76,18 @@ def command(
     click.echo(f"{out}: {len(table)} predictions" + (" (SYNTHETIC)" if model.is_synthetic else ""))
 
 
-def _predict_files(model: "ImageClassifier", images: tuple[Path, ...]) -> "pd.DataFrame":
+def _predict_files(
+    model: "ImageClassifier", images: tuple[Path, ...], on_gpu: bool
+) -> "pd.DataFrame":
     """Predict image files."""
     import numpy as np
     import pandas as pd
 
+    from svmcifar.arrays import to_device
     from svmcifar.images import read_image
 
-    predicted = model.predict(np.stack([read_image(path) for path in images]))
+    pixels = np.stack([read_image(path) for path in images])
+    predicted = model.predict(to_device(pixels) if on_gpu else pixels)
     return pd.DataFrame(
         {
             "file": [str(path) for path in images],
@@ -85,16 +97,19 @@ def _predict_files(model: "ImageClassifier", images: tuple[Path, ...]) -> "pd.Da
     )
 
 
-def _predict_split(model: "ImageClassifier", dataset: "Cifar100", split: str) -> "pd.DataFrame":
+def _predict_split(
+    model: "ImageClassifier", dataset: "Cifar100", split: str, on_gpu: bool
+) -> "pd.DataFrame":
     """Predict a split of the data set."""
     import pandas as pd
 
+    from svmcifar.arrays import to_device
     from svmcifar.evaluation import require_same_classes
 
     require_same_classes(model, dataset)
     images = dataset.read_split(split)
     truth = images.coarse if model.label_kind == "coarse" else images.fine
-    predicted = model.predict(images.images)
+    predicted = model.predict(to_device(images.images) if on_gpu else images.images)
     return pd.DataFrame(
         {
             "index": range(len(predicted)),

@@ -1,12 +1,12 @@
 """svmcifar train."""
 
-from math import isfinite
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from svmcifar.cli.options import (
+    FiniteRange,
     data_options,
     jobs_option,
     open_data,
@@ -18,23 +18,7 @@ if TYPE_CHECKING:
     from svmcifar.model import ImageClassifier
 
 
-class _Positive(click.FloatRange):
-    """A finite number above 0; click's own range lets NaN and infinity through."""
-
-    def __init__(self) -> None:
-        super().__init__(min=0, min_open=True)
-
-    def convert(
-        self, value: Any, parameter: click.Parameter | None, context: click.Context | None
-    ) -> float:
-        """Read the number."""
-        number = super().convert(value, parameter, context)
-        if not isfinite(number):
-            self.fail(f"{value} is not finite.", parameter, context)
-        return number
-
-
-_POSITIVE = _Positive()
+_POSITIVE = FiniteRange(min=0, min_open=True)
 
 
 class _Gamma(click.ParamType):
@@ -194,11 +178,13 @@ def _report(model: "ImageClassifier", out: Path) -> None:
 
     fit, times = model.manifest["fit"], model.manifest["times"]
     unconverged = fit["unconverged_pairs"]
+    plan = fit["memory_plan"] or "the backend's own"
     click.echo(f"features     {fit['n_features']} a sample, {times['features_s']:.1f} s")
     click.echo(
         f"fit          {fit['n_samples']} samples, {fit['n_pairs']} pairs, {times['fit_s']:.1f} s, "
         f"backend {fit['backend']}"
     )
+    click.echo(f"memory plan  {plan}")
     click.echo(
         f"convergence  {fit['n_iter']} SMO steps, largest KKT gap {fit['largest_gap']:.3g}, "
         + ("every pair converged" if not unconverged else f"{unconverged} pairs NOT converged")

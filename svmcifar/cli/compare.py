@@ -1,0 +1,192 @@
+"""svmcifar compare."""
+
+import shlex
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from svmcifar.cli.options import (
+    data_options,
+    jobs_option,
+    open_data,
+    open_model,
+    overwrite_option,
+)
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from svmcifar.cifar import Cifar100, Split
+    from svmcifar.cnn.image_network import ImageNetwork
+    from svmcifar.comparison.answers import Answers
+    from svmcifar.model import ImageClassifier
+
+_BUNDLED = "bundled"
+_BUNDLED_NOTE = "the network that comes with svmcifar"
+_TRAINED_NOTE = "trained by this command, since no SVM was given"
+_MODEL_NAME = "model.skops"
+_C = 10.0
+
+
+class _RecordingCommand(click.Command):
+    """Keeps what the user typed, for the report."""
+
+    def parse_args(self, context: click.Context, args: list[str]) -> list[str]:
+        """Parse the arguments, once they are written down."""
+        context.meta[__name__] = shlex.join(["svmcifar", "compare", *args])
+        return super().parse_args(context, args)
+
+
+@click.command(cls=_RecordingCommand)
+@click.option(
+    "--cnn",
+    "cnns",
+    multiple=True,
+    is_flag=False,
+    flag_value=_BUNDLED,
+    metavar="[PATH]",
+    help="A network, .pth or .onnx; may be given several times.  Without a value, and if no "
+    "--cnn is given: the network that comes with svmcifar.",
+)
+@click.option(
+    "--svm",
+    "svm_path",
+    type=click.Path(path_type=Path),
+    help="A model of 'svmcifar train', of fine classes or superclasses.  [default: train one on "
+    f"the fine classes with C = {_C:g} and save it in the output folder]",
+)
+@click.option(
+    "--ensemble",
+    type=click.Choice(["sum", "vote"]),
+    help="Compare all networks together as well: the largest sum of probabilities, or the most "
+    "votes, ties broken by the sum.",
+)
+@data_options
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path),
+    default="report",
+    show_default=True,
+    help="The folder to write.",
+)
+@jobs_option
+@overwrite_option
+@click.pass_context
+def command(
+    context: click.Context,
+    cnns: tuple[str, ...],
+    svm_path: Path | None,
+    ensemble: str | None,
+    data: str | None,
+    skip_md5: bool,
+    out: Path,
+    jobs: int | None,
+    overwrite: bool,
+) -> None:
+    """Compare networks with an SVM on the test images, and write a report.
+
+    The same images and the same labels for all: the 20 superclasses, and the
+    100 fine classes if the SVM knows them.  Accuracy with intervals, paired
+    tests, costs, and where the models disagree.
+    """
+    from svmcifar.comparison.assemble import (
+        ask_models,
+        compare_answers,
+        describe_models,
+        network_ids,
+    )
+    from svmcifar.comparison.folder import check_folder, staged_folder
+    from svmcifar.labels import build_label_map
+    from svmcifar.persistence import save_model
+
+    cnns = cnns or (_BUNDLED,)
+    if ensemble and len(cnns) < 2:
+        raise click.UsageError("--ensemble needs at least two networks; give --cnn once more.")
+    check_folder(out, overwrite)
+    dataset = open_data(data, skip_md5)
+    networks = _load_networks(cnns, dataset)
+    ids = network_ids(networks)
+    notes = {i: _BUNDLED_NOTE for i, cnn in zip(ids, cnns, strict=True) if cnn == _BUNDLED}
+    svm = None if svm_path is None else _load_svm(svm_path, dataset, jobs)
+    train, test = dataset.read_split("train"), dataset.read_split("test")
+    label_map = build_label_map(dataset, train=train, test=test)
+    if svm is None:
+        svm = _train_svm(dataset, train, label_map, jobs)
+        notes["svm"] = _TRAINED_NOTE
+    del train
+
+    coarse_of_fine = label_map["coarse_label_id"].to_numpy()
+    answers = ask_models(networks, svm, test.images, coarse_of_fine, ensemble)
+    with staged_folder(out) as folder:
+        if svm_path is None:
+            svm_path = folder / _MODEL_NAME
+            save_model(svm, svm_path)
+        entries = describe_models(networks, svm, svm_path, answers, ensemble=ensemble, notes=notes)
+        typed = context.meta[__name__]
+        content = compare_answers(entries, answers, dataset, test, coarse_of_fine, typed)
+        _write_report(content, answers, test, folder)
+    click.echo(content["title"])
+    for sentence in content["conclusion"]:
+        click.echo(f"- {sentence}")
+    click.echo(f"report: {out / 'report.html'}")
+
+
+def _load_networks(cnns: tuple[str, ...], dataset: "Cifar100") -> "list[ImageNetwork]":
+    """Load the networks; each may take part once."""
+    from svmcifar.cnn.bundled import bundled_checkpoint
+    from svmcifar.cnn.checkpoint import load_network
+    from svmcifar.errors import CheckpointError
+
+    class_names = dataset.read_meta().fine_names
+    networks: dict[str, ImageNetwork] = {}
+    for cnn in cnns:
+        path = bundled_checkpoint(dataset.is_synthetic) if cnn == _BUNDLED else Path(cnn)
+        network = load_network(path, class_names)
+        if other := networks.get(network.sha256):
+            raise CheckpointError(
+                f"{cnn}: a network may be given once, and it is the same as {other.path}; "
+                "leave one of them out"
+            )
+        networks[network.sha256] = network
+    return list(networks.values())
+
+
+def _load_svm(path: Path, dataset: "Cifar100", jobs: int | None) -> "ImageClassifier":
+    """Load the SVM, if its classes are those of the data set."""
+    from svmcifar.evaluation import require_same_classes
+
+    svm = open_model(path, dataset, jobs)
+    require_same_classes(svm, dataset)
+    return svm
+
+
+def _train_svm(
+    dataset: "Cifar100", train: "Split", label_map: "pd.DataFrame", jobs: int | None
+) -> "ImageClassifier":
+    """Train the SVM that nobody named."""
+    from svmcifar.svc import RBFSVC
+    from svmcifar.training import train_classifier
+
+    click.echo(
+        f"No --svm given: training one on raw pixels and the 100 fine classes, C = {_C:g}, with "
+        "the fastest exact backend."
+    )
+    svc = RBFSVC(C=_C, backend="auto", n_jobs=jobs, verbose=True)
+    return train_classifier(dataset, train, label_map, svc, label_kind="fine")
+
+
+def _write_report(
+    content: dict[str, Any], answers: "dict[str, Answers]", test: "Split", folder: Path
+) -> None:
+    """Write the page, its figures, the tables and the JSON file."""
+    from svmcifar.cifar import to_pictures
+    from svmcifar.comparison.writing import FILE_NAMES, write_json, write_tables
+    from svmcifar.report.page import write_page
+
+    content["files"] = dict(FILE_NAMES)
+    if (folder / _MODEL_NAME).exists():
+        content["files"]["model"] = _MODEL_NAME
+    write_tables(content, answers, test, folder)
+    write_page(content, to_pictures(test.images), folder)
+    write_json(content, folder)

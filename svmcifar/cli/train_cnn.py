@@ -1,0 +1,234 @@
+"""svmcifar train-cnn."""
+
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import click
+
+from svmcifar.cli.options import (
+    FiniteRange,
+    data_options,
+    open_data,
+    out_option,
+    overwrite_option,
+    titled,
+)
+
+
+@click.command()
+@data_options
+@click.option(
+    "--width",
+    type=click.IntRange(min=1),
+    default=64,
+    show_default=True,
+    help="Channels of the first convolution; the others follow in proportion.",
+)
+@click.option(
+    "--epochs",
+    type=click.IntRange(min=1),
+    default=50,
+    show_default=True,
+    help="Passes over the training images.",
+)
+@click.option(
+    "--batch-size",
+    type=click.IntRange(min=1),
+    default=128,
+    show_default=True,
+    help="Images a step.",
+)
+@click.option(
+    "--learning-rate",
+    type=FiniteRange(min=0, min_open=True),
+    default=1e-3,
+    show_default=True,
+    help="The highest of the one-cycle schedule.",
+)
+@click.option(
+    "--weight-decay",
+    type=FiniteRange(min=0),
+    default=1e-3,
+    show_default=True,
+    help="Adam's own, added to the gradient.",
+)
+@click.option(
+    "--validation",
+    type=FiniteRange(min=0, max=0.5),
+    metavar="SHARE",
+    default=0.1,
+    show_default=True,
+    help="Share of the training images to hold out and watch; 0 trains on all.",
+)
+@click.option(
+    "--precision",
+    type=click.Choice(["auto", "float32", "bfloat16"]),
+    default="auto",
+    show_default=True,
+    help="Of the arithmetic; auto is bfloat16 where the processor has it.",
+)
+@click.option(
+    "--device",
+    type=click.Choice(["auto", "cpu", "gpu"]),
+    default="auto",
+    show_default=True,
+    help="Where to train; auto is the GPU where PyTorch finds one.",
+)
+@click.option(
+    "--seed",
+    type=click.IntRange(min=0, max=2**32 - 1),
+    default=0,
+    show_default=True,
+    help="Of first weights, order, changes to images and --validation.",
+)
+@click.option(
+    "--jobs",
+    type=click.IntRange(min=1),
+    help="Threads to work with.  Each number of them rounds differently.  [default: all "
+    "processors]",
+)
+@out_option("model.pth", "The weights to write; .onnx and .json are written beside them.")
+@click.option("--half", is_flag=True, help="Store the weights as float16, at half the size.")
+@click.option("--resume", is_flag=True, help="Go on with a training that was stopped.")
+@click.option(
+    "--figure",
+    "figure_path",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="Draw loss and accuracy of each epoch (.png, .svg or .pdf).",
+)
+@overwrite_option
+def command(
+    data: str | None,
+    skip_md5: bool,
+    width: int,
+    epochs: int,
+    batch_size: int,
+    learning_rate: float,
+    weight_decay: float,
+    validation: float,
+    precision: str,
+    device: str,
+    seed: int,
+    jobs: int | None,
+    out: Path,
+    half: bool,
+    resume: bool,
+    figure_path: Path | None,
+    overwrite: bool,
+) -> None:
+    """Train the reference convolutional network on the 100 fine classes.
+
+    Adam with a one-cycle schedule on augmented images.  After each epoch the
+    state is written beside the output, so that a stopped training can go on.
+    """
+    _check_packages()
+    import torch
+
+    from svmcifar.cnn.checkpoint import checkpoint_files
+    from svmcifar.cnn.recipe import Recipe, choose_device, device_name, fastest_precision
+    from svmcifar.cnn.train_checkpoint import check_outputs, state_path, train_checkpoint
+    from svmcifar.files import check_output
+    from svmcifar.report.figures import check_figure_path
+
+    check_outputs(out, resume=resume, overwrite=overwrite)
+    if figure_path:
+        check_output(figure_path, overwrite, keep=[*checkpoint_files(out), state_path(out)])
+        check_figure_path(figure_path)
+    if jobs:
+        torch.set_num_threads(jobs)
+    chosen = choose_device(device)
+    recipe = Recipe(
+        width=width,
+        epochs=epochs,
+        batch_size=batch_size,
+        max_learning_rate=learning_rate,
+        weight_decay=weight_decay,
+        validation=validation,
+        precision=fastest_precision(chosen) if precision == "auto" else precision,
+        seed=seed,
+    )
+    dataset = open_data(data, skip_md5)
+    click.echo(f"data         {dataset.label}, {dataset.location}")
+    click.echo(f"device       {device_name(chosen)}, {recipe.precision}")
+    state = state_path(out)
+    if resume and state.exists():
+        click.echo(f"state        going on from {state}")
+    else:
+        click.echo(f"state        {state} after each epoch; --resume goes on from it")
+    try:
+        card = train_checkpoint(
+            dataset,
+            recipe,
+            out,
+            device=chosen,
+            half=half,
+            resume=resume,
+            overwrite=overwrite,
+            on_epoch=lambda entry: _report_epoch(entry, epochs),
+        )
+    except KeyboardInterrupt as error:
+        raise click.ClickException(
+            f"stopped; {state} holds the training up to its last whole epoch: go on with the same "
+            "options and --resume"
+            if state.exists()
+            else "stopped in the first epoch, so there is nothing to go on from"
+        ) from error
+    _report(card, checkpoint_files(out))
+    if figure_path:
+        _draw(card, out.stem, figure_path)
+
+
+def _check_packages() -> None:
+    """Refuse to start without what training and saving need."""
+    from svmcifar.errors import BackendUnavailableError
+
+    if missing := [name for name in ("torch", "onnx") if find_spec(name) is None]:
+        raise BackendUnavailableError(
+            f"train-cnn: PyTorch and onnx must be installed, got no {' and no '.join(missing)}; "
+            "install them with `pip install 'svmcifar[cnn]'`"
+        )
+
+
+def _report_epoch(entry: dict[str, float], n_epochs: int) -> None:
+    """Print a line above the progress bar."""
+    from tqdm import tqdm
+
+    parts = [f"epoch {entry['epoch']:.0f}/{n_epochs}"]
+    for images in ("train", "validation"):
+        if f"{images}_loss" in entry:
+            parts.append(
+                f"{images}: loss {entry[f'{images}_loss']:.3f}, "
+                f"classes {entry[f'{images}_accuracy']:.1%}, "
+                f"superclasses {entry[f'{images}_coarse_accuracy']:.1%}"
+            )
+    tqdm.write("  ".join([*parts, f"{entry['seconds']:.1f} s"]))
+
+
+def _report(card: dict[str, Any], files: list[Path]) -> None:
+    """Print what was trained and saved."""
+    from svmcifar.class_scores import accuracy_interval
+    from svmcifar.memory import format_bytes
+
+    click.echo(
+        f"trained      {card['training_s']:.0f} s, {card['validation_rows']} images held out"
+    )
+    n = card["test"]["n"]
+    for kind, right in (("classes", "fine_right"), ("superclasses", "coarse_right")):
+        low, high = accuracy_interval(card["test"][right], n)
+        click.echo(
+            f"test         {card['test'][right] / n:.2%} of {n} images in their {kind} "
+            f"(95 % interval {low:.2%} to {high:.2%})"
+        )
+    sizes = ", ".join(f"{path} ({format_bytes(path.stat().st_size)})" for path in files)
+    synthetic = ", trained on SYNTHETIC data" if card["data"]["synthetic"] else ""
+    click.echo(f"saved        {sizes}{synthetic}")
+
+
+def _draw(card: dict[str, Any], name: str, path: Path) -> None:
+    from svmcifar.report.curves import curves_figure
+    from svmcifar.report.figures import save_figure
+
+    title = titled(f"training of {name}", card["data"]["synthetic"])
+    save_figure(curves_figure(card["history"], title), path)
+    click.echo(f"curves       {path}")

@@ -1,0 +1,1 @@
+"""The convolutional network that the SVM is compared with; PyTorch is imported only in here."""

@@ -1,0 +1,135 @@
+"""Random changes to a batch of training images, on tensors."""
+
+import math
+
+import torch
+from torch import Tensor
+from torch.nn.functional import affine_grid, grid_sample
+
+CROP_PADDING = 4
+ROTATION_DEGREES = 10.0
+BRIGHTNESS = CONTRAST = SATURATION = 0.2
+HUE = 0.1
+_GRAY = (0.299, 0.587, 0.114)
+
+
+def augment_batch(images: Tensor, generator: torch.Generator) -> Tensor:
+    """Shift, mirror, rotate and recolour each image at random.
+
+    Parameters
+    ----------
+    images : Tensor of shape (n_images, 3, height, width), uint8
+    generator : torch.Generator
+        On the images' device.
+
+    Returns
+    -------
+    Tensor of the same shape, float32
+        Values from 0 to 1.
+    """
+    return jitter_colours(move_pixels(images.float() / 255, generator), generator)
+
+
+def move_pixels(images: Tensor, generator: torch.Generator) -> Tensor:
+    """Rotate, mirror half of, and shift images, in one look-up of the nearest pixel.
+
+    Shifts are whole pixels, up to 4 each way, angles up to 10 degrees each way.
+    What comes from outside is the image's own reflection at its edge.
+
+    Parameters
+    ----------
+    images : Tensor of shape (n_images, 3, height, width), float32
+    generator : torch.Generator
+
+    Returns
+    -------
+    Tensor of the same shape
+    """
+    n, _, height, width = images.shape
+    angle = math.radians(ROTATION_DEGREES) * _symmetric(n, generator)
+    mirror = 1.0 - 2.0 * _integers(2, n, generator)
+    shift = _integers(2 * CROP_PADDING + 1, 2 * n, generator).reshape(n, 2) - CROP_PADDING
+    # From a place in the result to a place in the image, both from -1 to 1.
+    cos, sin = torch.cos(angle), torch.sin(angle)
+    matrix = torch.stack([mirror * cos, -mirror * sin, sin, cos], dim=1).reshape(n, 2, 2)
+    offset = 2 * shift / torch.tensor([width, height], device=images.device)
+    theta = torch.cat([matrix, offset[:, :, None]], dim=2)
+    grid = affine_grid(theta, list(images.shape), align_corners=False)
+    return grid_sample(images, grid, mode="nearest", padding_mode="reflection", align_corners=False)
+
+
+def jitter_colours(images: Tensor, generator: torch.Generator) -> Tensor:
+    """Change brightness, contrast, saturation and hue, in an order drawn for the batch.
+
+    Factors are drawn for each image: from 0.8 to 1.2, and up to a tenth of the
+    circle each way for the hue.
+
+    Parameters
+    ----------
+    images : Tensor of shape (n_images, 3, height, width), float32
+        Values from 0 to 1.
+    generator : torch.Generator
+
+    Returns
+    -------
+    Tensor of the same shape
+    """
+    changes = [
+        lambda x, r: _blend(x, 0.0, 1 + BRIGHTNESS * r),
+        lambda x, r: _blend(x, _gray(x).mean(dim=(2, 3), keepdim=True), 1 + CONTRAST * r),
+        lambda x, r: _blend(x, _gray(x), 1 + SATURATION * r),
+        lambda x, r: turn_hue(x, HUE * r),
+    ]
+    order = torch.randperm(len(changes), generator=generator, device=generator.device)
+    for k in order.tolist():
+        images = changes[k](images, _symmetric(len(images), generator)[:, None, None, None])
+    return images
+
+
+def turn_hue(images: Tensor, turn: Tensor) -> Tensor:
+    """Turn the hue of images, in the HSV colour space.
+
+    Parameters
+    ----------
+    images : Tensor of shape (n_images, 3, height, width), float32
+        Values from 0 to 1.
+    turn : Tensor that broadcasts with (n_images, 1, height, width)
+        In parts of the full circle.
+
+    Returns
+    -------
+    Tensor of the same shape
+    """
+    red, green, blue = images.unbind(1)
+    value = images.amax(dim=1)
+    chroma = value - images.amin(dim=1)
+    # In sixths of the circle: red is 0, green 2, blue 4.
+    sector = torch.where(
+        value == red,
+        green - blue,
+        torch.where(value == green, blue - red, red - green),
+    ) / chroma.clamp(min=1e-8)
+    sector += torch.where(value == red, 0.0, torch.where(value == green, 2.0, 4.0))
+    sector += 6 * turn.squeeze(1)
+    places = torch.tensor([5.0, 3.0, 1.0], device=images.device)[:, None, None]
+    k = torch.remainder(places + sector[:, None], 6)
+    return value[:, None] - chroma[:, None] * torch.minimum(k, 4 - k).clamp(0, 1)
+
+
+def _gray(images: Tensor) -> Tensor:
+    weights = torch.tensor(_GRAY, device=images.device)[:, None, None]
+    return (images * weights).sum(dim=1, keepdim=True)
+
+
+def _blend(images: Tensor, other: Tensor | float, factor: Tensor) -> Tensor:
+    return (factor * images + (1 - factor) * other).clamp(0, 1)
+
+
+def _symmetric(n: int, generator: torch.Generator) -> Tensor:
+    """Draw n numbers from -1 to 1."""
+    return 2 * torch.rand(n, generator=generator, device=generator.device) - 1
+
+
+def _integers(high: int, n: int, generator: torch.Generator) -> Tensor:
+    """Draw n whole numbers from 0 to high - 1, as float32."""
+    return torch.randint(high, (n,), generator=generator, device=generator.device).float()

@@ -1,0 +1,224 @@
+"""The card beside a checkpoint: a JSON file that says how the network was made."""
+
+import json
+import math
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from svmcifar.errors import CheckpointError
+from svmcifar.manifest import describe_environment, plain, utc_now
+
+FORMAT_NUMBER = 1
+
+# Mean and standard deviation of red, green and blue that the reference normalises with.
+MEAN = (0.4914, 0.4822, 0.4465)
+STD = (0.2023, 0.1994, 0.2010)
+
+# What readers of a card rely on, where it is there.
+_TYPES: dict[str, type | tuple[type, ...]] = {
+    "classes": list, "history": list, "training_s": (int, float), "device": str, "files": dict,
+    "recipe": dict, "data": dict, "test": dict,
+}  # fmt: skip
+
+
+class Normalisation(NamedTuple):
+    """What is subtracted from red, green and blue, from 0 to 1, and what they are divided by."""
+
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+
+
+REFERENCE_NORMALISATION = Normalisation(MEAN, STD)
+
+
+def make_card(
+    *,
+    class_names: Sequence[str],
+    recipe: dict[str, Any],
+    history: list[dict[str, float]],
+    training_s: float,
+    device: str,
+    validation_rows: int,
+    test: dict[str, int],
+    data: dict[str, Any],
+) -> dict[str, Any]:
+    """Make the card of a network that was just trained.
+
+    `save_checkpoint` adds what it sees itself: ``architecture``,
+    ``n_parameters`` and the hashes of the ``files``.
+
+    Parameters
+    ----------
+    class_names : sequence of str
+        Fine class names, in the order of the logits.
+    recipe : dict
+        Fields of `svmcifar.cnn.recipe.Recipe`.
+    history : list of dict
+        An entry an epoch, as in `svmcifar.cnn.training.TrainedNetwork`.
+    training_s : float
+        Seconds of training.
+    device : str
+        What it was trained on, in words.
+    validation_rows : int
+        Training images that were held out.
+    test : dict
+        ``n`` test images, ``fine_right`` and ``coarse_right`` of them, by the
+        weights as they are saved (see `svmcifar.cnn.checkpoint.round_weights`).
+    data : dict
+        ``label``, ``synthetic`` and ``md5s`` of the data set.
+
+    Returns
+    -------
+    dict
+        JSON-ready.
+    """
+    environment = describe_environment()
+    return plain(
+        {
+            "format": FORMAT_NUMBER,
+            "created": utc_now(),
+            "versions": environment["versions"],
+            "git_commit": environment["git_commit"],
+            "classes": list(class_names),
+            "normalisation": REFERENCE_NORMALISATION._asdict(),
+            "recipe": recipe,
+            "history": history,
+            "training_s": training_s,
+            "device": device,
+            "validation_rows": validation_rows,
+            "test": test,
+            "data": data,
+        }
+    )
+
+
+def card_path(checkpoint: Path) -> Path:
+    """Give the path of a checkpoint's card: ``model.pth`` and ``model.onnx`` share ``model.json``.
+
+    Parameters
+    ----------
+    checkpoint : Path
+
+    Returns
+    -------
+    Path
+    """
+    return checkpoint.with_suffix(".json")
+
+
+def read_card(checkpoint: Path, sha256: str) -> dict[str, Any] | None:
+    """Read the card of a checkpoint, if it has one.
+
+    Parameters
+    ----------
+    checkpoint : Path
+        ``*.pth`` or ``*.onnx``.
+    sha256 : str
+        Of the checkpoint, in hexadecimal.
+
+    Returns
+    -------
+    dict or None
+        None where there is no card.
+
+    Raises
+    ------
+    CheckpointError
+        If the card is damaged, of a newer release, or of another checkpoint.
+    """
+    path = card_path(checkpoint)
+    try:
+        card = json.loads(path.read_bytes())
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError, RecursionError) as error:
+        raise _invalid(path, f"readable JSON, got '{error}'") from error
+    number = card.get("format") if isinstance(card, dict) else None
+    if type(number) is not int or number < 1:
+        raise _invalid(path, f"an object with a 'format' number, got {_short(number)}")
+    if number > FORMAT_NUMBER:
+        raise CheckpointError(
+            f"{path}: the card's format must be at most {FORMAT_NUMBER}, got {number}; "
+            "upgrade svmcifar to read it"
+        )
+    _check_entries(path, card)
+    listed = _listed(card, checkpoint)
+    if listed is not None and listed != sha256:
+        raise CheckpointError(
+            f"{path}: a card must be of the checkpoint beside it, got the SHA-256 {_short(listed)} "
+            f"where {checkpoint.name} has {sha256[:12]}...; copy both from one place"
+        )
+    return card
+
+
+def read_normalisation(source: str | Path, value: Any) -> Normalisation:
+    """Read how images must be normalised.
+
+    Parameters
+    ----------
+    source : str or Path
+        File that it comes from, for errors.
+    value : object
+        A dict with ``mean`` and ``std``, three numbers each.
+
+    Returns
+    -------
+    Normalisation
+
+    Raises
+    ------
+    CheckpointError
+        If it is something else.
+    """
+    if not isinstance(value, dict):
+        raise _not_normalisation(source, value)
+    mean, std = (_three_numbers(value.get(key)) for key in ("mean", "std"))
+    if mean is None or std is None or min(std) <= 0:
+        raise _not_normalisation(source, value)
+    return Normalisation(mean, std)
+
+
+def _three_numbers(value: Any) -> tuple[float, ...] | None:
+    is_list = isinstance(value, list) and len(value) == 3
+    if is_list and all(type(v) in (int, float) and math.isfinite(v) for v in value):
+        return tuple(map(float, value))
+    return None
+
+
+def _check_entries(path: Path, card: dict[str, Any]) -> None:
+    if "normalisation" in card:
+        read_normalisation(path, card["normalisation"])
+    for key, kind in _TYPES.items():
+        if key in card and not isinstance(card[key], kind):
+            raise _invalid(path, f"one with a proper {key!r}, got {_short(card[key])}")
+    for key, kind in (("classes", str), ("history", dict)):
+        for entry in card.get(key, []):
+            if not isinstance(entry, kind):
+                raise _invalid(path, f"one with proper {key!r}, got {_short(entry)} in it")
+
+
+def _listed(card: dict[str, Any], checkpoint: Path) -> str | None:
+    """Find the hash of the file of that kind: by suffix, since files may be renamed together."""
+    for name, entry in card.get("files", {}).items():
+        if Path(name).suffix == checkpoint.suffix:
+            return str(entry.get("sha256") if isinstance(entry, dict) else entry)
+    return None
+
+
+def _invalid(path: Path, rule: str) -> CheckpointError:
+    return CheckpointError(
+        f"{path}: a checkpoint's card must be {rule}; mend it, or move it away to do without"
+    )
+
+
+def _not_normalisation(source: str | Path, value: Any) -> CheckpointError:
+    return CheckpointError(
+        f"{source}: 'normalisation' must have a 'mean' and a positive 'std' of three numbers each, "
+        f"got {_short(value)}; mend it"
+    )
+
+
+def _short(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) <= 60 else f"{text[:60]}..."

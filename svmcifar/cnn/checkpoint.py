@@ -1,0 +1,208 @@
+"""Checkpoints: a network's weights (.pth), the same as a graph (.onnx), and their card (.json)."""
+
+import json
+from collections.abc import Sequence
+from contextlib import ExitStack
+from dataclasses import asdict
+from hashlib import sha256
+from itertools import zip_longest
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from svmcifar.cnn.card import REFERENCE_NORMALISATION, card_path, read_card, read_normalisation
+from svmcifar.cnn.image_network import ImageNetwork, OpenedNetwork
+from svmcifar.errors import BackendUnavailableError, CheckpointError, OutputError
+from svmcifar.files import atomic_path
+
+if TYPE_CHECKING:
+    from svmcifar.cnn.network import ReferenceNetwork
+
+# What computes a file of each kind, and the other kind.
+_SUFFIXES = {".pth": ("PyTorch", ".onnx"), ".onnx": ("ONNX Runtime", ".pth")}
+
+
+def checkpoint_files(path: Path) -> list[Path]:
+    """List what `save_checkpoint` writes: ``*.pth``, ``*.onnx`` and ``*.json``.
+
+    Ask `svmcifar.files.check_output` for each before the training.
+
+    Parameters
+    ----------
+    path : Path
+        ``*.pth``.
+
+    Returns
+    -------
+    list of Path
+
+    Raises
+    ------
+    OutputError
+        If the path does not end in ``.pth``.
+    """
+    if path.suffix != ".pth":
+        raise OutputError(f"{path}: a checkpoint's name must end in .pth; name it {path.stem}.pth")
+    return [path, path.with_suffix(".onnx"), card_path(path)]
+
+
+def save_checkpoint(
+    network: "ReferenceNetwork", path: Path, card: dict[str, Any], *, half: bool = False
+) -> None:
+    """Write a network as ``*.pth``, ``*.onnx`` and ``*.json``; existing files are replaced.
+
+    All three are written before the first is put in its place, and the card,
+    which holds the hashes of the others, comes last: a card that is out of
+    date is noticed by `load_network`.
+
+    Parameters
+    ----------
+    network : ReferenceNetwork
+        On the host.
+    path : Path
+        ``*.pth``.
+    card : dict
+        As `svmcifar.cnn.card.make_card` makes it.
+    half : bool, default=False
+        Store convolution and product weights as float16, at half the size.
+        Call `round_weights` before the network is tested: then what is stored
+        is what was tested.
+
+    Raises
+    ------
+    OutputError
+        If the name does not end in ``.pth``, or a file cannot be written.
+    CheckpointError
+        If a weight is not finite, or beyond the range of float16.
+    """
+    from svmcifar.cnn.network import recognise
+    from svmcifar.cnn.onnx_export import reference_to_onnx
+    from svmcifar.cnn.torch_runtime import count_parameters, state_to_store, to_bytes
+
+    pth, onnx, json_file = checkpoint_files(path)
+    state = state_to_store(path, network, half)
+    architecture = recognise(state)
+    graph = reference_to_onnx(
+        {name: value.numpy() for name, value in state.items()},
+        str(architecture),
+        read_normalisation(json_file, card["normalisation"]),
+    )
+    contents = {pth: to_bytes(state), onnx: graph.SerializeToString(deterministic=True)}
+    about = card | {
+        "architecture": asdict(architecture),
+        "n_parameters": count_parameters(network),
+        "files": {
+            file.name: {"sha256": sha256(content).hexdigest(), "n_bytes": len(content)}
+            for file, content in contents.items()
+        },
+    }
+    # Left in reverse: the card takes its place last.
+    with ExitStack() as stack:
+        text = json.dumps(about, indent=2, ensure_ascii=False).encode()
+        for file, content in {json_file: text, **contents}.items():
+            stack.enter_context(atomic_path(file)).write_bytes(content)
+
+
+def round_weights(network: "ReferenceNetwork") -> None:
+    """Round convolution and product weights, in place, to values that float16 holds.
+
+    Parameters
+    ----------
+    network : ReferenceNetwork
+    """
+    from svmcifar.cnn.torch_runtime import round_to_half
+
+    round_to_half(network)
+
+
+def load_network(path: str | Path, class_names: Sequence[str]) -> ImageNetwork:
+    """Load a network from a ``.pth`` or an ``.onnx`` file, with the card beside it if it has one.
+
+    Nothing that the file holds is run but the network's own arithmetic.
+
+    Parameters
+    ----------
+    path : str or Path
+    class_names : sequence of str
+        Fine class names of the data set, in the order of their ids.
+
+    Returns
+    -------
+    ImageNetwork
+
+    Raises
+    ------
+    CheckpointError
+        If the file or its card is missing, damaged or unknown, or if they do not
+        fit each other or the data set.
+    BackendUnavailableError
+        If PyTorch (for ``.pth``) or ONNX Runtime (for ``.onnx``) is missing.
+    """
+    path = Path(path)
+    content = _read(path)
+    digest = sha256(content).hexdigest()
+    card = read_card(path, digest)
+    if card is not None and "classes" in card:
+        _check_names(card_path(path), card["classes"], class_names)
+    opened = _open_network(path, content)
+    if opened.n_classes != len(class_names):
+        raise CheckpointError(
+            f"{path}: a network must tell the {len(class_names)} classes of the data set apart, "
+            f"got one for {opened.n_classes}; use a network for these classes"
+        )
+    normalisation = opened.normalisation or REFERENCE_NORMALISATION
+    if card is not None and "normalisation" in card:
+        normalisation = read_normalisation(card_path(path), card["normalisation"])
+    return ImageNetwork(
+        path=path,
+        name=path.stem,
+        n_bytes=len(content),
+        sha256=digest,
+        card=card,
+        **opened._replace(normalisation=normalisation)._asdict(),
+    )
+
+
+def _read(path: Path) -> bytes:
+    if path.suffix not in _SUFFIXES:
+        raise CheckpointError(
+            f"{path}: a network's file must end in .pth (a PyTorch state dict) or .onnx, "
+            f"got '{path.suffix}'; rename or export it"
+        )
+    try:
+        content = path.read_bytes()
+    except FileNotFoundError:
+        raise CheckpointError(
+            f"{path}: the network's file must exist; make one with 'svmcifar train-cnn'"
+        ) from None
+    except OSError as error:
+        raise CheckpointError(
+            f"{path}: the network's file must be readable, got '{error.strerror}'; name another"
+        ) from error
+    if not content:
+        raise CheckpointError(f"{path}: the network's file is empty; copy it again")
+    return content
+
+
+def _open_network(path: Path, content: bytes) -> OpenedNetwork:
+    library, other = _SUFFIXES[path.suffix]
+    try:
+        if path.suffix == ".pth":
+            from svmcifar.cnn.torch_runtime import open_network
+        else:
+            from svmcifar.cnn.onnx_runtime import open_network
+    except ImportError as error:
+        raise BackendUnavailableError(
+            f"{path}: a {path.suffix} file needs {library}, got '{error}'; "
+            f"pip install 'svmcifar[cnn]', or use the {other} file beside it"
+        ) from error
+    return open_network(path, content)
+
+
+def _check_names(card: Path, found: list[str], expected: Sequence[str]) -> None:
+    if found != list(expected):
+        pairs = zip_longest(found, expected, fillvalue="none")
+        number, pair = next((k, pair) for k, pair in enumerate(pairs) if pair[0] != pair[1])
+        raise CheckpointError(
+            f"{card}: the network's classes must be those of the data set, in their order, "
+            f"got {pair[0]!r} for class {number}, {pair[1]!r}; use a network for these classes"
+        )

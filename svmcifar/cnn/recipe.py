@@ -1,0 +1,109 @@
+"""What a network is trained with: the recipe, the device and the precision."""
+
+import platform
+from dataclasses import dataclass
+
+import torch
+
+from svmcifar.errors import BackendUnavailableError, InputError
+from svmcifar.manifest import processor_name
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How a network is trained.
+
+    Adam with the one-cycle schedule, stepped after every batch, on images that
+    `svmcifar.cnn.augment` changes at random.
+
+    Attributes
+    ----------
+    width : int
+        Channels of the first convolution.
+    epochs : int
+    batch_size : int
+    max_learning_rate : float
+        Top of the one-cycle schedule.
+    weight_decay : float
+        Adam's own, added to the gradient.
+    validation : float
+        Share of the training images that are held out, evenly over the classes.
+    precision : {"float32", "bfloat16"}
+        Of convolutions and products; parameters are float32.
+    seed : int
+    """
+
+    width: int = 64
+    epochs: int = 50
+    batch_size: int = 128
+    max_learning_rate: float = 1e-3
+    weight_decay: float = 1e-3
+    validation: float = 0.1
+    precision: str = "float32"
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.validation < 1:
+            raise InputError(
+                f"The share of validation images must be from 0 to below 1. "
+                f"Got {self.validation} instead."
+            )
+
+
+def choose_device(name: str = "auto") -> torch.device:
+    """Choose where a network works.
+
+    Parameters
+    ----------
+    name : {"auto", "cpu", "gpu"}, default="auto"
+        "auto" is the GPU where PyTorch finds one.
+
+    Returns
+    -------
+    torch.device
+
+    Raises
+    ------
+    BackendUnavailableError
+        If a GPU is asked for and PyTorch finds none.
+    """
+    has_gpu = torch.cuda.is_available()
+    if name == "gpu" and not has_gpu:
+        raise BackendUnavailableError(
+            f"The device 'gpu' does not work here: PyTorch {torch.__version__} finds no CUDA GPU. "
+            "Use the device 'cpu'."
+        )
+    return torch.device("cuda" if has_gpu and name != "cpu" else "cpu")
+
+
+def fastest_precision(device: torch.device) -> str:
+    """Give "bfloat16" where the processor multiplies it, "float32" elsewhere.
+
+    Parameters
+    ----------
+    device : torch.device
+
+    Returns
+    -------
+    str
+    """
+    if device.type == "cuda":
+        return "bfloat16" if torch.cuda.is_bf16_supported(including_emulation=False) else "float32"
+    flags = torch.cpu.get_capabilities()
+    return "bfloat16" if flags.get("avx512_bf16") or flags.get("amx_bf16") else "float32"
+
+
+def device_name(device: torch.device) -> str:
+    """Name the processor or the GPU, for reports.
+
+    Parameters
+    ----------
+    device : torch.device
+
+    Returns
+    -------
+    str
+    """
+    if device.type == "cuda":
+        return torch.cuda.get_device_name(device)
+    return f"{processor_name()}, {torch.get_num_threads()} threads ({platform.system()})"

@@ -1,0 +1,202 @@
+"""State dicts in .pth files, read and written, and their networks computed by PyTorch."""
+
+import io
+import re
+import warnings
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from svmcifar.cnn.image_network import OpenedNetwork
+from svmcifar.cnn.network import ReferenceNetwork, recognise
+from svmcifar.errors import BackendUnavailableError, CheckpointError
+
+_BATCH = 128
+_SAFE_TORCH = "2.10"  # a file can make older ones run code in spite of weights_only
+
+
+def open_network(path: Path, content: bytes) -> OpenedNetwork:
+    """Open the state dict of a known network, on the CPU.
+
+    The state dict may lie under the key ``state_dict``, and its names may begin
+    with ``module.``, as they do after training on several GPUs.
+
+    Parameters
+    ----------
+    path : Path
+        Named in errors.
+    content : bytes
+        Of the file.
+
+    Returns
+    -------
+    OpenedNetwork
+
+    Raises
+    ------
+    CheckpointError
+        If the file is damaged, holds anything but tensors and plain values, or
+        belongs to no known network.
+    BackendUnavailableError
+        If PyTorch is older than 2.10.
+    """
+    if torch.__version__ < _SAFE_TORCH:
+        raise BackendUnavailableError(
+            f"{path}: reading a .pth file safely needs PyTorch 2.10 or newer, "
+            f"got {torch.__version__}; upgrade it, or use an .onnx file"
+        )
+    state = _unwrapped(_read(path, content))
+    try:
+        architecture = recognise(state)
+    except CheckpointError as error:
+        raise CheckpointError(f"{path}: {error}") from error
+    if strange := [name for name, value in state.items() if not _is_plain(name, value)]:
+        raise CheckpointError(
+            f"{path}: weights must be dense floating-point tensors, got {strange[0]!r} of "
+            f"{state[strange[0]].dtype}, {state[strange[0]].layout}; save the network unquantised"
+        )
+    try:
+        network = ReferenceNetwork(architecture.width, architecture.n_classes)
+        network.load_state_dict(state)
+    except RuntimeError as error:  # a small file can claim to hold huge tensors
+        raise CheckpointError(
+            f"{path}: the network must fit the memory, got {architecture} and "
+            f"{_named(error, str(error))}; use another network"
+        ) from error
+    network.eval().to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    return OpenedNetwork(
+        architecture=str(architecture),
+        n_classes=architecture.n_classes,
+        n_parameters=count_parameters(network),
+        runtime=f"PyTorch {torch.__version__}",
+        normalisation=None,
+        batch_size=_BATCH,
+        compute_logits=partial(_compute_logits, network),
+    )
+
+
+def state_to_store(path: Path, network: ReferenceNetwork, half: bool) -> dict[str, Tensor]:
+    """Give the state dict as it is written.
+
+    Parameters
+    ----------
+    path : Path
+        Named in errors.
+    network : ReferenceNetwork
+        On the host.
+    half : bool
+        Whether convolution and product weights become float16.
+
+    Returns
+    -------
+    dict of str to Tensor
+
+    Raises
+    ------
+    CheckpointError
+        If a weight is not finite, or beyond the range of float16.
+    """
+    state = {}
+    for name, value in network.state_dict().items():
+        stored = value.half() if half and _is_large(value) else value
+        if not stored.isfinite().all():
+            raise CheckpointError(
+                f"{path}: weights must be finite{' and at most 65504 as float16' if half else ''}, "
+                f"got others in {name!r}; train with a lower learning rate"
+            )
+        state[name] = stored.contiguous()
+    return state
+
+
+def to_bytes(state: dict[str, Tensor]) -> bytes:
+    """Serialise a state dict: the same bytes for the same tensors.
+
+    Parameters
+    ----------
+    state : dict of str to Tensor
+
+    Returns
+    -------
+    bytes
+    """
+    buffer = io.BytesIO()  # torch.save would keep the name of a file
+    torch.save(state, buffer)
+    return buffer.getvalue()
+
+
+@torch.no_grad()
+def round_to_half(network: ReferenceNetwork) -> None:
+    """Round convolution and product weights, in place, to values that float16 holds.
+
+    Parameters
+    ----------
+    network : ReferenceNetwork
+    """
+    for value in network.parameters():
+        if _is_large(value):
+            value.copy_(value.half())
+
+
+def count_parameters(network: ReferenceNetwork) -> int:
+    """Count learned weights.
+
+    Parameters
+    ----------
+    network : ReferenceNetwork
+
+    Returns
+    -------
+    int
+    """
+    return sum(value.numel() for value in network.parameters())
+
+
+def _read(path: Path, content: bytes) -> Any:
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # on the pickle's age: it is read or refused
+            return torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
+    except Exception as error:  # a damaged file fails in any way
+        # PyTorch's own message tells the user to switch the safeguard off: keep its last part.
+        reason = str(error).rpartition("WeightsUnpickler error:")[2]
+        if found := re.search(r"GLOBAL (\S+)", reason):
+            raise CheckpointError(
+                f"{path}: a .pth file must hold tensors and plain values only, got {found[1]}; "
+                "none of it was run; save it with torch.save(network.state_dict(), ...)"
+            ) from error
+        raise CheckpointError(
+            f"{path}: a .pth file must be whole, got {_named(error, reason)}; "
+            "copy it again, or save it with torch.save(network.state_dict(), ...)"
+        ) from error
+
+
+def _unwrapped(loaded: Any) -> dict[str, Any]:
+    state = loaded.get("state_dict", loaded) if isinstance(loaded, dict) else None
+    if not isinstance(state, dict):
+        return {}
+    return {str(name).removeprefix("module."): value for name, value in state.items()}
+
+
+def _is_plain(name: str, value: Tensor) -> bool:
+    is_counter = name.endswith(".num_batches_tracked")
+    return value.layout == torch.strided and (is_counter or value.is_floating_point())
+
+
+def _named(error: Exception, reason: str) -> str:
+    return f"{type(error).__name__} '{reason.strip()[:60]}'".splitlines()[0]
+
+
+def _is_large(value: Tensor) -> bool:
+    """Tell convolution and product weights from vectors, which take no room and stay exact."""
+    return value.ndim > 1
+
+
+@torch.inference_mode()
+def _compute_logits(network: ReferenceNetwork, images: NDArray[np.float32]) -> NDArray[np.float32]:
+    batch = torch.from_numpy(images).contiguous(memory_format=torch.channels_last)
+    return network(batch).numpy()

@@ -1,0 +1,155 @@
+"""From a data set to a checkpoint: train, test the weights as they are saved, save."""
+
+from collections.abc import Callable
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import torch
+from tqdm import tqdm
+
+from svmcifar.cifar import Cifar100
+from svmcifar.cnn.card import make_card
+from svmcifar.cnn.checkpoint import checkpoint_files, round_weights, save_checkpoint
+from svmcifar.cnn.recipe import Recipe, device_name
+from svmcifar.cnn.training import count_right, hold_out, train_network
+from svmcifar.errors import OutputError
+from svmcifar.files import check_output
+from svmcifar.labels import build_label_map
+
+
+def state_path(out: Path) -> Path:
+    """Give the path of the state of the training that makes a checkpoint.
+
+    Parameters
+    ----------
+    out : Path
+        The checkpoint, ``*.pth``.
+
+    Returns
+    -------
+    Path
+    """
+    return out.with_suffix(".state")
+
+
+def check_outputs(out: Path, *, resume: bool = False, overwrite: bool = False) -> None:
+    """Refuse outputs that exist already, and a stopped training that would be lost.
+
+    Parameters
+    ----------
+    out : Path
+        ``*.pth``; the files beside it are checked, too.
+    resume : bool, default=False
+        Whether to go on with a stopped training.
+    overwrite : bool, default=False
+        Whether what exists may be replaced.
+
+    Raises
+    ------
+    OutputError
+        If a file is in the way.
+    """
+    for path in checkpoint_files(out):
+        check_output(path, overwrite)
+    if state_path(out).exists() and not resume and not overwrite:
+        raise OutputError(
+            f"{state_path(out)}: a stopped training must not be lost; go on with --resume and its "
+            "own options, or start anew with --overwrite"
+        )
+
+
+def train_checkpoint(
+    dataset: Cifar100,
+    recipe: Recipe,
+    out: Path,
+    *,
+    device: torch.device,
+    half: bool = False,
+    resume: bool = False,
+    overwrite: bool = False,
+    progress: bool = True,
+    on_epoch: Callable[[dict[str, float]], Any] = lambda entry: None,
+) -> dict[str, Any]:
+    """Train the reference network on the fine classes, test it once, and save it.
+
+    The state is written beside `out` after each epoch, and removed when the
+    checkpoint is complete.  The test images are used for the final test only.
+
+    Parameters
+    ----------
+    dataset : Cifar100
+    recipe : Recipe
+    out : Path
+        ``*.pth``; ``*.onnx`` and the card ``*.json`` are written beside it.
+    device : torch.device
+    half : bool, default=False
+        Store the weights as float16, and test them so.
+    resume : bool, default=False
+        Go on with a stopped training, if there is one.
+    overwrite : bool, default=False
+        Replace files that exist already.
+    progress : bool, default=True
+        Show a progress bar on standard error.
+    on_epoch : callable, optional
+        Called with each epoch's entry in the history.
+
+    Returns
+    -------
+    dict
+        The card, as `svmcifar.cnn.card.make_card` makes it.
+
+    Raises
+    ------
+    OutputError
+        If a file is in the way or cannot be written.
+    DataError
+        If the data set cannot be read.
+    CheckpointError
+        If the state is damaged, or of another training.
+    InputError
+        If the training diverges.
+    """
+    check_outputs(out, resume=resume, overwrite=overwrite)
+    train, test = dataset.read_split("train"), dataset.read_split("test")
+    label_map = build_label_map(dataset, train=train, test=test)
+    coarse_of_fine = label_map["coarse_label_id"].to_numpy()
+    state = state_path(out)
+    if not resume:
+        state.unlink(missing_ok=True)
+
+    n_kept = int((~hold_out(train.fine, recipe.validation, recipe.seed)).sum())
+    total = recipe.epochs * -(-n_kept // recipe.batch_size)
+    with tqdm(total=total, desc="training", unit=" batches", disable=not progress) as bar:
+        trained = train_network(
+            train.images,
+            train.fine,
+            coarse_of_fine,
+            recipe,
+            device=device,
+            state_path=state,
+            data_key=dataset.md5s["train"],
+            on_batch=bar.update,
+            on_epoch=on_epoch,
+        )
+    if half:
+        round_weights(trained.network)
+    fine_right, coarse_right = count_right(trained.network, test.images, test.fine, coarse_of_fine)
+    card = make_card(
+        class_names=label_map["fine_label_name"].tolist(),
+        recipe=asdict(recipe),
+        history=trained.history,
+        training_s=sum(entry["seconds"] for entry in trained.history),
+        device=device_name(device),
+        validation_rows=len(trained.validation_rows),
+        test={"n": len(test.fine), "fine_right": fine_right, "coarse_right": coarse_right},
+        data={
+            "label": dataset.label,
+            "synthetic": dataset.is_synthetic,
+            "md5s": dataset.md5s,
+        },
+    )
+    card["versions"]["torch"] = str(torch.__version__)
+    save_checkpoint(trained.network, out, card, half=half)
+    state.unlink(missing_ok=True)
+    return card

@@ -1,0 +1,256 @@
+"""Training a network, an epoch at a time, from where it was stopped."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass
+from math import isfinite
+from pathlib import Path
+from time import perf_counter
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+from torch.nn.functional import cross_entropy
+
+from svmcifar.cnn.augment import augment_batch
+from svmcifar.cnn.card import MEAN, STD
+from svmcifar.cnn.network import IMAGE_SHAPE, ReferenceNetwork
+from svmcifar.cnn.recipe import Recipe
+from svmcifar.cnn.training_state import History, load_state, save_state
+from svmcifar.errors import InputError
+
+_EVALUATION_BATCH = 1000
+
+
+@dataclass
+class TrainedNetwork:
+    """A trained network and how it came about.
+
+    Attributes
+    ----------
+    network : ReferenceNetwork
+        On the host, in evaluation mode.
+    history : list of dict
+        An entry an epoch: ``epoch`` (from 1), ``train_loss``,
+        ``train_accuracy`` and ``train_coarse_accuracy`` (on augmented images,
+        while learning), the same three of ``validation`` (left out where no
+        images are held out), ``learning_rate`` at its end, ``seconds``.
+    validation_rows : ndarray of int
+        Training images that were held out.
+    """
+
+    network: ReferenceNetwork
+    history: History
+    validation_rows: NDArray[np.intp]
+
+
+def train_network(
+    images: NDArray[np.uint8],
+    labels: NDArray[np.int64],
+    coarse_of_fine: NDArray[np.int64],
+    recipe: Recipe,
+    *,
+    device: torch.device,
+    state_path: Path,
+    data_key: str = "",
+    on_batch: Callable[[int], Any] = lambda n_batches: None,
+    on_epoch: Callable[[dict[str, float]], Any] = lambda entry: None,
+) -> TrainedNetwork:
+    """Train the reference network by a recipe.
+
+    The state is written to `state_path` after each epoch.  If the file exists,
+    training goes on from there; the caller removes it in the end.
+
+    Parameters
+    ----------
+    images : ndarray of shape (n_images, 3072), uint8
+        Channel-first rows.
+    labels : ndarray of shape (n_images,), int64
+        Fine class ids.
+    coarse_of_fine : ndarray of shape (n_classes,), int64
+        Superclass id of each fine class id.
+    recipe : Recipe
+    device : torch.device
+    state_path : Path
+    data_key : str
+        Tells one data set from another; the state keeps it.
+    on_batch : callable, optional
+        Called with 1 after each batch.
+    on_epoch : callable, optional
+        Called with the epoch's entry in the history.
+
+    Returns
+    -------
+    TrainedNetwork
+
+    Raises
+    ------
+    CheckpointError
+        If the state in `state_path` is damaged or of another training.
+    InputError
+        If the loss becomes infinite or NaN.
+    """
+    held_out = hold_out(labels, recipe.validation, recipe.seed)
+    pictures = torch.from_numpy(np.array(images).reshape(-1, *IMAGE_SHAPE)).to(device)
+    targets = torch.from_numpy(np.array(labels)).to(device)
+    kept = torch.from_numpy(np.flatnonzero(~held_out)).to(device)
+    validation = torch.from_numpy(np.flatnonzero(held_out)).to(device)
+    groups = torch.from_numpy(np.array(coarse_of_fine)).to(device)
+
+    torch.manual_seed(recipe.seed)
+    network = ReferenceNetwork(recipe.width, len(coarse_of_fine)).to(device)
+    network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    optimizer = torch.optim.Adam(
+        network.parameters(), lr=recipe.max_learning_rate, weight_decay=recipe.weight_decay
+    )
+    n_batches = -(-len(kept) // recipe.batch_size)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(
+        optimizer, recipe.max_learning_rate, total_steps=recipe.epochs * n_batches
+    )
+    parts = {"network": network, "optimizer": optimizer, "schedule": schedule}
+    about = {"data": data_key, **asdict(recipe)}
+    history = load_state(state_path, about, parts) if state_path.exists() else []
+    on_batch(len(history) * n_batches)
+
+    for epoch in range(len(history) + 1, recipe.epochs + 1):
+        started = perf_counter()
+        # Drawn anew from seed and epoch, so that a resumed training draws the same.
+        generator = torch.Generator(device).manual_seed(recipe.seed * 1_000_003 + epoch)
+        sums = torch.zeros(3, device=device)
+        network.train()
+        for rows in _shuffled(kept, recipe.batch_size, generator):
+            batch = augment_batch(pictures[rows], generator)
+            with _autocast(device, recipe.precision):
+                logits = network(normalise(batch)).float()
+            loss = cross_entropy(logits, targets[rows])
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+            schedule.step()
+            sums += _sums(logits.detach(), targets[rows], groups)
+            on_batch(1)
+        entry: dict[str, float] = {"epoch": epoch, **_named("train", sums, len(kept))}
+        if not isfinite(entry["train_loss"]):
+            raise InputError(
+                f"The training loss must stay finite. Got {entry['train_loss']} in epoch {epoch} "
+                f"instead. Lower the learning rate, which is {recipe.max_learning_rate:g}."
+            )
+        if len(validation):
+            sums = _evaluate(network, pictures[validation], targets[validation], groups)
+            entry |= _named("validation", sums, len(validation))
+        entry |= {
+            "learning_rate": float(schedule.get_last_lr()[0]),
+            "seconds": perf_counter() - started,
+        }
+        history.append(entry)
+        save_state(state_path, about, parts, history)
+        on_epoch(entry)
+    network.to("cpu", memory_format=torch.contiguous_format)  # type: ignore[call-overload]
+    return TrainedNetwork(network.eval(), history, np.flatnonzero(held_out))
+
+
+def normalise(images: Tensor) -> Tensor:
+    """Subtract each colour's mean and divide by its standard deviation.
+
+    Parameters
+    ----------
+    images : Tensor of shape (n_images, 3, height, width), float32
+        Values from 0 to 1.
+
+    Returns
+    -------
+    Tensor of the same shape, channels last in memory
+    """
+    mean = torch.tensor(MEAN, device=images.device)[:, None, None]
+    std = torch.tensor(STD, device=images.device)[:, None, None]
+    return ((images - mean) / std).contiguous(memory_format=torch.channels_last)
+
+
+def hold_out(labels: NDArray[np.int64], share: float, seed: int) -> NDArray[np.bool_]:
+    """Choose images to hold out, the same share of each class.
+
+    Parameters
+    ----------
+    labels : ndarray of shape (n_images,)
+    share : float
+        From 0 to below 1.
+    seed : int
+
+    Returns
+    -------
+    ndarray of shape (n_images,), bool
+    """
+    shuffled = np.random.default_rng(seed).permutation(len(labels))
+    by_class = shuffled[np.argsort(labels[shuffled], kind="stable")]
+    sizes = np.bincount(labels)
+    ranks = np.arange(len(labels)) - np.repeat(np.cumsum(sizes) - sizes, sizes)
+    chosen = np.zeros(len(labels), dtype=bool)
+    chosen[by_class[ranks < np.repeat(np.round(share * sizes), sizes)]] = True
+    return chosen
+
+
+def count_right(
+    network: ReferenceNetwork,
+    images: NDArray[np.uint8],
+    labels: NDArray[np.int64],
+    coarse_of_fine: NDArray[np.int64],
+) -> tuple[int, int]:
+    """Count the images that a network gets right.
+
+    Parameters
+    ----------
+    network : ReferenceNetwork
+        On the host.
+    images, labels, coarse_of_fine : ndarray
+        As for `train_network`.
+
+    Returns
+    -------
+    fine_right, coarse_right : int
+        The most probable class is the image's, and the superclass whose
+        classes are together the most probable.
+    """
+    pictures, targets, groups = (
+        torch.from_numpy(np.array(a)) for a in (images, labels, coarse_of_fine)
+    )
+    sums = _evaluate(network, pictures.reshape(-1, *IMAGE_SHAPE), targets, groups)
+    return int(sums[1]), int(sums[2])
+
+
+def _shuffled(rows: Tensor, size: int, generator: torch.Generator) -> Iterator[Tensor]:
+    order = torch.randperm(len(rows), generator=generator, device=rows.device)
+    yield from rows[order].split(size)
+
+
+def _autocast(device: torch.device, precision: str) -> torch.autocast:
+    return torch.autocast(device.type, torch.bfloat16, enabled=precision == "bfloat16")
+
+
+def _sums(logits: Tensor, targets: Tensor, groups: Tensor) -> Tensor:
+    """Sum cross-entropy, right answers, and answers of the right superclass."""
+    n_groups = int(groups.max()) + 1
+    grouped = torch.zeros(len(logits), n_groups, device=logits.device)
+    grouped.index_add_(1, groups, logits.softmax(1))
+    return torch.stack(
+        [
+            cross_entropy(logits, targets, reduction="sum"),
+            (logits.argmax(1) == targets).sum().float(),
+            (grouped.argmax(1) == groups[targets]).sum().float(),
+        ]
+    )
+
+
+@torch.no_grad()
+def _evaluate(network: nn.Module, pictures: Tensor, targets: Tensor, groups: Tensor) -> Tensor:
+    """Give the sums of `_sums` over images as they are."""
+    network.eval()
+    runs = zip(pictures.split(_EVALUATION_BATCH), targets.split(_EVALUATION_BATCH), strict=True)
+    return torch.stack(
+        [_sums(network(normalise(run.float() / 255)), t, groups) for run, t in runs]
+    ).sum(0)
+
+
+def _named(prefix: str, sums: Tensor, n: int) -> dict[str, float]:
+    names = (f"{prefix}_loss", f"{prefix}_accuracy", f"{prefix}_coarse_accuracy")
+    return dict(zip(names, (sums / n).tolist(), strict=True))

@@ -1,0 +1,75 @@
+"""The state of a training that can be stopped: written after each epoch, read to go on."""
+
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from svmcifar.errors import CheckpointError
+from svmcifar.files import atomic_path
+
+History = list[dict[str, float]]
+
+
+def save_state(path: Path, about: dict[str, Any], parts: dict[str, Any], history: History) -> None:
+    """Write the state of network, optimizer and schedule, whole or not at all.
+
+    Parameters
+    ----------
+    path : Path
+    about : dict of plain values
+        What a training must share to go on from here.
+    parts : dict
+        Objects with ``state_dict`` and ``load_state_dict``, by name.
+    history : list of dict
+
+    Raises
+    ------
+    OutputError
+        If the file cannot be written.
+    """
+    states = {name: part.state_dict() for name, part in parts.items()}
+    # PyTorch by itself refuses some names, and a full disk with no OSError.
+    with atomic_path(path) as temporary, temporary.open("wb") as file:
+        torch.save({"about": about, "history": history, **states}, file)
+
+
+def load_state(path: Path, about: dict[str, Any], parts: dict[str, Any]) -> History:
+    """Set network, optimizer and schedule to where they were.
+
+    Parameters
+    ----------
+    path : Path
+    about, parts : dict
+        As for `save_state`.
+
+    Returns
+    -------
+    list of dict
+        The history so far.
+
+    Raises
+    ------
+    CheckpointError
+        If the file is damaged, or of a training on other data or by another
+        recipe.
+    """
+    try:
+        # On the host: each part moves what it loads, and Adam wants its step counts there.
+        state = dict(torch.load(path, map_location="cpu", weights_only=True))
+        was, history = dict(state["about"]), list(state["history"])
+        if was == about:
+            for name, part in parts.items():
+                part.load_state_dict(state[name])
+            return history
+    except Exception as error:  # what PyTorch raises for a damaged file is not limited
+        reason = (str(error).splitlines() or [""])[0][:100]
+        raise CheckpointError(
+            f"{path}: the state of a stopped training must be readable, got "
+            f"'{type(error).__name__}: {reason}'; delete it to start anew"
+        ) from error
+    differing = [key for key in {**about, **was} if was.get(key) != about.get(key)]
+    raise CheckpointError(
+        f"{path}: a stopped training must have the same data and recipe, got another "
+        f"{', '.join(differing)}; go on with its own options, or delete it to start anew"
+    )

@@ -1,0 +1,88 @@
+"""Learning curves: loss and accuracy against the epoch."""
+
+from collections.abc import Mapping, Sequence
+
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.layout_engine import ConstrainedLayoutEngine
+from matplotlib.ticker import MaxNLocator
+
+# Blue and vermilion of Okabe and Ito's palette: told apart by colour-blind readers too.
+_FINE_COLOUR, _COARSE_COLOUR = "#0072B2", "#D55E00"
+_TITLE_POINTS = 12.0
+# Dashes tell the images apart without colour.
+_IMAGES = {
+    "train": ("training images, while learning", "dashed"),
+    "validation": ("validation images", "solid"),
+}
+_MAX_EPOCHS_WITH_MARKERS = 12  # more would hide the dashes
+
+
+def curves_figure(history: Sequence[Mapping[str, float]], title: str) -> Figure:
+    """Draw the loss, and the accuracy on classes and superclasses, after each epoch.
+
+    Parameters
+    ----------
+    history : sequence of mappings
+        An entry an epoch, as `svmcifar.cnn.training.TrainedNetwork` has it:
+        ``epoch``, ``train_loss``, ``train_accuracy``,
+        ``train_coarse_accuracy``, and the same three of ``validation``, which
+        may be left out of all entries.  Accuracies are from 0 to 1.
+    title : str
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+
+    Raises
+    ------
+    ValueError
+        If there is no entry.
+    """
+    if not history:
+        raise ValueError("history must have an entry for at least one epoch. Got none.")
+    layout = ConstrainedLayoutEngine(w_pad=0.08, h_pad=0.08)
+    figure = Figure(figsize=(10.0, 4.6), layout=layout)
+    figure.suptitle(title, fontsize=_TITLE_POINTS, wrap=True)
+    loss, accuracy = figure.subplots(1, 2)
+    for images in _IMAGES:
+        if f"{images}_loss" in history[0]:
+            _draw(loss, history, images, "loss", _FINE_COLOUR, "")
+            _draw(accuracy, history, images, "coarse_accuracy", _COARSE_COLOUR, "superclasses, ")
+            _draw(accuracy, history, images, "accuracy", _FINE_COLOUR, "classes, ")
+    loss.set_ylabel("cross-entropy (nats)")
+    accuracy.set_ylabel("accuracy (%)")
+    accuracy.set_ylim(0, 100)
+    loss.set_ylim(0, 1.05 * loss.dataLim.y1)
+    for axes in (loss, accuracy):
+        axes.set_xlabel("epoch")
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1, steps=[1, 2, 5, 10]))
+        axes.set_xlim(history[0]["epoch"] - 0.5, history[-1]["epoch"] + 0.5)
+        axes.grid(color="0.9")
+        axes.set_axisbelow(True)
+        axes.spines[["top", "right"]].set_visible(False)
+        # Below the axes, where it covers no line.
+        axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.16), fontsize=9, frameon=False)
+    return figure
+
+
+def _draw(
+    axes: Axes,
+    history: Sequence[Mapping[str, float]],
+    images: str,
+    score: str,
+    colour: str,
+    of_what: str,
+) -> None:
+    """Draw one line; accuracies in percent."""
+    scale = 1 if score == "loss" else 100
+    name, dashes = _IMAGES[images]
+    axes.plot(
+        [entry["epoch"] for entry in history],
+        [scale * entry[f"{images}_{score}"] for entry in history],
+        color=colour,
+        linestyle=dashes,
+        marker="o" if len(history) <= _MAX_EPOCHS_WITH_MARKERS else None,
+        markersize=4,
+        label=of_what + name,
+    )

@@ -1,0 +1,357 @@
+import json
+
+import numpy as np
+import onnx
+import onnxruntime
+import pytest
+import torch
+from onnx import TensorProto, helper, numpy_helper
+from reference_network import TOLERANCE, logits, random_state
+
+from svmcifar.cnn.card import REFERENCE_NORMALISATION
+from svmcifar.cnn.checkpoint import load_network
+from svmcifar.cnn.network import ReferenceNetwork
+from svmcifar.cnn.onnx_content import count_parameters
+from svmcifar.cnn.onnx_export import reference_to_onnx
+from svmcifar.errors import CheckpointError
+
+NAMES = [f"class {k}" for k in range(5)]
+FLOAT = TensorProto.FLOAT
+
+
+def exported(width=2, half=False, seed=0):
+    state = {k: v.numpy() for k, v in random_state(width, seed=seed).items()}
+    if half:
+        state = {k: v.astype(np.float16) if v.ndim > 1 else v for k, v in state.items()}
+    return reference_to_onnx(state, "reference, tested", REFERENCE_NORMALISATION)
+
+
+def run(model, images):
+    options = onnxruntime.SessionOptions()
+    session = onnxruntime.InferenceSession(
+        model.SerializeToString(), options, providers=["CPUExecutionProvider"]
+    )
+    return session.run(["logits"], {"images": images})[0]
+
+
+def linear(shape=("N", 3, 32, 32), n_classes=5, *, kind=FLOAT, output=None, more=(), last=()):
+    """A graph of one product; ``more`` adds inputs, ``last`` nodes from 'y' to 'z'."""
+    weights = np.random.default_rng(0).standard_normal((n_classes, 3072)).astype(np.float32)
+    nodes = [
+        helper.make_node("Cast", ["x"], ["float"], to=FLOAT),
+        helper.make_node("Flatten", ["float"], ["flat"]),
+        helper.make_node("Gemm", ["flat", "w"], ["y"], transB=1),
+        *last,
+    ]
+    name = last[-1].output[0] if last else "y"
+    graph = helper.make_graph(
+        nodes,
+        "linear",
+        [helper.make_tensor_value_info("x", kind, list(shape)), *more],
+        [output or helper.make_tensor_value_info(name, FLOAT, [shape[0], n_classes])],
+        [numpy_helper.from_array(weights, "w")],
+    )
+    opset = [helper.make_opsetid("", 17)]
+    return helper.make_model(graph, opset_imports=opset, ir_version=8)
+
+
+@pytest.fixture
+def write(tmp_path):
+    def written(model):
+        content = model if isinstance(model, bytes) else model.SerializeToString()
+        (tmp_path / "m.onnx").write_bytes(content)
+        return tmp_path / "m.onnx"
+
+    return written
+
+
+def refused(path):
+    with pytest.raises(CheckpointError) as caught:
+        load_network(path, NAMES)
+    message = str(caught.value)
+    assert message.startswith(f"{path}: ")
+    assert "\n" not in message
+    return message
+
+
+# The exported graph
+
+
+@pytest.fixture(scope="module")
+def images():
+    return np.random.default_rng(1).standard_normal((3, 3, 32, 32)).astype(np.float32)
+
+
+@pytest.mark.parametrize("half", [False, True])
+def test_onnx_accepts_the_graph(half):
+    model = exported(half=half)
+    onnx.checker.check_model(model, full_check=True)
+    shape = [d.dim_param or d.dim_value for d in model.graph.input[0].type.tensor_type.shape.dim]
+    assert shape == ["N", 3, 32, 32]
+    types = {t.name: t.data_type for t in model.graph.initializer}
+    assert types["reslayer3.1.0.weight"] == (TensorProto.FLOAT16 if half else FLOAT)
+    assert types["reslayer3.1.1.running_var"] == FLOAT
+
+
+@pytest.mark.parametrize("half", [False, True])
+@pytest.mark.parametrize("width", [2, 16])
+def test_logits_are_pytorch_s(images, width, half):
+    state = random_state(width)
+    if half:
+        state = {k: v.half().float() if v.ndim > 1 else v for k, v in state.items()}
+    network = ReferenceNetwork(width).eval()
+    network.load_state_dict(state)
+    with torch.no_grad():
+        expected = network(torch.from_numpy(images)).numpy()
+    got = run(exported(width, half), images)
+    assert got.dtype == np.float32
+    atol = TOLERANCE * np.abs(expected).max()
+    np.testing.assert_allclose(got, expected, rtol=0, atol=atol)
+    np.testing.assert_allclose(got, logits(state, images), rtol=0, atol=atol)
+
+
+def test_metadata():
+    about = {entry.key: entry.value for entry in exported().metadata_props}
+    assert about["architecture"] == "reference, tested"
+    assert json.loads(about["normalisation"]) == {
+        "mean": [0.4914, 0.4822, 0.4465],
+        "std": [0.2023, 0.1994, 0.2010],
+    }
+
+
+@pytest.mark.parametrize("half", [False, True])
+def test_parameters_are_counted(half):
+    assert count_parameters("m.onnx", exported(16, half).SerializeToString()) == 1_925_283
+
+
+# Graphs by others
+
+
+def test_a_graph_by_others(write):
+    model = linear()
+    network = load_network(write(model), NAMES)
+    assert (network.architecture, network.n_classes) == ("ONNX graph, 5 classes", 5)
+    assert network.n_parameters == 5 * 3072
+    assert network.normalisation == REFERENCE_NORMALISATION
+    images = np.random.default_rng(4).integers(0, 256, (300, 3072), dtype=np.uint8)
+    mean, std = (np.array(v)[:, None, None] for v in REFERENCE_NORMALISATION)
+    pixels = ((images.reshape(-1, 3, 32, 32) / 255 - mean) / std).reshape(300, 3072)
+    powers = pixels @ numpy_helper.to_array(model.graph.initializer[0]).astype(np.float64).T
+    expected = np.exp(powers - powers.max(axis=1, keepdims=True))
+    expected /= expected.sum(axis=1, keepdims=True)
+    np.testing.assert_allclose(network.predict_proba(images), expected, rtol=0, atol=1e-3)
+
+
+@pytest.mark.parametrize("n", [1, 7])
+def test_graphs_for_a_fixed_number_of_images(write, n):
+    images = np.random.default_rng(4).integers(0, 256, (10, 3072), dtype=np.uint8)
+    expected = load_network(write(linear()), NAMES).predict_proba(images)
+    network = load_network(write(linear((n, 3, 32, 32))), NAMES)
+    assert network.batch_size == n
+    np.testing.assert_allclose(network.predict_proba(images), expected, rtol=0, atol=1e-4)
+
+
+def test_graphs_that_leave_sizes_open(write):
+    output = helper.make_tensor_value_info("y", FLOAT, ["N", "classes"])
+    network = load_network(write(linear(("N", "c", "h", "w"), output=output)), NAMES)
+    assert network.n_classes == 5
+
+
+SOFTMAX = helper.make_node("Softmax", ["y"], ["z"])
+
+
+@pytest.mark.parametrize(
+    ("model", "message"),
+    [
+        (linear(("N", 32, 32, 3)), r"one input, float (N, 3, 32, 32), got tensor(float)['N', 32"),
+        (linear(("N", 3, 64, 16)), "got tensor(float)['N', 3, 64, 16]"),
+        (linear(("N", 3072)), "got tensor(float)['N', 3072]"),
+        (linear((0, 3, 32, 32)), "got tensor(float)[0, 3, 32, 32]"),
+        (linear(kind=TensorProto.UINT8), "got tensor(uint8)['N', 3, 32, 32]"),
+        (linear(kind=TensorProto.DOUBLE), "got tensor(double)"),
+        (
+            linear(more=[helper.make_tensor_value_info("x2", FLOAT, [1])]),
+            "got tensor(float)['N', 3, 32, 32], tensor(float)[1]",
+        ),
+        (
+            linear(
+                output=helper.make_tensor_value_info("z", TensorProto.INT64, ["N"]),
+                last=[helper.make_node("ArgMax", ["y"], ["z"], axis=1, keepdims=0)],
+            ),
+            "one output, float (N, n_classes), got tensor(int64)['N']",
+        ),
+        (
+            linear(
+                output=helper.make_tensor_value_info("z", TensorProto.DOUBLE, ["N", 5]),
+                last=[helper.make_node("Cast", ["y"], ["z"], to=TensorProto.DOUBLE)],
+            ),
+            "one output, float (N, n_classes), got tensor(double)['N', 5]",
+        ),
+        (linear(last=[SOFTMAX]), "with logits, got probabilities"),
+        (linear(n_classes=4), "the 5 classes of the data set apart, got one for 4"),
+        (linear(("N", 3, "h", 16)), "got tensor(float)['N', 3, 'h', 16]"),
+    ],
+)
+def test_graphs_that_do_not_fit(write, model, message):
+    assert message in refused(write(model))
+
+
+def test_a_graph_with_two_outputs(write):
+    model = linear(last=[SOFTMAX])
+    model.graph.output.append(helper.make_tensor_value_info("y", FLOAT, ["N", 5]))
+    assert "one output" in refused(write(model))
+
+
+def test_a_graph_that_fails_on_images(write):
+    model = linear(("N", "c", "h", "w"))
+    model.graph.initializer[0].CopyFrom(numpy_helper.from_array(np.ones((5, 9), np.float32), "w"))
+    assert "must work on 1 images" in refused(write(model))
+
+
+def test_a_graph_that_answers_with_other_rows(write):
+    last = [helper.make_node("Concat", ["y", "y"], ["z"], axis=0)]
+    output = helper.make_tensor_value_info("z", FLOAT, ["M", 5])
+    assert "got the shape (2, 5)" in refused(write(linear(last=last, output=output)))
+
+
+def test_normalisation_in_the_metadata_must_be_one(write):
+    for text in ("[1]", "no json", '{"mean": [0, 0, 0], "std": [1, 1, 0]}'):
+        model = linear()
+        helper.set_model_props(model, {"normalisation": text})
+        assert "'normalisation' must have" in refused(write(model))
+
+
+# Files that are not what they should be
+
+
+@pytest.mark.parametrize(
+    "content",
+    [b"PK\x03\x04", b"hello world\n", b"\x08", b"\x08\x08", b"\x80" * 30, b"\x08\x08\x12\xff\xff",
+     b"\x0f\x01", b"\x3a\x7f", b"\x3a\x02\x28\x01"],
+)  # fmt: skip
+def test_files_that_are_no_onnx(write, content):
+    assert "must be an ONNX graph" in refused(write(content))
+
+
+def external(tensor):
+    tensor.ClearField("raw_data")
+    tensor.data_location = TensorProto.EXTERNAL
+    entry = tensor.external_data.add()
+    entry.key, entry.value = "location", "weights.bin"
+    return tensor
+
+
+def in_initializer(model):
+    external(model.graph.initializer[0])
+
+
+def in_constant(model):
+    value = external(numpy_helper.from_array(np.zeros(3, np.float32)))
+    model.graph.node.append(helper.make_node("Constant", [], ["c"], value=value))
+
+
+def in_subgraph(model):
+    inner = helper.make_graph([], "inner", [], [], [model.graph.initializer[0]])
+    external(inner.initializer[0])
+    model.graph.node.append(helper.make_node("If", ["b"], ["c"], then_branch=inner))
+
+
+def in_function(model):
+    in_constant(model)
+    node = model.graph.node.pop()
+    opset = [helper.make_opsetid("", 17)]
+    model.functions.append(helper.make_function("own", "f", [], ["c"], [node], opset))
+
+
+def in_sparse_tensor(model):
+    sparse = model.graph.sparse_initializer.add()
+    sparse.dims.append(3)
+    sparse.values.CopyFrom(external(numpy_helper.from_array(np.zeros(1, np.float32), "s")))
+
+
+def with_location_only(model):
+    model.graph.initializer[0].data_location = TensorProto.EXTERNAL
+
+
+def with_entries_only(model):
+    external(model.graph.initializer[0]).ClearField("data_location")
+
+
+@pytest.mark.parametrize(
+    "hide",
+    [in_initializer, in_constant, in_subgraph, in_function, in_sparse_tensor, with_location_only,
+     with_entries_only],
+)  # fmt: skip
+def test_weights_in_another_file(write, tmp_path, hide):
+    (tmp_path / "weights.bin").write_bytes(bytes(4 * 5 * 3072))
+    model = linear()
+    hide(model)
+    assert "reference to another file" in refused(write(model))
+
+
+def test_a_reference_with_an_overlong_key():
+    tensor = b"\x08\x03\x10\x01" + b"\xf0\x80\x80\x80\x10" + b"\x01"  # field 14 + 2 ** 29
+    graph = b"\x2a" + bytes([len(tensor)]) + tensor
+    with pytest.raises(CheckpointError, match="reference to another file"):
+        count_parameters("m.onnx", b"\x3a" + bytes([len(graph)]) + graph)
+
+
+def test_counting_agrees_with_onnx():
+    """Packed and unpacked sizes, integers, constants, and what may follow in any order."""
+    model = linear()
+    model.graph.initializer.extend(
+        [
+            numpy_helper.from_array(np.zeros((7, 11), np.float64), "a"),
+            numpy_helper.from_array(np.zeros((300, 200), np.int8), "b"),
+            numpy_helper.from_array(np.zeros(13, np.int64), "c"),
+            numpy_helper.from_array(np.float32(1), "d"),
+            numpy_helper.from_array(np.zeros((0, 4), np.float32), "e"),
+            helper.make_tensor("f", FLOAT, [2], [1.0, 2.0]),
+            helper.make_tensor("g", TensorProto.STRING, [2], [b"a", b"b"]),
+        ]
+    )
+    value = numpy_helper.from_array(np.zeros(3, np.float32))
+    model.graph.node.append(helper.make_node("Constant", [], ["k"], value=value))
+    expected = 5 * 3072 + 77 + 60000 + 1 + 0 + 2 + 3
+    assert count_parameters("m.onnx", model.SerializeToString()) == expected
+
+
+def test_packed_sizes():
+    tensor = b"\x0a\x03\xac\x02\x07" + b"\x10\x01"  # dims [300, 7] in one field, float
+    graph = b"\x2a" + bytes([len(tensor)]) + tensor
+    assert count_parameters("m.onnx", b"\x3a" + bytes([len(graph)]) + graph) == 2100
+
+
+def test_fields_of_every_kind_are_passed_over():
+    eight, four = b"\xa1\x06" + b"\xff" * 8, b"\xa5\x06" + b"\xff" * 4
+    tensor = eight + b"\x08\x07" + four + b"\x10\x01"
+    graph = b"\x2a" + bytes([len(tensor)]) + tensor
+    assert count_parameters("m.onnx", four + b"\x3a" + bytes([len(graph)]) + graph) == 7
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"\x3a\x05\x2a\x09\x08\x07\x10", "after the end"),
+        (b"\x08" + b"\x80" * 11 + b"\x01", "more than 64 bits"),
+        (b"\x08\x80", "out of bounds"),
+        (b"\x0b", "wire type 3"),
+        (b"\x38\x01", "a number where"),
+    ],
+)
+def test_counting_notices_damage(content, message):
+    with pytest.raises(CheckpointError, match=f"m.onnx: an .onnx file must be .*{message}"):
+        count_parameters("m.onnx", content)
+
+
+def test_damage_is_one_error_or_none():
+    content = bytearray(exported().SerializeToString())
+    rng = np.random.default_rng(5)
+    for _ in range(200):
+        damaged = bytearray(content)
+        for position in rng.integers(0, len(content), 3):
+            damaged[position] = rng.integers(256)
+        try:
+            count_parameters("m.onnx", bytes(damaged[: rng.integers(1, len(content) + 1)]))
+        except CheckpointError as error:
+            assert "\n" not in str(error)  # noqa: PT017
