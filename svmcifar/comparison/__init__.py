@@ -1,0 +1,1 @@
+"""CNN versus SVM on the same images: answers, scores, costs, and what follows from them."""

@@ -1,0 +1,301 @@
+"""Numbers recomputed from the predictions, and sentences from the numbers."""
+
+import json
+from math import comb
+
+import numpy as np
+import pandas as pd
+import pytest
+from contestants import make_card, make_network
+from sklearn.metrics import (
+    accuracy_score,
+    cohen_kappa_score,
+    confusion_matrix,
+    f1_score,
+    precision_score,
+    recall_score,
+)
+
+from svmcifar.comparison.answers import (
+    sum_by_superclass,
+)
+from svmcifar.comparison.assemble import ask_models, compare_answers, describe_models
+from svmcifar.comparison.conclusion import conclude
+from svmcifar.comparison.limits import find_limits
+from svmcifar.comparison.writing import FILE_NAMES, write_json, write_tables
+from svmcifar.labels import build_label_map
+from svmcifar.persistence import save_model
+from svmcifar.score_losses import temperature_log_loss
+
+
+@pytest.fixture(scope="module")
+def split(synthetic_data):
+    return synthetic_data.read_split("test")
+
+
+@pytest.fixture(scope="module")
+def coarse_of_fine(synthetic_data):
+    return build_label_map(synthetic_data)["coarse_label_id"].to_numpy()
+
+
+@pytest.fixture(scope="module")
+def models(train_small, synthetic_data, tmp_path_factory):
+    """Two networks and SVMs of both kinds, with their files."""
+    folder = tmp_path_factory.mktemp("models")
+    networks = [
+        make_network(folder / "first.pth", 1, make_card(synthetic_data), strength=0.03),
+        make_network(folder / "second.onnx", 2, strength=0.05),
+    ]
+    svms = {kind: train_small(label_kind=kind) for kind in ("fine", "coarse")}
+    for kind, svm in svms.items():
+        save_model(svm, folder / f"{kind}.skops")
+    return networks, svms, folder
+
+
+@pytest.fixture(scope="module", params=["fine", "coarse"])
+def report(request, models, synthetic_data, split, coarse_of_fine, tmp_path_factory):
+    """The comparison as a reader of its files sees it."""
+    networks, svms, folder = models
+    kind, out = request.param, tmp_path_factory.mktemp("report")
+    answers = ask_models(networks, svms[kind], split.images, coarse_of_fine, "vote")
+    entries = describe_models(
+        networks, svms[kind], folder / f"{kind}.skops", answers,
+        ensemble="vote", notes={"cnn2": "found in the attic"},
+    )  # fmt: skip
+    content = compare_answers(entries, answers, synthetic_data, split, coarse_of_fine, "typed")
+    write_tables(content, answers, split, out)
+    write_json(content, out)
+    return out, kind
+
+
+def read(report):
+    folder, kind = report
+    content = json.loads((folder / "report.json").read_text())
+    return content, pd.read_csv(folder / "predictions.csv"), kind
+
+
+def ids_with(content, labels):
+    return [m["id"] for m in content["models"] if m["id"] in content["scores"][labels]]
+
+
+def test_predictions_are_those_of_the_models(report, models, split, coarse_of_fine):
+    content, table, kind = read(report)
+    networks, svms, _ = models
+    assert [m["id"] for m in content["models"]] == ["cnn", "cnn2", "ensemble", "svm"]
+    assert table["index"].tolist() == list(range(200))
+    assert table.filename.tolist() == split.filenames
+    assert table.true_fine.tolist() == split.fine.tolist()
+    assert table.true_coarse.tolist() == split.coarse.tolist()
+    names = content["classes"]
+    assert table.true_fine_name.tolist() == [names["fine"][c] for c in split.fine]
+    assert table.true_coarse_name.tolist() == [names["coarse"][c] for c in split.coarse]
+    for model_id, network in zip(("cnn", "cnn2"), networks, strict=True):
+        p = network.predict_proba(split.images).astype(float)
+        coarse = np.stack([p[:, coarse_of_fine == c].sum(axis=1) for c in range(20)], axis=1)
+        assert table[f"{model_id}_fine"].tolist() == p.argmax(axis=1).tolist()
+        assert table[f"{model_id}_coarse"].tolist() == coarse.argmax(axis=1).tolist()
+        np.testing.assert_allclose(
+            table[f"{model_id}_coarse_probability"], coarse.max(axis=1), atol=1e-6
+        )
+        # A sum can put another superclass first than the one of the first fine class.
+        assert (coarse.argmax(axis=1) != coarse_of_fine[p.argmax(axis=1)]).any()
+    predicted = svms[kind].predict(split.images)
+    if kind == "fine":
+        assert table.svm_fine.tolist() == predicted.tolist()
+        assert table.svm_coarse.tolist() == coarse_of_fine[predicted].tolist()
+    else:
+        assert table.svm_fine.isna().all()
+        assert table.svm_coarse.tolist() == predicted.tolist()
+    assert "svm_coarse_probability" not in table
+    assert "ensemble_coarse_probability" not in table  # votes are none
+
+
+def test_scores_recomputed_from_predictions(report):
+    content, table, kind = read(report)
+    assert ids_with(content, "coarse") == ["cnn", "cnn2", "ensemble", "svm"]
+    assert ids_with(content, "fine") == ["cnn", "cnn2", "ensemble"] + ["svm"] * (kind == "fine")
+    for labels, n_classes in (("coarse", 20), ("fine", 100)):
+        y = table[f"true_{labels}"].to_numpy()
+        for model_id in ids_with(content, labels):
+            p = table[f"{model_id}_{labels}"].to_numpy(dtype=int)
+            s = content["scores"][labels][model_id]
+            macro = {"labels": range(n_classes), "average": "macro", "zero_division": 0}
+            assert s["n_samples"] == 200
+            assert s["n_correct"] == (p == y).sum()
+            assert s["accuracy"] == accuracy_score(y, p)
+            assert s["macro_precision"] == pytest.approx(precision_score(y, p, **macro))
+            assert s["macro_recall"] == pytest.approx(recall_score(y, p, **macro))
+            assert s["macro_f1"] == pytest.approx(f1_score(y, p, **macro))
+            assert s["cohen_kappa"] == pytest.approx(cohen_kappa_score(y, p))
+            assert s["confusion"] == confusion_matrix(y, p, labels=range(n_classes)).tolist()
+            recalls = [(p[y == c] == c).mean() for c in range(n_classes)]
+            assert s["best_class"]["recall"] == max(recalls)
+            assert s["worst_class"]["recall"] == min(recalls)
+            names = content["classes"][labels]
+            assert s["best_class"]["name"] == names[int(np.argmax(recalls))]
+            low, high = s["accuracy_interval"]
+            z, share = 1.959963984540054, (p == y).mean()
+            for end in (low, high):  # Wilson's ends are where the z-score is z
+                assert abs(end - share) / np.sqrt(end * (1 - end) / 200) == pytest.approx(z)
+            assert low < share < high
+
+
+def test_scores_of_probabilities_and_decisions(report, models, split, coarse_of_fine):
+    content, _, kind = read(report)
+    networks, svms, _ = models
+    for model_id, network in zip(("cnn", "cnn2"), networks, strict=True):
+        p = network.predict_proba(split.images).astype(float)
+        for labels, y, q in (
+            ("fine", split.fine, p),
+            ("coarse", split.coarse, sum_by_superclass(p, coarse_of_fine)),
+        ):
+            s = content["scores"][labels][model_id]
+            clipped = np.maximum(q, np.finfo(np.float32).tiny)
+            own = np.log(clipped)[np.arange(200), y]
+            assert s["uncalibrated_log_loss"] == pytest.approx(-own.mean(), rel=1e-9)
+            assert s["log_loss"] == pytest.approx(temperature_log_loss(y, np.log(clipped))[0])
+            assert s["hinge_loss"] is None
+        top = np.argsort(-p, axis=1)[:, :5]
+        in_top = (top == split.fine[:, None]).any(axis=1).mean()
+        assert content["scores"]["fine"][model_id]["top5_accuracy"] == in_top
+        assert content["scores"]["coarse"][model_id]["top5_accuracy"] is None
+    decisions = svms[kind].predict_with_decisions(split.images)[1]
+    s = content["scores"][kind]["svm"]
+    truth = split.fine if kind == "fine" else split.coarse
+    assert s["log_loss"] == temperature_log_loss(truth, decisions)[0]
+    assert s["uncalibrated_log_loss"] is None
+    assert s["hinge_loss"] > 0
+    if kind == "fine":
+        top = np.argsort(-decisions, axis=1)[:, :5]
+        assert s["top5_accuracy"] == (top == split.fine[:, None]).any(axis=1).mean()
+        mapped = content["scores"]["coarse"]["svm"]
+        assert mapped["log_loss"] is None
+        assert mapped["hinge_loss"] is None
+
+
+def test_paired_recomputed_from_predictions(report):
+    content, table, kind = read(report)
+    with_svm = [("cnn", "svm"), ("cnn2", "svm"), ("ensemble", "svm")]
+    expected = {"coarse": [*with_svm, ("cnn", "cnn2")], "fine": [*with_svm, ("cnn", "cnn2")]}
+    if kind == "coarse":
+        expected["fine"] = [("cnn", "cnn2")]
+    for labels, pairs in expected.items():
+        assert [(p["a"], p["b"]) for p in content["paired"][labels]] == pairs
+        for pair in content["paired"][labels]:
+            y = table[f"true_{labels}"]
+            a, b = (table[f"{pair[key]}_{labels}"] for key in ("a", "b"))
+            only_a, only_b = ((a == y) & (b != y)).sum(), ((b == y) & (a != y)).sum()
+            assert (pair["only_a"], pair["only_b"], pair["n"]) == (only_a, only_b, 200)
+            assert pair["both_right"] == ((a == y) & (b == y)).sum()
+            assert pair["both_wrong"] == ((a != y) & (b != y)).sum()
+            assert pair["same_answer"] == (a == b).sum()
+            n = int(only_a + only_b)
+            tail = sum(comb(n, k) for k in range(int(min(only_a, only_b)) + 1)) / 2**n
+            assert pair["mcnemar_p"] == pytest.approx(min(1.0, 2 * tail), rel=1e-9)
+            assert "exact" in pair["mcnemar_method"]
+            d = pair["difference"]
+            assert d["value"] == pytest.approx((a == y).mean() - (b == y).mean(), abs=1e-12)
+            outcome = (a == y).to_numpy().astype(int) - (b == y).to_numpy()
+            drawn = np.random.default_rng(3).choice(outcome, (10_000, 200)).mean(axis=1)
+            ends = np.quantile(drawn, [0.025, 0.975])
+            np.testing.assert_allclose((d["low"], d["high"]), ends, atol=0.00501)
+            assert d["confidence"] == 0.95
+            assert d["method"] == "paired bootstrap, 10000 resamples, seed 0"
+
+
+def test_pictures_and_their_answers(report):
+    content, table, _ = read(report)
+    right = {m: table[f"{m}_coarse"] == table.true_coarse for m in ("ensemble", "svm")}
+    shown = content["disagreements"]
+    assert (shown["a"], shown["b"]) == ("ensemble", "svm")
+    for key, hit in {
+        "only_cnn": right["ensemble"] & ~right["svm"],
+        "only_svm": right["svm"] & ~right["ensemble"],
+        "both_wrong": ~right["svm"] & ~right["ensemble"],
+    }.items():
+        assert shown["coarse"][key] == np.flatnonzero(hit)[:27].tolist()
+    indices = sorted(i for group in shown["coarse"].values() for i in group)
+    assert [entry["index"] for entry in shown["images"]] == indices
+    assert [entry["index"] for entry in content["grid"]] == list(range(9))
+    names = content["classes"]
+    for entry in (*content["grid"], *shown["images"]):
+        row = table.loc[entry["index"]]
+        assert entry["filename"] == row.filename
+        assert entry["true_fine"] == row.true_fine_name
+        assert entry["true_coarse"] == row.true_coarse_name
+        assert list(entry["answers"]) == ["cnn", "cnn2", "ensemble", "svm"]
+        for model_id, said in entry["answers"].items():
+            assert said["coarse"] == names["coarse"][row[f"{model_id}_coarse"]]
+            assert said["coarse_right"] is bool(row[f"{model_id}_coarse"] == row.true_coarse)
+            fine = row[f"{model_id}_fine"]
+            assert said["fine"] == (None if pd.isna(fine) else names["fine"][int(fine)])
+            assert said["fine_right"] == (None if pd.isna(fine) else fine == row.true_fine)
+
+
+def test_costs(report, models):
+    content, _, kind = read(report)
+    _, svms, folder = models
+    cnn, cnn2, ensemble, svm = content["models"]
+    assert cnn["cost"]["training_s"] == 60.0
+    assert cnn["cost"]["training_hardware"] == "Abacus 3000, 2 threads"
+    assert cnn2["cost"]["training_s"] is None
+    assert ensemble["cost"]["training_s"] is None  # not known of every member
+    assert ensemble["cost"]["n_parameters"] == 2 * 12_800
+    assert ensemble["cost"]["n_bytes"] == 2_000_003
+    together = cnn["cost"]["inference_s"] + cnn2["cost"]["inference_s"]
+    assert ensemble["cost"]["inference_s"] == together
+    manifest = svms[kind].manifest
+    times = manifest["times"]
+    assert svm["cost"]["training_s"] == times["features_s"] + times["fit_s"]
+    assert svm["cost"]["n_bytes"] == (folder / f"{kind}.skops").stat().st_size
+    assert svm["cost"]["n_support_vectors"] == len(svms[kind].svc.support_vectors_)
+    assert 0 < svm["cost"]["features_s"] < svm["cost"]["inference_s"]
+    assert svm["content_hash"] == manifest["content_hash"]
+    for entry in content["models"]:
+        cost = entry["cost"]
+        assert cost["images_per_s"] == pytest.approx(200 / cost["inference_s"])
+        for labels in ("coarse", "fine"):
+            scores = content["scores"][labels].get(entry["id"])
+            if scores is None:
+                assert cost["accuracy_per_mb"][labels] is None
+            else:
+                per_mb = 100 * scores["accuracy"] / (cost["n_bytes"] / 1e6)
+                assert cost["accuracy_per_mb"][labels] == pytest.approx(per_mb)
+    assert cnn["note"] is None
+    assert cnn2["note"] == "found in the attic"
+    assert "history" not in cnn["made"]
+    assert "classes" not in cnn["made"]
+    assert content["command"] == "typed"
+    assert content["title"] == "CNN versus SVM on SYNTHETIC stand-in"
+
+
+def test_tables_say_what_the_json_says(report):
+    content, _, _ = read(report)
+    folder, _ = report
+    tables = {key: pd.read_csv(folder / name) for key, name in FILE_NAMES.items()}
+    for row in tables["scores"].to_dict("records"):
+        s = content["scores"][row["labels"]][row["model"]]
+        assert row["accuracy"] == pytest.approx(s["accuracy"], abs=1e-12)
+        assert (row["accuracy_low"], row["accuracy_high"]) == pytest.approx(
+            s["accuracy_interval"], abs=1e-12
+        )
+        assert row["worst_class"] == s["worst_class"]["name"]
+    assert len(tables["scores"]) == sum(map(len, content["scores"].values()))
+    for labels in ("coarse", "fine"):
+        table = tables[f"classes_{labels}"]
+        assert table.name.tolist() == content["classes"][labels]
+        for model_id, s in content["scores"][labels].items():
+            assert table[f"{model_id}_correct"].tolist() == [r["correct"] for r in s["per_class"]]
+    pairs = [p for of_kind in content["paired"].values() for p in of_kind]
+    assert tables["paired"].difference_low.tolist() == pytest.approx(
+        [p["difference"]["low"] for p in pairs], abs=1e-12
+    )
+    assert tables["paired"].mcnemar_p.tolist() == pytest.approx([p["mcnemar_p"] for p in pairs])
+    assert tables["costs"].n_bytes.tolist() == [m["cost"]["n_bytes"] for m in content["models"]]
+
+
+def test_conclusion_is_computed_from_the_content_alone(report):
+    content, _, _ = read(report)
+    assert conclude(content) == content["conclusion"]
+    assert find_limits(content) == content["limits"]
+    json.dumps(content, allow_nan=False)

@@ -1,0 +1,183 @@
+"""Answers of networks, ensembles and SVMs, their scores, and learning curves."""
+
+from math import log
+
+import numpy as np
+import pytest
+from contestants import answers_of, make_card, make_network
+from scipy.special import log_softmax, softmax
+from sklearn.metrics import log_loss
+
+from svmcifar.comparison.answers import Answers, answer_by_network, answer_by_svm, combine_networks
+from svmcifar.comparison.assemble import network_ids
+from svmcifar.comparison.curves import time_to_accuracy
+from svmcifar.comparison.entries import distinct_names, network_entry, svm_entry
+from svmcifar.comparison.scores import score_answers
+from svmcifar.labels import build_label_map
+from svmcifar.persistence import save_model
+
+
+@pytest.fixture(scope="module")
+def split(synthetic_data):
+    return synthetic_data.read_split("test")
+
+
+@pytest.fixture(scope="module")
+def coarse_of_fine(synthetic_data):
+    return build_label_map(synthetic_data)["coarse_label_id"].to_numpy()
+
+
+def test_network_is_warmed_up_and_asked_once(tmp_path, split, coarse_of_fine):
+    network, sizes = make_network(tmp_path / "a.pth"), []
+    compute = network.compute_logits
+
+    def count(pixels):
+        sizes.append(len(pixels))
+        return compute(pixels)
+
+    object.__setattr__(network, "compute_logits", count)
+    answers = answer_by_network(network, split.images, coarse_of_fine)
+    assert sum(sizes) == 400  # the warm-up takes at most 256 images, and there are 200
+    assert answers.inference_s > 0
+
+
+def test_slim_svm_counts_what_it_takes_from_the_data(train_small, split, coarse_of_fine, tmp_path):
+    svm = train_small()
+    answers = answer_by_svm(svm, split.images, coarse_of_fine)
+    sizes = {}
+    for slim in (False, True):
+        path = tmp_path / f"{slim}.skops"
+        save_model(svm, path, slim=slim)
+        sizes[slim] = svm_entry(svm, answers, path, None)["cost"]["n_bytes"]
+        in_file = svm.svc.support_vectors_.nbytes if not slim else 0
+        assert sizes[slim] == path.stat().st_size + svm.svc.support_vectors_.nbytes - in_file
+    assert sizes[True] == pytest.approx(sizes[False], rel=0.01)
+
+
+def test_ensembles_with_known_answers(coarse_of_fine):
+    def sure(*probabilities):
+        """One image: probabilities of fine classes 0, 1, ..., the rest shared out evenly."""
+        p = np.full(100, (1 - sum(probabilities)) / (100 - len(probabilities)))
+        p[: len(probabilities)] = probabilities
+        return answers_of([p.argmax()], coarse_of_fine, p[None])
+
+    # Two weak votes for class 0 against one strong vote for class 1.
+    members = [sure(0.4, 0.3), sure(0.4, 0.3), sure(0.0, 0.9)]
+    assert combine_networks(members, "sum").fine.tolist() == [1]
+    assert combine_networks(members, "vote").fine.tolist() == [0]
+    # One vote each: the sum breaks the tie, whatever the order.
+    tied = [sure(0.6, 0.3), sure(0.1, 0.8)]
+    for order in (tied, tied[::-1]):
+        assert combine_networks(order, "vote").fine.tolist() == [1]
+        assert combine_networks(order, "sum").fine.tolist() == [1]
+    # A class that nobody votes for wins the sum, and never the vote.
+    split = [sure(0.5, 0.45, 0.0), sure(0.0, 0.45, 0.5)]
+    assert combine_networks(split, "sum").fine.tolist() == [1]
+    assert combine_networks(split, "vote").fine.tolist() == [0]
+    # All equal: the lower id.
+    assert combine_networks([sure(0.7, 0.2), sure(0.2, 0.7)], "vote").fine.tolist() == [0]
+    total = combine_networks(split, "sum")
+    assert total.fine_scores.sum() == pytest.approx(1.0)
+    assert total.coarse_scores.sum() == pytest.approx(1.0)
+    assert total.score_kind == "probabilities"
+    assert combine_networks(split, "vote").score_kind == "votes"
+
+
+def test_superclasses_are_voted_on_by_themselves():
+    coarse_of_fine = np.repeat(np.arange(20), 5)
+    p = np.zeros((3, 100))
+    p[0, [0, 5, 6]] = 0.4, 0.35, 0.25  # fine class 0, superclass 1
+    p[1, [0, 5, 6]] = 0.4, 0.35, 0.25
+    p[2, [0, 50]] = 0.6, 0.4  # fine class 0, superclass 0
+    members = [
+        answers_of([0], coarse_of_fine, q[None], coarse=[c])
+        for q, c in zip(p, (1, 1, 0), strict=True)
+    ]
+    vote = combine_networks(members, "vote")
+    assert vote.fine.tolist() == [0]
+    assert vote.coarse.tolist() == [1]
+
+
+def test_ensemble_never_lets_the_sum_outweigh_a_vote():
+    """Against a count of votes, on random probabilities with many ties."""
+    coarse_of_fine = np.repeat(np.arange(20), 5)
+    rng = np.random.default_rng(0)
+    members = []
+    for _ in range(4):
+        p = softmax(8 * np.pad(rng.normal(size=(300, 6)), ((0, 0), (0, 94))), axis=1)
+        members.append(answers_of(p.argmax(axis=1), coarse_of_fine, p))
+    answers = combine_networks(members, "vote").fine
+    for i, answer in enumerate(answers):
+        votes = np.bincount([m.fine[i] for m in members], minlength=100)
+        total = sum(m.fine_scores[i] for m in members)
+        best = [c for c in range(100) if votes[c] == votes.max()]
+        assert answer == max(best, key=lambda c: total[c])
+
+
+def test_probability_of_zero_has_a_finite_loss():
+    p = np.zeros((10, 3))
+    p[:, 0] = 1.0
+    y = np.array([0] * 9 + [1])
+    answers = Answers(p.argmax(axis=1), None, p, None, "probabilities", 1.0)
+    s = score_answers(y, answers, "coarse", ["a", "b", "c"])
+    assert s["uncalibrated_log_loss"] == pytest.approx(-log(np.finfo(np.float32).tiny) / 10)
+    assert 0 < s["log_loss"] < 5
+
+
+def test_calibration_makes_log_loss_blind_to_overconfidence():
+    """A network that is five times too sure loses nothing but its uncalibrated log loss."""
+    rng = np.random.default_rng(0)
+    y = rng.integers(0, 20, 400)
+    logits = rng.normal(size=(400, 20)) + 1.0 * np.eye(20)[y]
+    losses = []
+    for factor in (1.0, 5.0):
+        p = softmax(factor * logits, axis=1)
+        answers = Answers(p.argmax(axis=1), None, p, None, "probabilities", 1.0)
+        losses.append(score_answers(y, answers, "coarse", [str(c) for c in range(20)]))
+    assert losses[1]["log_loss"] == pytest.approx(losses[0]["log_loss"], rel=1e-6)
+    assert losses[1]["uncalibrated_log_loss"] > 1.5 * losses[0]["uncalibrated_log_loss"]
+    own = log_softmax(logits, axis=1)[np.arange(400), y]
+    assert losses[0]["uncalibrated_log_loss"] == pytest.approx(-own.mean())
+    assert losses[0]["uncalibrated_log_loss"] == pytest.approx(
+        log_loss(y, softmax(logits, axis=1), labels=range(20))
+    )
+
+
+def test_learning_curve(tmp_path, synthetic_data, split, coarse_of_fine):
+    answers = answers_of(split.fine, coarse_of_fine)
+
+    def entry(card):
+        network = make_network(tmp_path / "n.pth", card=card)
+        return network_entry(network, answers, "CNN n", "cnn", None)
+
+    validated = entry(make_card(synthetic_data))
+    assert [p["seconds"] for p in validated["curve"]] == [10.0, 30.0, 60.0]
+    assert [p["fine"] for p in validated["curve"]] == pytest.approx([0.1, 0.2, 0.3])
+    assert [p["coarse"] for p in validated["curve"]] == pytest.approx([0.2, 0.4, 0.6])
+    assert validated["curve_of"] == "validation images"
+    learning = entry(make_card(synthetic_data, validated=False))
+    assert [p["coarse"] for p in learning["curve"]] == pytest.approx([0.25, 0.45, 0.65])
+    assert learning["curve_of"] == "augmented training images, while learning"
+    for card in (None, {"history": []}, {"history": [{"seconds": 1.0}]}):
+        assert (entry(card)["curve"], entry(card)["curve_of"]) == (None, None)
+    assert entry({"training_s": float("nan")})["cost"]["training_s"] is None
+
+    def reached(accuracy):
+        scores = {"coarse": {"svm": {"accuracy": accuracy}}, "fine": {}}
+        return time_to_accuracy([validated, entry(None) | {"id": "cnn2"}], scores)
+
+    assert reached(0.39) == {
+        "coarse": [{"model": "cnn", "target": 0.39, "seconds": 30.0}], "fine": [],
+    }  # fmt: skip
+    assert reached(0.6001)["coarse"][0]["seconds"] is None
+    assert reached(0.0)["coarse"][0]["seconds"] == 10.0
+
+
+def test_names_and_ids(tmp_path):
+    for folder in ("a", "b"):
+        (tmp_path / folder).mkdir()
+    networks = [
+        make_network(tmp_path / f, i) for i, f in enumerate(("a/m.pth", "a/m.onnx", "b/m.pth"))
+    ]
+    assert distinct_names(networks) == ["CNN m", "CNN m (2)", "CNN m (3)"]
+    assert network_ids(networks) == ["cnn", "cnn2", "cnn3"]

@@ -1,0 +1,221 @@
+"""Sentences that follow from the numbers.
+
+The networks and the SVM here are right where they are told to be.
+"""
+
+from copy import deepcopy
+
+import numpy as np
+import pytest
+from contestants import answers_of, entry_of
+
+from svmcifar.comparison.answers import Answers
+from svmcifar.comparison.assemble import compare_answers
+from svmcifar.comparison.conclusion import is_difference_shown
+from svmcifar.comparison.limits import find_limits
+from svmcifar.labels import build_label_map
+
+
+@pytest.fixture(scope="module")
+def split(synthetic_data):
+    return synthetic_data.read_split("test")
+
+
+@pytest.fixture(scope="module")
+def coarse_of_fine(synthetic_data):
+    return build_label_map(synthetic_data)["coarse_label_id"].to_numpy()
+
+
+@pytest.fixture
+def concluded(synthetic_data, split, coarse_of_fine):
+    """Compare models that are right on given images; wrong answers are of other superclasses."""
+
+    def compare(right_by_id, svm_labels="fine", **changes):
+        answers, entries = {}, []
+        for model_id, right in right_by_id.items():
+            right = np.asarray(right)
+            fine = np.where(right, split.fine, _of_another_superclass(split.fine, coarse_of_fine))
+            kind = "decisions" if model_id == "svm" else "probabilities"
+            answers[model_id] = answers_of(fine, coarse_of_fine, kind=kind)
+            if model_id == "svm" and svm_labels == "coarse":
+                a = answers[model_id]
+                answers[model_id] = Answers(a.coarse, None, None, None, "decisions", 8.0, 1.0)
+            name = {"svm": "Svm", "ensemble": "Both"}.get(model_id, f"Net{model_id[3:]}")
+            entry = entry_of(model_id, name, **changes.get(model_id, {}))
+            entries.append(entry | ({"labels": svm_labels} if model_id == "svm" else {}))
+        return compare_answers(entries, answers, synthetic_data, split, coarse_of_fine)
+
+    return compare
+
+
+def _of_another_superclass(fine, coarse_of_fine):
+    other = {c: int(np.flatnonzero(coarse_of_fine != coarse_of_fine[c])[0]) for c in range(100)}
+    return np.array([other[c] for c in fine])
+
+
+def first(n):
+    return np.arange(200) < n
+
+
+def test_conclusion_follows_the_winner(concluded):
+    ahead = concluded({"cnn": first(150), "svm": first(100)})["conclusion"]
+    behind = concluded({"cnn": first(100), "svm": first(150)})["conclusion"]
+    for labels in ("20 superclasses", "100 fine classes"):
+        facts = (
+            f"On the {labels} Net is right for 75.00 % of the 200 test images and Svm for 50.00 %"
+        )
+        (sentence,) = [s for s in ahead if s.startswith(f"On the {labels}")]
+        assert sentence.startswith(f"{facts}: Net is better by 25.00 percentage points (95 %")
+        assert sentence.endswith("McNemar's test p < 0.0001).")
+        (sentence,) = [s for s in behind if s.startswith(f"On the {labels}")]
+        assert "Net is right for 50.00 %" in sentence
+        assert ": Svm is better by 25.00 percentage points (95 % interval " in sentence
+        low, high = sentence.split("interval ")[1].split(";")[0].split(" to ")
+        assert 15 < float(low) < 25 < float(high) < 35
+    assert "Net alone for 25.0 %, Svm alone for 0.0 %, and neither for 25.0 %." in ahead[1]
+    assert "Net alone for 0.0 %, Svm alone for 25.0 %, and neither for 25.0 %." in behind[1]
+
+
+def test_conclusion_claims_nothing_that_is_not_shown(concluded):
+    right = first(100)
+    other = right.copy()
+    other[[0, 1, 2, 3, 100, 101, 102]] ^= True  # 4 lost, 3 won
+    content = concluded({"cnn": other, "svm": right})
+    difference = content["paired"]["coarse"][0]["difference"]
+    assert difference["low"] < 0 < difference["high"]
+    for sentence in (content["conclusion"][0], content["conclusion"][3]):
+        assert ": no difference that this test set can show (-0.50 percentage points" in sentence
+        assert "McNemar's test p = 1)" in sentence
+    assert not any("better" in sentence for sentence in content["conclusion"])
+    same = concluded({"cnn": right, "svm": right})["conclusion"]
+    assert "no difference that this test set can show (+0.00" in same[0]
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "p", "shown"),
+    [
+        (0.01, 0.03, 0.01, True),
+        (-0.03, -0.01, 0.01, True),
+        (0.01, 0.03, 0.0625, False),
+        (0.0, 0.03, 0.01, False),
+        (-0.03, 0.0, 0.01, False),
+        (-0.01, 0.03, 0.01, False),
+    ],
+)
+def test_a_difference_needs_interval_and_test(low, high, p, shown):
+    assert is_difference_shown({"difference": {"low": low, "high": high}, "mcnemar_p": p}) is shown
+
+
+def test_conclusion_of_several_networks(concluded):
+    content = concluded(
+        {"cnn": first(100), "cnn2": first(160), "ensemble": first(180), "svm": first(120)},
+        cnn={"curve": [{"seconds": 90.0, "fine": 0.5, "coarse": 0.7}], "curve_of": "some images"},
+        cnn2={"curve": [{"seconds": 90.0, "fine": 0.5, "coarse": 0.5}], "curve_of": "others"},
+    )
+    text = content["conclusion"]
+    coarse = [
+        s.split(": ")[1].split(" by")[0] for s in text if "20 superclasses" in s and "right" in s
+    ]
+    assert coarse[:3] == ["Both is better", "Svm is better", "Net2 is better"]
+    assert sum("Net is right for 50.00 %" in s and "Net2 for 80.00 %" in s for s in text) == 1
+    assert any(s.startswith("Both are right for 60.0 % of the images, Both alone") for s in text)
+    assert (
+        "In training, Net reached the superclass accuracy that Svm has on the test images after "
+        "90 s (60.00 %; measured on some images)."
+    ) in text
+    assert (
+        "In training, Net2 never reached the superclass accuracy that Svm has on the test images "
+        "(60.00 %; measured on others)."
+    ) in text
+
+
+def test_conclusion_of_costs(concluded):
+    def say(**cost):
+        entry = entry_of("cnn", "Net")
+        content = concluded(
+            {"cnn": first(150), "svm": first(100)}, cnn={"cost": entry["cost"] | cost}
+        )
+        return " ".join(content["conclusion"])
+
+    text = say()
+    assert (
+        "Training took Net 10.0 min (Abacus, 2 threads) and Svm 30 s (Abacus, backend numba): "
+        "20 times as long for Net."
+    ) in text
+    assert "Net answers 1,000 images a second and Svm 250: 4 times as many for Net." in text
+    assert "Net takes 2.00 MB and Svm 500.00 MB: 250 times as much for Svm." in text
+    assert "Each MB brings Net 37.5 and Svm 0.1 percentage points of superclass accuracy." in text
+    text = say(training_s=3.0, images_per_s=50.0, n_bytes=500_000_000)
+    assert "Net 3 s (Abacus, 2 threads) and Svm 30 s (Abacus, backend numba): 10 times" in text
+    assert "10 times as long for Svm." in text
+    assert "5 times as many for Svm." in text
+    assert "Svm 500.00 MB: about the same." in text
+    text = say(training_s=None, training_hardware=None)
+    assert "How long Net was trained is not known; Svm took 30 s" in text
+    assert "2.1 h (hardware not recorded)" in say(training_s=7560.0, training_hardware=None)
+
+
+def test_conclusion_of_classes(concluded, split):
+    net = np.isin(split.coarse, [0, 1, 2])
+    svm = (split.coarse == 2) | (split.coarse == 3)
+    content = concluded({"cnn": net, "svm": svm})
+    names = [n.replace("_", " ") for n in content["classes"]["coarse"]]
+    assert content["conclusion"][2] == (
+        "Net recognises more images of 2 of the 20 superclasses and Svm of 1; the largest lead is "
+        f"that of Net in {names[0]} (100.0 points) and that of Svm in {names[3]} (100.0 points)."
+    )
+    content = concluded({"cnn": net, "svm": net})
+    assert content["conclusion"][2].endswith("of 0 of the 20 superclasses and Svm of 0.")
+
+
+def test_conclusion_of_a_coarse_svm(concluded):
+    content = concluded({"cnn": first(150), "cnn2": first(90), "svm": first(100)}, "coarse")
+    assert content["paired"]["fine"][0]["b"] == "cnn2"
+    text = content["conclusion"]
+    assert (
+        "Svm was trained on the superclasses: it has no answers on the 100 fine classes."
+    ) in text
+    assert sum("On the 100 fine classes Net is right" in s for s in text) == 1
+    assert set(content["scores"]["fine"]) == {"cnn", "cnn2"}
+    alone = concluded({"cnn": first(150), "svm": first(100)}, "coarse")
+    assert alone["paired"]["fine"] == []
+    assert set(alone["scores"]["fine"]) == {"cnn"}
+    assert not any(s.startswith("On the 100 fine classes") for s in alone["conclusion"])
+
+
+def test_limits(concluded, synthetic_data):
+    data = {"label": "some data", "md5s": synthetic_data.md5s}
+    made = {"data": data, "host": {"processor": "Abacus"}, "training": {"rows": None}}
+    changes = {model_id: {"made": made} for model_id in ("cnn", "cnn2", "svm")}
+    one = concluded({"cnn": first(150), "svm": first(100)}, **changes)
+    two = concluded({"cnn": first(150), "cnn2": first(9), "svm": first(100)}, **changes)
+    coarse = concluded({"cnn": first(150), "svm": first(100)}, "coarse", **changes)
+
+    def limits(content=one, label="SYNTHETIC stand-in", **made_by_id):
+        content = deepcopy(content)
+        content["data"]["label"] = label
+        for entry in content["models"]:
+            entry["made"] = made_by_id.get(entry["id"], made)
+        return "\n".join(find_limits(content))
+
+    plain = limits()
+    assert "those of the SYNTHETIC stand-in: these numbers say nothing about CIFAR-100." in plain
+    assert "say nothing" not in limits(label="CIFAR-100")
+    assert "each model was trained once" in plain
+    assert "2 pairs were compared" in plain  # superclasses and fine classes
+    assert "6 pairs were compared" in limits(two)
+    assert "pairs were compared" not in limits(coarse)
+    assert "decision values cannot be summed" in plain
+    assert "decision values cannot be summed" not in limits(coarse)
+    for absent in ("not known", "other data", "held out", "different hardware", "123"):
+        assert absent not in plain
+    assert "How Net was trained is not known" in limits(cnn={})
+    other = made | {"data": {"label": "old photographs", "md5s": {"train": "0" * 32}}}
+    assert "Net was trained on other data (old photographs)" in limits(cnn=other)
+    assert "Svm was trained on other data (old photographs)" in limits(svm=other)
+    held_out = limits(cnn=made | {"validation_rows": 5000})
+    assert "Net was trained without 5000 training images" in held_out
+    some = limits(svm=made | {"training": {"rows": 123}})
+    assert "Svm was trained on 123 of the training images" in some
+    elsewhere = limits(svm=made | {"host": {"processor": "Slide rule"}})
+    assert "different hardware (Abacus, 2 threads; Abacus, backend numba)" in elsewhere
