@@ -7,13 +7,16 @@ import pandas as pd
 import pytest
 from click.testing import CliRunner
 from clirun import fail, run
+from devices import stand_in_for_gpu
 from PIL import Image
 
+from svmcifar.backends import gpu_probe
 from svmcifar.cifar import to_pictures
 from svmcifar.cli import main
 from svmcifar.persistence import load_model, save_model
 
-COMMANDS = ["download", "build-labels", "train", "evaluate", "predict", "show", "info"]
+COMMANDS = ["download", "build-labels", "train", "train-cnn", "evaluate"]
+COMMANDS += ["predict", "show", "compare", "info"]
 
 
 @pytest.fixture(autouse=True)
@@ -220,3 +223,33 @@ def test_info_of_a_model(model_path):
     assert f"content hash {manifest['content_hash']}" in output
     assert "SYNTHETIC stand-in" in output
     assert "190, 0 not converged" in output
+
+
+@pytest.mark.parametrize("command", ["evaluate", "predict"])
+def test_a_missing_gpu_is_told_first(model_path, synthetic_folder, folder, monkeypatch, command):
+    monkeypatch.setattr(gpu_probe, "why_no_cupy", lambda: "there is no NVIDIA GPU")
+    error = fail(command, model_path, "--data", "nowhere", "--device", "gpu")
+    assert error == (
+        "Error: The GPU cannot be used here: there is no NVIDIA GPU. Work on the CPU instead."
+    )
+    assert not list(folder.iterdir())
+    error = fail(command, model_path, "--device", "tpu", exit_code=2)
+    assert "'--device': 'tpu' is not one of 'cpu', 'gpu'" in error
+
+
+@pytest.mark.filterwarnings("ignore:invalid value:RuntimeWarning:array_api_strict")
+def test_predictions_on_the_gpu(model_path, synthetic_folder, folder, monkeypatch):
+    sent, _ = stand_in_for_gpu(monkeypatch)
+    monkeypatch.setattr(gpu_probe, "why_no_cupy", lambda: None)
+    run("predict", model_path, "--data", synthetic_folder, "--out", "here.csv")
+    here = run("evaluate", model_path, "--data", synthetic_folder)
+    assert not sent
+    run("predict", model_path, "--data", synthetic_folder, "--out", "there.csv", "--device", "gpu")
+    there = run("evaluate", model_path, "--data", synthetic_folder, "--device", "gpu")
+    assert [images.shape for images in sent] == [(200, 3072)] * 2
+    assert (folder / "there.csv").read_text() == (folder / "here.csv").read_text()
+    assert " s on the GPU\n" in there
+    assert here.split("predicted in")[0] == there.split("predicted in")[0]
+    Image.new("RGB", (40, 40), "red").save(folder / "red.png")
+    assert "red.png," in run("predict", model_path, "red.png", "--device", "gpu")
+    assert sent[2].shape == (1, 3072)

@@ -28,6 +28,7 @@ def test_train_tells_what_it_did(synthetic_folder, folder):
         "data         SYNTHETIC stand-in",
         "labels       coarse, map in data/labels-SYNTHETIC.csv",
         "500 samples, 190 pairs",
+        "memory plan  whole kernel matrix, blocks within classes kept, ",
         "every pair converged",
         f"content hash {manifest['content_hash']}",
         "saved        model.skops (",
@@ -67,6 +68,12 @@ def test_backends_predict_alike(synthetic_folder, synthetic_data, backend):
     np.testing.assert_array_equal(
         load_model("model.skops").predict(images), load_model("auto.skops").predict(images)
     )
+
+
+def test_memory_plan_is_told(synthetic_folder):
+    output = run("train", "--data", synthetic_folder, "--backend", "sklearn", "--limit", 200)
+    assert "memory plan  the backend's own\n" in output
+    assert read_manifest("model.skops")["fit"]["memory_plan"] is None
 
 
 def test_hash_does_not_depend_on_workers(synthetic_folder):

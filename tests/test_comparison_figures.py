@@ -28,7 +28,9 @@ def assert_nothing_is_cut_off(figure):
     figure.draw_without_rendering()
     texts = [figure._suptitle]
     for axes in figure.axes:
-        texts += [*axes.get_xticklabels(), *axes.get_yticklabels(), axes.xaxis.label]
+        low, high = axes.get_xlim()
+        texts += [t for t in axes.get_xticklabels() if low <= t.get_position()[0] <= high]
+        texts += [*axes.get_yticklabels(), axes.xaxis.label]
     for text in texts:
         box = text.get_window_extent()
         assert not text.get_text() or (box.x0 >= 0 and box.x1 <= figure.bbox.x1)

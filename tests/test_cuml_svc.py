@@ -23,6 +23,7 @@ results.cuh.
 import sys
 import warnings
 from contextlib import contextmanager
+from dataclasses import replace
 from importlib.machinery import ModuleSpec
 from types import ModuleType, SimpleNamespace
 
@@ -35,6 +36,7 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.svm import SVC
 
 from svmcifar import RBFSVC, kernel
+from svmcifar.backends import cuml_svc
 from svmcifar.backends.blocked import solve_blocked
 from svmcifar.backends.certificate import certify
 from svmcifar.backends.cuml_svc import _Gpu, solve_cuml
@@ -352,6 +354,24 @@ def test_the_samples_are_sent_once(gpu):
     solve(problem)
     assert gpu.cupy.uploads.count(problem.samples.X.shape) == 1
     assert max(len(shape) for shape in gpu.cupy.uploads[1:]) == 1
+
+
+def test_samples_on_the_gpu_are_not_sent(gpu, monkeypatch):
+    monkeypatch.setattr(cuml_svc, "is_host", lambda array: not isinstance(array, DeviceArray))
+    problem = make_problem(sizes=[40, 25])
+    expected = solve(problem).coef
+    X = problem.samples.X.view(DeviceArray)
+    there = replace(problem, samples=replace(problem.samples, X=X))
+    gpu.cupy.uploads.clear()
+    np.testing.assert_array_equal(solve(there).coef, expected)
+    assert problem.samples.X.shape not in gpu.cupy.uploads
+    needed = cuml_svc._spare_bytes(problem, 2**40) + X.nbytes
+    assert cuml_svc._spare_bytes(there, 2**40) == needed
+
+
+def test_the_memory_plan_is_told(gpu):
+    solution = solve(make_problem(3), memory_limit_bytes=2**20)
+    assert solution.memory_plan == "pair by pair, kernel cache of 1 MiB at most"
 
 
 @pytest.mark.usefixtures("gpu")

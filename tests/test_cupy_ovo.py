@@ -4,12 +4,15 @@ import os
 import re
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
+from devices import on_device
 
 from svmcifar.backends import cupy_ovo
+from svmcifar.backends.device_plan import make_device_plan
 from svmcifar.backends.problem import OvOProblem
 from svmcifar.errors import BackendUnavailableError, MemoryLimitError
 from svmcifar.kernel import sample_blocks
@@ -68,6 +71,25 @@ def test_memory_decides_the_plan(problem, monkeypatch):
         plan_for(problem, monkeypatch, 2**30, 100_000)
     with pytest.raises(MemoryLimitError, match="Got 0 B instead"):
         plan_for(problem, monkeypatch, 2**20)
+
+
+def test_samples_on_the_gpu_are_not_counted_twice(problem, monkeypatch):
+    """What is free leaves them out already; copies of them that tiles need are counted."""
+    blocks = 2 * 4096**2 * 4
+    whole = make_device_plan(problem.sizes, 2**60).n_bytes
+    X = problem.samples.X
+    sample_bytes = 4 * (X.shape[1] + 1)
+    there = replace(problem, samples=sample_blocks(on_device(X), None))
+
+    def n_groups(problem, room):
+        return len(plan_for(problem, monkeypatch, -(-(blocks + room) * 10 // 9)).groups)
+
+    assert [n_groups(there, whole + n) for n in (0, -1)] == [1, 3]
+    assert [n_groups(problem, whole + X.nbytes + n) for n in (0, -1)] == [1, 3]
+    tiled = make_device_plan(problem.sizes, whole - 1).n_bytes
+    assert n_groups(there, tiled + 200 * sample_bytes) == 3
+    with pytest.raises(MemoryLimitError, match="The GPU memory for kernel values"):
+        n_groups(there, tiled + 200 * sample_bytes - 2)
 
 
 def test_tf32_is_refused(problem, monkeypatch):

@@ -53,6 +53,7 @@ def test_shows_each_score_of_each_epoch():
         np.testing.assert_allclose(line.get_ydata(), np.array([1, 2, 3]) * last / 3)
         np.testing.assert_array_equal(line.get_xdata(), [1, 2, 3])
     assert not accuracies
+    assert accuracy.get_xlim() == loss.get_xlim() == (0.5, 3.5)
     assert accuracy.get_ylim() == (0, 100)
     assert loss.get_ylim()[0] == 0
     assert loss.get_ylim()[1] > 5

@@ -121,7 +121,7 @@ def command(
     with staged_folder(out) as folder:
         if svm_path is None:
             svm_path = folder / _MODEL_NAME
-            save_model(svm, svm_path)
+            save_model(svm, svm_path, slim=True)
         entries = describe_models(networks, svm, svm_path, answers, ensemble=ensemble, notes=notes)
         typed = context.meta[__name__]
         content = compare_answers(entries, answers, dataset, test, coarse_of_fine, typed)

@@ -7,10 +7,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from svmcifar.cnn.image_network import IMAGE_SHAPE
 from svmcifar.errors import CheckpointError
 
 REFERENCE_WIDTH = 64
-IMAGE_SHAPE = (3, 32, 32)
 
 
 @dataclass(frozen=True)

@@ -2,6 +2,7 @@
 
 import platform
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 
@@ -89,7 +90,8 @@ def fastest_precision(device: torch.device) -> str:
     """
     if device.type == "cuda":
         return "bfloat16" if torch.cuda.is_bf16_supported(including_emulation=False) else "float32"
-    flags = torch.cpu.get_capabilities()
+    # Older versions of torch cannot tell.
+    flags: dict[str, Any] = getattr(torch.cpu, "get_capabilities", dict)()
     return "bfloat16" if flags.get("avx512_bf16") or flags.get("amx_bf16") else "float32"
 
 

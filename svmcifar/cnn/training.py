@@ -15,12 +15,13 @@ from torch.nn.functional import cross_entropy
 
 from svmcifar.cnn.augment import augment_batch
 from svmcifar.cnn.card import MEAN, STD
-from svmcifar.cnn.network import IMAGE_SHAPE, ReferenceNetwork
+from svmcifar.cnn.image_network import IMAGE_SHAPE
+from svmcifar.cnn.network import ReferenceNetwork
 from svmcifar.cnn.recipe import Recipe
 from svmcifar.cnn.training_state import History, load_state, save_state
 from svmcifar.errors import InputError
 
-_EVALUATION_BATCH = 1000
+_EVALUATION_BATCH = 250
 
 
 @dataclass
