@@ -2,31 +2,40 @@
 
 The kernel between a batch and the support vectors is computed once, in blocks, by matrix
 products; each block is multiplied with the coefficients of the classes in it and added to
-the decision values of their pairs.
+the decision values of their pairs.  On the host threads share the blocks; on a device a block
+is the kernel between as many samples as fit its memory and one class.
 """
 
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from sklearn.utils import gen_batches
 
-from svmcifar.kernel import BLOCK, Array, SampleBlocks, rbf_kernel, sample_blocks
-from svmcifar.ovo import pair_numbers
+from svmcifar.arrays import free_gpu_bytes, get_dtype, get_namespace, is_host, move_beside
+from svmcifar.kernel import BLOCK, Array, SampleBlocks, kernel_block, rbf_kernel, sample_blocks
+from svmcifar.ovo import class_pairs, pair_numbers
 from svmcifar.threads import single_threaded_blas
+
+# What of a device's free memory a batch may take.
+_SHARE = 0.8
+# Samples of a batch on a device at most: more make its matrix products no faster.
+_MOST_ROWS = 8192
 
 FloatArray = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
 class OvOModel:
-    """A one-vs-one model as prediction needs it.
+    """A one-vs-one model as prediction needs it: support vectors where the samples are.
 
     Attributes
     ----------
     support : SampleBlocks
-        Support vectors, sorted by class.
+        Support vectors, sorted by class; on the host or on a device, the rest on the host.
     n_support : ndarray of shape (n_classes,), int
         Support vectors of each class.
     coef : ndarray of shape (n_classes - 1, n_support_vectors), float64
@@ -45,22 +54,39 @@ class OvOModel:
     center: Array | None
 
 
-def pair_decisions(model: OvOModel, X: Array, n_workers: int) -> Iterator[FloatArray]:
+def pair_decisions(
+    model: OvOModel, X: Any, n_workers: int, memory_limit_bytes: int | None = None
+) -> Iterator[Any]:
     """Compute the decision values of every pair, a batch of samples at a time.
 
     Parameters
     ----------
     model : OvOModel
-    X : ndarray of shape (n_samples, n_features)
-        In the dtype of the support vectors.
+    X : array of shape (n_samples, n_features)
+        In the dtype of the support vectors, and where they are.
     n_workers : int
-        Threads to work with.
+        Threads to work with on the host.
+    memory_limit_bytes : int, optional
+        Limit on what a batch takes on a device; four fifths of what it has free by default.
 
-    Yields
+    Returns
+    -------
+    iterator of arrays of shape (n_batch, n_pairs), float64
+        Where the samples are; positive for a vote for the pair's first class.
+
+    Raises
     ------
-    decisions : ndarray of shape (n_batch, n_pairs), float64
-        Positive for a vote for the pair's first class.
+    InputError
+        If samples and support vectors are on different devices.
     """
+    get_namespace(X, model.support.X)
+    if is_host(X):
+        return _host_decisions(model, X, n_workers)
+    limit = int(_SHARE * free_gpu_bytes())
+    return _device_decisions(model, X, min(limit, memory_limit_bytes or limit))
+
+
+def _host_decisions(model: OvOModel, X: Array, n_workers: int) -> Iterator[FloatArray]:
     numbers = pair_numbers(len(model.n_support))
     batches = [slice(i, min(i + BLOCK, len(X))) for i in range(0, len(X), BLOCK)]
     chunks = _chunks(model.n_support)
@@ -92,6 +118,40 @@ def pair_decisions(model: OvOModel, X: Array, n_workers: int) -> Iterator[FloatA
                 yield decisions
         finally:
             pool.shutdown(wait=False, cancel_futures=True)
+
+
+def _device_decisions(model: OvOModel, X: Any, limit_bytes: int) -> Iterator[Any]:
+    xp, dtype = get_namespace(X), get_dtype(X)
+    n_rows = max(1, min(_MOST_ROWS, limit_bytes // _row_bytes(model, X.shape[1], dtype.itemsize)))
+    ends = np.cumsum(model.n_support)
+    runs = [slice(int(end - n), int(end)) for end, n in zip(ends, model.n_support, strict=True)]
+    coef = [move_beside(model.coef[:, run].T.astype(dtype), X) for run in runs]
+    intercept = move_beside(model.intercept, X)
+    # A class has a column for each of the others: row r of its coefficients (see `svmcifar.ovo`).
+    n_others = len(runs) - 1
+    pairs = np.array(class_pairs(len(runs)))
+    of_first = move_beside(pairs[:, 0] * n_others + pairs[:, 1] - 1, X)
+    of_second = move_beside(pairs[:, 1] * n_others + pairs[:, 0], X)
+    for rows in gen_batches(X.shape[0], n_rows):
+        samples = sample_blocks(X[rows, :], model.center)
+        parts = [
+            kernel_block(samples, model.support[run], model.gamma) @ coef_of_class
+            for run, coef_of_class in zip(runs, coef, strict=True)
+        ]
+        values = xp.concat(parts, axis=1)
+        decisions = xp.astype(xp.take(values, of_first, axis=1), xp.float64)
+        decisions += xp.astype(xp.take(values, of_second, axis=1), xp.float64)
+        decisions += intercept[None, :]
+        yield decisions
+
+
+def _row_bytes(model: OvOModel, n_features: int, itemsize: int) -> int:
+    """Count what a sample of a batch takes on a device, at most."""
+    n_classes = len(model.n_support)
+    centred = 2 * n_features * 8  # the squares behind its norm are float64
+    block = 3 * int(model.n_support.max()) * itemsize
+    values = 3 * n_classes * (n_classes - 1) * itemsize
+    return centred + block + values + 2 * len(model.intercept) * 8
 
 
 def _chunks(n_support: NDArray[np.integer]) -> list[list[tuple[int, slice]]]:

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from svmcifar.arrays import to_device
 from svmcifar.cifar import Cifar100
 from svmcifar.errors import ModelFileError
 from svmcifar.metrics import Evaluation, evaluate_predictions
@@ -51,7 +52,7 @@ class ModelEvaluation:
 
 
 def evaluate_classifier(
-    model: ImageClassifier, dataset: Cifar100, split: str = "test"
+    model: ImageClassifier, dataset: Cifar100, split: str = "test", *, on_gpu: bool = False
 ) -> ModelEvaluation:
     """Predict a split and score the predictions.
 
@@ -60,6 +61,8 @@ def evaluate_classifier(
     model : ImageClassifier
     dataset : Cifar100
     split : {"test", "train"}, default="test"
+    on_gpu : bool, default=False
+        Whether to predict on the GPU.
 
     Returns
     -------
@@ -69,12 +72,15 @@ def evaluate_classifier(
     ------
     ModelFileError
         If the model's classes are not those of the data set.
+    BackendUnavailableError
+        If there is no GPU to predict on.
     """
     require_same_classes(model, dataset)
     images = dataset.read_split(split)
     truth = images.coarse if model.label_kind == "coarse" else images.fine
     clock = perf_counter()
-    predictions, decisions = model.predict_with_decisions(images.images)
+    inputs = to_device(images.images) if on_gpu else images.images
+    predictions, decisions = model.predict_with_decisions(inputs)
     predict_s = perf_counter() - clock
     upper = None
     if model.label_kind == "fine":

@@ -1,4 +1,4 @@
-"""What `RBFSVC.fit` asks of its input and of the machine before it starts."""
+"""What `RBFSVC` asks of its input and of the machine before it starts."""
 
 import os
 from typing import Any
@@ -6,7 +6,11 @@ from typing import Any
 import joblib
 import numpy as np
 from numpy.typing import NDArray
+from sklearn.base import BaseEstimator
+from sklearn.utils import assert_all_finite, check_consistent_length, column_or_1d
+from sklearn.utils.validation import validate_data
 
+from svmcifar.arrays import get_namespace, is_host, sklearn_dispatch, to_host
 from svmcifar.errors import InputError
 
 Array = NDArray[Any]
@@ -32,6 +36,76 @@ def count_workers(n_jobs: int | None) -> int:
     return max(int(configured), 1) if configured.isdigit() else int(joblib.cpu_count())
 
 
+def read_training_set(estimator: BaseEstimator, X: Any, y: Any) -> tuple[Any, Array]:
+    """Check the shapes and types of a training set.
+
+    Parameters
+    ----------
+    estimator : BaseEstimator
+        Learns the number of features.
+    X : array-like of shape (n_samples, n_features), or array on a device
+    y : array-like of shape (n_samples,), or array where X is
+
+    Returns
+    -------
+    samples : array of shape (n_samples, n_features), float32 or float64
+        Where X is.
+    labels : ndarray of shape (n_samples,)
+
+    Raises
+    ------
+    InputError
+        If y is on another device than X.
+    """
+    if is_host(X) and is_host(y):
+        return validate_data(
+            estimator, X, y, dtype=[np.float64, np.float32], ensure_all_finite=False, order="C"
+        )
+    labels = column_or_1d(host_beside(y, X), warn=True)
+    assert_all_finite(labels)
+    check_consistent_length(X, labels)
+    xp = get_namespace(X)
+    with sklearn_dispatch(X):
+        types = [xp.float64, xp.float32]
+        return validate_data(estimator, X, dtype=types, ensure_all_finite=False), labels
+
+
+def read_samples(estimator: BaseEstimator, X: Any, dtype: np.dtype) -> Any:
+    """Check samples to predict.
+
+    Parameters
+    ----------
+    estimator : BaseEstimator
+        Fitted.
+    X : array-like of shape (n_samples, n_features), or array on a device
+    dtype : dtype
+        What to turn them into.
+
+    Returns
+    -------
+    array of shape (n_samples, n_features), of that dtype
+        Where X is.
+    """
+    if is_host(X):
+        return validate_data(estimator, X, reset=False, dtype=dtype, order="C")
+    with sklearn_dispatch(X):
+        return validate_data(estimator, X, reset=False, dtype=getattr(get_namespace(X), dtype.name))
+
+
+def host_beside(values: Any, X: Any) -> Any:
+    """Bring labels or weights to the host, from there or from where X is.
+
+    Raises
+    ------
+    InputError
+        If they are on another device.
+    """
+    if is_host(values):
+        return values
+    get_namespace(values, X)
+    return to_host(values)
+
+
 # Largest mean squared norm for which no squared distance can overflow float64.
 _MOST_SQ_NORM = 1e290
 
@@ -41,7 +115,7 @@ def require_finite(X: Array, mean_sq_norm: float) -> None:
 
     Parameters
     ----------
-    X : ndarray of shape (n_samples, n_features)
+    X : array of shape (n_samples, n_features)
     mean_sq_norm : float
         Mean squared norm of the samples; X itself is looked at only if this
         shows that something is wrong.
@@ -53,6 +127,7 @@ def require_finite(X: Array, mean_sq_norm: float) -> None:
     """
     if mean_sq_norm < _MOST_SQ_NORM:
         return
+    X = to_host(X)
     bad = ~np.isfinite(X)
     if not bad.any():
         raise InputError(

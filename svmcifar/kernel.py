@@ -5,9 +5,12 @@ followed by one pass that turns them into kernel values in place.  Kernel
 values are float32, as in LIBSVM; the distances behind them are computed in
 the precision of the samples, or in float64 where float32 cannot hold them
 (see `distance_dtype`).
+
+On the host the blocks are numba's work (`rbf_kernel`).  Elsewhere they are written against
+the array API (`kernel_block`).
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,6 +18,8 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
+from svmcifar.arrays import get_namespace, is_host, move_beside
+from svmcifar.moments import row_runs
 from svmcifar.simd import float_from_bits
 
 # Every matrix product is cut into blocks of this many rows and columns,
@@ -34,122 +39,30 @@ class SampleBlocks:
 
     Attributes
     ----------
-    X : ndarray of shape (n_samples, n_features), float32 or float64
-        Samples minus `center`, C-contiguous.
-    sq_norms : ndarray of shape (n_samples,), same dtype
+    X : array of shape (n_samples, n_features), float32 or float64
+        Samples minus `center`, C-contiguous; on the host or on a device.
+    sq_norms : array of shape (n_samples,), same dtype and place
         Squared Euclidean norm of each row of `X`.
     """
 
-    X: Array
-    sq_norms: Array
+    X: Any
+    sq_norms: Any
 
     def __getitem__(self, rows: slice) -> "SampleBlocks":
         """Select a run of rows, without a copy."""
-        return SampleBlocks(self.X[rows], self.sq_norms[rows])
+        return SampleBlocks(self.X[rows, :], self.sq_norms[rows])
 
     def __len__(self) -> int:
         return self.X.shape[0]
 
 
-@dataclass(frozen=True)
-class Moments:
-    """What the kernel's set-up needs to know of the samples, in float64.
-
-    Attributes
-    ----------
-    mean : ndarray of shape (n_features,), float64
-        Mean of each feature.
-    variance : float
-        Variance over all entries of X, as ``X.var()``.
-    mean_sq_norm : float
-        Mean squared norm of the samples.
-    """
-
-    mean: NDArray[np.float64]
-    variance: float
-    mean_sq_norm: float
-
-
-def moments(X: Array) -> Moments:
-    """Compute moments of X in float64, a run of rows at a time.
-
-    Parameters
-    ----------
-    X : ndarray of shape (n_samples, n_features), float32 or float64
-
-    Returns
-    -------
-    Moments
-    """
-    n, d = X.shape
-    mean = sum((run.sum(axis=0, dtype=np.float64) for run in _runs(X)), np.zeros(d)) / n
-    grand_mean = mean.mean()
-    spread = 0.0
-    with np.errstate(invalid="ignore", over="ignore"):  # the caller looks at the result
-        for run in _runs(X):
-            deviation = run.astype(np.float64) - grand_mean
-            spread += float(np.vdot(deviation, deviation))
-        return Moments(mean, spread / (n * d), spread / n + d * grand_mean**2)
-
-
-def _runs(X: Array) -> Iterator[Array]:
-    """Cut X into runs of rows small enough to stay in cache as float64."""
-    rows = max(1, 2**20 // X.shape[1])
-    return (X[start : start + rows] for start in range(0, X.shape[0], rows))
-
-
-def resolve_gamma(gamma: float | str, n_features: int, variance: float) -> float:
-    """Turn scikit-learn's gamma setting into a number.
-
-    Parameters
-    ----------
-    gamma : float, "scale" or "auto"
-        "scale" is ``1 / (n_features * X.var())``, "auto" ``1 / n_features``.
-    n_features : int
-    variance : float
-        ``X.var()`` over the whole training set.
-
-    Returns
-    -------
-    float
-        1.0 for "scale" if all entries of X are equal, as in scikit-learn.
-    """
-    if gamma == "scale":
-        return 1.0 / (n_features * variance) if variance > 0 else 1.0
-    return 1.0 / n_features if gamma == "auto" else float(gamma)
-
-
-def kernel_center(moments: Moments, dtype: np.dtype) -> Array | None:
-    """Find the offset to subtract from samples before taking distances.
-
-    Distances do not change under a shift, but their rounding does: samples
-    far from the origin lose digits.  Samples that are centred already, as
-    standardised ones are, need no shift.
-
-    Parameters
-    ----------
-    moments : Moments
-        Of the training samples.
-    dtype : dtype
-        The samples' precision.
-
-    Returns
-    -------
-    ndarray of shape (n_features,) or None
-        The mean of each feature; None if its squared norm is below 1 % of
-        the samples' mean squared norm.
-    """
-    if moments.mean @ moments.mean < 0.01 * moments.mean_sq_norm:
-        return None
-    return moments.mean.astype(dtype)
-
-
-def sample_blocks(X: Array, center: Array | None, *, in_place: bool = False) -> SampleBlocks:
+def sample_blocks(X: Any, center: Array | None, *, in_place: bool = False) -> SampleBlocks:
     """Prepare samples for kernel blocks.
 
     Parameters
     ----------
-    X : ndarray of shape (n_samples, n_features), float32 or float64
+    X : array of shape (n_samples, n_features), float32 or float64
+        On the host or on a device, where it stays.
     center : ndarray of shape (n_features,) or None
         As `kernel_center` gives it.
     in_place : bool, default=False
@@ -161,11 +74,27 @@ def sample_blocks(X: Array, center: Array | None, *, in_place: bool = False) -> 
         Over `X` itself where nothing has to change.
     """
     if center is not None:
-        X = np.subtract(X, center, out=X if in_place else None)
+        X = _minus(X, move_beside(center, X), in_place)
+    if not is_host(X):
+        return SampleBlocks(X, _device_sq_norms(X))
     X = np.ascontiguousarray(X)
     sq_norms = np.empty(X.shape[0], dtype=X.dtype)
     _sq_norms(X, sq_norms)
     return SampleBlocks(X, sq_norms)
+
+
+def _minus(X: Any, center: Any, in_place: bool) -> Any:
+    if not in_place:
+        return X - center
+    X -= center
+    return X
+
+
+def _device_sq_norms(X: Any) -> Any:
+    """Compute the squared norm of each row, summed in float64."""
+    xp = get_namespace(X)
+    runs = (xp.astype(run, xp.float64) for run in row_runs(X))
+    return xp.concat([xp.astype(xp.sum(run * run, axis=1), X.dtype) for run in runs])
 
 
 def distance_dtype(dtype: np.dtype, gamma: float, max_sq_norm: float) -> np.dtype:
@@ -235,6 +164,31 @@ def rbf_kernel(
     if same:
         np.fill_diagonal(K, 1.0)
     return K
+
+
+def kernel_block(A: SampleBlocks, B: SampleBlocks, gamma: float) -> Any:
+    """Compute one block of kernel values where the samples are, by the array API.
+
+    Parameters
+    ----------
+    A, B : SampleBlocks
+        n_a and n_b samples of the same dtype, centre and device; the caller sees to it that twice
+        the result fits the memory.
+    gamma : float
+        Kernel coefficient, > 0.
+
+    Returns
+    -------
+    array of shape (n_a, n_b), in the samples' dtype
+        ``exp(-gamma * |a_i - b_j|^2)``.
+    """
+    xp = get_namespace(A.X, B.X)
+    exponents = A.X @ B.X.T
+    exponents *= 2.0 * gamma
+    exponents -= gamma * A.sq_norms[:, None]
+    exponents -= gamma * B.sq_norms[None, :]
+    exponents = xp.minimum(exponents, xp.zeros_like(B.sq_norms)[None, :])
+    return xp.exp(exponents)
 
 
 def _fill_block(A: SampleBlocks, B: SampleBlocks, gamma: float, K: Array) -> None:

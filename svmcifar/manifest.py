@@ -18,7 +18,7 @@ from svmcifar.svc import RBFSVC
 _PACKAGES = ("numpy", "scipy", "scikit-learn", "numba", "skops")
 
 # Settings that change how a model is computed, not what it is.
-_NOT_CONTENT = {"n_jobs", "verbose", "memory_limit"}
+_NOT_CONTENT = {"n_jobs", "verbose", "memory_limit", "memory_plan_"}
 
 
 def content_hash(*parts: Any) -> str:
@@ -114,11 +114,12 @@ def describe_fit(svc: RBFSVC) -> dict[str, Any]:
     Returns
     -------
     dict
-        JSON-ready: backend, gamma in use, pairs, SMO steps, largest KKT gap,
-        pairs that did not converge, support vectors.
+        JSON-ready: backend and its memory plan, gamma in use, pairs, SMO steps,
+        largest KKT gap, pairs that did not converge, support vectors.
     """
     return {
         "backend": svc.backend_,
+        "memory_plan": svc.memory_plan_,
         "gamma": svc.gamma_,
         "n_samples": svc.shape_fit_[0],
         "n_features": svc.shape_fit_[1],

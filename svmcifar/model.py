@@ -43,13 +43,14 @@ class ImageClassifier:
         """Whether it was trained on the synthetic stand-in."""
         return bool(self.manifest.get("data", {}).get("synthetic", False))
 
-    def predict(self, images: NDArray[np.uint8]) -> NDArray[np.int64]:
+    def predict(self, images: Any) -> NDArray[np.int64]:
         """Predict the class id of each image.
 
         Parameters
         ----------
-        images : ndarray of shape (n_images, 3072), uint8
-            Channel-first rows, as in the official pickles.
+        images : array of shape (n_images, 3072), uint8
+            Channel-first rows, as in the official pickles.  Worked on where they are: on the
+            host, or on the GPU after `svmcifar.arrays.to_device`.
 
         Returns
         -------
@@ -57,14 +58,13 @@ class ImageClassifier:
         """
         return self.svc.predict(compute_features(self.features, images))
 
-    def predict_with_decisions(
-        self, images: NDArray[np.uint8]
-    ) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+    def predict_with_decisions(self, images: Any) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
         """Predict class ids, with the one-vs-rest decision values.
 
         Parameters
         ----------
-        images : ndarray of shape (n_images, 3072), uint8
+        images : array of shape (n_images, 3072), uint8
+            As for `predict`.
 
         Returns
         -------

@@ -1,4 +1,8 @@
-"""Prediction from the fitted attributes of a one-vs-one classifier."""
+"""Prediction from the fitted attributes of a one-vs-one classifier.
+
+Samples on a device are worked on there, down to the pairs' decision values, which come to the
+host: votes and results are NumPy's.
+"""
 
 from collections.abc import Iterator
 from typing import Any
@@ -6,11 +10,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from sklearn.utils.multiclass import _ovr_decision_function
-from sklearn.utils.validation import check_is_fitted, validate_data
+from sklearn.utils.validation import check_is_fitted
 
+from svmcifar.arrays import get_namespace, move_beside, to_host
 from svmcifar.decision import OvOModel, pair_decisions
-from svmcifar.inputs import count_workers
+from svmcifar.inputs import count_workers, read_samples
 from svmcifar.kernel import SampleBlocks
+from svmcifar.memory import parse_bytes
 from svmcifar.ovo import votes
 
 FloatArray = NDArray[np.float64]
@@ -24,6 +30,7 @@ class OvOPrediction:
     break_ties: bool
     decision_function_shape: str
     n_jobs: int | None
+    memory_limit: int | str | None
     classes_: NDArray[Any]
     support_vectors_: NDArray[np.floating]
     n_support_: NDArray[np.int32]
@@ -39,6 +46,7 @@ class OvOPrediction:
         Parameters
         ----------
         X : array-like of shape (n_samples, n_features)
+            Worked on where it is: on the host, or as a CuPy array on the GPU.
 
         Returns
         -------
@@ -53,6 +61,7 @@ class OvOPrediction:
         Parameters
         ----------
         X : array-like of shape (n_samples, n_features)
+            As for `predict`.
 
         Returns
         -------
@@ -75,21 +84,24 @@ class OvOPrediction:
         if self.break_ties and self.decision_function_shape == "ovo":
             raise ValueError("break_ties must be False when decision_function_shape is 'ovo'")
         # Distances may need a higher precision than the samples are kept in.
-        dtype = self._support_sq_norms.dtype
-        samples = validate_data(self, X, reset=False, dtype=self.support_vectors_.dtype, order="C")
-        support = self.support_vectors_.astype(dtype, copy=False)
+        samples = read_samples(self, X, self.support_vectors_.dtype)
+        xp = get_namespace(samples)
+        dtype = getattr(xp, self._support_sq_norms.dtype.name)
+        support = xp.astype(move_beside(self.support_vectors_, samples), dtype, copy=False)
         if self._center is not None:
-            support = support - self._center
+            support = support - move_beside(self._center, samples)
         sign = -1.0 if len(self.classes_) == 2 else 1.0
         model = OvOModel(
-            support=SampleBlocks(support, self._support_sq_norms),
+            support=SampleBlocks(support, move_beside(self._support_sq_norms, samples)),
             n_support=self.n_support_,
             coef=sign * self.dual_coef_,
             intercept=sign * self.intercept_,
             gamma=self.gamma_,
             center=self._center,
         )
-        return pair_decisions(model, samples.astype(dtype, copy=False), count_workers(self.n_jobs))
+        samples = xp.astype(samples, dtype, copy=False)
+        limit_bytes = None if self.memory_limit is None else parse_bytes(self.memory_limit)
+        return map(to_host, pair_decisions(model, samples, count_workers(self.n_jobs), limit_bytes))
 
     def _winners(self, pairwise: NDArray[np.float64]) -> NDArray[np.intp]:
         """Choose a class for each sample, as its place in `classes_`."""

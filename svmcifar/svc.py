@@ -13,15 +13,16 @@ from sklearn.svm import SVC
 from sklearn.utils._param_validation import Interval, Options, StrOptions
 from sklearn.utils.class_weight import compute_class_weight
 from sklearn.utils.multiclass import check_classification_targets
-from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
+from sklearn.utils.validation import _check_sample_weight, check_is_fitted
 from tqdm import tqdm
 
-from svmcifar import kernel
-from svmcifar.backends.problem import OvOProblem, OvOSolution
+from svmcifar import inputs
+from svmcifar.arrays import get_dtype, take_rows, to_host
+from svmcifar.backends.problem import OvOProblem, OvOSolution, sort_by_class
 from svmcifar.backends.registry import BACKENDS, choose_backend
 from svmcifar.export import to_sklearn_svc
-from svmcifar.inputs import count_workers, require_bounds, require_classes, require_finite
 from svmcifar.memory import parse_bytes
+from svmcifar.moments import kernel_center, moments, resolve_gamma
 from svmcifar.ovo import class_pairs
 from svmcifar.prediction import OvOPrediction
 
@@ -34,7 +35,8 @@ class RBFSVC(OvOPrediction, ClassifierMixin, BaseEstimator):
     Solves the same problem as `sklearn.svm.SVC(kernel="rbf")`, with the same
     parameters and fitted attributes, over one kernel matrix that all pairs of
     classes share.  Give it float32 samples for speed; float64 samples are
-    worked on in float64.
+    worked on in float64.  CuPy arrays are fitted on the GPU by the backends "cupy"
+    and "cuml", and predicted there by all; attributes and results are NumPy's.
 
     Parameters
     ----------
@@ -62,9 +64,8 @@ class RBFSVC(OvOPrediction, ClassifierMixin, BaseEstimator):
         Threads to work with; None for all processors (or OMP_NUM_THREADS), -1
         for all.  Results do not depend on it.
     memory_limit : int or str, default=None
-        Limit on the kernel blocks that `fit` holds at a time, in bytes or as
-        "3GB"; samples and model are not counted.  None for nine tenths of the
-        memory available, of the GPU where it does the work.
+        Limit on the kernel blocks held at a time, in `fit` and in prediction on the
+        GPU, in bytes or as "3GB"; None for most of the memory available there.
     verbose : bool, default=False
         Whether `fit` shows a progress bar over the pairs.
 
@@ -92,13 +93,14 @@ class RBFSVC(OvOPrediction, ClassifierMixin, BaseEstimator):
         0 if every pair has converged, 1 otherwise.
     backend_ : str
         The backend that was used.
+    memory_plan_ : str or None
+        How the backend divided its memory; None for "sklearn".
     shape_fit_ : tuple of int
     n_features_in_ : int
 
     References
     ----------
-    C.-C. Chang, C.-J. Lin, "LIBSVM: A library for support vector machines",
-    ACM TIST 2 (2011).
+    C.-C. Chang, C.-J. Lin, "LIBSVM: A library for support vector machines", ACM TIST 2 (2011).
 
     Examples
     --------
@@ -157,8 +159,9 @@ class RBFSVC(OvOPrediction, ClassifierMixin, BaseEstimator):
         Parameters
         ----------
         X : array-like of shape (n_samples, n_features), float32 or float64
+            On the host, or a CuPy array for the GPU's backends.
         y : array-like of shape (n_samples,)
-            Class labels.
+            Class labels; these and the weights on the host, or where X is.
         sample_weight : array-like of shape (n_samples,), default=None
             Multiplies C for each sample, >= 0; samples of weight 0 are left out.
 
@@ -170,7 +173,8 @@ class RBFSVC(OvOPrediction, ClassifierMixin, BaseEstimator):
         ------
         InputError
             If X has NaN, infinite or too large values, if fewer than two
-            classes have a sample of positive weight, or a class has none.
+            classes have a sample of positive weight, or a class has none, or if
+            X is on the GPU and the backend, y or the weights are not.
         MemoryLimitError
             If the kernel blocks of one pair do not fit the memory limit.
         BackendUnavailableError
@@ -183,16 +187,15 @@ class RBFSVC(OvOPrediction, ClassifierMixin, BaseEstimator):
         """
         backend = choose_backend(self.backend)
         limit_bytes = None if self.memory_limit is None else parse_bytes(self.memory_limit)
-        samples, labels = validate_data(
-            self, X, y, dtype=[np.float64, np.float32], ensure_all_finite=False, order="C"
-        )
+        backend.require_place_of(X)
+        samples, labels = inputs.read_training_set(self, X, y)
         check_classification_targets(labels)
         self.classes_, codes = np.unique(labels, return_inverse=True)
         self.class_weight_ = compute_class_weight(
             self.class_weight, classes=self.classes_, y=labels
         )
         weight = _check_sample_weight(
-            sample_weight, samples, dtype=np.float64, ensure_non_negative=True
+            inputs.host_beside(sample_weight, X), labels, dtype=np.float64, ensure_non_negative=True
         )
         order = np.argsort(codes, kind="stable")
         order = order[weight[order] > 0]
@@ -201,7 +204,7 @@ class RBFSVC(OvOPrediction, ClassifierMixin, BaseEstimator):
         with tqdm(total=n_pairs, unit="pair", disable=not self.verbose) as bar:
             solution = backend.load()(
                 problem,
-                n_workers=count_workers(self.n_jobs),
+                n_workers=inputs.count_workers(self.n_jobs),
                 memory_limit_bytes=limit_bytes,
                 progress=bar.update,
             )
@@ -209,7 +212,7 @@ class RBFSVC(OvOPrediction, ClassifierMixin, BaseEstimator):
         self.shape_fit_ = samples.shape
         self._keep_solution(problem, solution, order)
         del problem  # the samples in it are a copy, and the support vectors need room
-        self.support_vectors_ = samples[self.support_]
+        self.support_vectors_ = to_host(take_rows(samples, self.support_))
         self._warn_of_unsolved_pairs()
         return self
 
@@ -251,22 +254,18 @@ class RBFSVC(OvOPrediction, ClassifierMixin, BaseEstimator):
         """0 if every pair has converged, 1 otherwise."""
         return int((self.gap_ > self.tol).any())
 
-    def _make_problem(self, X: Array, order: Array, codes: Array, weight: Array) -> OvOProblem:
+    def _make_problem(self, X: Any, order: Array, codes: Array, weight: Array) -> OvOProblem:
         """Sort the samples by class, centre them and choose the precision of their distances."""
-        moments = kernel.moments(X)
-        require_finite(X, moments.mean_sq_norm)
+        found = moments(X)
+        inputs.require_finite(X, found.mean_sq_norm)
         sizes = np.bincount(codes, minlength=len(self.classes_))
-        require_classes(self.classes_, sizes)
+        inputs.require_classes(self.classes_, sizes)
         upper = self.C * self.class_weight_[codes] * weight
-        require_bounds(upper)
-        self.gamma_ = kernel.resolve_gamma(self.gamma, X.shape[1], moments.variance)
-        self._center = kernel.kernel_center(moments, X.dtype)
-        samples = kernel.sample_blocks(X[order], self._center, in_place=True)
-        dtype = kernel.distance_dtype(X.dtype, self.gamma_, float(samples.sq_norms.max()))
-        if dtype != X.dtype:
-            samples = kernel.sample_blocks(X[order].astype(dtype), self._center, in_place=True)
+        inputs.require_bounds(upper)
+        self.gamma_ = resolve_gamma(self.gamma, X.shape[1], found.variance)
+        self._center = kernel_center(found, get_dtype(X))
         return OvOProblem(
-            samples=samples,
+            samples=sort_by_class(X, order, self._center, self.gamma_),
             starts=(0, *np.cumsum(sizes).tolist()),
             upper=upper,
             gamma=self.gamma_,
@@ -285,7 +284,8 @@ class RBFSVC(OvOPrediction, ClassifierMixin, BaseEstimator):
         self.n_iter_ = solution.n_iter.astype(np.int32)
         self.gap_ = solution.gap
         self.objective_ = solution.objective
-        self._support_sq_norms = problem.samples.sq_norms[is_support]
+        self.memory_plan_ = solution.memory_plan
+        self._support_sq_norms = to_host(problem.samples.sq_norms)[is_support]
 
     def _warn_of_unsolved_pairs(self) -> None:
         unsolved = self.pair_report().query("not converged")

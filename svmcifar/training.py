@@ -1,11 +1,14 @@
 """From a data set to a trained image classifier."""
 
 from time import perf_counter
+from typing import Any
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from svmcifar.arrays import to_device, wait_for
+from svmcifar.backends.registry import choose_backend
 from svmcifar.cifar import Cifar100, Split
 from svmcifar.errors import InputError
 from svmcifar.features.pipeline import compute_features, fit_features, make_feature_pipeline
@@ -26,6 +29,9 @@ def train_classifier(
     seed: int = 0,
 ) -> ImageClassifier:
     """Fit features and SVM on the training split.
+
+    With a backend that works on the GPU the images are sent there once, as bytes, and
+    features, kernel and pairs are worked out there.
 
     Parameters
     ----------
@@ -56,16 +62,22 @@ def train_classifier(
     InputError
         If there are fewer images or pixels than `limit` or `n_components`
         ask for.
+    BackendUnavailableError
+        If the backend does not work on this machine.
     """
     started = utc_now()
     rows = None if limit is None else draw_rows(train.fine, limit, seed)
-    images = train.images if rows is None else train.images[rows]
+    images: Any = train.images if rows is None else train.images[rows]
     labels = train.coarse if label_kind == "coarse" else train.fine
     y = labels if rows is None else labels[rows]
 
     clock = perf_counter()
+    if choose_backend(svc.backend).uses_gpu:
+        images = to_device(images)
     features = fit_features(make_feature_pipeline(n_components), images)
     X = compute_features(features, images)
+    del images  # its place on the GPU is needed
+    wait_for(X)
     features_s = perf_counter() - clock
     clock = perf_counter()
     svc.fit(X, y)

@@ -49,6 +49,8 @@ def make_problem(sizes, dtype=np.float64, tol=1e-3, max_iter=-1):
 
 def assert_identical(one, other):
     for field in fields(one):
+        if field.name == "memory_plan":  # more workers hold more
+            continue
         np.testing.assert_array_equal(getattr(one, field.name), getattr(other, field.name))
 
 

@@ -1,7 +1,10 @@
+from dataclasses import replace
 from itertools import combinations
 
+import array_api_strict as xp
 import numpy as np
 import pytest
+from devices import OTHER_DEVICE, assert_on_device, on_device
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from problems import clusters
@@ -9,7 +12,9 @@ from reference import rbf
 from sklearn.svm import SVC
 
 from svmcifar import RBFSVC, decision, kernel
+from svmcifar.arrays import to_host
 from svmcifar.decision import OvOModel, pair_decisions
+from svmcifar.errors import InputError
 from svmcifar.ovo import class_pairs, pair_numbers, votes
 
 
@@ -105,6 +110,63 @@ def test_decisions_are_those_of_plain_loops(monkeypatch, n_support, offset, dtyp
         again = np.concatenate(list(pair_decisions(model, Z, n_workers)))
         np.testing.assert_array_equal(again, values)
     np.testing.assert_array_equal(Z, unchanged)
+
+
+def moved(model, support):
+    """The model with its support vectors on the device; the rest is sent when it is needed."""
+    return replace(model, support=kernel.sample_blocks(on_device(support), model.center))
+
+
+@pytest.mark.parametrize(("dtype", "rtol"), [("float64", 1e-12), ("float32", 1e-5)])
+@pytest.mark.parametrize("offset", [None, 50.0])
+@pytest.mark.parametrize("n_support", [(1, 1), (7, 7, 7), (3, 25, 2), (0, 5, 0, 0, 9, 1, 0)])
+def test_decisions_on_a_device(monkeypatch, n_support, offset, dtype, rtol):
+    center = None if offset is None else np.full(4, offset, dtype)
+    support, model = random_model(n_support, dtype, center)
+    Z = (np.random.default_rng(1).normal(size=(17, 4)) + (offset or 0)).astype(dtype)
+    expected = plain_decisions(model, support, Z)
+    model, there = moved(model, support), on_device(Z)
+    row_bytes = decision._row_bytes(model, 4, np.dtype(dtype).itemsize)
+    for n_rows in (5, 17):
+        free = int(np.ceil((n_rows + 0.1) * row_bytes / 0.8))
+        monkeypatch.setattr(decision, "free_gpu_bytes", lambda free=free: free)
+        batches = list(pair_decisions(model, there, n_workers=1))
+        assert [len(to_host(batch)) for batch in batches] == [n_rows] * (17 // n_rows) + (
+            [17 % n_rows] if 17 % n_rows else []
+        )
+        for batch in batches:
+            assert_on_device(batch, xp.float64)
+        values = np.concatenate([to_host(batch) for batch in batches])
+        np.testing.assert_allclose(values, expected, rtol=rtol, atol=10 * rtol)
+    np.testing.assert_array_equal(to_host(there), Z)
+
+
+def test_batches_on_a_device_keep_to_the_limit(monkeypatch):
+    support, model = random_model((3, 4), np.float64)
+    model, Z = moved(model, support), on_device(np.zeros((9000, 4)))
+    row_bytes = decision._row_bytes(model, 4, 8)
+    monkeypatch.setattr(decision, "free_gpu_bytes", lambda: 2**40)
+
+    def sizes(limit):
+        return [batch.shape[0] for batch in pair_decisions(model, Z, 1, limit)]
+
+    assert sizes(None) == [8192, 808]
+    assert sizes(4000 * row_bytes) == [4000, 4000, 1000]
+    assert sizes(1)[:2] == [1, 1]
+    monkeypatch.setattr(decision, "free_gpu_bytes", lambda: 5000 * row_bytes)
+    assert sizes(2**40) == [4000, 4000, 1000]
+
+
+def test_samples_and_support_vectors_are_on_one_device(monkeypatch):
+    monkeypatch.setattr(decision, "free_gpu_bytes", lambda: 2**20)
+    support, model = random_model((3, 4), np.float64)
+    for one, Z in [
+        (model, on_device(np.zeros((2, 4)))),
+        (moved(model, support), np.zeros((2, 4))),
+        (moved(model, support), on_device(np.zeros((2, 4)), OTHER_DEVICE)),
+    ]:
+        with pytest.raises(InputError, match="All arrays must be on one device"):
+            next(pair_decisions(one, Z, 1))
 
 
 def test_blocks_of_the_real_size():

@@ -1,7 +1,7 @@
 from itertools import combinations
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from svmcifar.backends.device_plan import make_device_plan
@@ -25,6 +25,7 @@ def least_limit(sizes):
     return high
 
 
+@settings(deadline=None)
 @given(sizes=sizes_lists, share=st.floats(0, 1))
 def test_each_pair_is_solved_once_on_a_tile_that_fits(sizes, share):
     least, most = least_limit(sizes), make_device_plan(sizes, PLENTY).n_bytes
@@ -54,6 +55,29 @@ def test_budgets_from_plenty_to_nothing(sizes):
     assert 2 not in seen  # two groups would be one tile
     with pytest.raises(MemoryLimitError, match=r"must be at least .* Got .* instead"):
         make_device_plan(sizes, least - 1)
+
+
+def test_samples_that_tiles_copy_must_fit_too():
+    sizes, sample_bytes = [60] * 9, 400
+    whole = make_device_plan(sizes, PLENTY)
+    room = whole.n_bytes
+    assert make_device_plan(sizes, room, room, sample_bytes) == whole  # which copies none
+    tiled = make_device_plan(sizes, room - 1)
+    assert tiled.groups == ((0, 2), (3, 5), (6, 8))
+    room = tiled.n_bytes + 360 * sample_bytes
+    assert make_device_plan(sizes, whole.n_bytes - 1, room, sample_bytes) == tiled
+    assert make_device_plan(sizes, tiled.n_bytes, room, sample_bytes) == tiled
+    assert len(make_device_plan(sizes, tiled.n_bytes, room - 1, sample_bytes).groups) > 3
+    assert len(make_device_plan(sizes, tiled.n_bytes - 1, room, sample_bytes).groups) > 3
+    with pytest.raises(MemoryLimitError, match=r"Got 0 B instead"):
+        make_device_plan(sizes, room, 100 * sample_bytes, sample_bytes)
+
+
+def test_plans_are_described():
+    assert make_device_plan([2500] * 20, PLENTY).describe() == "whole kernel matrix, 9.328 GiB"
+    assert make_device_plan([2500] * 20, 5 * 10**9).describe() == (
+        "3 groups of classes, tiles of 4.571 GiB"
+    )
 
 
 def test_least_budget_is_one_pair_at_a_time():

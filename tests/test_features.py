@@ -1,14 +1,27 @@
+import array_api_strict as xp
 import numpy as np
 import pytest
+import skops.io
+from devices import assert_on_device, on_device
 from sklearn.base import clone
 from sklearn.decomposition import PCA
 from sklearn.preprocessing import StandardScaler
 
+from svmcifar.arrays import sklearn_dispatch, to_host
 from svmcifar.errors import InputError
 from svmcifar.features import pipeline as feature_pipeline
 from svmcifar.features.pipeline import compute_features, fit_features, make_feature_pipeline
 from svmcifar.features.pixels import RawPixels
 from svmcifar.features.standardize import BatchStandardScaler
+from svmcifar.manifest import content_hash
+
+# scikit-learn keeps NumPy from warning of 0 / 0 in its first batch, but not what is made of NumPy.
+pytestmark = pytest.mark.filterwarnings("ignore:invalid value:RuntimeWarning:array_api_strict")
+
+TRUSTED = [
+    "svmcifar.features.pixels.RawPixels",
+    "svmcifar.features.standardize.BatchStandardScaler",
+]
 
 
 @pytest.fixture
@@ -99,3 +112,73 @@ def test_pipeline_can_be_cloned(images):
     np.testing.assert_array_equal(
         compute_features(again, images), compute_features(pipeline, images)
     )
+
+
+def test_pixels_on_a_device():
+    images = np.arange(256, dtype=np.uint8).reshape(8, 32)
+    pixels = RawPixels().transform(on_device(images))
+    assert_on_device(pixels, xp.float32)
+    np.testing.assert_array_equal(to_host(pixels), RawPixels().transform(images))
+    with pytest.raises(InputError, match=r"Got float32 of shape \(8, 32\) instead"):
+        RawPixels().transform(pixels)
+
+
+def test_scaler_on_a_device(images):
+    X, weight = images / np.float32(255), np.arange(len(images), dtype=np.float64)
+    with sklearn_dispatch(on_device(X)):
+        for weights in (None, weight):
+            there = None if weights is None else on_device(weights)
+            scaler = BatchStandardScaler().fit(on_device(X), sample_weight=there)
+            ours = BatchStandardScaler().fit(X, sample_weight=weights)
+            for name in ("mean_", "var_", "scale_"):
+                assert_on_device(getattr(scaler, name), xp.float64)
+                np.testing.assert_allclose(
+                    to_host(getattr(scaler, name)), getattr(ours, name), rtol=1e-6
+                )
+
+
+@pytest.mark.parametrize("n_components", [None, 5])
+def test_features_on_a_device(images, n_components):
+    """All of it there: NumPy cannot read the arrays.  What is stored is on the host."""
+    ours = fit_features(make_feature_pipeline(n_components), images)
+    pipeline = make_feature_pipeline(n_components)
+    assert fit_features(pipeline, on_device(images)) is pipeline
+    for (_, step), (_, our_step) in zip(pipeline.steps, ours.steps, strict=True):
+        assert vars(step).keys() == vars(our_step).keys()
+        for name, value in vars(step).items():
+            expected = getattr(our_step, name)
+            assert type(value) is type(expected), name
+            if isinstance(value, np.ndarray):
+                assert (value.dtype, value.shape) == (expected.dtype, expected.shape)
+                np.testing.assert_allclose(value, expected, rtol=1e-4, atol=1e-4)
+    again = skops.io.loads(skops.io.dumps(pipeline), trusted=TRUSTED)
+    assert content_hash(again) == content_hash(pipeline)
+
+    expected = compute_features(ours, images[:100])
+    for fitted in (pipeline, ours):
+        X = compute_features(fitted, on_device(images[:100]))
+        assert_on_device(X, xp.float32)
+        np.testing.assert_allclose(to_host(X), expected, atol=1e-4)
+        on_host = compute_features(fitted, images[:100])
+        assert type(on_host) is np.ndarray
+        np.testing.assert_allclose(on_host, expected, atol=1e-4)
+    for _, step in ours.steps:  # a copy has been moved
+        assert not any(isinstance(value, xp._array_object.Array) for value in vars(step).values())
+
+
+def test_fitted_arrays_are_sent_once(images, monkeypatch):
+    pipeline = fit_features(make_feature_pipeline(5), images)
+    n_arrays = sum(isinstance(v, np.ndarray) for _, s in pipeline.steps for v in vars(s).values())
+    sent = []
+    move_beside = feature_pipeline.move_beside
+    monkeypatch.setattr(
+        feature_pipeline, "move_beside", lambda *args: sent.append(args) or move_beside(*args)
+    )
+    monkeypatch.setattr(feature_pipeline, "_BATCH_ROWS", 70)
+    compute_features(pipeline, on_device(images))
+    assert len(sent) == n_arrays
+
+
+def test_too_many_components_on_a_device(images):
+    with pytest.raises(InputError, match=r"at most 20 components .* Got 30 "):
+        fit_features(make_feature_pipeline(30), on_device(images[:20]))

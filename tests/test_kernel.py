@@ -1,11 +1,16 @@
 from concurrent.futures import ThreadPoolExecutor
 
+import array_api_strict as xp
 import numpy as np
 import pytest
+from devices import OTHER_DEVICE, assert_on_device, on_device
 from reference import float32_kernel_error, rbf, stored
-from sklearn.svm import SVC
 
 from svmcifar import kernel
+from svmcifar.arrays import to_host
+from svmcifar.errors import InputError
+from svmcifar.moments import kernel_center
+from svmcifar.moments import moments as moments_of
 
 
 @pytest.fixture
@@ -126,23 +131,12 @@ def test_exponents_above_zero_count_as_zero():
 def test_centring_keeps_float32_accurate_far_from_the_origin(offset):
     X = samples(60, 10, np.float32, offset)
     gamma, exact = 0.05, rbf(X, X[:20], 0.05)
-    center = kernel.kernel_center(kernel.moments(X), X.dtype)
+    center = kernel_center(moments_of(X), X.dtype)
     assert center.dtype == np.float32
     sq_norms = np.square(X.astype(np.float64) - X.mean(axis=0, dtype=np.float64)).sum(axis=1)
     error = float32_kernel_error(gamma, sq_norms.max(), 10)
     np.testing.assert_allclose(kernel_of(X, X[:20], gamma, center), exact, rtol=error)
     assert np.abs(kernel_of(X, X[:20], gamma) - exact).max() > 100 * error
-
-
-def test_samples_near_the_origin_are_not_centred():
-    X = samples(200, 10, np.float64)
-    moments = kernel.moments(X)
-    assert kernel.kernel_center(moments, X.dtype) is None
-    shifted = X + 0.09 * np.sqrt(moments.mean_sq_norm / 10)
-    assert kernel.kernel_center(kernel.moments(shifted - X.mean(axis=0)), X.dtype) is None
-    shifted = X + 0.11 * np.sqrt(moments.mean_sq_norm / 10)
-    center = kernel.kernel_center(kernel.moments(shifted - X.mean(axis=0)), X.dtype)
-    np.testing.assert_allclose(center, shifted.mean(axis=0) - X.mean(axis=0), rtol=1e-12)
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
@@ -174,32 +168,45 @@ def test_distances_are_in_float64_where_float32_would_lose_digits():
     assert kernel.distance_dtype(np.dtype("f8"), 1e-9, 1.0) == np.float64
 
 
-# 2,500 x 900 values are several runs of rows, the last of them a short one.
-@pytest.mark.parametrize("shape", [(1, 1), (7, 3), (2500, 900), (3, 2**20 + 1)])
-@pytest.mark.parametrize(("dtype", "offset"), [("f4", 0), ("f4", 1e4), ("f8", 1e8)])
-def test_moments(shape, dtype, offset):
-    X = samples(*shape, dtype, offset)
-    moments = kernel.moments(X)
-    exact = X.astype(np.float64)
-    np.testing.assert_allclose(moments.mean, exact.mean(axis=0), rtol=1e-13, atol=1e-13)
-    np.testing.assert_allclose(moments.variance, exact.var(), rtol=1e-9)
-    np.testing.assert_allclose(
-        moments.mean_sq_norm, np.square(exact).sum(axis=1).mean(), rtol=1e-13
-    )
+@pytest.mark.parametrize("in_place", [False, True])
+@pytest.mark.parametrize("center", [None, np.arange(4)])
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_sample_blocks_on_a_device(dtype, center, in_place):
+    X = samples(9, 4, dtype)
+    center = None if center is None else center.astype(dtype)
+    ours, there = kernel.sample_blocks(X, center), on_device(X)
+    blocks = kernel.sample_blocks(there, center, in_place=in_place)
+    for name in ("X", "sq_norms"):
+        assert_on_device(getattr(blocks, name), getattr(xp, dtype))
+        eps = np.finfo(dtype).eps
+        np.testing.assert_allclose(to_host(getattr(blocks, name)), getattr(ours, name), rtol=eps)
+    changed = center is not None and in_place
+    np.testing.assert_array_equal(to_host(there), ours.X if changed else X)
+    part = blocks[2:6]
+    assert len(part) == 4
+    np.testing.assert_array_equal(to_host(part.sq_norms), to_host(blocks.sq_norms)[2:6])
 
 
-@pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
-def test_moments_tell_that_samples_are_not_finite(bad):
-    X = samples(2000, 900, np.float32)
-    X[1990, 5] = bad
-    assert not np.isfinite(kernel.moments(X).variance)
+@pytest.mark.parametrize("d", [1, 30, 3000])
+@pytest.mark.parametrize("exponent", [0.1, 20.0, 128.0])
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_kernel_blocks_on_a_device_stay_within_their_error_bound(dtype, exponent, d):
+    A, B = samples(20, d, dtype), samples(15, d, dtype, seed=1)
+    B[:4] = A[:4]  # rounding may take their exponents above zero
+    max_sq_norm = max(np.square(A).sum(axis=1).max(), np.square(B).sum(axis=1).max())
+    gamma = exponent / float(max_sq_norm)
+    blocks = [kernel.sample_blocks(on_device(X), None) for X in (A, B)]
+    K = kernel.kernel_block(*blocks, gamma)
+    assert_on_device(K, getattr(xp, dtype))
+    K = to_host(K)
+    assert K.max() <= 1
+    error = float32_kernel_error(gamma, max_sq_norm, d) if dtype == "float32" else 1e-12
+    np.testing.assert_allclose(K, rbf(A, B, gamma), rtol=error, atol=1e-37)
+    for block, X in zip(blocks, (A, B), strict=True):
+        np.testing.assert_array_equal(to_host(block.X), X)
 
 
-@pytest.mark.parametrize("gamma", ["scale", "auto", 0.37])
-@pytest.mark.parametrize("dtype", [np.float32, np.float64])
-@pytest.mark.parametrize("constant", [False, True])
-def test_gamma_is_that_of_scikit_learn(gamma, dtype, constant):
-    X = np.full((20, 3), 2.5, dtype) if constant else samples(20, 3, dtype, offset=100)
-    theirs = SVC(gamma=gamma).fit(X, np.arange(20) % 2)._gamma
-    ours = kernel.resolve_gamma(gamma, 3, kernel.moments(X).variance)
-    np.testing.assert_allclose(ours, theirs, rtol=1e-11)
+def test_kernel_blocks_of_several_devices_are_refused():
+    A, B = (kernel.sample_blocks(on_device(np.eye(3), d), None) for d in (OTHER_DEVICE, None))
+    with pytest.raises(InputError, match="All arrays must be on one device"):
+        kernel.kernel_block(A, B, 1.0)

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from sklearn.decomposition import PCA
 
+from svmcifar import RBFSVC
 from svmcifar.manifest import content_hash, describe_environment, plain
 
 
@@ -44,6 +45,16 @@ def test_what_is_the_same_has_the_same_hash():
     assert content_hash(values) == content_hash(np.asfortranarray(values))
     assert content_hash(np.float64(1.5)) == content_hash(1.5)
     assert content_hash(np.array(["a", "b"], dtype=object)) == content_hash(["a", "b"])
+
+
+def test_how_a_model_was_computed_is_not_hashed():
+    X = np.random.default_rng(0).normal(size=(20, 3))
+    svc = RBFSVC().fit(X, np.arange(20) % 2)
+    before = content_hash(svc)
+    svc.set_params(n_jobs=3, verbose=True, memory_limit="1GB").memory_plan_ = "another"
+    assert content_hash(svc) == before
+    svc.gamma_ *= 2
+    assert content_hash(svc) != before
 
 
 def test_unknown_values_are_refused():

@@ -137,3 +137,18 @@ def test_the_message_names_the_need_and_the_remedy(sizes, itemsize):
 
 def test_small_problems_in_float64_need_little():
     assert make_plan([50, 50, 50], 2, 200_000, 8).n_bytes <= 200_000
+
+
+def test_plans_are_described():
+    assert make_plan([2500] * 20, 2, None, 4).describe() == (
+        "a tile for each pair of classes, blocks within classes kept, 572.2 MiB at most"
+    )
+    assert (
+        make_plan([20, 30], 2, None, 4)
+        .describe()
+        .startswith("whole kernel matrix, blocks within classes kept, ")
+    )
+    tight = make_plan([500] * 100, 2, 50_000_000, 4)
+    assert tight.describe().startswith(
+        "tiles between 20 groups of classes, blocks within classes computed again for each tile, "
+    )

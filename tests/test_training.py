@@ -2,10 +2,13 @@ import json
 
 import numpy as np
 import pytest
+from devices import on_device, stand_in_for_gpu
 from sklearn.preprocessing import StandardScaler
 from sklearn.svm import SVC
 
 from svmcifar.errors import InputError
+from svmcifar.evaluation import evaluate_classifier
+from svmcifar.persistence import load_model, save_model
 from svmcifar.svc import RBFSVC
 from svmcifar.training import draw_rows
 
@@ -51,8 +54,35 @@ def test_manifest_tells_how_it_was_made(train_small, synthetic_data):
     assert manifest["fit"]["unconverged_pairs"] == 0
     assert 0 < manifest["fit"]["largest_gap"] <= 1e-3
     assert manifest["fit"]["n_iter"] == model.svc.n_iter_.sum()
+    assert manifest["fit"]["memory_plan"] == model.svc.memory_plan_
     assert manifest["versions"]["scikit-learn"]
     assert manifest["times"]["fit_s"] > 0
+
+
+@pytest.mark.filterwarnings("ignore:invalid value:RuntimeWarning:array_api_strict")
+def test_images_go_to_the_gpu_once(train_small, synthetic_data, monkeypatch, tmp_path):
+    """From bytes to the solved problem, and in prediction, nothing comes back in between."""
+    sent, solved = stand_in_for_gpu(monkeypatch)
+    model = train_small(RBFSVC(tol=1e-6, backend="cupy"), limit=300)
+    here = train_small(RBFSVC(tol=1e-6), limit=300)
+    assert [(images.dtype, images.shape) for images in sent] == [(np.uint8, (300, 3072))]
+    assert len(solved) == 1
+    np.testing.assert_allclose(model.svc.objective_, here.svc.objective_, rtol=1e-4)
+
+    save_model(model, tmp_path / "model.skops")
+    model = load_model(tmp_path / "model.skops")
+    images = synthetic_data.read_split("test").images
+    expected, values = here.predict_with_decisions(images)
+    for inputs in (images, on_device(images)):
+        predicted, decisions = model.predict_with_decisions(inputs)
+        np.testing.assert_allclose(decisions, values, rtol=0, atol=1e-2)
+        assert (predicted == expected).mean() > 0.98
+        np.testing.assert_array_equal(model.predict(inputs), predicted)
+    on_gpu = evaluate_classifier(model, synthetic_data, on_gpu=True)
+    assert len(sent) == 2
+    here = evaluate_classifier(model, synthetic_data)
+    assert len(sent) == 2
+    np.testing.assert_allclose(on_gpu.scores.accuracy, here.scores.accuracy, atol=0.01)
 
 
 def test_draw_is_even_and_seeded():

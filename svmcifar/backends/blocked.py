@@ -57,6 +57,7 @@ def solve_blocked(
     limit = default_memory_limit() if memory_limit_bytes is None else memory_limit_bytes
     plan = make_plan(problem.sizes, n_workers, limit, itemsize)
     solution = OvOSolution.empty(problem)
+    solution.memory_plan = plan.describe()
     with single_threaded_blas(), ThreadPoolExecutor(plan.n_workers) as pool:
         run = _Run(problem, plan, solution, pool)
         try:

@@ -1,8 +1,9 @@
 """cuML's binary SVC as a backend: pair by pair on an NVIDIA GPU.
 
 cuML trains several classes in a loop on the host that slices the samples and sends them to the
-GPU anew for every pair.  Here the samples are sent once, sorted by class; a pair takes its two
-runs of them on the GPU, and a binary `cuml.svm.SVC` gives coefficients, intercept and steps.
+GPU anew for every pair.  Here the samples are sent once, unless they are there, sorted by class; a
+pair takes its two runs of them on the GPU, and a binary `cuml.svm.SVC` gives coefficients,
+intercept and steps.
 cuML does not say whether it has converged, so each pair's gap is computed from its coefficients.
 """
 
@@ -12,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from svmcifar.arrays import is_host
 from svmcifar.backends.certificate import gap_and_objective
 from svmcifar.backends.problem import OvOProblem, OvOSolution, PairSolution, Progress
 from svmcifar.errors import MemoryLimitError
@@ -78,6 +80,8 @@ def solve_cuml(
 
     cupy.get_default_memory_pool().free_all_blocks()
     spare_bytes = _spare_bytes(problem, cupy.cuda.runtime.memGetInfo()[0])
+    cache_bytes = min(spare_bytes, memory_limit_bytes or spare_bytes)
+    X = problem.samples.X
     # A type of result that the user has chosen for all of cuML would win over an estimator's own.
     with using_output_type("cupy"):
         try:
@@ -85,12 +89,14 @@ def solve_cuml(
                 xp=cupy,
                 svc_class=SVC,
                 problem=problem,
-                X=cupy.asarray(problem.samples.X),
-                max_cache_bytes=min(spare_bytes, memory_limit_bytes or spare_bytes),
+                X=cupy.asarray(X) if is_host(X) else X,
+                max_cache_bytes=cache_bytes,
             )
-            return _solve_pairs(gpu, progress)
+            solution = _solve_pairs(gpu, progress)
         except MemoryError as error:  # of CuPy, or std::bad_alloc
             raise MemoryLimitError(f"The GPU ran out of memory. {_REMEDY}") from error
+    solution.memory_plan = f"pair by pair, kernel cache of {format_bytes(cache_bytes)} at most"
+    return solution
 
 
 def _solve_pairs(gpu: "_Gpu", progress: Progress) -> OvOSolution:
@@ -215,7 +221,8 @@ def _spare_bytes(problem: OvOProblem, free_bytes: int) -> int:
     tile = min(n * _WORKING_SET, _TILE_BYTES // 8)
     fit = (2 * n + _WORKING_SET) * d + max(tile, _WORKING_SET**2)  # samples, support vectors
     certificate = 2 * n * d + 2 * n**2  # samples and their squares, kernel matrix
-    needed = X.nbytes + 8 * max(fit, certificate)  # a pair may have to be solved in float64
+    to_send = X.nbytes if is_host(X) else 0
+    needed = to_send + 8 * max(fit, certificate)  # a pair may have to be solved in float64
     if needed > free_bytes:
         raise MemoryLimitError(
             f"The free memory of the GPU must be at least {format_bytes(needed)} for these "

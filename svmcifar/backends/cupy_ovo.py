@@ -1,21 +1,21 @@
 """All pairs at once over one kernel matrix, on an NVIDIA GPU.
 
-The samples are sent to the device once, sorted by class.  The kernel matrix of a tile (all
-classes, if the memory allows) is computed by matrix products, and all pairs on it are solved
-by one launch of the kernel in `smo_cuda`.
+The samples, sorted by class, are sent to the device once unless they are there.  The kernel matrix
+of a tile (all classes, if the memory allows) is computed by matrix products, and all pairs on it
+are solved by one launch of the kernel in `smo_cuda`.
 """
 
 import math
-import os
 from typing import Any
 
 import numpy as np
 from numba import cuda
+from sklearn.utils import gen_batches
 
+from svmcifar.arrays import free_gpu_bytes, get_dtype, get_namespace, is_host, refuse_tf32
 from svmcifar.backends.device_plan import DevicePlan, make_device_plan
 from svmcifar.backends.problem import OvOProblem, OvOSolution, Progress
 from svmcifar.backends.smo_cuda import PairTables, launch_smo, longest_first
-from svmcifar.errors import BackendUnavailableError
 
 # Rows and columns of one matrix product.
 _BLOCK = 4096
@@ -58,17 +58,14 @@ def solve_cupy(
     """
     import cupy  # type: ignore[import-not-found,unused-ignore]
 
-    if os.environ.get("CUPY_TF32", "0") == "1":
-        raise BackendUnavailableError(
-            "CUPY_TF32 must not be 1 for the backend 'cupy': kernel values would have 3 digits. "
-            "Unset it."
-        )
-    cupy.get_default_memory_pool().free_all_blocks()
-    samples = problem.samples.X
-    blocks = 2 * _BLOCK**2 * samples.itemsize
-    room = int(_SHARE * cupy.cuda.runtime.memGetInfo()[0]) - samples.nbytes - blocks
+    refuse_tf32()
+    X = problem.samples.X
+    itemsize = get_dtype(X).itemsize
+    to_send = X.size * itemsize if is_host(X) else 0
+    blocks = 2 * _BLOCK**2 * itemsize
+    room = int(_SHARE * free_gpu_bytes()) - to_send - blocks
     limit = room if memory_limit_bytes is None else min(room, memory_limit_bytes)
-    plan = make_device_plan(problem.sizes, max(limit, 0))
+    plan = make_device_plan(problem.sizes, max(limit, 0), room, (X.shape[1] + 1) * itemsize)
     return solve_on_device(problem, plan, cupy, progress)
 
 
@@ -80,7 +77,7 @@ def solve_on_device(
     Parameters
     ----------
     problem : OvOProblem
-        Its samples may be on the host.
+        Its samples are sent to the device if they are on the host.
     plan : DevicePlan
     xp : module
         CuPy; NumPy under numba's CUDA simulator.
@@ -91,14 +88,18 @@ def solve_on_device(
     OvOSolution
     """
     solution = OvOSolution.empty(problem)
-    X, sq_norms = xp.asarray(problem.samples.X), xp.asarray(problem.samples.sq_norms)
+    solution.memory_plan = plan.describe()
+    X, sq_norms = problem.samples.X, problem.samples.sq_norms
+    if is_host(X):
+        X, sq_norms = xp.asarray(X), xp.asarray(sq_norms)
     sizes = np.array(problem.sizes, dtype=np.int64)
     for classes, pairs in plan.tiles():
         if len(classes) == problem.n_classes:
             tile_X, tile_norms = X, sq_norms
         else:
-            tile_X = xp.concatenate([X[problem.rows(c)] for c in classes])
-            tile_norms = xp.concatenate([sq_norms[problem.rows(c)] for c in classes])
+            concat = get_namespace(X).concat
+            tile_X = concat([X[problem.rows(c), :] for c in classes])
+            tile_norms = concat([sq_norms[problem.rows(c)] for c in classes])
         K = kernel_matrix(tile_X, tile_norms, problem.gamma, xp)
         upper = np.concatenate([problem.upper[problem.rows(c)] for c in classes])
         place = {c: number for number, c in enumerate(classes)}
@@ -107,7 +108,7 @@ def solve_on_device(
         solved = launch_smo(K, upper, tables, tol=problem.tol, max_iter=problem.max_iter)
         for (a, b), pair in zip(pairs, solved, strict=True):
             solution.put(problem, a, b, pair)
-        del K  # before the next one is made
+        del K, tile_X, tile_norms  # before the next ones are made
         progress(len(pairs))
     return solution
 
@@ -155,18 +156,19 @@ def kernel_matrix(X: Any, sq_norms: Any, gamma: float, xp: Any) -> Any:
         Row by row; exactly symmetric, and exactly 1 on the diagonal.
     """
     n = X.shape[0]
-    K = xp.empty(n * n, dtype=np.float32)
-    for i in range(0, n, _BLOCK):
-        for j in range(i, n, _BLOCK):
-            products = X[i : i + _BLOCK] @ X[j : j + _BLOCK].T
+    K = xp.empty(n * n, dtype=xp.float32)
+    runs = list(gen_batches(n, _BLOCK))
+    for number, rows in enumerate(runs):
+        for columns in runs[number:]:
+            products = X[rows, :] @ X[columns, :].T
             n_rows, n_columns = products.shape
             grid = -(-n_columns // _THREADS[0]), -(-n_rows // _THREADS[1])
             rbf_from_products[grid, _THREADS](
                 _on_device(products),
                 _on_device(sq_norms),
-                products.dtype.type(gamma),
-                i,
-                j,
+                get_dtype(products).type(gamma),
+                rows.start,
+                columns.start,
                 n,
                 _on_device(K),
             )

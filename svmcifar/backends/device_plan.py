@@ -28,6 +28,12 @@ class DevicePlan:
     groups: tuple[tuple[int, int], ...]
     n_bytes: int
 
+    def describe(self) -> str:
+        """Tell in a few words how the memory is divided."""
+        if len(self.groups) == 1:
+            return f"whole kernel matrix, {format_bytes(self.n_bytes)}"
+        return f"{len(self.groups)} groups of classes, tiles of {format_bytes(self.n_bytes)}"
+
     def tiles(self) -> Iterator[tuple[list[int], list[tuple[int, int]]]]:
         """Give each tile: the classes in it, ascending, and the pairs to be solved on it.
 
@@ -48,7 +54,9 @@ class DevicePlan:
             yield members[g] + members[h], pairs
 
 
-def make_device_plan(sizes: list[int], limit_bytes: int) -> DevicePlan:
+def make_device_plan(
+    sizes: list[int], limit_bytes: int, room_bytes: int | None = None, sample_bytes: int = 0
+) -> DevicePlan:
     """Choose the fewest groups whose tiles fit.
 
     Parameters
@@ -57,6 +65,10 @@ def make_device_plan(sizes: list[int], limit_bytes: int) -> DevicePlan:
         Samples of each class.
     limit_bytes : int
         Memory for kernel values and the solver's state.
+    room_bytes : int, optional
+        Memory for these and for copies of the samples of a tile that is not the whole matrix.
+    sample_bytes : int, default=0
+        Size of one sample.
 
     Returns
     -------
@@ -70,13 +82,16 @@ def make_device_plan(sizes: list[int], limit_bytes: int) -> DevicePlan:
     # Two groups would be one tile, the whole matrix.
     for n_groups in [1, *range(3, len(sizes) + 1)]:
         groups = _split(sizes, n_groups)
-        n_bytes = _tile_bytes(sizes, groups)
-        if n_bytes <= limit_bytes:
+        n_samples, n_bytes = _largest_tile(sizes, groups)
+        left = limit_bytes
+        if n_groups > 1 and room_bytes is not None:
+            left = min(limit_bytes, max(room_bytes - n_samples * sample_bytes, 0))
+        if n_bytes <= left:
             return DevicePlan(tuple(groups), n_bytes)
     named = format_bytes(1.001 * n_bytes)  # rounding must not take it below what is enough
     raise MemoryLimitError(
         f"The GPU memory for kernel values must be at least {named} for the largest pair of "
-        f"classes. Got {format_bytes(limit_bytes)} instead. Free some, raise the memory limit, or "
+        f"classes. Got {format_bytes(left)} instead. Free some, raise the memory limit, or "
         f"use the backend 'numba', which works in the computer's own memory."
     )
 
@@ -95,9 +110,10 @@ def _split(sizes: list[int], n_groups: int) -> list[tuple[int, int]]:
     return groups
 
 
-def _tile_bytes(sizes: list[int], groups: list[tuple[int, int]]) -> int:
-    """Count the memory of the largest tile."""
+def _largest_tile(sizes: list[int], groups: list[tuple[int, int]]) -> tuple[int, int]:
+    """Count samples and memory of the largest tile."""
     totals = sorted(sum(sizes[first : last + 1]) for first, last in groups)
     n_samples = sum(totals[-2:])
     most_classes = sum(sorted(last - first + 1 for first, last in groups)[-2:])
-    return _KERNEL_BYTES * n_samples**2 + _STATE_BYTES * n_samples * max(most_classes - 1, 1)
+    state = _STATE_BYTES * n_samples * max(most_classes - 1, 1)
+    return n_samples, _KERNEL_BYTES * n_samples**2 + state

@@ -44,6 +44,17 @@ class Plan:
         """Whether there are too few tiles to go round, so that all workers share each."""
         return len(self.tiles) < self.n_workers
 
+    def describe(self) -> str:
+        """Tell in a few words how the memory is divided."""
+        if len(self.groups) == 1:
+            tiles = "whole kernel matrix"
+        elif all(first == last for first, last in self.groups):
+            tiles = "a tile for each pair of classes"
+        else:
+            tiles = f"tiles between {len(self.groups)} groups of classes"
+        diagonals = "kept" if self.keep_diagonals else "computed again for each tile"
+        return f"{tiles}, blocks within classes {diagonals}, {format_bytes(self.n_bytes)} at most"
+
     def _single(self, group: int) -> bool:
         first, last = self.groups[group]
         return first == last

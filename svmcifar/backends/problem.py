@@ -2,10 +2,13 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from svmcifar import kernel
+from svmcifar.arrays import get_dtype, get_namespace, take_rows
 from svmcifar.kernel import SampleBlocks
 from svmcifar.ovo import pair_number
 
@@ -22,7 +25,7 @@ class OvOProblem:
     Attributes
     ----------
     samples : SampleBlocks
-        Samples sorted by class.
+        Samples sorted by class, on the host or on a device.
     starts : tuple of int, length n_classes + 1
         Class c is the samples ``starts[c]`` to ``starts[c + 1] - 1``; none is empty.
     upper : ndarray of shape (n_samples,), float64
@@ -55,6 +58,36 @@ class OvOProblem:
     def rows(self, first: int, last: int | None = None) -> slice:
         """Find the samples of a class, or of the classes `first` to `last`."""
         return slice(self.starts[first], self.starts[(first if last is None else last) + 1])
+
+
+def sort_by_class(
+    X: Any, order: NDArray[np.intp], center: NDArray[np.floating] | None, gamma: float
+) -> SampleBlocks:
+    """Copy samples in the order of their classes, centred, in a precision that distances need.
+
+    Parameters
+    ----------
+    X : array of shape (n_samples, n_features), float32 or float64
+        On the host or on a device.
+    order : ndarray of shape (n_used,)
+        Rows of X.
+    center : ndarray of shape (n_features,) or None
+        As `kernel_center` gives it.
+    gamma : float
+
+    Returns
+    -------
+    SampleBlocks
+        Where X is.
+    """
+    samples = kernel.sample_blocks(take_rows(X, order), center, in_place=True)
+    xp, dtype = get_namespace(X), get_dtype(X)
+    needed = kernel.distance_dtype(dtype, gamma, float(xp.max(samples.sq_norms)))
+    if needed == dtype:
+        return samples
+    del samples
+    rows = xp.astype(take_rows(X, order), getattr(xp, needed.name))
+    return kernel.sample_blocks(rows, center, in_place=True)
 
 
 @dataclass(frozen=True)
@@ -96,6 +129,8 @@ class OvOSolution:
         KKT gap at the end.
     objective : ndarray of shape (n_pairs,), float64
         Dual objective as LIBSVM minimises it.
+    memory_plan : str or None
+        How the solver divided its memory, in a few words; None if it has no plan.
     """
 
     coef: FloatArray
@@ -103,6 +138,7 @@ class OvOSolution:
     n_iter: NDArray[np.int64]
     gap: FloatArray
     objective: FloatArray
+    memory_plan: str | None = None
 
     @classmethod
     def empty(cls, problem: OvOProblem) -> "OvOSolution":

@@ -2,10 +2,11 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
+from svmcifar.arrays import is_host
 from svmcifar.backends.problem import OvOProblem, OvOSolution, Progress
-from svmcifar.errors import BackendUnavailableError
+from svmcifar.errors import BackendUnavailableError, InputError
 
 
 class Solver(Protocol):
@@ -35,12 +36,29 @@ class Backend:
         Gives the reason why it does not work here, or None if it does.
     load : callable
         Imports and returns the solver.
+    uses_gpu : bool
+        Whether it works on the GPU, and takes samples that are there already.
     """
 
     name: str
     summary: str
     why_not: Callable[[], str | None]
     load: Callable[[], Solver]
+    uses_gpu: bool = False
+
+    def require_place_of(self, X: Any) -> None:
+        """Refuse samples on a device if it works on the host.
+
+        Raises
+        ------
+        InputError
+        """
+        if not self.uses_gpu and not is_host(X):
+            raise InputError(
+                f"Samples must be on the host for the backend {self.name!r}. Got an array on a "
+                f"device instead. Use the backend 'cupy' or "
+                f"'cuml', or svmcifar.arrays.to_host."
+            )
 
 
 def _load_numba() -> Solver:
@@ -84,8 +102,8 @@ def _works_anywhere() -> None:
 
 
 _BACKENDS = (
-    Backend("cupy", "all pairs at once on an NVIDIA GPU", _why_no_cupy, _load_cupy),
-    Backend("cuml", "cuML, pair by pair on an NVIDIA GPU", _why_no_cuml, _load_cuml),
+    Backend("cupy", "all pairs at once on an NVIDIA GPU", _why_no_cupy, _load_cupy, True),
+    Backend("cuml", "cuML, pair by pair on an NVIDIA GPU", _why_no_cuml, _load_cuml, True),
     Backend("numba", "all pairs over one kernel matrix on the CPU", _works_anywhere, _load_numba),
     Backend("sklearn", "scikit-learn's SVC (LIBSVM) on the CPU", _works_anywhere, _load_sklearn),
 )

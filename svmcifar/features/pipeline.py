@@ -1,11 +1,26 @@
-"""The feature pipeline: pixels, standardised, optionally reduced by PCA."""
+"""The feature pipeline: pixels, standardised, optionally reduced by PCA.
+
+Images may be on a device: features are then computed there.  A fitted pipeline holds host arrays
+wherever it was fitted.
+"""
+
+import copy
+from collections.abc import Callable
+from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 from sklearn.decomposition import PCA
 from sklearn.pipeline import Pipeline
 from sklearn.utils import gen_batches
 
+from svmcifar.arrays import (
+    get_device,
+    get_namespace,
+    is_host,
+    move_beside,
+    sklearn_dispatch,
+    to_host,
+)
 from svmcifar.errors import InputError
 from svmcifar.features.pixels import RawPixels
 from svmcifar.features.standardize import BatchStandardScaler
@@ -33,19 +48,20 @@ def make_feature_pipeline(n_components: int | None = None) -> Pipeline:
     return Pipeline(steps)
 
 
-def fit_features(pipeline: Pipeline, images: NDArray[np.uint8]) -> Pipeline:
+def fit_features(pipeline: Pipeline, images: Any) -> Pipeline:
     """Fit the pipeline on training images.
 
     Parameters
     ----------
     pipeline : Pipeline
         As `make_feature_pipeline` gives it.
-    images : ndarray of shape (n_images, n_pixels), uint8
+    images : array of shape (n_images, n_pixels), uint8
+        On the host or on a device.
 
     Returns
     -------
     Pipeline
-        The same, fitted.
+        The same, fitted, with its arrays on the host.
 
     Raises
     ------
@@ -58,25 +74,56 @@ def fit_features(pipeline: Pipeline, images: NDArray[np.uint8]) -> Pipeline:
             f"PCA can keep at most {most} components of {images.shape[0]} images of "
             f"{images.shape[1]} values. Got {pipeline.named_steps['pca'].n_components} instead."
         )
-    return pipeline.fit(images)
+    with sklearn_dispatch(images):
+        pipeline.fit(images)
+    if not is_host(images):
+        for _, step in pipeline.steps:
+            _convert_arrays(step, _to_plain_host)
+    return pipeline
 
 
-def compute_features(pipeline: Pipeline, images: NDArray[np.uint8]) -> NDArray[np.float32]:
-    """Compute features a batch of images at a time.
+def compute_features(pipeline: Pipeline, images: Any) -> Any:
+    """Compute features a batch of images at a time, where the images are.
 
     Parameters
     ----------
     pipeline : Pipeline
         Fitted.
-    images : ndarray of shape (n_images, n_pixels), uint8
+    images : array of shape (n_images, n_pixels), uint8
+        On the host or on a device.
 
     Returns
     -------
-    ndarray of shape (n_images, n_features), float32
+    array of shape (n_images, n_features), float32
+        Of the kind that the images are, and on their device.
     """
-    # The width is known only from what the last step gives.
-    width = pipeline.transform(images[:1]).shape[1]
-    features = np.empty((len(images), width), dtype=np.float32)
-    for rows in gen_batches(len(images), _BATCH_ROWS):
-        features[rows] = pipeline.transform(images[rows])
+    xp = get_namespace(images)
+    if not is_host(images):
+        pipeline = _pipeline_beside(pipeline, images)
+    with sklearn_dispatch(images):
+        # The width is known only from what the last step gives.
+        width = pipeline.transform(images[:1, :]).shape[1]
+        features = xp.empty((images.shape[0], width), dtype=xp.float32, device=get_device(images))
+        for rows in gen_batches(images.shape[0], _BATCH_ROWS):
+            features[rows, :] = pipeline.transform(images[rows, :])
     return features
+
+
+def _pipeline_beside(pipeline: Pipeline, images: Any) -> Pipeline:
+    """Copy a fitted pipeline, with its arrays on the device that images are on."""
+    steps = [(name, copy.copy(step)) for name, step in pipeline.steps]
+    for _, step in steps:
+        _convert_arrays(step, lambda array: move_beside(array, images))
+    return Pipeline(steps)
+
+
+def _convert_arrays(step: Any, convert: Callable[[Any], Any]) -> None:
+    """Replace the fitted arrays of one step."""
+    for name, value in list(vars(step).items()):
+        if isinstance(value, np.ndarray) or not is_host(value):
+            setattr(step, name, convert(value))
+
+
+def _to_plain_host(array: Any) -> Any:
+    """Give an array on the host; one without dimensions as the number it is on the host."""
+    return to_host(array)[()]

@@ -3,9 +3,9 @@
 from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
 from sklearn.base import BaseEstimator, TransformerMixin
 
+from svmcifar.arrays import get_dtype, get_namespace, is_host
 from svmcifar.errors import InputError
 
 
@@ -17,30 +17,36 @@ class RawPixels(TransformerMixin, BaseEstimator):
 
     __sklearn_is_fitted__ = lambda self: True  # noqa: E731 (scikit-learn's protocol)
 
-    def fit(self, images: ArrayLike, y: Any = None) -> "RawPixels":
+    def fit(self, images: Any, y: Any = None) -> "RawPixels":
         """Do nothing."""
         return self
 
-    def transform(self, images: ArrayLike) -> NDArray[np.float32]:
+    def transform(self, images: Any) -> Any:
         """Divide by 255.
 
         Parameters
         ----------
         images : array-like of shape (n_images, n_pixels), uint8
+            On the host or on a device.
 
         Returns
         -------
-        ndarray of shape (n_images, n_pixels), float32
+        array of shape (n_images, n_pixels), float32
+            Where the images are.
 
         Raises
         ------
         InputError
             If the images are not two-dimensional uint8.
         """
-        images = np.asarray(images)
-        if images.dtype != np.uint8 or images.ndim != 2:
+        if is_host(images):
+            images = np.asarray(images)
+        if get_dtype(images) != np.uint8 or images.ndim != 2:
             raise InputError(
                 f"Images must be uint8 of shape (n_images, n_pixels). "
-                f"Got {images.dtype} of shape {images.shape} instead."
+                f"Got {get_dtype(images)} of shape {images.shape} instead."
             )
-        return np.divide(images, np.float32(255), dtype=np.float32)
+        xp = get_namespace(images)
+        pixels = xp.astype(images, xp.float32)
+        pixels /= 255.0
+        return pixels

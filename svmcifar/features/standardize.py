@@ -19,7 +19,7 @@ class BatchStandardScaler(StandardScaler):
 
     def fit(
         self,
-        X: NDArray[np.floating],
+        X: Any,
         y: Any = None,
         sample_weight: NDArray[np.floating] | None = None,
     ) -> "BatchStandardScaler":
@@ -27,7 +27,8 @@ class BatchStandardScaler(StandardScaler):
 
         Parameters
         ----------
-        X : ndarray of shape (n_samples, n_features)
+        X : array of shape (n_samples, n_features)
+            On a device it is worked on there, under `svmcifar.arrays.sklearn_dispatch`.
         y : ignored
         sample_weight : ndarray of shape (n_samples,), default=None
 
@@ -36,7 +37,7 @@ class BatchStandardScaler(StandardScaler):
         BatchStandardScaler
         """
         self._reset()
-        for rows in gen_batches(len(X), _BATCH_ROWS):
+        for rows in gen_batches(X.shape[0], _BATCH_ROWS):
             weight = None if sample_weight is None else sample_weight[rows]
-            self.partial_fit(X[rows], y, weight)
+            self.partial_fit(X[rows, :], y, weight)
         return self

@@ -1,0 +1,224 @@
+"""Where arrays live: their namespace, and moving them between host and GPU.
+
+Code that is to run on a GPU too is written against an array's own namespace, as the array API
+standard has it.  Three kinds of arrays are told apart: NumPy's, on the host (as are lists and
+all else that NumPy reads); CuPy's, on the GPU; and array-api-strict's, which stand in for
+CuPy's where there is no GPU.
+"""
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from sklearn._config import config_context
+from sklearn.externals import array_api_compat
+from sklearn.externals.array_api_compat import numpy as numpy_namespace
+
+from svmcifar.errors import BackendUnavailableError, InputError, MemoryLimitError
+
+_DEVICE_PACKAGES = {"cupy", "array_api_strict"}
+_DISPATCH_VARIABLE = "SCIPY_ARRAY_API"
+
+
+def is_host(array: Any) -> bool:
+    """Tell whether an array is NumPy's, or something that NumPy reads."""
+    return _package(array) == "numpy"
+
+
+def _package(array: Any) -> str:
+    package = type(array).__module__.partition(".")[0]
+    return package if package in _DEVICE_PACKAGES else "numpy"
+
+
+def get_namespace(*arrays: Any) -> Any:
+    """Find the namespace that arrays have in common.
+
+    Parameters
+    ----------
+    *arrays : arrays of NumPy, CuPy or array-api-strict
+        At least one.
+
+    Returns
+    -------
+    module
+        Has the functions of the array API standard.
+
+    Raises
+    ------
+    InputError
+        If the arrays are of several kinds, or on several devices.
+    """
+    first, *others = arrays
+    for other in others:
+        if _package(other) != _package(first) or get_device(other) != get_device(first):
+            raise InputError(
+                f"All arrays must be on one device. Got one on {_place(first)} and one on "
+                f"{_place(other)}. Move them with svmcifar.arrays.to_device or to_host."
+            )
+    return numpy_namespace if is_host(first) else array_api_compat.array_namespace(first)
+
+
+def get_device(array: Any) -> Any:
+    """Find the device that an array is on; "cpu" for the host."""
+    return "cpu" if is_host(array) else array_api_compat.device(array)
+
+
+def _place(array: Any) -> str:
+    return "the host" if is_host(array) else f"{get_device(array)} of {_package(array)}"
+
+
+def get_dtype(array: Any) -> np.dtype:
+    """Give the dtype of an array of real numbers as NumPy's."""
+    if is_host(array):
+        return array.dtype
+    xp = get_namespace(array)
+    names = xp.__array_namespace_info__().dtypes(kind=("bool", "integral", "real floating"))
+    return np.dtype(next(name for name, dtype in names.items() if dtype == array.dtype))
+
+
+def to_host(array: Any) -> NDArray[Any]:
+    """Give an array as NumPy's.
+
+    Parameters
+    ----------
+    array : array-like, or array on a device
+
+    Returns
+    -------
+    ndarray
+        The same if it is NumPy's already.
+    """
+    if is_host(array):
+        return np.asarray(array)
+    if _package(array) == "cupy":
+        return array.get()
+    return np.asarray(array.to_device(get_namespace(array).Device("CPU_DEVICE")))
+
+
+def to_device(array: Any) -> Any:
+    """Send an array to the GPU.
+
+    Parameters
+    ----------
+    array : array-like, or array on a device
+
+    Returns
+    -------
+    cupy.ndarray
+        The same if it is on a device already.
+
+    Raises
+    ------
+    BackendUnavailableError
+        If there is no CuPy or no GPU, or CuPy is set to round matrix products to TF32.
+    MemoryLimitError
+        If the GPU has no room for it.
+    """
+    if not is_host(array):
+        return array
+    refuse_tf32()
+    try:
+        import cupy  # type: ignore[import-not-found,unused-ignore]
+
+        with _named_out_of_memory():
+            return cupy.asarray(np.asarray(array))
+    except Exception:
+        require_gpu()
+        raise
+
+
+def require_gpu() -> None:
+    """Refuse to go on where CuPy finds no GPU that it can use.
+
+    Raises
+    ------
+    BackendUnavailableError
+        With the reason.
+    """
+    from svmcifar.backends.gpu_probe import why_no_cupy
+
+    if reason := why_no_cupy():
+        raise BackendUnavailableError(
+            f"The GPU cannot be used here: {reason}. Work on the CPU instead."
+        )
+
+
+@contextmanager
+def _named_out_of_memory() -> Iterator[None]:
+    try:
+        yield
+    except MemoryError as error:  # CuPy's own is a child of it
+        raise MemoryLimitError(
+            f"The GPU ran out of memory ({error}). Free some, take fewer images at a time, or work "
+            f"on the CPU."
+        ) from error
+
+
+def refuse_tf32() -> None:
+    """Refuse to compute on the GPU while CuPy rounds matrix products to TF32.
+
+    Raises
+    ------
+    BackendUnavailableError
+    """
+    if os.environ.get("CUPY_TF32", "0") not in ("", "0"):
+        raise BackendUnavailableError(
+            "CUPY_TF32 must not be 1 where svmcifar works on the GPU: kernel values would have 3 "
+            "digits. Unset it."
+        )
+
+
+def move_beside(array: NDArray[Any], other: Any) -> Any:
+    """Send a host array to where another array is."""
+    if is_host(other):
+        return array
+    with _named_out_of_memory():
+        return get_namespace(other).asarray(array, device=get_device(other))
+
+
+def take_rows(X: Any, rows: NDArray[np.integer]) -> Any:
+    """Copy rows of an array, by their numbers on the host, without moving the array."""
+    return get_namespace(X).take(X, move_beside(rows, X), axis=0)
+
+
+def free_gpu_bytes() -> int:
+    """Ask what the GPU has free, once CuPy has given back what it holds unused."""
+    import cupy  # type: ignore[import-not-found,unused-ignore]
+
+    cupy.get_default_memory_pool().free_all_blocks()
+    return int(cupy.cuda.runtime.memGetInfo()[0])
+
+
+def wait_for(array: Any) -> None:
+    """Wait until an array has been computed, so that what follows is not blamed for it."""
+    if _package(array) == "cupy":
+        import cupy  # type: ignore[import-not-found,unused-ignore]
+
+        cupy.cuda.get_current_stream().synchronize()
+
+
+@contextmanager
+def sklearn_dispatch(array: Any) -> Iterator[None]:
+    """Let scikit-learn compute where an array is; on the host nothing changes.
+
+    scikit-learn asks for ``SCIPY_ARRAY_API=1`` in the environment, because SciPy looks at it when
+    it is imported and scikit-learn may call SciPy.  What is used here (validation,
+    `StandardScaler`, `PCA` by eigenvalues) does not call SciPy with arrays, so it does not matter
+    that SciPy has been imported before; the variable is set for the time being.
+    """
+    if is_host(array):
+        yield
+        return
+    before = os.environ.get(_DISPATCH_VARIABLE)
+    os.environ[_DISPATCH_VARIABLE] = "1"
+    try:
+        with config_context(array_api_dispatch=True), _named_out_of_memory():
+            yield
+    finally:
+        if before is None:
+            del os.environ[_DISPATCH_VARIABLE]
+        else:
+            os.environ[_DISPATCH_VARIABLE] = before

@@ -1,0 +1,83 @@
+"""From bytes to predictions as on a GPU, in a process that has tests/standins on its path.
+
+CuPy is NumPy there, and numba's CUDA simulator runs the kernels; run by test_device_chain.py.
+"""
+
+import sys
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from numba import config
+
+from svmcifar.arrays import is_host, to_device
+from svmcifar.backends import cupy_ovo
+from svmcifar.labels import build_label_map
+from svmcifar.persistence import load_model, save_model
+from svmcifar.svc import RBFSVC
+from svmcifar.training import train_classifier
+
+assert config.ENABLE_CUDASIM
+
+
+@pytest.fixture(autouse=True)
+def _switch_often():
+    """Let the simulator's threads take turns every 0.1 ms: five times as fast."""
+    before = sys.getswitchinterval()
+    sys.setswitchinterval(1e-4)
+    yield
+    sys.setswitchinterval(before)
+
+
+@pytest.fixture
+def images_of_three_classes(synthetic_data):
+    """Three images each of three superclasses: the simulator is slow."""
+    train = synthetic_data.read_split("train")
+    rows = np.concatenate([np.flatnonzero(train.coarse == c)[:3] for c in (3, 7, 11)])
+    return replace(
+        train,
+        images=train.images[rows],
+        fine=train.fine[rows],
+        coarse=train.coarse[rows],
+        filenames=[train.filenames[row] for row in rows],
+    )
+
+
+@pytest.mark.filterwarnings("ignore:invalid value:RuntimeWarning")
+@pytest.mark.parametrize(
+    ("limit", "plan"), [(None, "whole kernel matrix, "), ("400B", "3 groups of classes, ")]
+)
+def test_train_save_load_predict(
+    synthetic_data, images_of_three_classes, tmp_path, monkeypatch, limit, plan
+):
+    label_map = build_label_map(synthetic_data)
+    places = []
+    solve = cupy_ovo.solve_on_device
+    monkeypatch.setattr(
+        cupy_ovo,
+        "solve_on_device",
+        lambda problem, *a: places.append(is_host(problem.samples.X)) or solve(problem, *a),
+    )
+
+    def train(**params):
+        return train_classifier(
+            synthetic_data,
+            images_of_three_classes,
+            label_map,
+            RBFSVC(tol=1e-3, **params),
+        )
+
+    here = train(backend="numba")
+    model = train(backend="cupy", memory_limit=limit)
+    assert places == [False]
+    assert model.manifest["fit"]["memory_plan"].startswith(plan)
+    np.testing.assert_allclose(model.svc.objective_, here.svc.objective_, rtol=1e-3)
+    save_model(model, tmp_path / "model.skops")
+    model = load_model(tmp_path / "model.skops")
+    images = synthetic_data.read_split("test").images
+    expected, values = here.predict_with_decisions(images)
+    on_host, on_device = (model.predict_with_decisions(x) for x in (images, to_device(images)))
+    np.testing.assert_allclose(on_device[1], on_host[1], rtol=0, atol=1e-5)
+    for predicted, decisions in (on_host, on_device):
+        np.testing.assert_allclose(decisions, values, rtol=0, atol=1e-2)
+        assert (predicted == expected).mean() > 0.9
