@@ -1,5 +1,5 @@
 # shellcheck shell=bash
-# What scripts/test.sh and scripts/quickstart.sh share; sourced by them, never run.
+# What the scripts beside it share; sourced by them, never run.
 # It changes to the top of the checkout.
 
 fail() {
@@ -47,18 +47,19 @@ works() {
     [[ $("$1/bin/python" -P -c "$where" 2>/dev/null) == "$PWD/svmcifar/__init__.py" ]]
 }
 
-# make_venv VENV TARGET: make or update an environment with TARGET ('.' or '.[dev]') in it.
+# make_venv VENV TARGET [CONSTRAINTS]: make or update an environment with TARGET ('.' or
+# '.[dev]') in it, at the versions of CONSTRAINTS (constraints.txt; /dev/null for the newest).
 # The stamp in it tells what it was made from.  Without a stamp it is somebody else's, and
 # is never altered.
 make_venv() {
-    local venv=$1 target=$2 stamp=$1/svmcifar-stamp wanted
+    local venv=$1 target=$2 constraints=${3-constraints.txt} stamp=$1/svmcifar-stamp wanted
     if [[ -e $venv && ! -e $stamp ]]; then
         works "$venv" || fail "$venv: must be made by this script or run svmcifar from here," \
             "got neither; move it away"
         echo "environment: $venv, used as it is (this script did not make it)"
         return
     fi
-    wanted=$("$python" -V; echo "$target"; cat constraints.txt pyproject.toml)
+    wanted=$("$python" -V; echo "$target"; cat "$constraints" pyproject.toml)
     if ! is_sound "$venv" "$stamp"; then
         echo "environment: making $venv with $("$python" -V)"
         rm -rf "$venv"
@@ -72,7 +73,7 @@ make_venv() {
     echo "environment: installing $target into $venv"
     : >"$stamp"
     "$venv/bin/python" -m pip install --quiet --disable-pip-version-check \
-        --constraint constraints.txt --editable "$target"
+        --constraint "$constraints" --editable "$target"
     echo "$wanted" >"$stamp"
 }
 

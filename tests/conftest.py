@@ -1,17 +1,46 @@
-"""Fixtures that several test modules share."""
+"""Fixtures that several test modules share, and what becomes of the tests for GPUs.
+
+Tests with the marker 'gpu', all of them in tests/test_gpu_*.py, need an NVIDIA GPU that the backend
+'cupy' can use.  Where there is none they are deselected, which the header of the run says and its
+last line counts; a run that asks for them (`pytest -m gpu`) is refused.  `test_gpu_check.py` runs
+them in numba's CUDA simulator everywhere.
+"""
 
 import os
+import re
 import shutil
 
 import pytest
 from datafiles import write_dataset
 
+from svmcifar.backends.registry import BACKENDS
 from svmcifar.cifar import open_dataset
 from svmcifar.errors import DataError
 from svmcifar.labels import build_label_map
 from svmcifar.svc import RBFSVC
 from svmcifar.synthetic import write_synthetic
 from svmcifar.training import train_classifier
+
+
+def pytest_configure(config):
+    asks_for_gpu = re.search(r"(?<!not )\bgpu\b", config.getoption("markexpr"))
+    if asks_for_gpu and (reason := BACKENDS["cupy"].why_not()):
+        raise pytest.UsageError(f"The tests marked 'gpu' need a GPU: {reason}.")
+
+
+def pytest_report_header():
+    if reason := BACKENDS["cupy"].why_not():
+        return f"no GPU: the tests marked 'gpu' are not run ({reason})"
+    return "GPU: the tests marked 'gpu' are run"
+
+
+def pytest_collection_modifyitems(config, items):
+    if BACKENDS["cupy"].why_not() is None:
+        return
+    for_gpu = [item for item in items if item.get_closest_marker("gpu")]
+    if for_gpu:
+        config.hook.pytest_deselected(items=for_gpu)
+        items[:] = [item for item in items if item not in for_gpu]
 
 
 @pytest.fixture(scope="session")

@@ -11,7 +11,8 @@ import pytest
 from datafiles import write_archive, write_dataset
 
 TOP = Path(__file__).parents[1]
-SCRIPTS = ["scripts/test.sh", "scripts/quickstart.sh", "scripts/common.sh", ".ci/run"]
+SCRIPTS = [f"scripts/{name}.sh" for name in ("test", "quickstart", "gpu_check", "common")]
+SCRIPTS.append(".ci/run")
 RUNNABLE = [name for name in SCRIPTS if name != "scripts/common.sh"]
 BASH = shutil.which("bash")
 pytestmark = pytest.mark.skipif(BASH is None, reason="the scripts need bash")

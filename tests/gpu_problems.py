@@ -1,0 +1,67 @@
+"""Problems for the tests on a GPU: large ones there, tiny ones in numba's CUDA simulator."""
+
+import numpy as np
+from numba import config
+from problems import clusters
+
+from svmcifar.backends.problem import OvOProblem
+from svmcifar.kernel import rbf_kernel, sample_blocks
+from svmcifar.ovo import class_pairs
+
+# The simulator takes about a hundred SMO steps a second.
+SIMULATED = bool(config.ENABLE_CUDASIM)
+
+
+def here(on_gpu, simulated):
+    """Choose between what a GPU and what the simulator can do in a second."""
+    return simulated if SIMULATED else on_gpu
+
+
+def draw(sizes, d, dtype=np.float32, seed=0):
+    """Draw classes of these sizes that overlap: samples and labels, shuffled, some samples twice.
+
+    One in ten samples is a copy of another one, which may be of another class.
+    """
+    rng = np.random.default_rng([seed, d, *sizes])
+    X, y = clusters(rng, sizes, d, 0.5)
+    copies = rng.integers(len(y), size=(2, max(1, len(y) // 10)))
+    X[copies[0]] = X[copies[1]]
+    return X.astype(dtype), y
+
+
+def ovo_problem(sizes, d=8, dtype=np.float32, C=1.0, tol=1e-6, seed=0):
+    """Make a problem as backends take it, with a bound of its own for each sample."""
+    X, y = draw(sizes, d, dtype, seed)
+    order = np.argsort(y, kind="stable")
+    weight = np.random.default_rng(seed).uniform(0.5, 2.0, len(y))
+    return OvOProblem(
+        samples=sample_blocks(X[order], None),
+        starts=(0, *np.cumsum(sizes).tolist()),
+        upper=C * weight,
+        gamma=1.0 / d,
+        tol=tol,
+        max_iter=-1,
+    )
+
+
+def assert_same_solution(problem, ours, theirs, *, rtol, atol):
+    """Compare solutions that may have stopped at other points: objective, gap, decision values.
+
+    `rtol` is of the objectives, `atol` of the decision values at the training samples.
+    """
+    np.testing.assert_allclose(ours.objective, theirs.objective, rtol=rtol)
+    assert (ours.gap <= problem.tol).all()
+    assert (theirs.gap <= problem.tol).all()
+    assert (ours.n_iter > 0).all()
+    assert (np.abs(ours.coef) <= problem.upper).all()
+    samples = problem.samples
+    parts = [problem.rows(c) for c in range(problem.n_classes)]
+    kernels = [rbf_kernel(samples, samples[rows], problem.gamma) for rows in parts]
+    for number, (a, b) in enumerate(class_pairs(problem.n_classes)):
+        values = []
+        for solution in (ours, theirs):
+            total = np.full(len(samples), solution.intercept[number])
+            for c, row in ((a, b - 1), (b, a)):
+                total += kernels[c] @ solution.coef[row, parts[c]]
+            values.append(total)
+        np.testing.assert_allclose(*values, rtol=0, atol=atol)
