@@ -64,6 +64,7 @@ svmcifar train --labels coarse --C 1 --label-csv "$out/labels.csv" \
 svmcifar evaluate "$out/model.skops" --json "$out/scores.json" --figure "$out/confusion.png" \
     --overwrite
 svmcifar show "$out/model.skops" --out "$out/grid.png" --overwrite
+svmcifar compare --cnn --svm "$out/model.skops" --out "$out/report" --overwrite
 
 echo
 echo "results in $out/:"
@@ -71,6 +72,7 @@ echo "  labels.csv   the 100 fine classes in their 20 superclasses"
 echo "  model.skops  the model"
 echo "  scores.json  its scores on the test images; confusion.png: its confusion matrix"
 echo "  grid.png     the first nine test images with predicted and true names"
+echo "  report/      CNN versus SVM: open report.html in a browser"
 "$bin/python" - "$out/scores.json" <<'PYTHON'
 import json
 import sys

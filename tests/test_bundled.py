@@ -1,10 +1,14 @@
 """The networks that come with the package are what their cards say."""
 
+import json
+
 import numpy as np
 import pytest
+from clirun import run
 
 from svmcifar.cnn.bundled import bundled_checkpoint
 from svmcifar.cnn.checkpoint import load_network
+from svmcifar.persistence import save_model
 
 SUFFIXES = (".pth", ".onnx")
 
@@ -46,6 +50,15 @@ def test_the_synthetic_network_knows_synthetic_images(synthetic_data, suffix):
     assert fine >= 165
     assert coarse >= 175
     assert network.card["data"]["synthetic"]
+
+
+def test_compare_takes_it(synthetic_folder, train_small, tmp_path):
+    save_model(train_small(), tmp_path / "model.skops")
+    arguments = ("--cnn", "--svm", tmp_path / "model.skops", "--out", tmp_path / "report")
+    run("compare", *arguments, "--data", synthetic_folder)
+    content = json.loads((tmp_path / "report/report.json").read_text())
+    assert content["models"][0]["file"] == "synthetic-w8.onnx"
+    assert content["scores"]["fine"]["cnn"]["n_correct"] >= 165
 
 
 def test_both_files_of_the_network_together_are_under_8_megabytes():

@@ -3,6 +3,7 @@
 import json
 import re
 from html import unescape
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -16,7 +17,7 @@ from svmcifar.svc import RBFSVC
 
 FILES = {
     "report.html", "report.json", "predictions.csv", "scores.csv", "costs.csv", "paired.csv",
-    "classes-coarse.csv", "classes-fine.csv",
+    "classes-coarse.csv", "classes-fine.csv", "figures",
 }  # fmt: skip
 
 
@@ -86,7 +87,11 @@ def test_report(compare, folder, synthetic_data, svm_paths):
     assert set(content["scores"]["fine"]) == {"cnn", "svm"}
     assert [m["note"] for m in content["models"]] == [None, None]
     assert content["command"].startswith("svmcifar compare --cnn a.pth --svm ")
-    assert set(content["files"].values()) == FILES - {"report.html", "report.json"}
+    figures = content["files"].pop("figures")
+    assert set(content["files"].values()) == FILES - {"report.html", "report.json", "figures"}
+    assert sorted(figures) == sorted(
+        f"figures/{path.name}" for path in Path("report/figures").iterdir()
+    )
     lines = output.splitlines()
     assert lines[0] == "CNN versus SVM on SYNTHETIC stand-in"
     assert lines[1:-1] == [f"- {sentence}" for sentence in content["conclusion"]]
@@ -101,7 +106,9 @@ def test_report(compare, folder, synthetic_data, svm_paths):
     assert "SYNTHETIC" in page
 
 
-def test_defaults_train_an_svm_and_take_the_bundled_network(compare, folder, train_small):
+def test_defaults_train_an_svm_and_take_the_bundled_network(
+    compare, folder, train_small, synthetic_data
+):
     output = compare(svm=None)
     assert "No --svm given: training one on raw pixels and the 100 fine classes, C = 10" in output
     content = read_report()
@@ -109,11 +116,13 @@ def test_defaults_train_an_svm_and_take_the_bundled_network(compare, folder, tra
     cnn, svm = content["models"]
     assert cnn["note"] == "the network that comes with svmcifar"
     assert svm["note"] == "trained by this command, since no SVM was given"
-    model = load_model("report/model.skops")
+    model = load_model("report/model.skops", synthetic_data)
     assert model.label_kind == "fine"
     expected = train_small(RBFSVC(C=10.0), label_kind="fine")
     assert model_content_hash(model) == model_content_hash(expected) == svm["content_hash"]
-    assert svm["cost"]["n_bytes"] == (folder / "report/model.skops").stat().st_size
+    file = folder / "report/model.skops"  # without support vectors, which are counted all the same
+    support_vectors = model.svc.support_vectors_
+    assert svm["cost"]["n_bytes"] == file.stat().st_size + support_vectors.nbytes
     assert content["files"]["model"] == "model.skops"
     assert {path.name for path in (folder / "report").iterdir()} == FILES | {"model.skops"}
 

@@ -182,9 +182,10 @@ def _write_report(
     """Write the page, its figures, the tables and the JSON file."""
     from svmcifar.cifar import to_pictures
     from svmcifar.comparison.writing import FILE_NAMES, write_json, write_tables
+    from svmcifar.report.comparison_figures import write_figures
     from svmcifar.report.page import write_page
 
-    content["files"] = dict(FILE_NAMES)
+    content["files"] = {**FILE_NAMES, "figures": write_figures(content, folder)}
     if (folder / _MODEL_NAME).exists():
         content["files"]["model"] = _MODEL_NAME
     write_tables(content, answers, test, folder)

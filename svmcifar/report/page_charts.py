@@ -1,0 +1,289 @@
+"""The geometry of the page's charts, in percent of their boxes.
+
+Boxes stretch with the window while text keeps its size, so the positions are
+all that is computed here; the template draws them.
+"""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from svmcifar.report.page_models import ShownModel
+from svmcifar.report.page_words import percent
+
+_TIME_TICKS_S = (
+    1e-3, 1e-2, 0.1, 1.0, 10.0, 60.0, 600.0, 3600.0, 36e3, 86400.0, 864e3, 864e4
+)  # fmt: skip
+_MORE_TIME_TICKS_S = (
+    3e-3, 3e-2, 0.3, 3.0, 30.0, 180.0, 1800.0, 10800.0, 259200.0, 2592e3,
+    2.0, 5.0, 20.0, 120.0, 300.0, 1200.0, 7200.0, 18e3
+)  # fmt: skip
+# A label of the time chart on a narrow screen, in percent of its sides and in pixels.
+_LABEL_WIDTH, _LABEL_HEIGHT, _LABEL_RISE = 20.0, 5.5, 6.0
+_ABOVE_PX, _BELOW_PX = -12, 22
+# Shares of a true class's images where a cell of a confusion matrix gets its next shade.
+_SHADE_BOUNDS = (0.005, 0.01, 0.02, 0.04, 0.08, 0.15, 0.25, 0.4, 0.6, 0.8)
+
+
+@dataclass(frozen=True)
+class Axis:
+    """A linear or logarithmic axis.
+
+    Attributes
+    ----------
+    low, high : float
+        Values at 0 and 100 percent of the length.
+    ticks : tuple of float
+    logarithmic : bool
+    """
+
+    low: float
+    high: float
+    ticks: tuple[float, ...]
+    logarithmic: bool = False
+
+    def place(self, value: float) -> float:
+        """Return where a value is, in percent of the length, to a hundredth."""
+        low, high = self.low, self.high
+        if self.logarithmic:
+            value, low, high = math.log(value), math.log(low), math.log(high)
+        return round(100 * (value - low) / (high - low), 2)
+
+
+@dataclass(frozen=True)
+class Mark:
+    """A point of the time chart: `x` and `y` in percent, from the left and from the top.
+
+    ``label_y`` is where its label goes, in pixels from it: above it, below it
+    where other points are in the way, or nowhere (0).
+    """
+
+    model: ShownModel
+    x: float
+    y: float
+    seconds: float
+    accuracy: float
+    label_y: int
+
+
+@dataclass(frozen=True)
+class TimeChart:
+    """Accuracy against training time for one set of labels.
+
+    Attributes
+    ----------
+    x, y : Axis
+        Seconds, logarithmic; accuracy as a fraction.
+    x_labels : tuple of str
+        One a tick.
+    curves : tuple of (ShownModel, str, str)
+        Model, what the curve is of, and SVG points in a box of 100 x 100.
+    marks : tuple of Mark
+        Training time and accuracy on the test images.
+    """
+
+    x: Axis
+    y: Axis
+    x_labels: tuple[str, ...]
+    curves: tuple[tuple[ShownModel, str, str], ...]
+    marks: tuple[Mark, ...]
+
+
+@dataclass(frozen=True)
+class Cell:
+    """A cell of a confusion matrix: its count, text, shade from 0 to 10, and a sentence."""
+
+    count: int
+    text: str
+    shade: int
+    title: str
+
+
+def accuracy_axis(rates: Sequence[float]) -> Axis:
+    """Choose an axis of accuracies that shows all rates and has round bounds.
+
+    Parameters
+    ----------
+    rates : sequence of float
+        Fractions; at least one.
+
+    Returns
+    -------
+    Axis
+        From 0 to 1 at the most, with four to nine ticks.
+    """
+    low, high = min(rates), max(rates)
+    for step in (1, 2, 5, 10, 20):  # percent
+        first = max(0, math.floor(100 * low / step - 0.2) * step)
+        last = min(100, math.ceil(100 * high / step + 0.2) * step)
+        if (last - first) / step <= 8:
+            break
+    while (last - first) / step < 3:  # all alike: some room around them
+        first, last = max(0, first - step), min(100, last + step)
+    return Axis(first / 100, last / 100, tuple(t / 100 for t in range(first, last + 1, step)))
+
+
+def time_axis(seconds: Sequence[float]) -> Axis:
+    """Choose a logarithmic axis of times that shows all of them.
+
+    Parameters
+    ----------
+    seconds : sequence of float
+        Positive; at least one.
+
+    Returns
+    -------
+    Axis
+        With ticks at 1 s, 10 s, 1 min, 10 min, 1 h and so on, and between them
+        where there is room for their labels.
+    """
+    low, high = min(seconds), max(seconds)
+    margin = max(1.6, (high / low) ** 0.08)
+    low, high = low / margin, high * margin
+    axis = Axis(low, high, (), logarithmic=True)
+    ticks: list[float] = []
+    for tick in (*_TIME_TICKS_S, *_MORE_TIME_TICKS_S):
+        apart = all(abs(axis.place(tick) - axis.place(t)) >= _LABEL_WIDTH - 4 for t in ticks)
+        if low <= tick <= high and apart:
+            ticks.append(tick)
+    return replace(axis, ticks=tuple(sorted(ticks)))
+
+
+def time_chart(
+    comparison: Mapping[str, Any], models: Sequence[ShownModel], labels: str
+) -> TimeChart | None:
+    """Lay out accuracy against training time.
+
+    Parameters
+    ----------
+    comparison : mapping
+    models : sequence of ShownModel
+        Of the comparison, in its order.
+    labels : {"coarse", "fine"}
+
+    Returns
+    -------
+    TimeChart or None
+        None where no model has a time and an accuracy.
+    """
+    scores = comparison["scores"][labels] or {}
+    curves, ends = [], []
+    for model, entry in zip(models, comparison["models"], strict=True):
+        curve = [(p["seconds"], p[labels]) for p in entry["curve"] or ()]
+        curve = [(s, rate) for s, rate in curve if s and rate is not None]
+        if curve:
+            curves.append((model, entry["curve_of"], curve))
+        seconds = entry["cost"]["training_s"]
+        if seconds and model.id in scores:
+            ends.append((model, seconds, scores[model.id]["accuracy"]))
+    if not ends and not curves:
+        return None
+    pairs = [(s, rate) for _, s, rate in ends] + [p for _, _, curve in curves for p in curve]
+    x, y = time_axis([s for s, _ in pairs]), accuracy_axis([rate for _, rate in pairs])
+    return TimeChart(
+        x=x,
+        y=y,
+        x_labels=tuple(tick_label(tick) for tick in x.ticks),
+        curves=tuple(
+            (model, of, " ".join(f"{x.place(s)},{round(100 - y.place(a), 2)}" for s, a in curve))
+            for model, of, curve in curves
+        ),
+        marks=_place_marks(ends, x, y),
+    )
+
+
+def confusion_cells(confusion: Sequence[Sequence[int]], names: Sequence[str]) -> list[list[Cell]]:
+    """Lay out a confusion matrix.
+
+    Parameters
+    ----------
+    confusion : sequence of sequences of int
+        Counts: rows are true classes, columns predicted ones.
+    names : sequence of str
+        Class names as they are to be shown.
+
+    Returns
+    -------
+    list of list of Cell
+        The text is the share of the true class's images in percent, and empty
+        where it rounds to 0.
+    """
+    rows = []
+    for true, counts in zip(names, confusion, strict=True):
+        total = sum(counts)
+        cells = []
+        for answer, n in zip(names, counts, strict=True):
+            share = n / total if total else 0.0
+            text = f"{100 * share:.0f}" if share >= _SHADE_BOUNDS[0] else ""
+            shade = sum(share >= bound for bound in _SHADE_BOUNDS)
+            title = f"{true}, answered {answer}: {n:,} of {total:,}"
+            cells.append(Cell(n, text, shade, title))
+        rows.append(cells)
+    return rows
+
+
+def tick_label(seconds: float) -> str:
+    """Name a round time span.
+
+    Parameters
+    ----------
+    seconds : float
+
+    Returns
+    -------
+    str
+        In its largest unit, without decimals.
+    """
+    for unit, scale in (("d", 86400.0), ("h", 3600.0), ("min", 60.0), ("s", 1.0)):
+        if seconds >= scale:
+            return f"{seconds / scale:.0f}\N{NO-BREAK SPACE}{unit}"
+    return f"{1000 * seconds:.0f}\N{NO-BREAK SPACE}ms"
+
+
+def frequent_mistakes(
+    confusion: Sequence[Sequence[int]], names: Sequence[str], n: int = 3
+) -> list[str]:
+    """Name the confusions that take the largest share of a true class.
+
+    Parameters
+    ----------
+    confusion : sequence of sequences of int
+        Counts: rows are true classes, columns predicted ones.
+    names : sequence of str
+    n : int, default=3
+
+    Returns
+    -------
+    list of str
+        Of at most `n`; equal shares are in class order.
+    """
+    shares = [
+        (-count / sum(counts), i, j)
+        for i, counts in enumerate(confusion)
+        for j, count in enumerate(counts)
+        if i != j and count
+    ]
+    return [f"{names[i]} as {names[j]} ({percent(-s)})" for s, i, j in sorted(shares)[:n]]
+
+
+def _place_marks(
+    ends: Sequence[tuple[ShownModel, float, float]], x: Axis, y: Axis
+) -> tuple[Mark, ...]:
+    """Place points from the top down, and their labels where there is room."""
+    spots = [(model, s, rate, x.place(s), round(100 - y.place(rate), 2)) for model, s, rate in ends]
+    spots.sort(key=lambda spot: spot[4])
+    taken = [(left, top) for *_, left, top in spots]
+    marks = []
+    for model, seconds, rate, left, top in spots:
+        label_y = 0
+        for candidate, centre in ((_ABOVE_PX, top - _LABEL_RISE), (_BELOW_PX, top + _LABEL_RISE)):
+            if not any(
+                abs(left - other_left) < _LABEL_WIDTH and abs(centre - other_top) < _LABEL_HEIGHT
+                for other_left, other_top in taken
+            ):
+                label_y = candidate
+                taken.append((left, centre))
+                break
+        marks.append(Mark(model, left, top, seconds, rate, label_y))
+    return tuple(marks)

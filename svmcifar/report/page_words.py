@@ -1,0 +1,228 @@
+"""Numbers and names as people read them: percentages, times, sizes, probabilities.
+
+Everything returns plain text, not HTML: the template escapes it.  A value that
+is not there is an en dash.
+"""
+
+import math
+
+ABSENT = "–"
+_NBSP = "\N{NO-BREAK SPACE}"
+_MINUS = "\N{MINUS SIGN}"
+_SUPERSCRIPTS = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
+
+
+def shown(name: str) -> str:
+    """Return a class name as people write it.
+
+    Parameters
+    ----------
+    name : str
+
+    Returns
+    -------
+    str
+    """
+    return name.replace("_", " ")
+
+
+def percent(rate: float | None, decimals: int = 1) -> str:
+    """Return a rate in percent.
+
+    Parameters
+    ----------
+    rate : float or None
+        A fraction, from 0 to 1.
+    decimals : int, default=1
+
+    Returns
+    -------
+    str
+    """
+    return ABSENT if rate is None else f"{100 * rate:.{decimals}f}{_NBSP}%"
+
+
+def percent_range(low: float | None, high: float | None, decimals: int = 1) -> str:
+    """Return an interval of rates in percent, with its unit once.
+
+    Parameters
+    ----------
+    low, high : float or None
+        Fractions.
+    decimals : int, default=1
+
+    Returns
+    -------
+    str
+    """
+    if low is None or high is None:
+        return ABSENT
+    return f"{100 * low:.{decimals}f} to{_NBSP}{100 * high:.{decimals}f}{_NBSP}%"
+
+
+def points(difference: float | None, decimals: int = 1) -> str:
+    """Return a difference of rates in percentage points, with its sign.
+
+    Parameters
+    ----------
+    difference : float or None
+        A difference of fractions.
+    decimals : int, default=1
+
+    Returns
+    -------
+    str
+        No sign where it rounds to zero.
+    """
+    if difference is None:
+        return ABSENT
+    number = f"{100 * difference:+.{decimals}f}"
+    if not number.strip("+-0."):
+        number = number[1:]
+    return number.replace("-", _MINUS)
+
+
+def decimal(value: float | None, decimals: int = 3) -> str:
+    """Return a number with a fixed count of decimals.
+
+    Parameters
+    ----------
+    value : float or None
+    decimals : int, default=3
+
+    Returns
+    -------
+    str
+    """
+    return ABSENT if value is None else f"{value:.{decimals}f}".replace("-", _MINUS)
+
+
+def count(value: int | None) -> str:
+    """Return a whole number, its thousands apart.
+
+    Parameters
+    ----------
+    value : int or None
+
+    Returns
+    -------
+    str
+    """
+    return ABSENT if value is None else f"{value:,}"
+
+
+def significant(value: float | None, digits: int = 3) -> str:
+    """Return a number with about so many significant digits, and never an exponent.
+
+    Parameters
+    ----------
+    value : float or None
+    digits : int, default=3
+
+    Returns
+    -------
+    str
+        Digits before the decimal point are all kept, as they are.
+    """
+    if value is None:
+        return ABSENT
+    if value == 0:
+        return "0"
+    decimals = max(0, digits - 1 - math.floor(math.log10(abs(value))))
+    return f"{value:,.{decimals}f}"
+
+
+def duration(seconds: float | None) -> str:
+    """Return a time span in the units that suit its length.
+
+    Parameters
+    ----------
+    seconds : float or None
+
+    Returns
+    -------
+    str
+        Such as "0.84 s", "42.5 s", "12 min 5 s" or "3 h 7 min".
+    """
+    if seconds is None:
+        return ABSENT
+    if seconds < 59.95:
+        return f"{significant(seconds)}{_NBSP}s"
+    if round(seconds) < 3600:
+        minutes, rest = divmod(round(seconds), 60)
+        small = f"{rest}{_NBSP}s"
+        return f"{minutes}{_NBSP}min {small}" if rest else f"{minutes}{_NBSP}min"
+    hours, minutes = divmod(round(seconds / 60), 60)
+    return f"{hours:,}{_NBSP}h {minutes}{_NBSP}min" if minutes else f"{hours:,}{_NBSP}h"
+
+
+def size(n_bytes: int | None) -> str:
+    """Return a file size in decimal units.
+
+    Parameters
+    ----------
+    n_bytes : int or None
+
+    Returns
+    -------
+    str
+    """
+    if n_bytes is None:
+        return ABSENT
+    for unit, scale in (("GB", 1e9), ("MB", 1e6), ("kB", 1e3)):
+        if n_bytes >= scale:
+            return f"{significant(n_bytes / scale)}{_NBSP}{unit}"
+    return f"{n_bytes}{_NBSP}bytes"
+
+
+def probability(p: float | None) -> str:
+    """Return a p value as a statement.
+
+    Parameters
+    ----------
+    p : float or None
+
+    Returns
+    -------
+    str
+        Such as "p = 0.034" or "p = 2 × 10⁻¹⁷"; what is too small for a float
+        is said to be less than the least one.
+    """
+    if p is None:
+        return f"p{_NBSP}{ABSENT}"
+    if p == 0:
+        return f"p{_NBSP}<{_NBSP}10⁻³⁰⁰"
+    if p >= 0.001:
+        return f"p{_NBSP}={_NBSP}{p:.3f}"
+    mantissa, exponent = f"{p:.0e}".split("e")
+    power = str(int(exponent)).translate(_SUPERSCRIPTS)
+    return f"p{_NBSP}={_NBSP}{mantissa}{_NBSP}×{_NBSP}10{power}"
+
+
+def listing(words: list[str]) -> str:
+    """Join words as in a sentence.
+
+    Parameters
+    ----------
+    words : list of str
+
+    Returns
+    -------
+    str
+        Such as "a, b and c".
+    """
+    return " and ".join([", ".join(words[:-1]), words[-1]] if len(words) > 1 else words)
+
+
+def glued(sentence: str) -> str:
+    """Keep a number and its percent sign on one line.
+
+    Parameters
+    ----------
+    sentence : str
+
+    Returns
+    -------
+    str
+    """
+    return sentence.replace(" %", f"{_NBSP}%")
