@@ -201,6 +201,7 @@ def test_quickstart_calls_commands_and_options_that_there_are():
         "train",
         "evaluate",
         "show",
+        "compare",
     ]
     for name, rest in calls:
         known = {o for p in main.get_command(None, name).params for o in p.opts}
@@ -211,7 +212,7 @@ def test_quickstart_writes_under_its_own_folder_alone():
     text = (TOP / "scripts/quickstart.sh").read_text()
     assert "\nout=runs/quickstart\n" in text
     outputs = re.findall(r"--(?:out|json|figure|label-csv|data) (\S+)", text)
-    assert len(outputs) == 7
+    assert len(outputs) == 8
     assert all(output.startswith('"$out') for output in outputs)
 
 
