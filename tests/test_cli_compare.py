@@ -33,7 +33,8 @@ def folder(tmp_path, monkeypatch, synthetic_data):
     }
     networks["copy.pth"] = make_network(tmp_path / "copy.pth", 0, card)
 
-    def load_network(path, class_names):
+    def load_network(path, class_names, n_threads):
+        assert n_threads >= 1
         assert tuple(class_names) == synthetic_data.read_meta().fine_names
         if path.name not in networks:
             raise CheckpointError(f"{path}: the network's file must exist; make one")

@@ -117,7 +117,8 @@ def test_conclusion_of_several_networks(concluded):
         s.split(": ")[1].split(" by")[0] for s in text if "20 superclasses" in s and "right" in s
     ]
     assert coarse[:3] == ["Both is better", "Svm is better", "Net2 is better"]
-    assert sum("Net is right for 50.00 %" in s and "Net2 for 80.00 %" in s for s in text) == 1
+    # Networks are held against the SVM; against each other the tables do it.
+    assert not any("Net is right" in s and "Net2 for" in s for s in text)
     assert any(s.startswith("Both are right for 60.0 % of the images, Both alone") for s in text)
     assert (
         "In training, Net reached the superclass accuracy that Svm has on the test images after "
@@ -175,7 +176,7 @@ def test_conclusion_of_a_coarse_svm(concluded):
     assert (
         "Svm was trained on the superclasses: it has no answers on the 100 fine classes."
     ) in text
-    assert sum("On the 100 fine classes Net is right" in s for s in text) == 1
+    assert not any("On the 100 fine classes Net is right" in s for s in text)
     assert set(content["scores"]["fine"]) == {"cnn", "cnn2"}
     alone = concluded({"cnn": first(150), "svm": first(100)}, "coarse")
     assert alone["paired"]["fine"] == []

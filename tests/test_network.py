@@ -52,7 +52,8 @@ def test_recognise():
         ({"reslayer2.1.1.running_var": None}, r"'reslayer2.1.1.running_var' of shape none"),
         ({"extra": torch.zeros(2)}, r"'extra' of shape \(2,\) where .* has none"),
         ({"convolution_5.0.bias": torch.zeros(9)}, r"\(9,\) where reference, width 2, .*\(32,\)"),
-        ({"convolution_5.0.bias": "text"}, "'convolution_5.0.bias' of shape none"),
+        ({"convolution_5.0.bias": "text"}, "'convolution_5.0.bias' of type str, which is no"),
+        ({"epoch": 3}, "'epoch' of type int, which is no tensor"),
         ({"classifier.2.weight": torch.zeros(())}, "79 entries"),
     ],
 )

@@ -186,6 +186,13 @@ def test_hold_out_of_uneven_classes():
     assert np.bincount(labels[chosen], minlength=4).tolist() == [2, 6, 0, 1]
 
 
+def test_hold_out_takes_one_of_a_small_class_and_leaves_one():
+    labels = np.repeat([0, 1, 2], [5, 2, 40])
+    assert np.bincount(labels[hold_out(labels, 0.05, 0)]).tolist() == [1, 1, 2]
+    assert np.bincount(labels[hold_out(labels, 0.9, 0)]).tolist() == [4, 1, 36]
+    assert not hold_out(labels, 0.0, 0).any()
+
+
 def test_hold_out_takes_any_image_of_a_class():
     labels = np.repeat([0, 1], 10)
     counts = sum(hold_out(labels, 0.3, seed).astype(int) for seed in range(300))

@@ -105,7 +105,7 @@ def command(
         raise click.UsageError("--ensemble needs at least two networks; give --cnn once more.")
     check_folder(out, overwrite)
     dataset = open_data(data, skip_md5)
-    networks = _load_networks(cnns, dataset)
+    networks = _load_networks(cnns, dataset, jobs)
     ids = network_ids(networks)
     notes = {i: _BUNDLED_NOTE for i, cnn in zip(ids, cnns, strict=True) if cnn == _BUNDLED}
     svm = None if svm_path is None else _load_svm(svm_path, dataset, jobs)
@@ -132,17 +132,20 @@ def command(
     click.echo(f"report: {out / 'report.html'}")
 
 
-def _load_networks(cnns: tuple[str, ...], dataset: "Cifar100") -> "list[ImageNetwork]":
+def _load_networks(
+    cnns: tuple[str, ...], dataset: "Cifar100", jobs: int | None
+) -> "list[ImageNetwork]":
     """Load the networks; each may take part once."""
     from svmcifar.cnn.bundled import bundled_checkpoint
     from svmcifar.cnn.checkpoint import load_network
     from svmcifar.errors import CheckpointError
+    from svmcifar.inputs import count_workers
 
     class_names = dataset.read_meta().fine_names
     networks: dict[str, ImageNetwork] = {}
     for cnn in cnns:
         path = bundled_checkpoint(dataset.is_synthetic) if cnn == _BUNDLED else Path(cnn)
-        network = load_network(path, class_names)
+        network = load_network(path, class_names, count_workers(jobs))
         if other := networks.get(network.sha256):
             raise CheckpointError(
                 f"{cnn}: a network may be given once, and it is the same as {other.path}; "

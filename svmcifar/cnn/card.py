@@ -15,6 +15,8 @@ FORMAT_NUMBER = 1
 MEAN = (0.4914, 0.4822, 0.4465)
 STD = (0.2023, 0.1994, 0.2010)
 
+_MOST = 1e12
+
 # What readers of a card rely on, where it is there.
 _TYPES: dict[str, type | tuple[type, ...]] = {
     "classes": list, "history": list, "training_s": (int, float), "device": str, "files": dict,
@@ -192,6 +194,13 @@ def _check_entries(path: Path, card: dict[str, Any]) -> None:
     for key, kind in _TYPES.items():
         if key in card and not isinstance(card[key], kind):
             raise _invalid(path, f"one with a proper {key!r}, got {_short(card[key])}")
+    numbers = {"training_s": card.get("training_s", 0), "n_parameters": card.get("n_parameters", 0)}
+    for number, entry in enumerate(e for e in card.get("history", []) if isinstance(e, dict)):
+        numbers |= {f"history {number}: {name}": value for name, value in entry.items()}
+    for name, value in numbers.items():
+        most = 1.0 if name.endswith("accuracy") else _MOST
+        if value is not None and not (type(value) in (int, float) and 0 <= value <= most):
+            raise _invalid(path, f"one with a {name!r} from 0 to {most:g}, got {_short(value)}")
     for key, kind in (("classes", str), ("history", dict)):
         for entry in card.get(key, []):
             if not isinstance(entry, kind):

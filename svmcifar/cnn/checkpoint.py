@@ -114,7 +114,9 @@ def round_weights(network: "ReferenceNetwork") -> None:
     round_to_half(network)
 
 
-def load_network(path: str | Path, class_names: Sequence[str]) -> ImageNetwork:
+def load_network(
+    path: str | Path, class_names: Sequence[str], n_threads: int | None = None
+) -> ImageNetwork:
     """Load a network from a ``.pth`` or an ``.onnx`` file, with the card beside it if it has one.
 
     Nothing that the file holds is run but the network's own arithmetic.
@@ -124,6 +126,8 @@ def load_network(path: str | Path, class_names: Sequence[str]) -> ImageNetwork:
     path : str or Path
     class_names : sequence of str
         Fine class names of the data set, in the order of their ids.
+    n_threads : int, optional
+        Threads to work with; the runtime's choice by default.
 
     Returns
     -------
@@ -143,7 +147,7 @@ def load_network(path: str | Path, class_names: Sequence[str]) -> ImageNetwork:
     card = read_card(path, digest)
     if card is not None and "classes" in card:
         _check_names(card_path(path), card["classes"], class_names)
-    opened = _open_network(path, content)
+    opened = _open_network(path, content, n_threads)
     if opened.n_classes != len(class_names):
         raise CheckpointError(
             f"{path}: a network must tell the {len(class_names)} classes of the data set apart, "
@@ -183,7 +187,7 @@ def _read(path: Path) -> bytes:
     return content
 
 
-def _open_network(path: Path, content: bytes) -> OpenedNetwork:
+def _open_network(path: Path, content: bytes, n_threads: int | None) -> OpenedNetwork:
     library, other = _SUFFIXES[path.suffix]
     try:
         if path.suffix == ".pth":
@@ -195,7 +199,7 @@ def _open_network(path: Path, content: bytes) -> OpenedNetwork:
             f"{path}: a {path.suffix} file needs {library}, got '{error}'; "
             f"pip install 'svmcifar[cnn]', or use the {other} file beside it"
         ) from error
-    return open_network(path, content)
+    return open_network(path, content, n_threads)
 
 
 def _check_names(card: Path, found: list[str], expected: Sequence[str]) -> None:

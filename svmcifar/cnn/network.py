@@ -111,6 +111,9 @@ def recognise(state: Mapping[str, Any]) -> Architecture:
     found = Architecture("reference", first.shape[0], last.shape[0])
     with torch.device("meta"):
         expected = ReferenceNetwork(found.width, found.n_classes).state_dict()
+    for name, value in state.items():
+        if not isinstance(value, Tensor):
+            raise _unknown(f"{name!r} of type {type(value).__name__}, which is no tensor")
     for name in {**expected, **state}:
         wanted, got = _shape(expected.get(name)), _shape(state.get(name))
         if wanted != got:

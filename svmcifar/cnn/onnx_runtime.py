@@ -17,7 +17,7 @@ from svmcifar.errors import CheckpointError
 _BATCH, _FLOAT = 128, "tensor(float)"
 
 
-def open_network(path: Path, content: bytes) -> OpenedNetwork:
+def open_network(path: Path, content: bytes, n_threads: int | None) -> OpenedNetwork:
     """Open an ONNX graph that turns images into logits, on the CPU.
 
     Parameters
@@ -26,6 +26,8 @@ def open_network(path: Path, content: bytes) -> OpenedNetwork:
         Named in errors.
     content : bytes
         Of the file.
+    n_threads : int or None
+        Threads to work with; ONNX Runtime's choice if None.
 
     Returns
     -------
@@ -40,6 +42,7 @@ def open_network(path: Path, content: bytes) -> OpenedNetwork:
     n_parameters = count_parameters(path, content)
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 4  # errors come as exceptions
+    options.intra_op_num_threads = n_threads or 0
     try:
         session = onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
     except Exception as error:  # its exceptions have no base of their own
@@ -47,12 +50,13 @@ def open_network(path: Path, content: bytes) -> OpenedNetwork:
     fixed_batch = _check_ends(path, session)
     compute_logits = partial(_compute_logits, path, session, fixed_batch)
     n_classes = _probe(path, compute_logits)
+    threads = f", {n_threads} threads" if n_threads else ""
     about = session.get_modelmeta().custom_metadata_map
     return OpenedNetwork(
         architecture=about.get("architecture", f"ONNX graph, {n_classes} classes"),
         n_classes=n_classes,
         n_parameters=n_parameters,
-        runtime=f"ONNX Runtime {onnxruntime.__version__}",
+        runtime=f"ONNX Runtime {onnxruntime.__version__}{threads}",
         normalisation=_normalisation(path, about.get("normalisation")),
         batch_size=fixed_batch or _BATCH,
         compute_logits=compute_logits,

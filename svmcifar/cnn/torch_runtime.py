@@ -20,7 +20,27 @@ _BATCH = 128
 _SAFE_TORCH = "2.10"  # a file can make older ones run code in spite of weights_only
 
 
-def open_network(path: Path, content: bytes) -> OpenedNetwork:
+def require_safe_torch(path: Path) -> None:
+    """Refuse to read a file with a PyTorch that the file could make run code.
+
+    Parameters
+    ----------
+    path : Path
+        Named in the error.
+
+    Raises
+    ------
+    BackendUnavailableError
+        If PyTorch is older than 2.10.
+    """
+    if torch.__version__ < _SAFE_TORCH:
+        raise BackendUnavailableError(
+            f"{path}: reading a PyTorch file safely needs PyTorch 2.10 or newer, "
+            f"got {torch.__version__}; upgrade it, or use an .onnx file"
+        )
+
+
+def open_network(path: Path, content: bytes, n_threads: int | None) -> OpenedNetwork:
     """Open the state dict of a known network, on the CPU.
 
     The state dict may lie under the key ``state_dict``, and its names may begin
@@ -32,6 +52,8 @@ def open_network(path: Path, content: bytes) -> OpenedNetwork:
         Named in errors.
     content : bytes
         Of the file.
+    n_threads : int or None
+        Threads to work with, set for all of PyTorch; left as they are if None.
 
     Returns
     -------
@@ -45,11 +67,9 @@ def open_network(path: Path, content: bytes) -> OpenedNetwork:
     BackendUnavailableError
         If PyTorch is older than 2.10.
     """
-    if torch.__version__ < _SAFE_TORCH:
-        raise BackendUnavailableError(
-            f"{path}: reading a .pth file safely needs PyTorch 2.10 or newer, "
-            f"got {torch.__version__}; upgrade it, or use an .onnx file"
-        )
+    require_safe_torch(path)
+    if n_threads is not None:
+        torch.set_num_threads(n_threads)
     state = _unwrapped(_read(path, content))
     try:
         architecture = recognise(state)
@@ -73,7 +93,7 @@ def open_network(path: Path, content: bytes) -> OpenedNetwork:
         architecture=str(architecture),
         n_classes=architecture.n_classes,
         n_parameters=count_parameters(network),
-        runtime=f"PyTorch {torch.__version__}",
+        runtime=f"PyTorch {torch.__version__}, {torch.get_num_threads()} threads",
         normalisation=None,
         batch_size=_BATCH,
         compute_logits=partial(_compute_logits, network),

@@ -169,25 +169,28 @@ def normalise(images: Tensor) -> Tensor:
 
 
 def hold_out(labels: NDArray[np.int64], share: float, seed: int) -> NDArray[np.bool_]:
-    """Choose images to hold out, the same share of each class.
+    """Choose images to hold out, the same share of each class and at least one of it.
 
     Parameters
     ----------
     labels : ndarray of shape (n_images,)
     share : float
-        From 0 to below 1.
+        From 0 to below 1.  0 holds out nothing; otherwise a class keeps at least one image.
     seed : int
 
     Returns
     -------
     ndarray of shape (n_images,), bool
     """
+    if share == 0:
+        return np.zeros(len(labels), dtype=bool)
     shuffled = np.random.default_rng(seed).permutation(len(labels))
     by_class = shuffled[np.argsort(labels[shuffled], kind="stable")]
     sizes = np.bincount(labels)
     ranks = np.arange(len(labels)) - np.repeat(np.cumsum(sizes) - sizes, sizes)
     chosen = np.zeros(len(labels), dtype=bool)
-    chosen[by_class[ranks < np.repeat(np.round(share * sizes), sizes)]] = True
+    n_held_out = np.clip(np.round(share * sizes), 1, np.maximum(sizes - 1, 0))
+    chosen[by_class[ranks < np.repeat(n_held_out, sizes)]] = True
     return chosen
 
 

@@ -5,6 +5,7 @@ from typing import Any
 
 import torch
 
+from svmcifar.cnn.torch_runtime import require_safe_torch
 from svmcifar.errors import CheckpointError
 from svmcifar.files import atomic_path
 
@@ -53,7 +54,10 @@ def load_state(path: Path, about: dict[str, Any], parts: dict[str, Any]) -> Hist
     CheckpointError
         If the file is damaged, or of a training on other data or by another
         recipe.
+    BackendUnavailableError
+        If PyTorch is too old to read it safely.
     """
+    require_safe_torch(path)
     try:
         # On the host: each part moves what it loads, and Adam wants its step counts there.
         state = dict(torch.load(path, map_location="cpu", weights_only=True))

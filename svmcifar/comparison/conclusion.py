@@ -37,7 +37,7 @@ def conclude(content: dict[str, Any]) -> list[str]:
     sentences = [_say_accuracy(content, "coarse", pair) for pair in with_svm]
     sentences.append(_say_overlap(models, with_svm[0]))
     sentences.append(_say_classes(content, lead))
-    sentences += [_say_accuracy(content, "fine", pair) for pair in fine]
+    sentences += [_say_accuracy(content, "fine", pair) for pair in fine if pair["b"] == "svm"]
     if models["svm"]["labels"] == "coarse":
         sentences.append(
             f"{models['svm']['name']} was trained on the superclasses: it has no answers on the "

@@ -66,8 +66,8 @@ def _of_training_images(
             )
         elif train_md5 not in str(data):
             sentences.append(
-                f"{entry['name']} was trained on other data ({data.get('label', 'unknown')}), "
-                "which puts it at a disadvantage."
+                f"{entry['name']} was trained on other data ({data.get('label', 'unknown')}): it "
+                "may have seen more images or fewer, or test images of this set."
             )
         if held_out:
             sentences.append(
