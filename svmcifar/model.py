@@ -27,6 +27,9 @@ class ImageClassifier:
         Name of each class id of that kind.
     coarse_of_fine : list of int
         Superclass id of each fine class id.
+    augment : {"flip"} or None
+        "flip": the SVM was trained on the mirror images too, and decides by image and mirror
+        image.
     manifest : dict
         How it was made (see `svmcifar.manifest`).
     """
@@ -36,6 +39,7 @@ class ImageClassifier:
     label_kind: str
     class_names: list[str]
     coarse_of_fine: list[int]
+    augment: str | None = None
     manifest: dict[str, Any] = field(default_factory=dict)
 
     @property
@@ -56,7 +60,9 @@ class ImageClassifier:
         -------
         ndarray of shape (n_images,), int64
         """
-        return self.svc.predict(compute_features(self.features, images))
+        if self.augment is None:
+            return self.svc.predict(self.compute_features(images))
+        return self.predict_with_decisions(images)[0]
 
     def predict_with_decisions(self, images: Any) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
         """Predict class ids, with the one-vs-rest decision values.
@@ -71,4 +77,36 @@ class ImageClassifier:
         class_ids : ndarray of shape (n_images,), int64
         decisions : ndarray of shape (n_images, n_classes), float64
         """
-        return self.svc.predict_with_decisions(compute_features(self.features, images))
+        return self.predict_features(self.compute_features(images))
+
+    def compute_features(self, images: Any) -> Any:
+        """Compute the features of images as the SVM is trained on them.
+
+        Parameters
+        ----------
+        images : array of shape (n_images, 3072), uint8
+            As for `predict`.
+
+        Returns
+        -------
+        array of shape (n_images * n_views, n_features), float32
+            Where the images are.  With ``augment="flip"`` an image has two views, rows 2 i and
+            2 i + 1: itself and its mirror image; one otherwise.
+        """
+        return compute_features(self.features, images, with_mirrors=self.augment == "flip")
+
+    def predict_features(self, X: Any) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+        """Predict from features as `predict_with_decisions` does from images.
+
+        Parameters
+        ----------
+        X : array of shape (n_images * n_views, n_features), float32
+            As `compute_features` gives them.  The pairs' decision values are averaged over an
+            image's views before they vote.
+
+        Returns
+        -------
+        class_ids : ndarray of shape (n_images,), int64
+        decisions : ndarray of shape (n_images, n_classes), float64
+        """
+        return self.svc.predict_with_decisions(X, n_views=1 if self.augment is None else 2)

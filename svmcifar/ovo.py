@@ -8,10 +8,13 @@ a sample of class a has its coefficient for the pair with class b in row ``b - 1
 and in row ``b`` if a > b.
 """
 
+from collections.abc import Iterable, Iterator
 from itertools import combinations
 
 import numpy as np
 from numpy.typing import NDArray
+
+from svmcifar.errors import InputError
 
 FloatArray = NDArray[np.float64]
 
@@ -64,3 +67,37 @@ def votes(decisions: FloatArray, n_classes: int) -> NDArray[np.intp]:
         counts[:, a] += first_wins
         counts[:, b] += ~first_wins
     return counts
+
+
+def average_views(batches: Iterable[FloatArray], n_views: int) -> Iterator[FloatArray]:
+    """Average the decision values of each sample over its views.
+
+    Parameters
+    ----------
+    batches : iterable of ndarrays of shape (n_batch, n_pairs)
+        Views of a sample follow each other, in one batch or from one to the next.
+    n_views : int
+        Views of each sample.
+
+    Returns
+    -------
+    iterator of ndarrays of shape (n_samples_of_batch, n_pairs)
+        Of the samples whose last view is in the batch.
+
+    Raises
+    ------
+    InputError
+        If the last sample has fewer views than the others.
+    """
+    rest: FloatArray | None = None
+    for batch in batches:
+        views = batch if rest is None else np.concatenate([rest, batch])
+        n_samples, n_more = divmod(len(views), n_views)
+        rest = views[-n_more:] if n_more else None
+        complete = views[: n_samples * n_views]
+        yield complete.reshape(n_samples, n_views, views.shape[1]).mean(axis=1)
+    if rest is not None:
+        raise InputError(
+            f"Every sample must have {n_views} views. Got {len(rest)} of the last one. "
+            f"Give the views of a sample one after the other."
+        )

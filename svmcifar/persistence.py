@@ -5,7 +5,9 @@ A model file is a zip archive with
 - ``manifest.json``: how the model was made, and the file's format number;
 - ``model.skops``: features and SVM without support vectors, in skops' format;
 - ``support_vectors.npy``: the support vectors; left out of a *slim* file, which
-  takes them from the data set that the model was trained on.
+  takes them from the data set that the model was trained on: sample ``svc.support_`` is that
+  one of the manifest's rows, or of twice as many with mirror images (see
+  `ImageClassifier.compute_features`).
 
 Reading checks the list of types in ``model.skops`` before anything is built, and the
 content hashes afterwards.
@@ -24,13 +26,14 @@ import skops.io
 
 from svmcifar.cifar import Cifar100
 from svmcifar.errors import ModelFileError, SvmCifarError
-from svmcifar.features.pipeline import compute_features
+from svmcifar.features.kinds import KINDS
 from svmcifar.files import atomic_path, check_output
 from svmcifar.manifest import content_hash
 from svmcifar.model import ImageClassifier
 from svmcifar.svc import RBFSVC
 
-FORMAT_NUMBER = 1
+# 1 knew neither mirror images nor other features than raw pixels.
+FORMAT_NUMBER = 2
 
 _MANIFEST, _MODEL, _SUPPORT_VECTORS = "manifest.json", "model.skops", "support_vectors.npy"
 _REQUIRED = {
@@ -38,10 +41,14 @@ _REQUIRED = {
     "content_hash", "stored_hash",
 }  # fmt: skip
 _TRUSTED = [
-    "svmcifar.features.pixels.RawPixels",
+    *(path for _, path in KINDS.values()),
+    "svmcifar.features.stack.FeatureStack",
     "svmcifar.features.standardize.BatchStandardScaler",
+    "svmcifar.features.whiten.ComponentScaling",
     "svmcifar.svc.RBFSVC",
 ]
+# What the manifest of a file of format 1 leaves out of "training".
+_BEFORE_FEATURES = {"features": ["raw"], "whiten": 0.0, "augment": None}
 
 
 def save_model(
@@ -80,6 +87,7 @@ def save_model(
         "label_kind": model.label_kind,
         "class_names": list(model.class_names),
         "coarse_of_fine": list(model.coarse_of_fine),
+        "augment": model.augment,
     }
     with atomic_path(path) as temporary, zipfile.ZipFile(temporary, "w") as archive:
         archive.writestr(_MANIFEST, json.dumps(model.manifest, indent=2))
@@ -153,21 +161,18 @@ def model_content_hash(model: ImageClassifier) -> str:
 
     Times, machine and number of workers are left out.
     """
-    return content_hash(
-        model.features, model.svc, model.label_kind, model.class_names, model.coarse_of_fine
-    )
+    return content_hash(*_parts(model, model.svc))
+
+
+def _parts(model: ImageClassifier, svc: RBFSVC) -> list[Any]:
+    """List what is hashed; without mirror images it is what it was before there were any."""
+    parts = [model.features, svc, model.label_kind, model.class_names, model.coarse_of_fine]
+    return parts if model.augment is None else [*parts, model.augment]
 
 
 def _stored_hash(model: ImageClassifier, svc: RBFSVC) -> str:
     """Hash what every file holds: all but the support vectors, and the rows they come from."""
-    return content_hash(
-        model.features,
-        svc,
-        model.label_kind,
-        model.class_names,
-        model.coarse_of_fine,
-        model.manifest["training"]["rows"],
-    )
+    return content_hash(*_parts(model, svc), model.manifest["training"]["rows"])
 
 
 def _altered(path: str | Path) -> str:
@@ -205,6 +210,8 @@ class _Opened:
             self.manifest = json.loads(self.archive.read(_MANIFEST))
             number = int(self.manifest["format"])
             is_complete = set(self.manifest) >= _REQUIRED
+            if number == 1 and is_complete:
+                self.manifest["training"] |= _BEFORE_FEATURES
         except self._DAMAGE as error:
             self.archive.close()
             raise ModelFileError(self._damaged()) from error
@@ -268,7 +275,7 @@ def _support_vectors_from(
     rows = model.manifest["training"]["rows"]
     if rows is not None:
         images = images[rows]
-    support_vectors = compute_features(model.features, images)[model.svc.support_]
+    support_vectors = model.compute_features(images)[model.svc.support_]
     # Rounding may differ; anything more means other images than it was trained on.
     center = model.svc._center
     centred = support_vectors if center is None else support_vectors - center

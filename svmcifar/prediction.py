@@ -17,7 +17,7 @@ from svmcifar.decision import OvOModel, pair_decisions
 from svmcifar.inputs import count_workers, read_samples
 from svmcifar.kernel import SampleBlocks
 from svmcifar.memory import parse_bytes
-from svmcifar.ovo import votes
+from svmcifar.ovo import average_views, votes
 
 FloatArray = NDArray[np.float64]
 Array = NDArray[Any]
@@ -72,9 +72,31 @@ class OvOPrediction:
         """
         return np.concatenate([self._shaped(pairwise) for pairwise in self._pairwise(X)])
 
-    def predict_with_decisions(self, X: ArrayLike) -> tuple[Array, Array]:
-        """Give `predict` and `decision_function` of X over one pass of the kernel."""
-        batches = [(self._winners(p), self._shaped(p)) for p in self._pairwise(X)]
+    def predict_with_decisions(self, X: ArrayLike, *, n_views: int = 1) -> tuple[Array, Array]:
+        """Give `predict` and `decision_function` of X over one pass of the kernel.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples * n_views, n_features)
+            As for `predict`.
+        n_views : int, default=1
+            Rows of X that show the same sample, one after the other.  The pairs' decision values
+            are averaged over them before they vote.
+
+        Returns
+        -------
+        classes : ndarray of shape (n_samples,)
+        decisions : ndarray of shape (n_samples,), (n_samples, n_classes) or (n_samples, n_pairs)
+
+        Raises
+        ------
+        InputError
+            If the last sample has fewer views than the others.
+        """
+        pairwise = self._pairwise(X)
+        if n_views > 1:
+            pairwise = average_views(pairwise, n_views)
+        batches = [(self._winners(p), self._shaped(p)) for p in pairwise]
         codes, values = zip(*batches, strict=True)
         return self.classes_[np.concatenate(codes)], np.concatenate(values)
 

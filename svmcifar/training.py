@@ -1,5 +1,6 @@
 """From a data set to a trained image classifier."""
 
+from collections.abc import Sequence
 from time import perf_counter
 from typing import Any
 
@@ -24,11 +25,16 @@ def train_classifier(
     svc: RBFSVC,
     *,
     label_kind: str = "coarse",
+    features: Sequence[str] = ("raw",),
     n_components: int | None = None,
+    whiten: float = 0.0,
+    augment: str | None = None,
     limit: int | None = None,
     seed: int = 0,
 ) -> ImageClassifier:
     """Fit features and SVM on the training split.
+
+    Features are fitted on the images that the SVM is trained on, without mirror images.
 
     With a backend that works on the GPU the images are sent there once, as bytes, and
     features, kernel and pairs are worked out there.
@@ -44,8 +50,14 @@ def train_classifier(
         Not fitted yet; it is fitted in place.
     label_kind : {"coarse", "fine"}, default="coarse"
         Train on the 20 superclasses or on the 100 fine classes.
+    features : sequence of str, default=("raw",)
+        Kinds of features, which are concatenated (see `svmcifar.features.kinds`).
     n_components : int, optional
         Components that PCA keeps; no PCA by default.
+    whiten : float, default=0.0
+        From 0 to 1: the power of its standard deviation that each component is divided by.
+    augment : {"flip"}, optional
+        Train on the mirror image of each image too, and decide by both.
     limit : int, optional
         Train on this many images, drawn at random, the same number (give or
         take one) of each fine class; all by default.
@@ -60,12 +72,15 @@ def train_classifier(
     Raises
     ------
     InputError
-        If there are fewer images or pixels than `limit` or `n_components`
-        ask for.
+        If there are fewer images or features than `limit` or `n_components`
+        ask for, or another setting is not what it may be.
     BackendUnavailableError
         If the backend does not work on this machine.
     """
+    if augment not in (None, "flip"):
+        raise InputError(f"Images can be augmented by 'flip' alone. Got {augment!r} instead.")
     started = utc_now()
+    pipeline = make_feature_pipeline(n_components, kinds=features, whiten=whiten)
     rows = None if limit is None else draw_rows(train.fine, limit, seed)
     images: Any = train.images if rows is None else train.images[rows]
     labels = train.coarse if label_kind == "coarse" else train.fine
@@ -74,13 +89,13 @@ def train_classifier(
     clock = perf_counter()
     if choose_backend(svc.backend).uses_gpu:
         images = to_device(images)
-    features = fit_features(make_feature_pipeline(n_components), images)
-    X = compute_features(features, images)
+    fit_features(pipeline, images)
+    X = compute_features(pipeline, images, with_mirrors=augment == "flip")
     del images  # its place on the GPU is needed
     wait_for(X)
     features_s = perf_counter() - clock
     clock = perf_counter()
-    svc.fit(X, y)
+    svc.fit(X, np.repeat(y, X.shape[0] // len(y)))  # a label for each view of an image
     fit_s = perf_counter() - clock
 
     names = label_map.set_index(f"{label_kind}_label_id")[f"{label_kind}_label_name"]
@@ -95,7 +110,10 @@ def train_classifier(
         "training": {
             "label_kind": label_kind,
             "parameters": plain(svc.get_params()),
+            "features": list(features),
             "n_components": n_components,
+            "whiten": whiten,
+            "augment": augment,
             "rows": None if rows is None else rows.tolist(),
             "seed": seed,
         },
@@ -103,11 +121,12 @@ def train_classifier(
         "times": {"features_s": features_s, "fit_s": fit_s},
     }
     return ImageClassifier(
-        features=features,
+        features=pipeline,
         svc=svc,
         label_kind=label_kind,
         class_names=names[~names.index.duplicated()].sort_index().tolist(),
         coarse_of_fine=label_map["coarse_label_id"].tolist(),
+        augment=augment,
         manifest=manifest,
     )
 

@@ -8,6 +8,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from feature_options import ALL, quick_features
 from numba import config
 
 from svmcifar.arrays import is_host, to_device
@@ -80,4 +81,24 @@ def test_train_save_load_predict(
     np.testing.assert_allclose(on_device[1], on_host[1], rtol=0, atol=1e-5)
     for predicted, decisions in (on_host, on_device):
         np.testing.assert_allclose(decisions, values, rtol=0, atol=1e-2)
+        assert (predicted == expected).mean() > 0.9
+
+
+@pytest.mark.filterwarnings("ignore:invalid value:RuntimeWarning")
+def test_train_with_other_features(synthetic_data, images_of_three_classes):
+    label_map = build_label_map(synthetic_data)
+    options = {**ALL, "n_components": 6}
+    with quick_features():
+        model, here = (
+            train_classifier(
+                synthetic_data, images_of_three_classes, label_map, RBFSVC(backend=b), **options
+            )
+            for b in ("cupy", "numba")
+        )
+    np.testing.assert_allclose(model.svc.objective_, here.svc.objective_, rtol=1e-2)
+    images = synthetic_data.read_split("test").images
+    expected, values = here.predict_with_decisions(images)
+    for inputs in (images, to_device(images)):
+        predicted, decisions = model.predict_with_decisions(inputs)
+        np.testing.assert_allclose(decisions, values, rtol=0, atol=2e-2)
         assert (predicted == expected).mean() > 0.9

@@ -5,6 +5,7 @@ from math import log
 import numpy as np
 import pytest
 from contestants import answers_of, make_card, make_network
+from feature_options import ALL, quick_features
 from scipy.special import log_softmax, softmax
 from sklearn.metrics import log_loss
 
@@ -52,6 +53,25 @@ def test_slim_svm_counts_what_it_takes_from_the_data(train_small, split, coarse_
         in_file = svm.svc.support_vectors_.nbytes if not slim else 0
         assert sizes[slim] == path.stat().st_size + svm.svc.support_vectors_.nbytes - in_file
     assert sizes[True] == pytest.approx(sizes[False], rel=0.01)
+
+
+@pytest.mark.parametrize("label_kind", ["coarse", "fine"])
+def test_svm_with_other_features_answers_as_it_predicts(
+    train_small, split, coarse_of_fine, tmp_path, label_kind
+):
+    with quick_features():
+        svm = train_small(limit=200, label_kind=label_kind, **ALL)
+    answers = answer_by_svm(svm, split.images, coarse_of_fine)
+    predicted, decisions = svm.predict_with_decisions(split.images)
+    is_fine = label_kind == "fine"
+    np.testing.assert_array_equal(answers.fine if is_fine else answers.coarse, predicted)
+    scores = answers.fine_scores if is_fine else answers.coarse_scores
+    np.testing.assert_array_equal(scores, decisions)
+    save_model(svm, tmp_path / "svm.skops")
+    entry = svm_entry(svm, answers, tmp_path / "svm.skops", None)
+    assert entry["features"] == ["means + cells", "standardize", "pca", "whiten^0.5"]
+    steps = "means + cells > standardize > pca > whiten^0.5, 20 features"
+    assert f"; {steps}, of images and their mirror images; " in entry["description"]
 
 
 def test_ensembles_with_known_answers(coarse_of_fine):

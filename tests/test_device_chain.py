@@ -17,4 +17,4 @@ def test_in_the_simulator():
         capture_output=True, text=True,
     )  # fmt: skip
     assert done.returncode == 0, done.stdout + done.stderr
-    assert re.search(r"^2 passed in ", done.stdout, re.MULTILINE), done.stdout
+    assert re.search(r"^3 passed in ", done.stdout, re.MULTILINE), done.stdout

@@ -58,13 +58,17 @@ def _describe_model(path: Path, as_json: bool) -> None:
         return
     training, fit, host = manifest["training"], manifest["fit"], manifest["host"]
     parameters = ", ".join(f"{k}={v}" for k, v in training["parameters"].items() if v is not None)
+    pca = "none" if training["n_components"] is None else f"{training['n_components']} components"
+    whitened = f", divided by deviation^{training['whiten']:g}" if training["whiten"] else ""
+    mirrored = ", images and their mirror images" if training["augment"] == "flip" else ""
     drawn = "" if training["rows"] is None else f", drawn with seed {training['seed']}"
     lines = {
         "content hash": manifest["content_hash"],
         "data": manifest["data"]["label"],
         "labels": training["label_kind"],
-        "samples": f"{fit['n_samples']} x {fit['n_features']}{drawn}",
-        "PCA": training["n_components"] or "none",
+        "samples": f"{fit['n_samples']} x {fit['n_features']}{mirrored}{drawn}",
+        "features": " + ".join(training["features"]),
+        "PCA": f"{pca}{whitened}",
         "parameters": parameters,
         "backend": fit["backend"],
         "pairs": f"{fit['n_pairs']}, {fit['unconverged_pairs']} not converged, "

@@ -13,6 +13,7 @@ from svmcifar.cli.options import (
     out_option,
     overwrite_option,
 )
+from svmcifar.features.kinds import KINDS
 
 if TYPE_CHECKING:
     from svmcifar.model import ImageClassifier
@@ -46,7 +47,29 @@ class _Gamma(click.ParamType):
     show_default=True,
     help="Train on the 20 superclasses or on the 100 fine classes.",
 )
+@click.option(
+    "--features",
+    multiple=True,
+    type=click.Choice(list(KINDS)),
+    default=["raw"],
+    show_default=True,
+    help="What to compute from the images; give it again to concatenate several.",
+)
 @click.option("--pca", type=click.IntRange(min=1), help="Keep this many principal components.")
+@click.option(
+    "--whiten",
+    metavar="POWER",
+    type=FiniteRange(min=0, max=1),
+    default=0.0,
+    show_default=True,
+    help="Divide each principal component by its standard deviation to this power.",
+)
+@click.option(
+    "--augment",
+    type=click.Choice(["flip"]),
+    help="Train on mirror images too, and decide by image and mirror image; about 4 times the "
+    "work in training and in prediction.",
+)
 @click.option("--C", "C", type=_POSITIVE, default=1.0, show_default=True, help="Regularisation.")
 @click.option(
     "--gamma", type=_Gamma(), default="scale", show_default=True, help="Kernel coefficient."
@@ -92,7 +115,10 @@ def command(
     skip_md5: bool,
     label_csv: Path | None,
     labels: str,
+    features: tuple[str, ...],
     pca: int | None,
+    whiten: float,
+    augment: str | None,
     C: float,
     gamma: str | float,
     tol: float,
@@ -110,6 +136,7 @@ def command(
 ) -> None:
     """Train an exact one-vs-one RBF-kernel SVM and save it."""
     from svmcifar.blas import blas_kernels, slow_kernels_advice
+    from svmcifar.features.pipeline import make_feature_pipeline
     from svmcifar.files import check_output
     from svmcifar.labels import load_or_build_labels
     from svmcifar.memory import parse_bytes
@@ -129,8 +156,10 @@ def command(
         memory_limit=memory_limit,
         verbose=True,
     )
+    # Refuse what is wrong before the data is read.
+    make_feature_pipeline(pca, kinds=features, whiten=whiten)
     if memory_limit is not None:
-        parse_bytes(memory_limit)  # refuse a wrong size before the data is read
+        parse_bytes(memory_limit)
     dataset = open_data(data, skip_md5)
     train = dataset.read_split("train")
     if label_csv is None:
@@ -147,7 +176,10 @@ def command(
         label_map,
         svc,
         label_kind=labels,
+        features=features,
         n_components=pca,
+        whiten=whiten,
+        augment=augment,
         limit=limit,
         seed=seed,
     )
@@ -174,15 +206,18 @@ def _usable(backend: str, strict: bool) -> str:
 
 def _report(model: "ImageClassifier", out: Path) -> None:
     """Print how the fit went."""
+    from svmcifar.features.pipeline import step_names
     from svmcifar.memory import format_bytes
 
     fit, times = model.manifest["fit"], model.manifest["times"]
     unconverged = fit["unconverged_pairs"]
     plan = fit["memory_plan"] or "the backend's own"
-    click.echo(f"features     {fit['n_features']} a sample, {times['features_s']:.1f} s")
+    steps = " > ".join(step_names(model.features))
+    click.echo(f"features     {steps}: {fit['n_features']} a sample, {times['features_s']:.1f} s")
+    mirrored = " (images and mirror images)" if model.augment == "flip" else ""
     click.echo(
-        f"fit          {fit['n_samples']} samples, {fit['n_pairs']} pairs, {times['fit_s']:.1f} s, "
-        f"backend {fit['backend']}"
+        f"fit          {fit['n_samples']} samples{mirrored}, {fit['n_pairs']} pairs, "
+        f"{times['fit_s']:.1f} s, backend {fit['backend']}"
     )
     click.echo(f"memory plan  {plan}")
     click.echo(

@@ -8,7 +8,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from svmcifar.cnn.image_network import ImageNetwork
-from svmcifar.features.pipeline import compute_features
 from svmcifar.model import ImageClassifier
 
 Ids = NDArray[np.int64]
@@ -98,9 +97,9 @@ def answer_by_svm(
     """
     model.predict(images[:_WARM_UP_IMAGES])
     clock = perf_counter()
-    features = compute_features(model.features, images)
+    features = model.compute_features(images)
     features_s = perf_counter() - clock
-    ids, decisions = model.svc.predict_with_decisions(features)
+    ids, decisions = model.predict_features(features)
     inference_s = perf_counter() - clock
     is_fine = model.label_kind == "fine"
     return Answers(

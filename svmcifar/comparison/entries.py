@@ -9,6 +9,7 @@ from typing import Any
 
 from svmcifar.cnn.image_network import ImageNetwork
 from svmcifar.comparison.answers import Answers
+from svmcifar.features.pipeline import step_names
 from svmcifar.inputs import count_workers
 from svmcifar.manifest import processor_name
 from svmcifar.model import ImageClassifier
@@ -140,7 +141,8 @@ def svm_entry(
     manifest = model.manifest
     training, times = manifest["training"], manifest["times"]
     rows = training["rows"]
-    n_features = manifest["fit"]["n_features"]
+    features = step_names(model.features)
+    mirrored = ", of images and their mirror images" if model.augment == "flip" else ""
     is_fine = model.label_kind == "fine"
     classes = "100 fine classes, mapped up to superclasses" if is_fine else "20 superclasses"
     n_bytes = path.stat().st_size
@@ -154,10 +156,10 @@ def svm_entry(
         "description": (
             f"Exact one-vs-one RBF-kernel SVM: C = {training['parameters']['C']:g}, "
             f"gamma = {manifest['fit']['gamma']:.6g}; "
-            f"{' > '.join(model.features.named_steps)}, {n_features} features; {classes}"
+            f"{' > '.join(features)}, {manifest['fit']['n_features']} features{mirrored}; {classes}"
         ),
         "labels": model.label_kind,
-        "features": list(model.features.named_steps),
+        "features": features,
         "file": path.name,
         "sha256": _file_sha256(path),
         "content_hash": manifest["content_hash"],

@@ -1,0 +1,81 @@
+"""Features of several kinds side by side."""
+
+from typing import Any
+
+import numpy as np
+from sklearn.base import BaseEstimator, TransformerMixin
+from sklearn.utils import gen_batches
+
+from svmcifar.arrays import get_device, get_namespace, is_host
+
+# Bounds what a batch takes besides the result.
+_BATCH_ROWS = 5000
+
+
+class FeatureStack(TransformerMixin, BaseEstimator):
+    """Concatenate what several transformers make of the same images.
+
+    scikit-learn's FeatureUnion joins results by NumPy, and holds all of them while it does; here
+    they are written where they belong a batch at a time, on a device too.
+
+    Parameters
+    ----------
+    transformers : list of (str, transformer)
+        Names and transformers, from images to float32 features.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from svmcifar.features.hog import HOG
+    >>> from svmcifar.features.pixels import RawPixels
+    >>> stack = FeatureStack([("pixels", RawPixels()), ("hog", HOG(pixels_per_cell=(8, 8)))])
+    >>> stack.fit_transform(np.zeros((5, 3072), dtype=np.uint8)).shape
+    (5, 3396)
+    """
+
+    def __init__(self, transformers: list[tuple[str, Any]]) -> None:
+        self.transformers = transformers
+
+    def fit(self, images: Any, y: Any = None) -> "FeatureStack":
+        """Fit each transformer.
+
+        Parameters
+        ----------
+        images : array-like of shape (n_images, n_pixels), uint8
+            On the host or on a device.
+        y : ignored
+
+        Returns
+        -------
+        FeatureStack
+        """
+        for _, transformer in self.transformers:
+            transformer.fit(images)
+        return self
+
+    def transform(self, images: Any) -> Any:
+        """Compute the features.
+
+        Parameters
+        ----------
+        images : array-like of shape (n_images, n_pixels), uint8
+            On the host or on a device.
+
+        Returns
+        -------
+        array of shape (n_images, n_features), float32
+            Where the images are; those of the first transformer first.
+        """
+        if is_host(images):
+            images = np.asarray(images)
+        xp, n_images = get_namespace(images), images.shape[0]
+        one = images[:1, :]
+        widths = [transformer.transform(one).shape[1] for _, transformer in self.transformers]
+        shape = (n_images, sum(widths))
+        features = xp.empty(shape, dtype=xp.float32, device=get_device(images))
+        for rows in gen_batches(n_images, _BATCH_ROWS):
+            start = 0
+            for (_, transformer), width in zip(self.transformers, widths, strict=True):
+                features[rows, start : start + width] = transformer.transform(images[rows, :])
+                start += width
+        return features

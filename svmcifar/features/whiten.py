@@ -1,0 +1,75 @@
+"""Whitening of principal components, in part."""
+
+from typing import Any
+
+import numpy as np
+from sklearn.base import BaseEstimator, TransformerMixin
+
+from svmcifar.arrays import get_namespace
+from svmcifar.features.standardize import BatchStandardScaler
+
+# Deviations of float32 samples' components below this share of the largest are rounding errors
+# (of the covariances, which are squares).
+_LEAST_SHARE = float(np.finfo(np.float32).eps) ** 0.5
+_TINY = float(np.finfo(np.float32).tiny)  # where none has any
+
+
+class ComponentScaling(TransformerMixin, BaseEstimator):
+    """Divide each component by a power of its standard deviation.
+
+    Parameters
+    ----------
+    power : float, default=0.5
+        0 leaves the components as they are, 1 gives all of them the same deviation.
+
+    Attributes
+    ----------
+    divisors_ : ndarray of shape (n_components,), float32
+        Powers of the deviations; of a deviation below 3.5e-4 of the largest, which is rounding
+        error, of that.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> X = np.array([[-4, -1], [4, 1]], dtype=np.float32)
+    >>> ComponentScaling(0.5).fit_transform(X)
+    array([[-2., -1.],
+           [ 2.,  1.]], dtype=float32)
+    """
+
+    def __init__(self, power: float = 0.5) -> None:
+        self.power = power
+
+    def fit(self, X: Any, y: Any = None) -> "ComponentScaling":
+        """Compute the deviations.
+
+        Parameters
+        ----------
+        X : array of shape (n_samples, n_components), float32
+            On a device it is worked on there, under `svmcifar.arrays.sklearn_dispatch`.
+        y : ignored
+
+        Returns
+        -------
+        ComponentScaling
+        """
+        xp = get_namespace(X)
+        deviations = xp.sqrt(BatchStandardScaler().fit(X).var_)
+        least = _LEAST_SHARE * xp.max(deviations) + _TINY
+        floored = xp.where(deviations > least, deviations, least)
+        self.divisors_ = xp.astype(floored**self.power, xp.float32)
+        return self
+
+    def transform(self, X: Any) -> Any:
+        """Divide the components.
+
+        Parameters
+        ----------
+        X : array of shape (n_samples, n_components), float32
+            On the host, or where the samples of `fit` were.
+
+        Returns
+        -------
+        array of shape (n_samples, n_components), float32
+        """
+        return X / self.divisors_

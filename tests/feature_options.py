@@ -1,0 +1,54 @@
+"""Settings of training that concern features, and two kinds of features that are quick.
+
+PCA of all pixels and histograms takes long: where components are asked for, features are few.
+"""
+
+from contextlib import contextmanager
+
+import pytest
+from sklearn.base import BaseEstimator, TransformerMixin
+
+from svmcifar import persistence
+from svmcifar.arrays import get_namespace
+from svmcifar.features.hog import HOG
+from svmcifar.features.kinds import KINDS
+
+ALL = {"features": ("means", "cells"), "n_components": 20, "whiten": 0.5, "augment": "flip"}
+OPTIONS = {
+    "hog": {"features": ("hog",)},
+    "raw + hog": {"features": ("raw", "hog")},
+    "whiten": {"features": ("means",), "n_components": 20, "whiten": 0.5},
+    "flip": {"augment": "flip"},
+    "all": ALL,
+}
+
+
+class Means(TransformerMixin, BaseEstimator):
+    """Mean colours of 8 x 8 pixels: 48 features."""
+
+    def fit(self, images, y=None):
+        return self
+
+    def transform(self, images):
+        xp = get_namespace(images)
+        squares = xp.reshape(xp.astype(images, xp.float32), (-1, 12, 8, 4, 8))
+        return xp.reshape(xp.mean(squares, axis=(2, 4)), (-1, 48))
+
+
+class Cells(HOG):
+    """Histograms of large cells: 36 features."""
+
+    def __init__(self):
+        super().__init__(pixels_per_cell=(16, 16))
+
+
+@contextmanager
+def quick_features():
+    """Put the two into the table of kinds, and model files may hold them."""
+    with pytest.MonkeyPatch.context() as patch:
+        for kind in (Means, Cells):
+            name = kind.__name__.lower()
+            patch.setitem(KINDS, name, (name, f"{__name__}.{kind.__name__}"))
+        trusted = [*persistence._TRUSTED, KINDS["means"][1], KINDS["cells"][1]]
+        patch.setattr(persistence, "_TRUSTED", trusted)
+        yield

@@ -1,0 +1,134 @@
+"""Model files with other features than raw pixels, with mirror images, and of format 1."""
+
+import json
+import zipfile
+
+import numpy as np
+import pytest
+import skops.io
+from feature_options import ALL, OPTIONS, quick_features
+
+from svmcifar import persistence
+from svmcifar.errors import ModelFileError
+from svmcifar.manifest import content_hash
+from svmcifar.persistence import load_model, model_content_hash, read_manifest, save_model
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _quick_features():
+    with quick_features():
+        yield
+
+
+def rewritten(path, target, *, manifest=None, content=None):
+    """Copy a model file with its manifest and content changed."""
+    with zipfile.ZipFile(path) as source, zipfile.ZipFile(target, "w") as archive:
+        for name in source.namelist():
+            data = source.read(name)
+            if name == "manifest.json" and manifest:
+                data = json.dumps(manifest(json.loads(data)))
+            if name == "model.skops" and content:
+                data = skops.io.dumps(content(skops.io.loads(data, persistence._TRUSTED)))
+            archive.writestr(name, data)
+    return target
+
+
+def before_features(manifest):
+    """Make a manifest what it was before there were any features but raw pixels."""
+    training = {
+        key: value
+        for key, value in manifest["training"].items()
+        if key not in ("features", "whiten", "augment")
+    }
+    return manifest | {"format": 1, "training": training}
+
+
+def without_augment(content):
+    return {key: value for key, value in content.items() if key != "augment"}
+
+
+@pytest.fixture(scope="module")
+def flipped(train_small):
+    return train_small(augment="flip", limit=200)
+
+
+@pytest.mark.parametrize("slim", [False, True])
+@pytest.mark.parametrize("options", OPTIONS.values(), ids=list(OPTIONS))
+def test_round_trip(train_small, synthetic_data, tmp_path, slim, options):
+    model = train_small(limit=300, seed=3, **options)
+    save_model(model, tmp_path / "model.skops", slim=slim)
+    again = load_model(tmp_path / "model.skops", synthetic_data)
+    images = synthetic_data.read_split("test").images
+    for loaded, expected in zip(
+        again.predict_with_decisions(images), model.predict_with_decisions(images), strict=True
+    ):
+        np.testing.assert_array_equal(loaded, expected)
+    np.testing.assert_array_equal(again.svc.support_vectors_, model.svc.support_vectors_)
+    assert again.augment == options.get("augment")
+    assert again.manifest == model.manifest
+    assert model_content_hash(again) == model_content_hash(model)
+
+
+def test_slim_without_a_draw(train_small, synthetic_data, tmp_path):
+    model = train_small(**ALL)
+    save_model(model, tmp_path / "slim.skops", slim=True)
+    again = load_model(tmp_path / "slim.skops", synthetic_data)
+    np.testing.assert_array_equal(again.svc.support_vectors_, model.svc.support_vectors_)
+    with zipfile.ZipFile(tmp_path / "slim.skops") as archive:
+        assert archive.namelist() == ["manifest.json", "model.skops"]
+
+
+@pytest.mark.parametrize("slim", [False, True])
+@pytest.mark.parametrize("settings", [{}, {"label_kind": "fine", "limit": 200}])
+def test_file_of_format_1(train_small, synthetic_data, tmp_path, slim, settings):
+    model = train_small(**settings)
+    save_model(model, tmp_path / "new.skops", slim=slim)
+    old = rewritten(
+        tmp_path / "new.skops", tmp_path / "old.skops",
+        manifest=before_features, content=without_augment,
+    )  # fmt: skip
+    with zipfile.ZipFile(old) as archive:
+        assert "augment" not in json.loads(archive.read("manifest.json"))["training"]
+    training = read_manifest(old)["training"]
+    assert (training["features"], training["whiten"], training["augment"]) == (["raw"], 0.0, None)
+    again = load_model(old, synthetic_data)
+    assert again.augment is None
+    images = synthetic_data.read_split("test").images
+    np.testing.assert_array_equal(again.predict(images), model.predict(images))
+    save_model(again, tmp_path / "again.skops", slim=slim)
+    assert read_manifest(tmp_path / "again.skops") == read_manifest(tmp_path / "new.skops")
+
+
+def test_damaged_manifest_of_format_1(train_small, tmp_path):
+    save_model(train_small(limit=200), tmp_path / "new.skops")
+    for training in (None, [], "raw"):
+        old = rewritten(
+            tmp_path / "new.skops", tmp_path / "old.skops",
+            manifest=lambda m, t=training: m | {"format": 1, "training": t},
+        )  # fmt: skip
+        with pytest.raises(ModelFileError, match="damaged"):
+            read_manifest(old)
+
+
+def test_hash_without_mirror_images_is_that_of_format_1(train_small, flipped):
+    model = train_small(limit=200)
+    parts = (model.features, model.svc, model.label_kind, model.class_names, model.coarse_of_fine)
+    assert model_content_hash(model) == content_hash(*parts)
+    plain = model_content_hash(flipped)
+    flipped.augment = None
+    try:
+        assert model_content_hash(flipped) != plain
+    finally:
+        flipped.augment = "flip"
+
+
+@pytest.mark.parametrize("slim", [False, True])
+@pytest.mark.parametrize("augment", [None, "rotate"])
+def test_altered_augmentation_is_refused(flipped, synthetic_data, tmp_path, slim, augment):
+    save_model(flipped, tmp_path / "flip.skops", slim=slim)
+    altered = rewritten(
+        tmp_path / "flip.skops", tmp_path / "altered.skops",
+        content=lambda c: c | {"augment": augment},
+    )  # fmt: skip
+    with pytest.raises(ModelFileError, match="must match its content hash"):
+        load_model(altered, synthetic_data)
