@@ -1,0 +1,187 @@
+"""Learning filters from the patches of training images."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from sklearn.cluster import MiniBatchKMeans
+from sklearn.utils import gen_batches
+
+from svmcifar.features.gradients import N_CHANNELS, SIDE_PX
+from svmcifar.threads import single_threaded_blas
+
+_BATCH_ROWS = 10_000
+_KMEANS_BATCH_ROWS = 8192
+_KMEANS_EPOCHS = 10
+
+Array = NDArray[Any]
+FloatArray = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Whitening:
+    """A map to patches without correlations.
+
+    Attributes
+    ----------
+    mean : ndarray of shape (n_values,), float64
+        Subtracted first.
+    transform : ndarray of shape (n_values, n_values), float64
+        Symmetric.
+    """
+
+    mean: FloatArray
+    transform: FloatArray
+
+    def apply(self, patches: Array) -> FloatArray:
+        """Whiten patches of shape (n_patches, n_values)."""
+        return (patches - self.mean) @ self.transform
+
+
+def sample_patches(images: Array, size: int, n_patches: int, rng: np.random.Generator) -> Array:
+    """Draw patches of any images at any position, with replacement.
+
+    Parameters
+    ----------
+    images : ndarray of shape (n_images, 3072), uint8
+    size : int
+        Rows and columns of a patch.
+    n_patches : int
+    rng : Generator
+
+    Returns
+    -------
+    ndarray of shape (n_patches, 3 * size * size), uint8
+        A patch's values by channel, row and column.
+    """
+    planes = images.reshape(-1, N_CHANNELS, SIDE_PX, SIDE_PX)
+    windows = np.lib.stride_tricks.sliding_window_view(planes, (size, size), axis=(2, 3))
+    n_side = SIDE_PX - size + 1
+    image = rng.integers(len(images), size=n_patches)
+    y, x = rng.integers(n_side, size=(2, n_patches))
+    return windows[image, :, y, x].reshape(n_patches, -1)
+
+
+def normalise_contrast(patches: Array, epsilon: float) -> NDArray[np.float32]:
+    """Subtract the mean of each patch and divide by its standard deviation.
+
+    Parameters
+    ----------
+    patches : ndarray of shape (n_patches, n_values), uint8
+    epsilon : float
+        Added to the variance, >= 0; a patch without any contrast becomes 0 in any case.
+
+    Returns
+    -------
+    ndarray of the same shape, float32
+    """
+    normalised = np.empty(patches.shape, dtype=np.float32)
+    for rows in gen_batches(len(patches), _BATCH_ROWS):
+        centred = patches[rows] - patches[rows].mean(axis=1, keepdims=True)
+        deviation = np.sqrt(np.square(centred).mean(axis=1, keepdims=True) + epsilon)
+        normalised[rows] = centred / np.where(deviation > 0, deviation, 1.0)
+    return normalised
+
+
+def fit_whitening(patches: Array, epsilon: float) -> Whitening:
+    """Find the zero-phase whitening (ZCA) of patches.
+
+    Parameters
+    ----------
+    patches : ndarray of shape (n_patches, n_values), float32
+    epsilon : float
+        Added to the eigenvalues of their covariance, > 0.
+
+    Returns
+    -------
+    Whitening
+        With the transform ``V (E + epsilon)^(-1/2) V'``, where ``V E V'`` is the covariance.
+    """
+    mean = patches.mean(axis=0, dtype=np.float64)
+    covariance = np.zeros((patches.shape[1], patches.shape[1]))
+    for rows in gen_batches(len(patches), _BATCH_ROWS):
+        centred = patches[rows] - mean
+        covariance += centred.T @ centred
+    covariance /= len(patches)
+    eigenvalues, vectors = np.linalg.eigh(covariance)
+    # Rounding may leave those that are zero a little below.
+    return Whitening(mean, vectors / np.sqrt(np.maximum(eigenvalues, 0.0) + epsilon) @ vectors.T)
+
+
+def learn_filters(
+    images: Array,
+    *,
+    kind: str,
+    n_filters: int,
+    size: int,
+    n_patches: int,
+    contrast_epsilon: float,
+    zca_epsilon: float,
+    seed: int,
+) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Learn filters from images.
+
+    Parameters
+    ----------
+    images : ndarray of shape (n_images, 3072), uint8
+        Training images alone.
+    kind : {"random", "kmeans"}
+        Whether the filters are patches drawn at random or centres of clusters of patches,
+        both whitened and scaled to length 1.
+    n_filters : int
+    size : int
+        Rows and columns of a patch.
+    n_patches : int
+        To learn from; at least `n_filters`.
+    contrast_epsilon, zca_epsilon : float
+        As for `normalise_contrast` and `fit_whitening`.
+    seed : int
+
+    Returns
+    -------
+    filters : ndarray of shape (n_filters, 3 * size * size), float32
+    bias : ndarray of shape (n_filters,), float32
+        ``filters @ patch + bias`` are the products of the learned patches with the whitened
+        patch, for a normalised one.
+    """
+    rng = np.random.default_rng(seed)
+    patches = normalise_contrast(sample_patches(images, size, n_patches, rng), contrast_epsilon)
+    with single_threaded_blas():  # so that sums do not depend on the number of processors
+        whitening = fit_whitening(patches, zca_epsilon)
+        if kind == "random":
+            patches = patches[rng.choice(n_patches, n_filters, replace=False)]
+        directions = _directions(patches, whitening)
+        if kind == "kmeans":
+            directions = _cluster_centres(directions, n_filters, seed)
+        filters = directions @ whitening.transform
+        bias = -(filters @ whitening.mean)
+    return filters.astype(np.float32), bias.astype(np.float32)
+
+
+def _directions(patches: Array, whitening: Whitening) -> NDArray[np.float32]:
+    """Whiten patches and scale each to length 1, but for those that are zero."""
+    directions = np.empty(patches.shape, dtype=np.float32)
+    for rows in gen_batches(len(patches), _BATCH_ROWS):
+        directions[rows] = _scale_to_length_1(whitening.apply(patches[rows]))
+    return directions
+
+
+def _scale_to_length_1(vectors: Array) -> Array:
+    norms = np.linalg.norm(vectors, axis=1, keepdims=True)
+    return vectors / np.where(norms > 0, norms, 1.0)
+
+
+def _cluster_centres(directions: Array, n_clusters: int, seed: int) -> Array:
+    """Cluster vectors of length 1; give the centres, scaled to length 1 too."""
+    kmeans = MiniBatchKMeans(
+        n_clusters,
+        batch_size=_KMEANS_BATCH_ROWS,
+        max_iter=_KMEANS_EPOCHS,
+        # It would stop by a sum of all distances, whose rounding depends on the threads.
+        max_no_improvement=None,
+        tol=0.0,
+        n_init=1,
+        random_state=seed,
+    )
+    return _scale_to_length_1(kmeans.fit(directions).cluster_centers_)

@@ -1,0 +1,117 @@
+"""Patches of one image and their pooled responses, as SIMD loops.
+
+A patch of d values with sum s and sum of squares q is normalised to
+
+    (v - mean) / sqrt(variance + epsilon)  =  (d v - s) / sqrt(d q - s^2 + d^2 epsilon),
+
+where everything but the quotient and its root is exact: the pixels are bytes.
+"""
+
+import numpy as np
+from numba import njit
+
+from svmcifar.features.gradients import N_CHANNELS, SIDE_PX
+from svmcifar.simd import fast_max
+
+
+@njit(nogil=True, cache=True, error_model="numpy")
+def _patch_sums(image, size, sums, square_sums):  # type: ignore[no-untyped-def]
+    """Add up the values and squares of each patch, first along rows, then along columns.
+
+    Parameters
+    ----------
+    image : ndarray of shape (3, 32, 32), uint8
+    size : int
+        Rows and columns of a patch.
+    sums, square_sums : ndarray of shape (n_side, n_side), int64
+        Where to write.
+    """
+    n_side = SIDE_PX - size + 1
+    row_sums = np.zeros((2, SIDE_PX, n_side), dtype=np.int32)
+    for k in range(N_CHANNELS):
+        for y in range(SIDE_PX):
+            for b in range(size):
+                for x in range(n_side):
+                    value = np.int32(image[k, y, x + b])
+                    row_sums[0, y, x] += value
+                    row_sums[1, y, x] += value * value
+    sums[:] = 0
+    square_sums[:] = 0
+    for y in range(n_side):
+        for a in range(size):
+            for x in range(n_side):
+                sums[y, x] += row_sums[0, y + a, x]
+                square_sums[y, x] += row_sums[1, y + a, x]
+
+
+@njit(nogil=True, cache=True, error_model="numpy")
+def normalised_patches(image, size, epsilon, out):  # type: ignore[no-untyped-def]
+    """Write every patch of an image, normalised, as a column.
+
+    Parameters
+    ----------
+    image : ndarray of shape (3, 32, 32), uint8
+    size : int
+        Rows and columns of a patch.
+    epsilon : float
+        Added to the variance of a patch, >= 0; a patch without any contrast is 0 in any case.
+    out : ndarray of shape (3 * size * size, n_side * n_side), float32
+        Where to write: a value of a patch by channel, row and column; a patch by the row and
+        column of its corner.
+    """
+    n_side = SIDE_PX - size + 1
+    n_values = N_CHANNELS * size * size
+    sums = np.empty((n_side, n_side), dtype=np.int64)
+    square_sums = np.empty((n_side, n_side), dtype=np.int64)
+    _patch_sums(image, size, sums, square_sums)
+    totals = np.empty((n_side, n_side), dtype=np.float32)
+    scales = np.zeros((n_side, n_side), dtype=np.float32)
+    for y in range(n_side):
+        for x in range(n_side):
+            s = sums[y, x]
+            spread = n_values * square_sums[y, x] - s * s + n_values * n_values * epsilon
+            totals[y, x] = s
+            if spread > 0:
+                scales[y, x] = 1.0 / np.sqrt(spread)
+    row = 0
+    for k in range(N_CHANNELS):
+        for a in range(size):
+            for b in range(size):
+                for y in range(n_side):
+                    start = y * n_side
+                    for x in range(n_side):
+                        value = np.float32(n_values * np.int32(image[k, y + a, x + b]))
+                        out[row, start + x] = (value - totals[y, x]) * scales[y, x]
+                row += 1
+
+
+@njit(nogil=True, cache=True, fastmath={"nnan", "nsz", "contract"}, error_model="numpy")
+def pool_rectified(responses, high, low, edges, out):  # type: ignore[no-untyped-def]
+    """Average what responses exceed two thresholds by, over each cell of the image.
+
+    Parameters
+    ----------
+    responses : ndarray of shape (n_side * n_side, n_filters), float32
+        Of each filter at each position.
+    high, low : ndarray of shape (n_filters,), float32
+        Counted is what a response is above the first, and what it is below the second.
+    edges : ndarray of shape (pooling + 1,), int64
+        Where the cells' rows, and columns, begin and end.
+    out : ndarray of shape (pooling, pooling, 2, n_filters), float32
+        Where to write the averages above and below, for each row and column of cells.
+    """
+    n_side, n_filters = edges[-1], responses.shape[1]
+    out[:] = 0
+    for i in range(edges.shape[0] - 1):
+        for j in range(edges.shape[0] - 1):
+            above, below = out[i, j, 0], out[i, j, 1]
+            for y in range(edges[i], edges[i + 1]):
+                for x in range(edges[j], edges[j + 1]):
+                    row = responses[y * n_side + x]
+                    for f in range(n_filters):
+                        above[f] += fast_max(row[f] - high[f], np.float32(0))
+                        below[f] += fast_max(low[f] - row[f], np.float32(0))
+            count = np.float32((edges[i + 1] - edges[i]) * (edges[j + 1] - edges[j]))
+            for f in range(n_filters):
+                above[f] /= count
+                below[f] /= count

@@ -1,0 +1,195 @@
+"""Pooled responses of filters to all patches of images: on the host, and by the array API."""
+
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from svmcifar.arrays import get_namespace
+from svmcifar.features.gradients import N_CHANNELS, SIDE_PX
+from svmcifar.features.patch_kernels import normalised_patches, pool_rectified
+from svmcifar.threads import single_threaded_blas
+
+# The responses of this many filters to one image are computed by one matrix product and pooled
+# while they are in the cache.  Fixed, so that rounding does not depend on the number of workers.
+_TILE_FILTERS = 256
+# Images of one task, on the host: enough to hide what starting it takes.
+_TASK_IMAGES = 32
+# Of one step on a device: 0.6 GB of patches and responses of 6 x 6.
+_DEVICE_BATCH_IMAGES = 256
+
+Array = NDArray[Any]
+
+
+def batches(n: int, size: int) -> Iterator[slice]:
+    """Cut n rows, of which there may be none, into runs of a size."""
+    return (slice(start, min(start + size, n)) for start in range(0, n, size))
+
+
+@dataclass(frozen=True)
+class PatchFilters:
+    """Filters and what becomes of their responses.
+
+    Attributes
+    ----------
+    filters : array of shape (n_filters, 3 * size * size), float32
+        On the host or on a device; ``filters @ patch + bias`` is the response to a patch.
+    bias : array of shape (n_filters,), float32
+    size : int
+        Rows and columns of a patch.
+    contrast_epsilon : float
+        Added to the variance of a patch.
+    threshold : float
+        Counted is what a response, or its negative, exceeds this by.
+    pooling : int
+        Rows and columns of cells.
+    power : float
+        Of the averages over a cell.
+    """
+
+    filters: Any
+    bias: Any
+    size: int
+    contrast_epsilon: float
+    threshold: float
+    pooling: int
+    power: float
+
+    @property
+    def n_side(self) -> int:
+        """Positions of a patch along a side of the image."""
+        return SIDE_PX - self.size + 1
+
+    @property
+    def n_features(self) -> int:
+        """Features of an image."""
+        return 2 * self.filters.shape[0] * self.pooling**2
+
+    def edges(self) -> NDArray[np.int64]:
+        """Give where the cells' rows, and columns, begin and end among the positions."""
+        return -(-np.arange(self.pooling + 1) * self.n_side // self.pooling)
+
+    def bounds(self) -> tuple[Any, Any]:
+        """Give what a filter's product must be above, and below, to count.
+
+        Returns
+        -------
+        high, low : array of shape (n_filters,), float32
+        """
+        return self.threshold - self.bias, -self.threshold - self.bias
+
+    def tiles(self) -> Iterator[slice]:
+        """Cut the filters into tiles."""
+        return batches(self.filters.shape[0], _TILE_FILTERS)
+
+
+def host_features(images: Array, model: PatchFilters, out: Array, n_workers: int) -> None:
+    """Compute features of images on the host.
+
+    Parameters
+    ----------
+    images : ndarray of shape (n_images, 3072), uint8
+    model : PatchFilters
+    out : ndarray of shape (n_images, n_features), float32 or float16
+        Where to write.
+    n_workers : int
+        Threads to work with.
+    """
+    planes = images.reshape(-1, N_CHANNELS, SIDE_PX, SIDE_PX)
+    tasks = batches(len(images), _TASK_IMAGES)
+    with single_threaded_blas(), ThreadPoolExecutor(n_workers) as pool:
+        try:
+            for _ in pool.map(lambda rows: _write_task(planes[rows], model, out[rows]), tasks):
+                pass
+        finally:
+            pool.shutdown(wait=False, cancel_futures=True)
+
+
+def _write_task(planes: Array, model: PatchFilters, out: Array) -> None:
+    """Write the features of a few images, one after the other."""
+    n_positions, n_filters = model.n_side**2, model.filters.shape[0]
+    patches = np.empty((model.filters.shape[1], n_positions), dtype=np.float32)
+    buffer = np.empty(n_positions * min(_TILE_FILTERS, n_filters), dtype=np.float32)
+    high, low = model.bounds()
+    edges = model.edges()
+    for image, features in zip(planes, out, strict=True):
+        normalised_patches(image, model.size, model.contrast_epsilon, patches)
+        cells = features.reshape(model.pooling, model.pooling, 2, n_filters)
+        for tile in model.tiles():
+            n_tile = tile.stop - tile.start
+            responses = buffer[: n_positions * n_tile].reshape(n_positions, n_tile)
+            np.matmul(patches.T, model.filters[tile].T, out=responses)
+            pooled = np.empty((model.pooling, model.pooling, 2, n_tile), dtype=np.float32)
+            pool_rectified(responses, high[tile], low[tile], edges, pooled)
+            pooled **= model.power
+            cells[..., tile] = pooled
+
+
+def device_features(images: Any, model: PatchFilters, out: Any) -> None:
+    """Compute features of images by the array API, where they are.
+
+    Parameters
+    ----------
+    images : array of shape (n_images, 3072), uint8
+    model : PatchFilters
+        With its arrays where the images are.
+    out : array of shape (n_images, n_features), float32
+        Where to write.
+    """
+    xp = get_namespace(images, model.filters)
+    high, low = model.bounds()
+    for rows in batches(images.shape[0], _DEVICE_BATCH_IMAGES):
+        patches = _device_patches(images[rows, :], model)
+        parts = [
+            _device_pooled(patches @ model.filters[tile, :].T, high[tile], low[tile], model)
+            for tile in model.tiles()
+        ]
+        pooled = xp.concat(parts, axis=2)
+        out[rows, :] = xp.reshape(pooled**model.power, (-1, model.n_features))
+
+
+def _device_patches(images: Any, model: PatchFilters) -> Any:
+    """Give every patch of images, normalised, as in `normalised_patches`.
+
+    Returns
+    -------
+    array of shape (n_images, n_side, n_side, 3 * size * size), float32
+    """
+    xp = get_namespace(images)
+    size, n_side, n_values = model.size, model.n_side, model.filters.shape[1]
+    planes = xp.reshape(xp.astype(images, xp.int64), (-1, N_CHANNELS, SIDE_PX, SIDE_PX))
+    windows = [
+        planes[:, :, a : a + n_side, b : b + n_side] for a in range(size) for b in range(size)
+    ]
+    values = xp.reshape(xp.stack(windows, axis=2), (-1, n_values, n_side, n_side))
+    values = xp.permute_dims(values, (0, 2, 3, 1))
+    sums = xp.sum(values, axis=3, keepdims=True)
+    spread = n_values * xp.sum(values * values, axis=3, keepdims=True) - sums * sums
+    variances = xp.astype(spread, xp.float64) + n_values**2 * model.contrast_epsilon
+    has_contrast = variances > 0
+    scales = xp.astype(has_contrast, xp.float64) / xp.sqrt(xp.where(has_contrast, variances, 1.0))
+    return xp.astype(n_values * values - sums, xp.float32) * xp.astype(scales, xp.float32)
+
+
+def _device_pooled(responses: Any, high: Any, low: Any, model: PatchFilters) -> Any:
+    """Average what responses exceed two thresholds by, as in `pool_rectified`.
+
+    Returns
+    -------
+    array of shape (n_images, pooling * pooling * 2, n_filters), float32
+    """
+    xp = get_namespace(responses)
+    above = xp.maximum(responses - high, xp.zeros_like(high))
+    below = xp.maximum(low - responses, xp.zeros_like(low))
+    runs = [slice(int(start), int(stop)) for start, stop in pairwise(model.edges())]
+    cells = [
+        xp.mean(side[:, rows, columns, :], axis=(1, 2))
+        for rows in runs
+        for columns in runs
+        for side in (above, below)
+    ]
+    return xp.stack(cells, axis=1)

@@ -1,0 +1,257 @@
+"""Responses to learned patches as features."""
+
+from numbers import Integral, Real
+from typing import Any
+
+import numpy as np
+from sklearn.base import BaseEstimator, TransformerMixin
+from sklearn.utils._param_validation import Interval, InvalidParameterError, StrOptions
+from sklearn.utils.validation import check_is_fitted
+
+from svmcifar.arrays import get_device, get_dtype, get_namespace, is_host, move_beside, to_host
+from svmcifar.errors import InputError
+from svmcifar.features.gradients import N_CHANNELS, N_VALUES, SIDE_PX
+from svmcifar.features.patch_filters import learn_filters
+from svmcifar.features.patch_responses import PatchFilters, device_features, host_features
+from svmcifar.inputs import count_workers
+
+
+class PatchFeatures(TransformerMixin, BaseEstimator):
+    """Pooled responses to patches learned from the training images, by Coates and Ng.
+
+    Every patch of an image is normalised (minus its mean, by its standard deviation) and whitened
+    (ZCA), and multiplied with filters: centres of clusters of patches of the training images,
+    normalised and whitened too, or such patches themselves, of length 1.  What a response exceeds
+    the threshold by, and what its negative does, are two values, averaged over each cell of a
+    grid on the image; features are a power of the averages.
+
+    Parameters
+    ----------
+    n_filters : int, default=2000
+        Filters to learn.
+    patch_size : int, default=6
+        Rows and columns of a patch, in pixels; 1 to 32.
+    pooling : int, default=3
+        Rows and columns of the grid of cells.  A patch of 6 x 6 pixels has 27 x 27 positions:
+        where they do not divide evenly, some cells have one more row or column than others.
+    threshold : float, default=1.0
+        Responses from minus this to this count for nothing, >= 0.
+    power : float, default=0.5
+        Of the averages, > 0 and at most 1.
+    filters : {"kmeans", "random"}, default="kmeans"
+        Whether filters are centres of clusters or patches drawn at random, which takes less time
+        to learn.
+    contrast_epsilon : float, default=10.0
+        Added to the variance of a patch (of pixels from 0 to 255) when it is normalised, >= 0.
+    zca_epsilon : float, default=0.1
+        Added to the variances of normalised patches along their principal axes when they are
+        whitened, > 0.
+    n_patches : int, default=200_000
+        Patches to learn whitening and filters from, at least `n_filters`.
+    dtype : {"float32", "float16"}, default="float32"
+        Of the features; float16, which halves their memory, on the host alone.
+    n_jobs : int, default=None
+        Threads that `transform` works with on the host; None for all processors (or
+        OMP_NUM_THREADS), -1 for all.  Features do not depend on it.
+    random_state : int, default=0
+        Of the draws.
+
+    Attributes
+    ----------
+    filters_ : ndarray of shape (n_filters, 3 * patch_size * patch_size), float32
+        What a normalised patch is multiplied with; whitening is part of it.  A patch's values
+        are in the order of channels, rows and columns.
+    bias_ : ndarray of shape (n_filters,), float32
+        Added to the products.
+
+    Notes
+    -----
+    With the response ``r = filters_ @ patch + bias_`` features are
+    ``mean(max(r - threshold, 0))^power`` and ``mean(max(-r - threshold, 0))^power``.
+
+    On the host a row of features depends on no other, to the last bit.  `transform` takes little
+    more memory than its result: 2,000 filters and a grid of 3 x 3 give 36,000 features, or 144 kB
+    an image in float32.
+
+    References
+    ----------
+    A. Coates, A. Ng, "The importance of encoding versus training with sparse coding and vector
+    quantization", ICML 2011.
+
+    L. Thiry, M. Arbel, E. Belilovsky, E. Oyallon, "The unreasonable effectiveness of patches in
+    deep convolutional kernels methods", ICLR 2021.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> images = np.random.default_rng(0).integers(0, 256, (5, 3072), dtype=np.uint8)
+    >>> PatchFeatures(n_filters=10, n_patches=1000).fit_transform(images).shape
+    (5, 180)
+    """
+
+    _parameter_constraints = {  # noqa: RUF012 (scikit-learn's own form)
+        "n_filters": [Interval(Integral, 1, None, closed="left")],
+        "patch_size": [Interval(Integral, 1, SIDE_PX, closed="both")],
+        "pooling": [Interval(Integral, 1, SIDE_PX, closed="both")],
+        "threshold": [Interval(Real, 0.0, None, closed="left")],
+        "power": [Interval(Real, 0.0, 1.0, closed="right")],
+        "filters": [StrOptions({"random", "kmeans"})],
+        "contrast_epsilon": [Interval(Real, 0.0, None, closed="left")],
+        "zca_epsilon": [Interval(Real, 0.0, None, closed="neither")],
+        "n_patches": [Interval(Integral, 1, None, closed="left")],
+        "dtype": [StrOptions({"float32", "float16"})],
+        "n_jobs": [Integral, None],
+        "random_state": [Interval(Integral, 0, None, closed="left")],
+    }
+
+    def __init__(
+        self,
+        *,
+        n_filters: int = 2000,
+        patch_size: int = 6,
+        pooling: int = 3,
+        threshold: float = 1.0,
+        power: float = 0.5,
+        filters: str = "kmeans",
+        contrast_epsilon: float = 10.0,
+        zca_epsilon: float = 0.1,
+        n_patches: int = 200_000,
+        dtype: str = "float32",
+        n_jobs: int | None = None,
+        random_state: int = 0,
+    ) -> None:
+        self.n_filters = n_filters
+        self.patch_size = patch_size
+        self.pooling = pooling
+        self.threshold = threshold
+        self.power = power
+        self.filters = filters
+        self.contrast_epsilon = contrast_epsilon
+        self.zca_epsilon = zca_epsilon
+        self.n_patches = n_patches
+        self.dtype = dtype
+        self.n_jobs = n_jobs
+        self.random_state = random_state
+
+    def fit(self, images: Any, y: Any = None) -> "PatchFeatures":
+        """Learn filters from training images.
+
+        Parameters
+        ----------
+        images : array-like of shape (n_images, 3072), uint8
+            Rows of three planes of 32 x 32 pixels, on the host or on a device.
+        y : ignored
+
+        Returns
+        -------
+        PatchFeatures
+
+        Raises
+        ------
+        InputError
+            If the images are not such rows or none, or a parameter is not what it may be.
+        """
+        self._check_parameters()
+        images = to_host(_checked(images))
+        if len(images) == 0:
+            raise InputError("PatchFeatures must be fitted on at least 1 image. Got 0 instead.")
+        self.filters_, self.bias_ = learn_filters(
+            images,
+            kind=self.filters,
+            n_filters=int(self.n_filters),
+            size=int(self.patch_size),
+            n_patches=int(self.n_patches),
+            contrast_epsilon=float(self.contrast_epsilon),
+            zca_epsilon=float(self.zca_epsilon),
+            seed=int(self.random_state),
+        )
+        return self
+
+    def transform(self, images: Any) -> Any:
+        """Compute the pooled responses.
+
+        Parameters
+        ----------
+        images : array-like of shape (n_images, 3072), uint8
+            Rows of three planes of 32 x 32 pixels, on the host or on a device.
+
+        Returns
+        -------
+        array of shape (n_images, 2 * n_filters * pooling * pooling), in `dtype`
+            Where the images are.  An image's features are those of its cells from left to right
+            and top to bottom; a cell's those of all filters for positive responses, then those
+            for negative ones.
+
+        Raises
+        ------
+        InputError
+            If the images are not such rows, a parameter is not what it may be or not what it was
+            when filters were learned, or float16 is asked for on a device.
+        """
+        check_is_fitted(self)
+        self._check_parameters()
+        images = _checked(images)
+        model = self._filters_beside(images)
+        shape = (images.shape[0], model.n_features)
+        if is_host(images):
+            features = np.empty(shape, dtype=self.dtype)
+            host_features(images, model, features, count_workers(self.n_jobs))
+            return features
+        if self.dtype != "float32":
+            raise InputError(
+                f"The 'dtype' parameter of PatchFeatures must be 'float32' for images on a device. "
+                f"Got {self.dtype!r} instead."
+            )
+        xp = get_namespace(images)
+        features = xp.empty(shape, dtype=xp.float32, device=get_device(images))
+        device_features(images, model, features)
+        return features
+
+    def _check_parameters(self) -> None:
+        try:
+            self._validate_params()
+        except InvalidParameterError as error:
+            raise InputError(str(error)) from error
+        n_side = SIDE_PX - self.patch_size + 1
+        if self.pooling > n_side:
+            raise InputError(
+                f"The 'pooling' parameter of PatchFeatures must be at most {n_side}, the positions "
+                f"of {self.patch_size} x {self.patch_size} pixels along an image. "
+                f"Got {self.pooling!r} instead."
+            )
+        if self.n_patches < self.n_filters:
+            raise InputError(
+                f"The 'n_patches' parameter of PatchFeatures must be at least n_filters="
+                f"{self.n_filters!r}. Got {self.n_patches!r} instead."
+            )
+
+    def _filters_beside(self, images: Any) -> PatchFilters:
+        """Gather what features are computed with, where images are."""
+        expected = (self.n_filters, N_CHANNELS * self.patch_size**2)
+        if self.filters_.shape != expected or self.bias_.shape != expected[:1]:
+            raise InputError(
+                f"PatchFeatures must be fitted with the n_filters and patch_size that it has. Got "
+                f"filters_ of shape {self.filters_.shape} instead of {expected}. Fit it again."
+            )
+        return PatchFilters(
+            filters=move_beside(self.filters_, images),
+            bias=move_beside(self.bias_, images),
+            # As plain numbers: NumPy's would make float64 of float32 arrays.
+            size=int(self.patch_size),
+            contrast_epsilon=float(self.contrast_epsilon),
+            threshold=float(self.threshold),
+            pooling=int(self.pooling),
+            power=float(self.power),
+        )
+
+
+def _checked(images: Any) -> Any:
+    """Check that images are rows of bytes."""
+    if is_host(images):
+        images = np.asarray(images)
+    if get_dtype(images) != np.uint8 or images.ndim != 2 or images.shape[1] != N_VALUES:
+        raise InputError(
+            f"Images for PatchFeatures must be uint8 of shape (n_images, {N_VALUES}). "
+            f"Got {get_dtype(images)} of shape {images.shape} instead."
+        )
+    return images
