@@ -12,7 +12,7 @@ from torch import nn
 
 from svmcifar import files
 from svmcifar.cnn.training_state import load_state
-from svmcifar.errors import CheckpointError, InputError, OutputError
+from svmcifar.errors import BackendUnavailableError, CheckpointError, InputError, OutputError
 
 
 @pytest.mark.parametrize("precision", ["float32", "bfloat16"])
@@ -144,3 +144,11 @@ def test_state_with_code_is_not_executed(tmp_path):
     with pytest.raises(CheckpointError, match="must be readable"):
         load_state(tmp_path / "s", {}, {})
     assert not (tmp_path / "stolen").exists()
+
+
+def test_a_state_is_not_read_with_a_pytorch_that_is_not_safe(tmp_path, monkeypatch):
+    with pytest.raises(StopError):
+        train(tmp_path / "s", on_batch=stop_after(5))
+    monkeypatch.setattr(torch, "__version__", type(torch.__version__)("2.9.1"))
+    with pytest.raises(BackendUnavailableError, match=r"s: reading .* 2\.10 or newer, got 2\.9\.1"):
+        train(tmp_path / "s")
