@@ -49,7 +49,8 @@ class Data:
         Sets ``X`` and ``Z``, of the training and test images, arrays on the GPU.
         """
         from svmcifar.arrays import to_device
-        from svmcifar.features.pipeline import compute_features, fit_features, make_feature_pipeline
+        from svmcifar.features.pipeline import compute_features, fit_features
+        from svmcifar.features.steps import make_feature_pipeline
 
         first_s = 0.0
         for _ in range(2):
@@ -70,7 +71,8 @@ class Data:
     def features_off_by(self) -> float:
         """Give the largest difference to features that are computed on the host, of some images."""
         from svmcifar.arrays import to_host
-        from svmcifar.features.pipeline import compute_features, fit_features, make_feature_pipeline
+        from svmcifar.features.pipeline import compute_features, fit_features
+        from svmcifar.features.steps import make_feature_pipeline
 
         some = self.images[:1000]
         on_host = compute_features(fit_features(make_feature_pipeline(), self.images), some)

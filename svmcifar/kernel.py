@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 from numba import njit
 from numpy.typing import NDArray
+from sklearn.utils import gen_batches
 
 from svmcifar.arrays import get_namespace, is_host, move_beside
 from svmcifar.moments import row_runs
@@ -25,6 +26,8 @@ from svmcifar.simd import float_from_bits
 # Every matrix product is cut into blocks of this many rows and columns,
 # whatever the number of workers, so that its rounding never depends on them.
 BLOCK = 2560
+# Rows of float64 products that are turned into kernel values at a time, beside the products.
+_ROWS_F64 = 64
 
 # float32 distances are used while gamma * max|x|^2 stays below this: the exponent's rounding
 # error is then of the order of 128 * 2^-23 = 1.5e-5, and some times that in high dimensions.
@@ -200,13 +203,43 @@ def _fill_block(A: SampleBlocks, B: SampleBlocks, gamma: float, K: Array) -> Non
         if products is not K:
             K[...] = products
     else:
-        D = A.X @ B.X.T
-        D *= -2.0
-        D += A.sq_norms[:, None]
-        D += B.sq_norms
-        np.maximum(D, 0.0, out=D)
-        D *= -gamma
-        K[...] = np.exp(D, out=D)
+        K[...] = _rbf_from_products_f64(A.X @ B.X.T, A.sq_norms, B.sq_norms, gamma)
+
+
+def rbf_of_products(
+    products: Array, a_sq_norms: Array, b_sq_norms: Array, gamma: float, out: Array
+) -> None:
+    """Compute kernel values from inner products that are kept.
+
+    Parameters
+    ----------
+    products : ndarray of shape (n_a, n_b), float32 or float64
+        ``a_i . b_j``.
+    a_sq_norms : ndarray of shape (n_a,), same dtype
+    b_sq_norms : ndarray of shape (n_b,), same dtype
+    gamma : float
+        Kernel coefficient, > 0.
+    out : ndarray of shape (n_a, n_b), float32 or the same dtype
+        Where to write what `rbf_kernel` gives, to the bit but for its diagonal of ones.
+    """
+    if products.dtype == np.float32:
+        _rbf_of_products_f32(products, a_sq_norms, b_sq_norms, np.float32(gamma), out)
+        return
+    for rows in gen_batches(len(products), _ROWS_F64):
+        run = products[rows].copy()
+        out[rows] = _rbf_from_products_f64(run, a_sq_norms[rows], b_sq_norms, gamma)
+
+
+def _rbf_from_products_f64(
+    products: Array, a_sq_norms: Array, b_sq_norms: Array, gamma: float
+) -> Array:
+    """Turn inner products into RBF values in place."""
+    products *= -2.0
+    products += a_sq_norms[:, None]
+    products += b_sq_norms
+    np.maximum(products, 0.0, out=products)
+    products *= -gamma
+    return np.exp(products, out=products)
 
 
 @njit(nogil=True, cache=True, fastmath={"nnan", "nsz", "reassoc"}, error_model="numpy")
@@ -238,6 +271,14 @@ def _exp_f32(x):  # type: ignore[no-untyped-def]
     return p * float_from_bits((np.int32(n) + np.int32(127)) << np.int32(23))
 
 
+@njit(inline="always")
+def _rbf_f32(product, sq_norms, gamma, two_gamma):  # type: ignore[no-untyped-def]
+    """Turn one inner product into an RBF value."""
+    t = min(two_gamma * product - gamma * sq_norms, np.float32(0))
+    value = _exp_f32(max(t, np.float32(-87)))
+    return value if t >= np.float32(-87) else np.float32(0)
+
+
 @njit(nogil=True, cache=True, fastmath={"nnan", "nsz", "contract"}, error_model="numpy")
 def _rbf_from_products_f32(products, a_sq_norms, b_sq_norms, gamma):  # type: ignore[no-untyped-def]
     """Turn inner products into RBF values in place, in one pass."""
@@ -245,6 +286,14 @@ def _rbf_from_products_f32(products, a_sq_norms, b_sq_norms, gamma):  # type: ig
     for i in range(products.shape[0]):
         for j in range(products.shape[1]):
             sq_norms = a_sq_norms[i] + b_sq_norms[j]
-            t = min(two_gamma * products[i, j] - gamma * sq_norms, np.float32(0))
-            value = _exp_f32(max(t, np.float32(-87)))
-            products[i, j] = value if t >= np.float32(-87) else np.float32(0)
+            products[i, j] = _rbf_f32(products[i, j], sq_norms, gamma, two_gamma)
+
+
+@njit(nogil=True, cache=True, fastmath={"nnan", "nsz", "contract"}, error_model="numpy")
+def _rbf_of_products_f32(products, a_sq_norms, b_sq_norms, gamma, out):  # type: ignore[no-untyped-def]
+    """Compute RBF values from inner products that stay."""
+    two_gamma = np.float32(2) * gamma
+    for i in range(products.shape[0]):
+        for j in range(products.shape[1]):
+            sq_norms = a_sq_norms[i] + b_sq_norms[j]
+            out[i, j] = _rbf_f32(products[i, j], sq_norms, gamma, two_gamma)

@@ -1,14 +1,18 @@
 """A trained image classifier: features, SVM, and the names of its classes."""
 
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 from sklearn.pipeline import Pipeline
 
-from svmcifar.features.pipeline import compute_features
+from svmcifar.features.pipeline import compute_features, compute_training_features
+from svmcifar.features.views import decision_views
 from svmcifar.svc import RBFSVC
+
+if TYPE_CHECKING:
+    from svmcifar.features.cache import FeatureCache
 
 
 @dataclass
@@ -27,11 +31,13 @@ class ImageClassifier:
         Name of each class id of that kind.
     coarse_of_fine : list of int
         Superclass id of each fine class id.
-    augment : {"flip"} or None
-        "flip": the SVM was trained on the mirror images too, and decides by image and mirror
-        image.
+    augment : {"flip", "flip-shift"} or None
+        The SVM was trained on the mirror images too, and decides by image and mirror image; with
+        "flip-shift" it was trained on both shifted besides.
     manifest : dict
         How it was made (see `svmcifar.manifest`).
+    cache : FeatureCache or None
+        Where features are looked for and kept; no part of what is saved.
     """
 
     features: Pipeline
@@ -41,11 +47,17 @@ class ImageClassifier:
     coarse_of_fine: list[int]
     augment: str | None = None
     manifest: dict[str, Any] = field(default_factory=dict)
+    cache: "FeatureCache | None" = field(default=None, repr=False, compare=False)
 
     @property
     def is_synthetic(self) -> bool:
         """Whether it was trained on the synthetic stand-in."""
         return bool(self.manifest.get("data", {}).get("synthetic", False))
+
+    @property
+    def saved_s(self) -> float:
+        """Seconds of computing that the cache has saved since it was opened."""
+        return 0.0 if self.cache is None else self.cache.saved_s
 
     def predict(self, images: Any) -> NDArray[np.int64]:
         """Predict the class id of each image.
@@ -80,7 +92,7 @@ class ImageClassifier:
         return self.predict_features(self.compute_features(images))
 
     def compute_features(self, images: Any) -> Any:
-        """Compute the features of images as the SVM is trained on them.
+        """Compute the features that decide on images.
 
         Parameters
         ----------
@@ -90,10 +102,28 @@ class ImageClassifier:
         Returns
         -------
         array of shape (n_images * n_views, n_features), float32
-            Where the images are.  With ``augment="flip"`` an image has two views, rows 2 i and
+            Where the images are.  With augmentation an image has two views, rows 2 i and
             2 i + 1: itself and its mirror image; one otherwise.
         """
-        return compute_features(self.features, images, with_mirrors=self.augment == "flip")
+        return compute_features(self.features, images, augment=self.augment, cache=self.cache)
+
+    def compute_training_features(self, images: Any) -> Any:
+        """Compute the features that the SVM was trained on.
+
+        Parameters
+        ----------
+        images : array of shape (n_images, 3072), uint8
+            Those that it was trained on.
+
+        Returns
+        -------
+        array of shape (n_images * n_views, n_features), float32
+            The views that were trained on, those of an image one after the other; class scores
+            are out of fold.
+        """
+        return compute_training_features(
+            self.features, images, augment=self.augment, cache=self.cache
+        )
 
     def predict_features(self, X: Any) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
         """Predict from features as `predict_with_decisions` does from images.
@@ -109,4 +139,4 @@ class ImageClassifier:
         class_ids : ndarray of shape (n_images,), int64
         decisions : ndarray of shape (n_images, n_classes), float64
         """
-        return self.svc.predict_with_decisions(X, n_views=1 if self.augment is None else 2)
+        return self.svc.predict_with_decisions(X, n_views=len(decision_views(self.augment)))

@@ -6,8 +6,8 @@ A model file is a zip archive with
 - ``model.skops``: features and SVM without support vectors, in skops' format;
 - ``support_vectors.npy``: the support vectors; left out of a *slim* file, which
   takes them from the data set that the model was trained on: sample ``svc.support_`` is that
-  one of the manifest's rows, or of twice as many with mirror images (see
-  `ImageClassifier.compute_features`).
+  one of the manifest's rows, or of each of its views (see
+  `ImageClassifier.compute_training_features`).
 
 Reading checks the list of types in ``model.skops`` before anything is built, and the
 content hashes afterwards.
@@ -19,7 +19,7 @@ import warnings
 import zipfile
 import zlib
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import skops.io
@@ -32,6 +32,9 @@ from svmcifar.manifest import content_hash
 from svmcifar.model import ImageClassifier
 from svmcifar.svc import RBFSVC
 
+if TYPE_CHECKING:
+    from svmcifar.features.cache import FeatureCache
+
 # 1 knew neither mirror images nor other features than raw pixels.
 FORMAT_NUMBER = 2
 
@@ -42,13 +45,18 @@ _REQUIRED = {
 }  # fmt: skip
 _TRUSTED = [
     *(path for _, path in KINDS.values()),
+    "svmcifar.features.ridge_scores.RidgeScores",
     "svmcifar.features.stack.FeatureStack",
     "svmcifar.features.standardize.BatchStandardScaler",
     "svmcifar.features.whiten.ComponentScaling",
+    "svmcifar.features.wide_pca.WidePCA",
     "svmcifar.svc.RBFSVC",
 ]
 # What the manifest of a file of format 1 leaves out of "training".
-_BEFORE_FEATURES = {"features": ["raw"], "whiten": 0.0, "augment": None}
+_BEFORE_FEATURES: dict[str, Any] = {
+    "preset": None, "features": ["raw"], "feature_settings": {}, "whiten": 0.0,
+    "ridge_scores": 0.0, "ridge_components": None, "augment": None,
+}  # fmt: skip
 
 
 def save_model(
@@ -117,7 +125,9 @@ def read_manifest(path: str | Path) -> dict[str, Any]:
         return archive.manifest
 
 
-def load_model(path: str | Path, dataset: Cifar100 | None = None) -> ImageClassifier:
+def load_model(
+    path: str | Path, dataset: Cifar100 | None = None, cache: "FeatureCache | None" = None
+) -> ImageClassifier:
     """Load a model file.
 
     Parameters
@@ -125,6 +135,8 @@ def load_model(path: str | Path, dataset: Cifar100 | None = None) -> ImageClassi
     path : str or Path
     dataset : Cifar100, optional
         The data set that the model was trained on; only a slim file needs it.
+    cache : FeatureCache, optional
+        Where the model looks for features and keeps them; a slim file's while it is loaded too.
 
     Returns
     -------
@@ -137,7 +149,8 @@ def load_model(path: str | Path, dataset: Cifar100 | None = None) -> ImageClassi
         release, or slim without the right data set.
     """
     with _Opened(path) as archive:
-        model = ImageClassifier(manifest=archive.manifest, **archive.read_content())
+        content = archive.read_content()
+        model = ImageClassifier(manifest=archive.manifest, cache=cache, **content)
         if _stored_hash(model, model.svc) != archive.manifest["stored_hash"]:
             raise ModelFileError(_altered(path))
         if archive.manifest["slim"]:
@@ -154,6 +167,23 @@ def load_model(path: str | Path, dataset: Cifar100 | None = None) -> ImageClassi
             stacklevel=2,
         )
     return model
+
+
+def read_trusted(data: bytes, subject: str | Path) -> Any:
+    """Build what skops wrote, if it is of nothing but the types that model files may hold.
+
+    Raises
+    ------
+    ModelFileError
+        Naming the other types, before anything is built.
+    """
+    foreign = sorted(set(skops.io.get_untrusted_types(data=data)) - set(_TRUSTED))
+    if foreign:
+        raise ModelFileError(
+            f"{subject}: a model may hold only known types, got {', '.join(foreign)}; "
+            f"nothing of it was loaded; use a file that svmcifar wrote"
+        )
+    return skops.io.loads(data, trusted=_TRUSTED)
 
 
 def model_content_hash(model: ImageClassifier) -> str:
@@ -233,14 +263,7 @@ class _Opened:
 
     def read_content(self) -> dict[str, Any]:
         """Read everything but the support vectors."""
-        data = self.archive.read(_MODEL)
-        foreign = sorted(set(skops.io.get_untrusted_types(data=data)) - set(_TRUSTED))
-        if foreign:
-            raise ModelFileError(
-                f"{self.path}: a model may hold only known types, got {', '.join(foreign)}; "
-                f"nothing of it was loaded; use a file that svmcifar wrote"
-            )
-        return skops.io.loads(data, trusted=_TRUSTED)
+        return read_trusted(self.archive.read(_MODEL), self.path)
 
     def read_support_vectors(self) -> np.ndarray:
         """Read the support vectors."""
@@ -275,7 +298,7 @@ def _support_vectors_from(
     rows = model.manifest["training"]["rows"]
     if rows is not None:
         images = images[rows]
-    support_vectors = model.compute_features(images)[model.svc.support_]
+    support_vectors = model.compute_training_features(images)[model.svc.support_]
     # Rounding may differ; anything more means other images than it was trained on.
     center = model.svc._center
     centred = support_vectors if center is None else support_vectors - center

@@ -1,8 +1,10 @@
-"""BLAS in one thread while our own threads work."""
+"""BLAS in one thread while our own threads work, and work that ends early."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor, as_completed
 from contextlib import contextmanager
 from threading import Lock
+from typing import Any
 
 from threadpoolctl import threadpool_limits
 
@@ -31,3 +33,30 @@ def single_threaded_blas() -> Iterator[None]:
             if _users == 0 and _limits is not None:
                 _limits.restore_original_limits()
                 _limits = None
+
+
+def run_tasks(
+    pool: ThreadPoolExecutor,
+    work: Callable[..., Any],
+    tasks: Iterable[tuple],
+    done: Callable[[Any], None],
+) -> None:
+    """Work through tasks in a pool; an error or an interrupt leaves out those not begun.
+
+    Parameters
+    ----------
+    pool : ThreadPoolExecutor
+    work : callable
+        Called with each task's values.
+    tasks : iterable of tuple
+    done : callable
+        Called with each result as it comes, in this thread.
+    """
+    futures: list[Future[Any]] = [pool.submit(work, *task) for task in tasks]
+    try:
+        for future in as_completed(futures):
+            done(future.result())
+    except BaseException:
+        for future in futures:
+            future.cancel()
+        raise

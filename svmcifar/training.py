@@ -1,6 +1,6 @@
 """From a data set to a trained image classifier."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from time import perf_counter
 from typing import Any
 
@@ -12,7 +12,10 @@ from svmcifar.arrays import to_device, wait_for
 from svmcifar.backends.registry import choose_backend
 from svmcifar.cifar import Cifar100, Split
 from svmcifar.errors import InputError
-from svmcifar.features.pipeline import compute_features, fit_features, make_feature_pipeline
+from svmcifar.features.cache import FeatureCache
+from svmcifar.features.pipeline import fit_transform_features
+from svmcifar.features.steps import make_feature_pipeline, set_workers
+from svmcifar.features.views import require_augmentation
 from svmcifar.manifest import describe_environment, describe_fit, plain, utc_now
 from svmcifar.model import ImageClassifier
 from svmcifar.svc import RBFSVC
@@ -26,11 +29,16 @@ def train_classifier(
     *,
     label_kind: str = "coarse",
     features: Sequence[str] = ("raw",),
+    feature_settings: Mapping[str, Mapping[str, Any]] | None = None,
     n_components: int | None = None,
     whiten: float = 0.0,
+    ridge_scores: float = 0.0,
+    ridge_components: int | None = None,
     augment: str | None = None,
     limit: int | None = None,
     seed: int = 0,
+    preset: str | None = None,
+    cache: FeatureCache | None = None,
 ) -> ImageClassifier:
     """Fit features and SVM on the training split.
 
@@ -52,17 +60,30 @@ def train_classifier(
         Train on the 20 superclasses or on the 100 fine classes.
     features : sequence of str, default=("raw",)
         Kinds of features, which are concatenated (see `svmcifar.features.kinds`).
+    feature_settings : mapping of str to mapping, optional
+        Parameters of the features by kind, such as ``{"patches": {"n_filters": 400}}``.
     n_components : int, optional
         Components that PCA keeps; no PCA by default.
     whiten : float, default=0.0
         From 0 to 1: the power of its standard deviation that each component is divided by.
-    augment : {"flip"}, optional
-        Train on the mirror image of each image too, and decide by both.
+    ridge_scores : float, default=0.0
+        Weight of scores of the fine classes that are put before the components (see
+        `svmcifar.features.ridge_scores.RidgeScores`); none by default.
+    ridge_components : int, optional
+        Components that these scores are learned from; by default those that PCA keeps.
+    augment : {"flip", "flip-shift"}, optional
+        Train on the mirror image of each image too, and decide by both; with "flip-shift" train
+        on both shifted by up to 3 pixels besides.
     limit : int, optional
         Train on this many images, drawn at random, the same number (give or
         take one) of each fine class; all by default.
     seed : int, default=0
-        Of that draw.
+        Of that draw and of all that features draw.
+    preset : str, optional
+        Name of the preset that settings come from, for the manifest.
+    cache : FeatureCache, optional
+        Where features are looked for and kept.  The manifest has the seconds that they take to
+        compute even so, and as ``cached_s`` how many of them were saved.
 
     Returns
     -------
@@ -77,23 +98,33 @@ def train_classifier(
     BackendUnavailableError
         If the backend does not work on this machine.
     """
-    if augment not in (None, "flip"):
-        raise InputError(f"Images can be augmented by 'flip' alone. Got {augment!r} instead.")
+    require_augmentation(augment)
     started = utc_now()
-    pipeline = make_feature_pipeline(n_components, kinds=features, whiten=whiten)
+    pipeline = make_feature_pipeline(
+        n_components,
+        kinds=features,
+        settings=feature_settings,
+        whiten=whiten,
+        ridge_scores=ridge_scores,
+        ridge_components=ridge_components,
+        seed=seed,
+    )
+    set_workers(pipeline, svc.n_jobs)
     rows = None if limit is None else draw_rows(train.fine, limit, seed)
     images: Any = train.images if rows is None else train.images[rows]
     labels = train.coarse if label_kind == "coarse" else train.fine
     y = labels if rows is None else labels[rows]
 
-    clock = perf_counter()
+    clock, saved_s = perf_counter(), cache.saved_s if cache else 0.0
     if choose_backend(svc.backend).uses_gpu:
         images = to_device(images)
-    fit_features(pipeline, images)
-    X = compute_features(pipeline, images, with_mirrors=augment == "flip")
+    # Class scores of superclass models come from fine classes too: they know more.
+    fine = train.fine if rows is None else train.fine[rows]
+    X = fit_transform_features(pipeline, images, fine, augment=augment, cache=cache)
     del images  # its place on the GPU is needed
     wait_for(X)
-    features_s = perf_counter() - clock
+    cached_s = cache.saved_s - saved_s if cache else 0.0
+    features_s = perf_counter() - clock + cached_s
     clock = perf_counter()
     svc.fit(X, np.repeat(y, X.shape[0] // len(y)))  # a label for each view of an image
     fit_s = perf_counter() - clock
@@ -110,15 +141,23 @@ def train_classifier(
         "training": {
             "label_kind": label_kind,
             "parameters": plain(svc.get_params()),
+            "preset": preset,
             "features": list(features),
+            "feature_settings": plain(dict(feature_settings or {})),
             "n_components": n_components,
             "whiten": whiten,
+            "ridge_scores": ridge_scores,
+            "ridge_components": ridge_components,
             "augment": augment,
             "rows": None if rows is None else rows.tolist(),
             "seed": seed,
         },
         "fit": describe_fit(svc),
-        "times": {"features_s": features_s, "fit_s": fit_s},
+        "times": {
+            "features_s": features_s,
+            **({"cached_s": cached_s} if cached_s else {}),
+            "fit_s": fit_s,
+        },
     }
     return ImageClassifier(
         features=pipeline,

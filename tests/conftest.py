@@ -23,6 +23,7 @@ from svmcifar.training import train_classifier
 
 
 def pytest_configure(config):
+    os.environ["SVMCIFAR_CACHE_LIMIT"] = "0"  # tests leave nothing in the user's folders
     asks_for_gpu = re.search(r"(?<!not )\bgpu\b", config.getoption("markexpr"))
     if asks_for_gpu and (reason := BACKENDS["cupy"].why_not()):
         raise pytest.UsageError(f"The tests marked 'gpu' need a GPU: {reason}.")

@@ -16,7 +16,7 @@ from svmcifar.cli import main
 from svmcifar.persistence import load_model, save_model
 
 COMMANDS = ["download", "build-labels", "train", "train-cnn", "evaluate"]
-COMMANDS += ["predict", "show", "compare", "info"]
+COMMANDS += ["predict", "show", "compare", "info", "cache"]
 
 
 @pytest.fixture(autouse=True)

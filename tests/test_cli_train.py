@@ -7,10 +7,8 @@ import pytest
 from click.testing import CliRunner
 from clirun import fail, run
 from datafiles import make_fields, write_fields
-from feature_options import quick_features
 
 from svmcifar.cli import main
-from svmcifar.features.kinds import KINDS
 from svmcifar.features.pixels import RawPixels
 from svmcifar.persistence import load_model, read_manifest
 
@@ -55,52 +53,6 @@ def test_options_reach_the_model(synthetic_folder):
     assert (manifest["fit"]["n_features"], manifest["fit"]["n_samples"]) == (9, 300)
     assert (manifest["fit"]["n_pairs"], manifest["training"]["seed"]) == (4950, 4)
     assert (manifest["fit"]["backend"], manifest["slim"]) == ("sklearn", True)
-
-
-@pytest.fixture
-def few_histograms(monkeypatch):
-    """Make "hog" few features, whose PCA is quick."""
-    with quick_features():
-        monkeypatch.setitem(KINDS, "hog", ("hog", KINDS["cells"][1]))
-        yield
-
-
-def test_features_reach_the_model(synthetic_folder, few_histograms):
-    output = run(
-        "train", "--data", synthetic_folder, "--features", "hog", "--pca", 12, "--whiten", 0.5,
-        "--augment", "flip", "--limit", 200, "--slim",
-    )  # fmt: skip
-    assert "features     hog > standardize > pca > whiten^0.5: 12 a sample, " in output
-    assert "fit          400 samples (images and mirror images), 190 pairs, " in output
-    training = read_manifest("model.skops")["training"]
-    assert (training["features"], training["n_components"]) == (["hog"], 12)
-    assert (training["whiten"], training["augment"]) == (0.5, "flip")
-    described = run("info", "model.skops")
-    assert "samples      400 x 12, images and their mirror images, drawn with seed 0\n" in described
-    assert "features     hog\n" in described
-    assert "PCA          12 components, divided by deviation^0.5\n" in described
-    assert "right" in run("show", "model.skops", "--data", synthetic_folder)
-    assert "200 predictions" in run("predict", "model.skops", "--data", synthetic_folder)
-    assert "accuracy" in run("evaluate", "model.skops", "--data", synthetic_folder)
-
-
-def test_features_are_concatenated_in_order(synthetic_folder):
-    kinds = ["--features", "hog", "--features", "raw"]
-    output = run("train", "--data", synthetic_folder, *kinds, "--limit", 200)
-    assert "features     hog + pixels > standardize: 4836 a sample, " in output
-    assert "features     hog + raw\n" in run("info", "model.skops")
-
-
-def test_features_by_default(synthetic_folder):
-    output = run("train", "--data", synthetic_folder)
-    assert "features     pixels > standardize: 3072 a sample, " in output
-    assert "fit          500 samples, " in output
-    training = read_manifest("model.skops")["training"]
-    assert (training["features"], training["whiten"], training["augment"]) == (["raw"], 0.0, None)
-    described = run("info", "model.skops")
-    assert "samples      500 x 3072\n" in described
-    assert "features     raw\n" in described
-    assert "PCA          none\n" in described
 
 
 def test_gamma_by_name(synthetic_folder):
@@ -209,9 +161,6 @@ BAD_VALUES = [
     (["--limit", "501"], "from 100, one a fine class, to 500. Got 501"),
     (["--pca", "501"], "at most 500 components"),
     (["--data", "nowhere"], "nowhere"),
-    (["--whiten", "0.5", "--data", "nowhere"], "Whitening needs principal components"),
-    (["--features", "hog", "--features", "hog", "--data", "nowhere"], "Got hog, hog instead"),
-    (["--features", "hog", "--pca", "501"], "at most 500 components of 500 images of 1764"),
 ]
 
 

@@ -71,7 +71,7 @@ def test_svm_with_other_features_answers_as_it_predicts(
     entry = svm_entry(svm, answers, tmp_path / "svm.skops", None)
     assert entry["features"] == ["means + cells", "standardize", "pca", "whiten^0.5"]
     steps = "means + cells > standardize > pca > whiten^0.5, 20 features"
-    assert f"; {steps}, of images and their mirror images; " in entry["description"]
+    assert f"; {steps}, of images and mirror images; " in entry["description"]
 
 
 def test_ensembles_with_known_answers(coarse_of_fine):

@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from devices import on_device, stand_in_for_gpu
-from feature_options import ALL, OPTIONS, quick_features
+from feature_options import ALL, OPTIONS, SCORES, quick_features
 from sklearn.decomposition import PCA
 from sklearn.preprocessing import StandardScaler
 from sklearn.svm import SVC
@@ -70,7 +70,10 @@ def test_equals_scikit_learn_step_by_step(train_small, synthetic_data, split):
 def test_manifest_names_the_features(train_small, options):
     training = train_small(limit=200, **options).manifest["training"]
     assert training["features"] == list(options.get("features", ["raw"]))
+    assert training["feature_settings"] == options.get("feature_settings", {})
     assert training["whiten"] == options.get("whiten", 0.0)
+    assert training["ridge_scores"] == options.get("ridge_scores", 0.0)
+    assert training["ridge_components"] == options.get("ridge_components")
     assert training["augment"] == options.get("augment")
     assert training["n_components"] == options.get("n_components")
 
@@ -122,12 +125,13 @@ def test_shuffled_test_labels_give_chance(train_small, split, options):
     assert (predicted == split.coarse).mean() > 0.16
 
 
-def test_features_are_fitted_without_mirror_images(train_small):
+@pytest.mark.parametrize(("augment", "n_views"), [("flip", 2), ("flip-shift", 4)])
+def test_features_are_fitted_without_mirror_images(train_small, augment, n_views):
     for settings in ({}, {"features": ("cells",), "n_components": 10, "whiten": 1.0}):
-        with_mirrors = train_small(limit=200, augment="flip", **settings)
+        augmented = train_small(limit=200, augment=augment, **settings)
         without = train_small(limit=200, **settings)
-        assert content_hash(with_mirrors.features) == content_hash(without.features)
-        assert with_mirrors.svc.shape_fit_[0] == 2 * without.svc.shape_fit_[0] == 400
+        assert content_hash(augmented.features) == content_hash(without.features)
+        assert augmented.svc.shape_fit_[0] == n_views * without.svc.shape_fit_[0] == n_views * 200
 
 
 def test_the_svm_is_trained_on_images_and_mirror_images(train_small, synthetic_data):
@@ -144,10 +148,13 @@ def test_the_svm_is_trained_on_images_and_mirror_images(train_small, synthetic_d
     np.testing.assert_array_equal(np.repeat(coarse, 2)[support], by_class)
 
 
-@pytest.mark.parametrize("options", [{}, {**ALL, "augment": None}])
-def test_an_image_and_its_mirror_image_are_answered_alike(train_small, split, options):
+@pytest.mark.parametrize(
+    ("options", "augment"),
+    [({}, "flip"), ({**ALL, "augment": None}, "flip"), ({**SCORES, "augment": None}, "flip-shift")],
+)
+def test_an_image_and_its_mirror_image_are_answered_alike(train_small, split, options, augment):
     images = split.images
-    model = train_small(**{**options, "augment": "flip"})
+    model = train_small(**{**options, "augment": augment})
     predicted, decisions = model.predict_with_decisions(images)
     other_predicted, other_decisions = model.predict_with_decisions(mirror(images))
     np.testing.assert_allclose(other_decisions, decisions, rtol=0, atol=1e-3)
@@ -159,7 +166,7 @@ def test_an_image_and_its_mirror_image_are_answered_alike(train_small, split, op
 
 @pytest.mark.parametrize("augment", ["rotate", "", True])
 def test_unknown_augmentation(train_small, augment):
-    with pytest.raises(InputError, match=f"by 'flip' alone. Got {augment!r} instead"):
+    with pytest.raises(InputError, match=f"by 'flip' or 'flip-shift'. Got {augment!r} instead"):
         train_small(augment=augment)
 
 
@@ -172,13 +179,14 @@ def test_wrong_features_are_refused(train_small, options):
 
 
 @pytest.mark.filterwarnings("ignore:invalid value:RuntimeWarning:array_api_strict")
-def test_on_a_device(train_small, synthetic_data, split, monkeypatch):
-    """Images are sent once, without their mirror images, and nothing comes back in between."""
+@pytest.mark.parametrize(("options", "shape"), [(ALL, (600, 20)), (SCORES, (1200, 120))])
+def test_on_a_device(train_small, synthetic_data, split, monkeypatch, options, shape):
+    """Images are sent once, without their other views, and nothing comes back in between."""
     sent, solved = stand_in_for_gpu(monkeypatch)
-    model = train_small(RBFSVC(tol=1e-6, backend="cupy"), limit=300, **ALL)
-    here = train_small(RBFSVC(tol=1e-6), limit=300, **ALL)
+    model = train_small(RBFSVC(tol=1e-6, backend="cupy"), limit=300, **options)
+    here = train_small(RBFSVC(tol=1e-6), limit=300, **options)
     assert [(images.dtype, images.shape) for images in sent] == [(np.uint8, (300, 3072))]
-    assert [problem.samples.X.shape for problem in solved] == [(600, 20)]
+    assert [problem.samples.X.shape for problem in solved] == [shape]
     np.testing.assert_allclose(model.svc.objective_, here.svc.objective_, rtol=1e-3)
     expected, values = here.predict_with_decisions(split.images)
     for inputs in (split.images, on_device(split.images)):

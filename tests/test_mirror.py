@@ -12,7 +12,8 @@ from svmcifar.cifar import to_pictures
 from svmcifar.errors import InputError
 from svmcifar.features import pipeline as feature_pipeline
 from svmcifar.features.mirror import mirror
-from svmcifar.features.pipeline import compute_features, fit_features, make_feature_pipeline
+from svmcifar.features.pipeline import compute_features, fit_features
+from svmcifar.features.steps import make_feature_pipeline
 from svmcifar.ovo import average_views, votes
 
 pytestmark = pytest.mark.filterwarnings("ignore:invalid value:RuntimeWarning:array_api_strict")
@@ -54,7 +55,7 @@ def test_features_of_an_image_and_its_mirror_image_are_neighbours(
     monkeypatch.setattr(feature_pipeline, "_BATCH_ROWS", 5)
     pipeline = fit_features(make_feature_pipeline(kinds=kinds), images)
     inputs = on_device(images) if there else images
-    both = compute_features(pipeline, inputs, with_mirrors=True)
+    both = compute_features(pipeline, inputs, augment="flip")
     if there:
         assert_on_device(both, xp.float32)
     both = to_host(both)

@@ -1,9 +1,11 @@
 """What is declared in pyproject.toml, environment.yml, constraints.txt and __version__ agrees."""
 
 import re
+import shutil
 import subprocess
 import sys
 import tomllib
+import zipfile
 from importlib.metadata import metadata
 from pathlib import Path
 
@@ -13,6 +15,7 @@ from packaging.utils import canonicalize_name
 from packaging.version import Version
 
 import svmcifar
+from svmcifar.cli.settings import preset_names
 
 TOP = Path(__file__).parents[1]
 PROJECT = tomllib.loads((TOP / "pyproject.toml").read_text())["project"]
@@ -123,6 +126,22 @@ def test_constraints_pin_all_that_the_pinned_packages_need():
             if applies and canonicalize_name(needed.name) not in pinned:
                 missing[name] = line
     assert not missing
+
+
+def test_wheel_holds_every_file_of_the_package_that_is_not_code(tmp_path):
+    """Networks, templates and presets."""
+    for name in ("pyproject.toml", "README.md", "LICENSE"):
+        shutil.copy(TOP / name, tmp_path)
+    ignored = shutil.ignore_patterns("__pycache__")
+    package = shutil.copytree(TOP / "svmcifar", tmp_path / "svmcifar", ignore=ignored)
+    code = "import setuptools.build_meta as b; print(b.build_wheel('wheel'))"
+    command = [sys.executable, "-c", code]
+    done = subprocess.run(command, capture_output=True, text=True, check=True, cwd=tmp_path)
+    with zipfile.ZipFile(tmp_path / "wheel" / done.stdout.split()[-1]) as wheel:
+        held = set(wheel.namelist())
+    data = {p.relative_to(tmp_path).as_posix() for p in package.rglob("*") if p.is_file()}
+    assert {f"svmcifar/presets/{name}.toml" for name in preset_names()} <= data
+    assert data <= held
 
 
 def test_version_is_declared_once():

@@ -11,7 +11,8 @@ from sklearn.svm import SVC
 from svmcifar import RBFSVC
 from svmcifar.cifar import open_dataset
 from svmcifar.errors import DataError
-from svmcifar.features.pipeline import compute_features, fit_features, make_feature_pipeline
+from svmcifar.features.pipeline import compute_features, fit_features
+from svmcifar.features.steps import make_feature_pipeline
 from svmcifar.synthetic import write_synthetic
 
 

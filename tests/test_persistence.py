@@ -276,9 +276,9 @@ def test_rows_of_a_slim_file_are_hashed(train_small, synthetic_data, tmp_path, e
 def test_slim_with_other_features_is_refused(model, synthetic_data, tmp_path, monkeypatch):
     path = tmp_path / "slim.skops"
     save_model(model, path, slim=True)
-    right = ImageClassifier.compute_features
+    right = ImageClassifier.compute_training_features
     monkeypatch.setattr(
-        ImageClassifier, "compute_features", lambda *a: right(*a) * np.float32(1.01)
+        ImageClassifier, "compute_training_features", lambda *a: right(*a) * np.float32(1.01)
     )
     _refused(path, "must match its content hash", synthetic_data)
 
@@ -286,9 +286,11 @@ def test_slim_with_other_features_is_refused(model, synthetic_data, tmp_path, mo
 def test_slim_tells_of_other_rounding(model, synthetic_data, tmp_path, monkeypatch):
     path = tmp_path / "slim.skops"
     save_model(model, path, slim=True)
-    right = ImageClassifier.compute_features
+    right = ImageClassifier.compute_training_features
     monkeypatch.setattr(
-        ImageClassifier, "compute_features", lambda *a: np.nextafter(right(*a), np.float32(9))
+        ImageClassifier,
+        "compute_training_features",
+        lambda *a: np.nextafter(right(*a), np.float32(9)),
     )
     with pytest.warns(UserWarning, match="last digits"):
         load_model(path, synthetic_data)

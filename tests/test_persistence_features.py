@@ -6,12 +6,20 @@ import zipfile
 import numpy as np
 import pytest
 import skops.io
-from feature_options import ALL, OPTIONS, quick_features
+from feature_options import ALL, OPTIONS, PATCH_SCORES, SCORES, quick_features
 
 from svmcifar import persistence
 from svmcifar.errors import ModelFileError
+from svmcifar.features.ridge_scores import RidgeScores
 from svmcifar.manifest import content_hash
 from svmcifar.persistence import load_model, model_content_hash, read_manifest, save_model
+
+SAVED = {**OPTIONS, "scores of shifted patches": {**PATCH_SCORES, "augment": "flip-shift"}}
+# What manifests of format 1 did not have.
+_BEFORE_FEATURES = {
+    "preset": None, "features": ["raw"], "feature_settings": {}, "whiten": 0.0,
+    "ridge_scores": 0.0, "ridge_components": None, "augment": None,
+}  # fmt: skip
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -36,9 +44,7 @@ def rewritten(path, target, *, manifest=None, content=None):
 def before_features(manifest):
     """Make a manifest what it was before there were any features but raw pixels."""
     training = {
-        key: value
-        for key, value in manifest["training"].items()
-        if key not in ("features", "whiten", "augment")
+        key: value for key, value in manifest["training"].items() if key not in _BEFORE_FEATURES
     }
     return manifest | {"format": 1, "training": training}
 
@@ -52,8 +58,13 @@ def flipped(train_small):
     return train_small(augment="flip", limit=200)
 
 
+@pytest.fixture(scope="module")
+def scored(train_small):
+    return train_small(limit=200, **SCORES)
+
+
 @pytest.mark.parametrize("slim", [False, True])
-@pytest.mark.parametrize("options", OPTIONS.values(), ids=list(OPTIONS))
+@pytest.mark.parametrize("options", SAVED.values(), ids=list(SAVED))
 def test_round_trip(train_small, synthetic_data, tmp_path, slim, options):
     model = train_small(limit=300, seed=3, **options)
     save_model(model, tmp_path / "model.skops", slim=slim)
@@ -69,8 +80,9 @@ def test_round_trip(train_small, synthetic_data, tmp_path, slim, options):
     assert model_content_hash(again) == model_content_hash(model)
 
 
-def test_slim_without_a_draw(train_small, synthetic_data, tmp_path):
-    model = train_small(**ALL)
+@pytest.mark.parametrize("options", [ALL, SCORES])
+def test_slim_without_a_draw(train_small, synthetic_data, tmp_path, options):
+    model = train_small(**options)
     save_model(model, tmp_path / "slim.skops", slim=True)
     again = load_model(tmp_path / "slim.skops", synthetic_data)
     np.testing.assert_array_equal(again.svc.support_vectors_, model.svc.support_vectors_)
@@ -90,7 +102,7 @@ def test_file_of_format_1(train_small, synthetic_data, tmp_path, slim, settings)
     with zipfile.ZipFile(old) as archive:
         assert "augment" not in json.loads(archive.read("manifest.json"))["training"]
     training = read_manifest(old)["training"]
-    assert (training["features"], training["whiten"], training["augment"]) == (["raw"], 0.0, None)
+    assert {key: training[key] for key in _BEFORE_FEATURES} == _BEFORE_FEATURES
     again = load_model(old, synthetic_data)
     assert again.augment is None
     images = synthetic_data.read_split("test").images
@@ -123,7 +135,7 @@ def test_hash_without_mirror_images_is_that_of_format_1(train_small, flipped):
 
 
 @pytest.mark.parametrize("slim", [False, True])
-@pytest.mark.parametrize("augment", [None, "rotate"])
+@pytest.mark.parametrize("augment", [None, "rotate", "flip-shift"])
 def test_altered_augmentation_is_refused(flipped, synthetic_data, tmp_path, slim, augment):
     save_model(flipped, tmp_path / "flip.skops", slim=slim)
     altered = rewritten(
@@ -132,3 +144,31 @@ def test_altered_augmentation_is_refused(flipped, synthetic_data, tmp_path, slim
     )  # fmt: skip
     with pytest.raises(ModelFileError, match="must match its content hash"):
         load_model(altered, synthetic_data)
+
+
+@pytest.mark.parametrize("slim", [False, True])
+@pytest.mark.parametrize("name", ["coef_", "intercept_", "fold_coef_", "fold_intercept_"])
+def test_altered_class_scores_are_refused(scored, synthetic_data, tmp_path, slim, name):
+    """Those of new images, and those that only a slim file's support vectors come from."""
+    save_model(scored, tmp_path / "scored.skops", slim=slim)
+
+    def alter(content):
+        array = getattr(content["features"].named_steps["scores"], name)
+        array.flat[0] = np.nextafter(array.flat[0], np.float32(9))
+        return content
+
+    altered = rewritten(tmp_path / "scored.skops", tmp_path / "altered.skops", content=alter)
+    with pytest.raises(ModelFileError, match="must match its content hash"):
+        load_model(altered, synthetic_data)
+
+
+def test_slim_files_need_the_scores_out_of_fold(scored, synthetic_data, tmp_path, monkeypatch):
+    """Support vectors with the scores of new images are not those that were trained on."""
+    save_model(scored, tmp_path / "slim.skops", slim=True)
+
+    def as_new(self, X, n_views=1):
+        return self.transform(X)
+
+    monkeypatch.setattr(RidgeScores, "transform_training", as_new)
+    with pytest.raises(ModelFileError, match="must match its content hash"):
+        load_model(tmp_path / "slim.skops", synthetic_data)

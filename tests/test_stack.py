@@ -13,18 +13,16 @@ from sklearn.base import BaseEstimator, TransformerMixin, clone
 from svmcifar import persistence
 from svmcifar.arrays import get_namespace, to_host
 from svmcifar.errors import InputError
+from svmcifar.features import moving
 from svmcifar.features import pipeline as feature_pipeline
 from svmcifar.features import stack as stack_module
 from svmcifar.features.hog import HOG
 from svmcifar.features.kinds import KINDS, make_transformers
-from svmcifar.features.pipeline import (
-    compute_features,
-    fit_features,
-    make_feature_pipeline,
-    step_names,
-)
+from svmcifar.features.patches import PatchFeatures
+from svmcifar.features.pipeline import compute_features, fit_features
 from svmcifar.features.pixels import RawPixels
 from svmcifar.features.stack import FeatureStack
+from svmcifar.features.steps import make_feature_pipeline, set_workers, step_names
 from svmcifar.manifest import content_hash
 
 pytestmark = pytest.mark.filterwarnings("ignore:invalid value:RuntimeWarning:array_api_strict")
@@ -105,9 +103,9 @@ def test_stacked_transformers_move_with_their_pipeline(images, monkeypatch):
     learnt = pipeline.steps[0][1].transformers[0][1]
     assert type(learnt.mean_) is np.ndarray
     sent = []
-    move_beside = feature_pipeline.move_beside
+    move_beside = moving.move_beside
     monkeypatch.setattr(
-        feature_pipeline, "move_beside", lambda *args: sent.append(args) or move_beside(*args)
+        moving, "move_beside", lambda *args: sent.append(args) or move_beside(*args)
     )
     monkeypatch.setattr(feature_pipeline, "_BATCH_ROWS", 7)
     there = compute_features(pipeline, on_device(images))
@@ -170,6 +168,91 @@ def test_pipeline_with_a_stack_can_be_cloned_and_saved(images):
 def test_wrong_kinds(kinds, got):
     with pytest.raises(InputError, match=rf"one or more of raw, hog.*each once\. Got {got} inst"):
         make_feature_pipeline(kinds=kinds)
+
+
+def test_settings_reach_their_transformers():
+    settings = {"hog": {"orientations": 7}, "patches": {"n_filters": 5, "pooling": 2}, "raw": {}}
+    made = dict(make_transformers(("patches", "raw", "hog"), settings))
+    assert list(made) == ["patches", "pixels", "hog"]
+    assert (made["hog"].orientations, made["hog"].pixels_per_cell) == (7, (4, 4))
+    patches = made["patches"]
+    assert (patches.n_filters, patches.pooling, patches.patch_size) == (5, 2, 6)
+    settings = {"hog": {"orientations": 3}, "patches": {}}
+    pipeline = make_feature_pipeline(kinds=("hog",), settings=settings)
+    assert pipeline.named_steps["hog"].orientations == 3
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        (
+            {"patches": {"pooling": 3}},
+            "no effect .* Got pooling of 'patches' .* raw, hog. Add",
+        ),
+        ({"sift": {"octaves": 3}}, "no effect .* Got octaves of 'sift'"),
+        (
+            {"hog": {"cell": 8}},
+            "of the features 'hog' must be .*orientations.* Got cell instead",
+        ),
+        ({"hog": {"clip__a": 8}}, "Got clip__a instead"),
+        ({"raw": {"scale": 2}}, "of the features 'raw' must be of none. Got scale instead"),
+    ],
+)
+def test_wrong_settings(settings, message):
+    with pytest.raises(InputError, match=message):
+        make_feature_pipeline(kinds=("raw", "hog"), settings=settings)
+
+
+@pytest.mark.parametrize("sizes", [[6, 8], (8, 6), [4]])
+def test_patches_of_several_sizes(sizes):
+    settings = {"patches": {"patch_size": sizes, "n_filters": 5}}
+    made = make_transformers(("hog", "patches", "raw"), settings)
+    names = [f"patches{size}" for size in sizes]
+    assert [name for name, _ in made] == ["hog", *names, "pixels"]
+    for (_, transformer), size in zip(made[1:-1], sizes, strict=True):
+        assert (transformer.patch_size, transformer.n_filters) == (size, 5)
+    assert settings == {"patches": {"patch_size": sizes, "n_filters": 5}}
+    pipeline = make_feature_pipeline(kinds=("patches",), settings=settings)
+    assert step_names(pipeline)[0] == " + ".join(names)
+
+
+def test_one_size_is_no_list():
+    ((name, transformer),) = make_transformers(("patches",), {"patches": {"patch_size": 8}})
+    assert (name, transformer.patch_size) == ("patches", 8)
+
+
+def test_features_of_several_sizes_side_by_side(images):
+    settings = {"n_filters": 3, "n_patches": 200, "pooling": 2}
+    pipeline = make_feature_pipeline(
+        kinds=("patches",), settings={"patches": {"patch_size": [6, 8], **settings}}
+    )
+    X = fit_features(pipeline, images).steps[0][1].transform(images)
+    alone = [PatchFeatures(patch_size=size, **settings).fit_transform(images) for size in (6, 8)]
+    np.testing.assert_array_equal(X, np.hstack(alone))
+
+
+@pytest.mark.parametrize(
+    ("sizes", "got"), [([], "none"), ((), "none"), ([6, 6], "6, 6"), ([8, 6, 8], "8, 6, 8")]
+)
+def test_wrong_sizes(sizes, got):
+    with pytest.raises(InputError, match=rf"one or more, each once\. Got {got} instead"):
+        make_transformers(("patches",), {"patches": {"patch_size": sizes}})
+
+
+def test_workers_reach_patches_of_every_size():
+    settings = {"patches": {"patch_size": [6, 8]}}
+    pipeline = make_feature_pipeline(kinds=("patches", "hog"), settings=settings)
+    set_workers(pipeline, 3)
+    assert [t.n_jobs for _, t in pipeline.steps[0][1].transformers[:2]] == [3, 3]
+
+
+def test_workers_reach_the_features_that_have_them():
+    for kinds in (("patches",), ("hog", "patches")):
+        pipeline = make_feature_pipeline(5, kinds=kinds)
+        set_workers(pipeline, 3)
+        first = pipeline.steps[0][1]
+        patches = first if kinds == ("patches",) else dict(first.transformers)["patches"]
+        assert patches.n_jobs == 3
 
 
 def test_a_kind_is_a_line_of_the_table(images, monkeypatch):

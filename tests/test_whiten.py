@@ -7,7 +7,8 @@ from sklearn.preprocessing import StandardScaler
 
 from svmcifar.arrays import sklearn_dispatch, to_host
 from svmcifar.errors import InputError
-from svmcifar.features.pipeline import compute_features, fit_features, make_feature_pipeline
+from svmcifar.features.pipeline import compute_features, fit_features
+from svmcifar.features.steps import make_feature_pipeline
 from svmcifar.features.whiten import ComponentScaling
 from svmcifar.manifest import content_hash
 

@@ -8,7 +8,7 @@ are worked on in parallel; BLAS runs single-threaded inside each, so that the
 rounding of a result does not depend on the number of workers.
 """
 
-from concurrent.futures import Future, ThreadPoolExecutor, as_completed
+from concurrent.futures import ThreadPoolExecutor
 from threading import Event
 
 import numpy as np
@@ -19,7 +19,7 @@ from svmcifar.backends.problem import OvOProblem, OvOSolution, Progress
 from svmcifar.backends.smo_cpu import PairKernel, solve_pair
 from svmcifar.kernel import rbf_kernel
 from svmcifar.memory import default_memory_limit
-from svmcifar.threads import single_threaded_blas
+from svmcifar.threads import run_tasks, single_threaded_blas
 
 KernelArray = NDArray[np.float32]
 
@@ -103,15 +103,7 @@ class _Run:
                     )
                 )
             return
-        futures: list[Future[int]] = [self.pool.submit(self._solve_tile, g, h) for g, h in tiles]
-        try:
-            for future in as_completed(futures):
-                progress(future.result())
-        except BaseException:
-            self.cancel.set()
-            for future in futures:
-                future.cancel()
-            raise
+        run_tasks(self.pool, self._solve_tile, tiles, progress)
 
     def _group_rows(self, group: int) -> slice:
         return self.problem.rows(*self.plan.groups[group])
@@ -139,12 +131,7 @@ class _Run:
             A = self.problem.samples[rows]
             B = A if g == h else self.problem.samples[columns]
             K = rbf_kernel(A, B, self.problem.gamma)
-        (a_first, a_last), (b_first, b_last) = self.plan.groups[g], self.plan.groups[h]
-        pairs = [
-            (a, b)
-            for a in range(a_first, a_last + 1)
-            for b in range(max(b_first, a + 1), b_last + 1)
-        ]
+        pairs = self.plan.pairs(g, h)
         diagonals = self.diagonals or {c: self._kernel_within(c) for c in sorted({*sum(pairs, ())})}
         for a, b in pairs:
             if self.cancel.is_set():

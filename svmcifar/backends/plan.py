@@ -1,5 +1,6 @@
 """How the blocked solver spends its memory."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from math import inf
 
@@ -8,6 +9,10 @@ from svmcifar.kernel import BLOCK
 from svmcifar.memory import format_bytes
 
 _FLOAT32_BYTES = 4
+_REMEDY = (
+    ", train on fewer samples, or use the backend 'sklearn', which needs little memory but far "
+    "more time"
+)
 
 
 @dataclass(frozen=True)
@@ -39,6 +44,15 @@ class Plan:
         n = len(self.groups)
         return [(g, h) for g in range(n) for h in range(g, n) if g < h or not self._single(g)]
 
+    def pairs(self, g: int, h: int) -> list[tuple[int, int]]:
+        """List the pairs of classes of the tile between groups g and h."""
+        (a_first, a_last), (b_first, b_last) = self.groups[g], self.groups[h]
+        return [
+            (a, b)
+            for a in range(a_first, a_last + 1)
+            for b in range(max(b_first, a + 1), b_last + 1)
+        ]
+
     @property
     def shares_tiles(self) -> bool:
         """Whether there are too few tiles to go round, so that all workers share each."""
@@ -60,7 +74,18 @@ class Plan:
         return first == last
 
 
-def make_plan(sizes: list[int], n_workers: int, limit_bytes: int | None, itemsize: int) -> Plan:
+# Costs a schedule: sizes of the classes, groups, workers, diagonals kept?, bytes of a distance.
+Cost = Callable[[list[int], list[tuple[int, int]], int, bool, int], Plan]
+
+
+def make_plan(
+    sizes: list[int],
+    n_workers: int,
+    limit_bytes: int | None,
+    itemsize: int,
+    cost: Cost | None = None,
+    remedy: str = _REMEDY,
+) -> Plan:
     """Choose the fastest schedule that fits.
 
     In order of preference: small classes grouped into tiles that suit the
@@ -78,6 +103,10 @@ def make_plan(sizes: list[int], n_workers: int, limit_bytes: int | None, itemsiz
         Limit on the working memory: kernel blocks, not samples and model.
     itemsize : int
         Bytes of a distance: 4, or 8 where they are computed in float64.
+    cost : callable, optional
+        Makes a plan of a schedule; the solver's own by default.
+    remedy : str, optional
+        What the error tells to do besides raising the limit.
 
     Returns
     -------
@@ -89,7 +118,7 @@ def make_plan(sizes: list[int], n_workers: int, limit_bytes: int | None, itemsiz
         If no schedule fits.
     """
     plans = (
-        _plan(sizes, groups, workers, keep, itemsize)
+        (cost or _plan)(sizes, groups, workers, keep, itemsize)
         for groups in (_group_classes(sizes), [(c, c) for c in range(len(sizes))])
         for keep in (True, False)
         for workers in range(n_workers, 0, -1)
@@ -105,8 +134,7 @@ def make_plan(sizes: list[int], n_workers: int, limit_bytes: int | None, itemsiz
     raise MemoryLimitError(
         f"The memory limit must be at least {named} for the kernel blocks "
         f"of the largest pair of classes ({max(sizes)} samples in the larger one). "
-        f"Got {format_bytes(limit_bytes)} instead. Raise it, train on fewer samples, or use the "
-        f"backend 'sklearn', which needs little memory but far more time."
+        f"Got {format_bytes(limit_bytes)} instead. Raise it{remedy}."
     )
 
 

@@ -103,9 +103,8 @@ def solve_pair(
     v = y.copy()
     lower_bound = np.where(y > 0, 0.0, -upper)
     upper_bound = np.where(y > 0, upper, 0.0)
-    bar_up, bar_low = np.empty(n), np.empty(n)
-    for t in range(n):
-        _bar(t, beta, lower_bound, upper_bound, bar_up, bar_low)
+    bar_up = np.where(beta < upper_bound, 0.0, _BARRED)
+    bar_low = np.where(beta > lower_bound, 0.0, _BARRED)
     score = np.empty(n, dtype=np.float32)
     n_iter = 0
     while n_iter < max_iter and not cancelled():

@@ -18,12 +18,14 @@ _COMMANDS = {
     "download": "download",
     "build-labels": "build_labels",
     "train": "train",
+    "tune": "tune",
     "train-cnn": "train_cnn",
     "evaluate": "evaluate",
     "predict": "predict",
     "show": "show",
     "compare": "compare",
     "info": "info",
+    "cache": "cache",
 }
 
 

@@ -9,7 +9,9 @@ import click
 from svmcifar.cli.options import (
     data_options,
     jobs_option,
+    no_cache_option,
     open_data,
+    open_feature_cache,
     open_model,
     overwrite_option,
 )
@@ -20,6 +22,7 @@ if TYPE_CHECKING:
     from svmcifar.cifar import Cifar100, Split
     from svmcifar.cnn.image_network import ImageNetwork
     from svmcifar.comparison.answers import Answers
+    from svmcifar.features.cache import FeatureCache
     from svmcifar.model import ImageClassifier
 
 _BUNDLED = "bundled"
@@ -71,6 +74,7 @@ class _RecordingCommand(click.Command):
     help="The folder to write.",
 )
 @jobs_option
+@no_cache_option
 @overwrite_option
 @click.pass_context
 def command(
@@ -82,6 +86,7 @@ def command(
     skip_md5: bool,
     out: Path,
     jobs: int | None,
+    no_cache: bool,
     overwrite: bool,
 ) -> None:
     """Compare networks with an SVM on the test images, and write a report.
@@ -105,10 +110,11 @@ def command(
         raise click.UsageError("--ensemble needs at least two networks; give --cnn once more.")
     check_folder(out, overwrite)
     dataset = open_data(data, skip_md5)
+    cache = open_feature_cache(no_cache)
     networks = _load_networks(cnns, dataset, jobs)
     ids = network_ids(networks)
     notes = {i: _BUNDLED_NOTE for i, cnn in zip(ids, cnns, strict=True) if cnn == _BUNDLED}
-    svm = None if svm_path is None else _load_svm(svm_path, dataset, jobs)
+    svm = None if svm_path is None else _load_svm(svm_path, dataset, jobs, cache)
     train, test = dataset.read_split("train"), dataset.read_split("test")
     label_map = build_label_map(dataset, train=train, test=test)
     if svm is None:
@@ -155,11 +161,13 @@ def _load_networks(
     return list(networks.values())
 
 
-def _load_svm(path: Path, dataset: "Cifar100", jobs: int | None) -> "ImageClassifier":
+def _load_svm(
+    path: Path, dataset: "Cifar100", jobs: int | None, cache: "FeatureCache | None"
+) -> "ImageClassifier":
     """Load the SVM, if its classes are those of the data set."""
     from svmcifar.evaluation import require_same_classes
 
-    svm = open_model(path, dataset, jobs)
+    svm = open_model(path, dataset, jobs, cache)
     require_same_classes(svm, dataset)
     return svm
 

@@ -10,7 +10,9 @@ from svmcifar.cli.options import (
     device_option,
     jobs_option,
     model_argument,
+    no_cache_option,
     open_data,
+    open_feature_cache,
     open_model,
     overwrite_option,
     split_option,
@@ -31,6 +33,7 @@ _FILE = click.Path(dir_okay=False, path_type=Path)
 )
 @device_option
 @jobs_option
+@no_cache_option
 @overwrite_option
 def command(
     model_path: Path,
@@ -41,6 +44,7 @@ def command(
     figure_path: Path | None,
     device: str,
     jobs: int | None,
+    no_cache: bool,
     overwrite: bool,
 ) -> None:
     """Score MODEL on the test images.
@@ -59,7 +63,7 @@ def command(
         check_figure_path(figure_path)
     on_gpu = wants_gpu(device)
     dataset = open_data(data, skip_md5)
-    model = open_model(model_path, dataset, jobs)
+    model = open_model(model_path, dataset, jobs, open_feature_cache(no_cache))
     result = evaluate_classifier(model, dataset, split, on_gpu=on_gpu)
 
     synthetic = dataset.is_synthetic

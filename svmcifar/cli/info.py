@@ -50,6 +50,7 @@ def _describe_machine() -> None:
 
 def _describe_model(path: Path, as_json: bool) -> None:
     """Print how a model was made."""
+    from svmcifar.features.views import describe_views
     from svmcifar.persistence import read_manifest
 
     manifest = read_manifest(path)
@@ -60,15 +61,20 @@ def _describe_model(path: Path, as_json: bool) -> None:
     parameters = ", ".join(f"{k}={v}" for k, v in training["parameters"].items() if v is not None)
     pca = "none" if training["n_components"] is None else f"{training['n_components']} components"
     whitened = f", divided by deviation^{training['whiten']:g}" if training["whiten"] else ""
-    mirrored = ", images and their mirror images" if training["augment"] == "flip" else ""
+    views = f", {seen}" if (seen := describe_views(training["augment"])) else ""
+    scores = "none"
+    if training["ridge_scores"]:
+        learned = training["ridge_components"] or training["n_components"] or "all features"
+        scores = f"weight {training['ridge_scores']:g}, by ridge regression on {learned}"
     drawn = "" if training["rows"] is None else f", drawn with seed {training['seed']}"
     lines = {
         "content hash": manifest["content_hash"],
         "data": manifest["data"]["label"],
         "labels": training["label_kind"],
-        "samples": f"{fit['n_samples']} x {fit['n_features']}{mirrored}{drawn}",
+        "samples": f"{fit['n_samples']} x {fit['n_features']}{views}{drawn}",
         "features": " + ".join(training["features"]),
         "PCA": f"{pca}{whitened}",
+        "class scores": scores,
         "parameters": parameters,
         "backend": fit["backend"],
         "pairs": f"{fit['n_pairs']}, {fit['unconverged_pairs']} not converged, "

@@ -9,6 +9,7 @@ import click
 
 if TYPE_CHECKING:
     from svmcifar.cifar import Cifar100
+    from svmcifar.features.cache import FeatureCache
     from svmcifar.model import ImageClassifier
 
 Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
@@ -81,6 +82,33 @@ device_option = click.option(
 )
 
 
+no_cache_option = click.option(
+    "--no-cache",
+    is_flag=True,
+    help="Neither look for features on disk nor keep them there (see 'svmcifar cache').",
+)
+
+
+def open_feature_cache(no_cache: bool) -> "FeatureCache | None":
+    """Open the feature cache; when the command ends it says what the cache did."""
+    from svmcifar.features.cache import open_cache
+
+    cache = None if no_cache else open_cache()
+    if cache is not None:
+        click.get_current_context().call_on_close(lambda: _report_cache(cache))
+    return cache
+
+
+def _report_cache(cache: "FeatureCache") -> None:
+    from svmcifar.memory import format_bytes
+
+    if cache.saved_s:
+        click.echo(f"cache: {cache.saved_s:.1f} s of computing features saved", err=True)
+    if cache.kept_bytes:
+        kept, folder = format_bytes(cache.kept_bytes), cache.folder.path
+        click.echo(f"cache: {kept} kept in {folder} (see 'svmcifar cache')", err=True)
+
+
 def wants_gpu(device: str) -> bool:
     """Read ``--device``; refuse a GPU that cannot be used before anything else is done."""
     from svmcifar.arrays import require_gpu
@@ -97,12 +125,19 @@ def open_data(data: str | None, skip_md5: bool) -> "Cifar100":
     return open_dataset(data, check_md5=not skip_md5)
 
 
-def open_model(path: Path, dataset: "Cifar100 | None", jobs: int | None) -> "ImageClassifier":
+def open_model(
+    path: Path,
+    dataset: "Cifar100 | None",
+    jobs: int | None,
+    cache: "FeatureCache | None" = None,
+) -> "ImageClassifier":
     """Load a model file, to work with `jobs` threads."""
+    from svmcifar.features.steps import set_workers
     from svmcifar.persistence import load_model
 
-    model = load_model(path, dataset)
+    model = load_model(path, dataset, cache)
     model.svc.n_jobs = jobs
+    set_workers(model.features, jobs)
     return model
 
 

@@ -11,7 +11,9 @@ from svmcifar.cli.options import (
     device_option,
     jobs_option,
     model_argument,
+    no_cache_option,
     open_data,
+    open_feature_cache,
     open_model,
     out_option,
     overwrite_option,
@@ -34,6 +36,7 @@ if TYPE_CHECKING:
 @out_option(None, "The CSV to write.  [default: predictions.csv; standard output for IMAGES]")
 @device_option
 @jobs_option
+@no_cache_option
 @overwrite_option
 def command(
     model_path: Path,
@@ -44,6 +47,7 @@ def command(
     out: Path | None,
     device: str,
     jobs: int | None,
+    no_cache: bool,
     overwrite: bool,
 ) -> None:
     """Predict the classes of IMAGES, or of a split of the data set, as a CSV.
@@ -59,11 +63,12 @@ def command(
     if out is not None:
         check_output(out, overwrite, keep=[model_path, *images])
     on_gpu = wants_gpu(device)
+    cache = open_feature_cache(no_cache)
     if images and not read_manifest(model_path)["slim"]:
-        model = open_model(model_path, None, jobs)
+        model = open_model(model_path, None, jobs, cache)
     else:
         dataset = open_data(data, skip_md5)
-        model = open_model(model_path, dataset, jobs)
+        model = open_model(model_path, dataset, jobs, cache)
     if images:
         table = _predict_files(model, images, on_gpu)
     else:

@@ -8,7 +8,9 @@ from svmcifar.cli.options import (
     data_options,
     jobs_option,
     model_argument,
+    no_cache_option,
     open_data,
+    open_feature_cache,
     open_model,
     out_option,
     overwrite_option,
@@ -23,6 +25,7 @@ _N_IMAGES = 9
 @data_options
 @out_option("grid.png", "The picture to write (.png, .svg or .pdf).")
 @jobs_option
+@no_cache_option
 @overwrite_option
 def command(
     model_path: Path,
@@ -30,6 +33,7 @@ def command(
     skip_md5: bool,
     out: Path,
     jobs: int | None,
+    no_cache: bool,
     overwrite: bool,
 ) -> None:
     """Draw the first nine test images with the names MODEL gives them and the true ones.
@@ -44,7 +48,7 @@ def command(
     check_output(out, overwrite, keep=[model_path])
     check_figure_path(out)
     dataset = open_data(data, skip_md5)
-    model = open_model(model_path, dataset, jobs)
+    model = open_model(model_path, dataset, jobs, open_feature_cache(no_cache))
     require_same_classes(model, dataset)
     test = dataset.read_split("test")
     images = test.images[:_N_IMAGES]

@@ -5,15 +5,18 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from svmcifar.cli.feature_options import FeatureChoice, feature_options
 from svmcifar.cli.options import (
     FiniteRange,
     data_options,
     jobs_option,
+    no_cache_option,
     open_data,
+    open_feature_cache,
     out_option,
     overwrite_option,
 )
-from svmcifar.features.kinds import KINDS
+from svmcifar.cli.settings import settings_in_effect, settings_options
 
 if TYPE_CHECKING:
     from svmcifar.model import ImageClassifier
@@ -33,6 +36,7 @@ class _Gamma(click.ParamType):
 
 
 @click.command()
+@settings_options
 @data_options
 @click.option(
     "--label-csv",
@@ -47,29 +51,7 @@ class _Gamma(click.ParamType):
     show_default=True,
     help="Train on the 20 superclasses or on the 100 fine classes.",
 )
-@click.option(
-    "--features",
-    multiple=True,
-    type=click.Choice(list(KINDS)),
-    default=["raw"],
-    show_default=True,
-    help="What to compute from the images; give it again to concatenate several.",
-)
-@click.option("--pca", type=click.IntRange(min=1), help="Keep this many principal components.")
-@click.option(
-    "--whiten",
-    metavar="POWER",
-    type=FiniteRange(min=0, max=1),
-    default=0.0,
-    show_default=True,
-    help="Divide each principal component by its standard deviation to this power.",
-)
-@click.option(
-    "--augment",
-    type=click.Choice(["flip"]),
-    help="Train on mirror images too, and decide by image and mirror image; about 4 times the "
-    "work in training and in prediction.",
-)
+@feature_options()
 @click.option("--C", "C", type=_POSITIVE, default=1.0, show_default=True, help="Regularisation.")
 @click.option(
     "--gamma", type=_Gamma(), default="scale", show_default=True, help="Kernel coefficient."
@@ -97,7 +79,7 @@ class _Gamma(click.ParamType):
     type=click.IntRange(min=0),
     default=0,
     show_default=True,
-    help="Of the draw of --limit.",
+    help="Of all that is drawn: images for --limit, patches, folds.",
 )
 @click.option(
     "--memory-limit",
@@ -105,20 +87,22 @@ class _Gamma(click.ParamType):
     help="For kernel blocks, such as 2GB.  [default: what is free]",
 )
 @jobs_option
+@no_cache_option
 @out_option("model.skops", "The model file to write.")
 @click.option(
     "--slim", is_flag=True, help="Leave support vectors out; loading then needs the data set."
 )
 @overwrite_option
+@click.pass_context
 def command(
+    context: click.Context,
+    preset: str | None,
+    config: Path | None,
     data: str | None,
     skip_md5: bool,
     label_csv: Path | None,
     labels: str,
-    features: tuple[str, ...],
-    pca: int | None,
-    whiten: float,
-    augment: str | None,
+    features: FeatureChoice,
     C: float,
     gamma: str | float,
     tol: float,
@@ -130,13 +114,14 @@ def command(
     seed: int,
     memory_limit: str | None,
     jobs: int | None,
+    no_cache: bool,
     out: Path,
     slim: bool,
     overwrite: bool,
 ) -> None:
     """Train an exact one-vs-one RBF-kernel SVM and save it."""
     from svmcifar.blas import blas_kernels, slow_kernels_advice
-    from svmcifar.features.pipeline import make_feature_pipeline
+    from svmcifar.features.steps import make_feature_pipeline
     from svmcifar.files import check_output
     from svmcifar.labels import load_or_build_labels
     from svmcifar.memory import parse_bytes
@@ -144,7 +129,7 @@ def command(
     from svmcifar.svc import RBFSVC
     from svmcifar.training import train_classifier
 
-    check_output(out, overwrite)
+    check_output(out, overwrite, keep=[config] if config else [])
     svc = RBFSVC(
         C=C,
         gamma=gamma,
@@ -157,14 +142,17 @@ def command(
         verbose=True,
     )
     # Refuse what is wrong before the data is read.
-    make_feature_pipeline(pca, kinds=features, whiten=whiten)
+    make_feature_pipeline(**features.for_pipeline)
     if memory_limit is not None:
         parse_bytes(memory_limit)
+    cache = open_feature_cache(no_cache)
     dataset = open_data(data, skip_md5)
     train = dataset.read_split("train")
     if label_csv is None:
         label_csv = Path("data", f"labels{'-SYNTHETIC' if dataset.is_synthetic else ''}.csv")
     label_map = load_or_build_labels(label_csv, dataset, train=train)
+    if settings := settings_in_effect(context):
+        click.echo(f"settings     {settings}")
     click.echo(f"data         {dataset.label}, {dataset.location}")
     click.echo(f"labels       {labels}, map in {label_csv}")
     click.echo(f"BLAS         {'; '.join(blas_kernels())}")
@@ -176,12 +164,11 @@ def command(
         label_map,
         svc,
         label_kind=labels,
-        features=features,
-        n_components=pca,
-        whiten=whiten,
-        augment=augment,
         limit=limit,
         seed=seed,
+        preset=preset,
+        cache=cache,
+        **features.for_training,
     )
     save_model(model, out, slim=slim, overwrite=overwrite)
     _report(model, out)
@@ -206,7 +193,8 @@ def _usable(backend: str, strict: bool) -> str:
 
 def _report(model: "ImageClassifier", out: Path) -> None:
     """Print how the fit went."""
-    from svmcifar.features.pipeline import step_names
+    from svmcifar.features.steps import step_names
+    from svmcifar.features.views import describe_views
     from svmcifar.memory import format_bytes
 
     fit, times = model.manifest["fit"], model.manifest["times"]
@@ -214,9 +202,9 @@ def _report(model: "ImageClassifier", out: Path) -> None:
     plan = fit["memory_plan"] or "the backend's own"
     steps = " > ".join(step_names(model.features))
     click.echo(f"features     {steps}: {fit['n_features']} a sample, {times['features_s']:.1f} s")
-    mirrored = " (images and mirror images)" if model.augment == "flip" else ""
+    views = f" ({seen})" if (seen := describe_views(model.augment)) else ""
     click.echo(
-        f"fit          {fit['n_samples']} samples{mirrored}, {fit['n_pairs']} pairs, "
+        f"fit          {fit['n_samples']} samples{views}, {fit['n_pairs']} pairs, "
         f"{times['fit_s']:.1f} s, backend {fit['backend']}"
     )
     click.echo(f"memory plan  {plan}")

@@ -9,7 +9,8 @@ from typing import Any
 
 from svmcifar.cnn.image_network import ImageNetwork
 from svmcifar.comparison.answers import Answers
-from svmcifar.features.pipeline import step_names
+from svmcifar.features.steps import step_names
+from svmcifar.features.views import describe_views
 from svmcifar.inputs import count_workers
 from svmcifar.manifest import processor_name
 from svmcifar.model import ImageClassifier
@@ -142,7 +143,7 @@ def svm_entry(
     training, times = manifest["training"], manifest["times"]
     rows = training["rows"]
     features = step_names(model.features)
-    mirrored = ", of images and their mirror images" if model.augment == "flip" else ""
+    views = f", of {seen}" if (seen := describe_views(model.augment)) else ""
     is_fine = model.label_kind == "fine"
     classes = "100 fine classes, mapped up to superclasses" if is_fine else "20 superclasses"
     n_bytes = path.stat().st_size
@@ -156,7 +157,7 @@ def svm_entry(
         "description": (
             f"Exact one-vs-one RBF-kernel SVM: C = {training['parameters']['C']:g}, "
             f"gamma = {manifest['fit']['gamma']:.6g}; "
-            f"{' > '.join(features)}, {manifest['fit']['n_features']} features{mirrored}; {classes}"
+            f"{' > '.join(features)}, {manifest['fit']['n_features']} features{views}; {classes}"
         ),
         "labels": model.label_kind,
         "features": features,

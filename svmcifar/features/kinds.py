@@ -3,7 +3,7 @@
 Nothing is imported before a kind is asked for, so that help is instant.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from importlib import import_module
 from typing import Any
 
@@ -14,16 +14,24 @@ from svmcifar.errors import InputError
 KINDS = {
     "raw": ("pixels", "svmcifar.features.pixels.RawPixels"),
     "hog": ("hog", "svmcifar.features.hog.HOG"),
+    "patches": ("patches", "svmcifar.features.patches.PatchFeatures"),
 }
+# What training may add to the images (see `svmcifar.features.views`).
+AUGMENTATIONS = ("flip", "flip-shift")
 
 
-def make_transformers(kinds: Sequence[str]) -> list[tuple[str, Any]]:
+def make_transformers(
+    kinds: Sequence[str], settings: Mapping[str, Mapping[str, Any]] | None = None
+) -> list[tuple[str, Any]]:
     """Make the transformers of kinds of features.
 
     Parameters
     ----------
     kinds : sequence of str
         Keys of `KINDS`, each once.
+    settings : mapping of str to mapping, optional
+        Parameters of the transformers by kind; what is not named has the transformer's default.
+        "patch_size" may be a list of sizes, each with filters of its own.
 
     Returns
     -------
@@ -33,15 +41,50 @@ def make_transformers(kinds: Sequence[str]) -> list[tuple[str, Any]]:
     Raises
     ------
     InputError
-        If there is none, or one is not known or given twice.
+        If there is none, one is not known or given twice, or a setting is for another kind or
+        not a parameter of its transformer.
     """
     if not kinds or len(set(kinds)) < len(kinds) or not set(kinds) <= set(KINDS):
         raise InputError(
             f"Features must be one or more of {', '.join(KINDS)}, each once. "
             f"Got {', '.join(kinds) or 'none'} instead."
         )
-    made = []
-    for name, path in (KINDS[kind] for kind in kinds):
-        module, _, transformer = path.rpartition(".")
-        made.append((name, getattr(import_module(module), transformer)()))
-    return made
+    settings = settings or {}
+    for kind, unused in settings.items():
+        if unused and kind not in kinds:
+            raise InputError(
+                f"Settings of features have no effect without these features. "
+                f"Got {', '.join(unused)} of {kind!r} with the features {', '.join(kinds)}. "
+                f"Add the features or leave the settings out."
+            )
+    return [
+        (name, _make_transformer(kind, of_one))
+        for kind in kinds
+        for name, of_one in _of_each(KINDS[kind][0], settings.get(kind, {}))
+    ]
+
+
+def _of_each(name: str, settings: Mapping[str, Any]) -> list[tuple[str, Mapping[str, Any]]]:
+    """Name the transformers of one kind and say what is set of each."""
+    sizes = settings.get("patch_size")
+    if not isinstance(sizes, list | tuple):
+        return [(name, settings)]
+    if not sizes or len(set(sizes)) < len(sizes):
+        raise InputError(
+            f"Sizes of patches must be one or more, each once. "
+            f"Got {', '.join(map(str, sizes)) or 'none'} instead."
+        )
+    return [(f"{name}{size}", {**settings, "patch_size": size}) for size in sizes]
+
+
+def _make_transformer(kind: str, settings: Mapping[str, Any]) -> Any:
+    """Make one transformer."""
+    module, _, name = KINDS[kind][1].rpartition(".")
+    transformer = getattr(import_module(module), name)()
+    known = transformer.get_params()
+    if unknown := [setting for setting in settings if setting not in known]:
+        raise InputError(
+            f"Settings of the features {kind!r} must be of {', '.join(known) or 'none'}. "
+            f"Got {', '.join(unknown)} instead."
+        )
+    return transformer.set_params(**settings)

@@ -1,103 +1,37 @@
-"""The feature pipeline: features of one or more kinds, standardised, optionally reduced by PCA.
+"""Fitting the feature pipeline, and computing features with it (see `svmcifar.features.steps`).
 
 Images may be on a device: features are then computed there.  A fitted pipeline holds host arrays
 wherever it was fitted.
 """
 
-import copy
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import Any
+from collections.abc import Sequence
+from functools import partial
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from sklearn.decomposition import PCA
+from numpy.typing import NDArray
 from sklearn.pipeline import Pipeline
 from sklearn.utils import gen_batches
 
-from svmcifar.arrays import (
-    get_device,
-    get_namespace,
-    is_host,
-    move_beside,
-    sklearn_dispatch,
-    to_host,
-)
+from svmcifar.arrays import get_device, get_namespace, is_host, sklearn_dispatch, take_rows
 from svmcifar.errors import InputError
-from svmcifar.features.kinds import make_transformers
-from svmcifar.features.mirror import mirror
-from svmcifar.features.stack import FeatureStack
-from svmcifar.features.standardize import BatchStandardScaler
-from svmcifar.features.whiten import ComponentScaling
+from svmcifar.features.moving import bring_to_host, pipeline_beside
+from svmcifar.features.ridge_scores import RidgeScores
+from svmcifar.features.views import View, decision_views, training_views
+from svmcifar.features.wide_pca import WidePCA
+
+if TYPE_CHECKING:
+    from svmcifar.features.cache import FeatureCache
 
 # Fixed, so that the rounding of a sample's features does not depend on who asks for them.
-_BATCH_ROWS = 5000
-
-
-def make_feature_pipeline(
-    n_components: int | None = None, *, kinds: Sequence[str] = ("raw",), whiten: float = 0.0
-) -> Pipeline:
-    """Build the pipeline, to be fitted on training images alone.
-
-    Parameters
-    ----------
-    n_components : int, optional
-        Components that PCA keeps; no PCA by default.
-    kinds : sequence of str, default=("raw",)
-        Keys of `svmcifar.features.kinds.KINDS`; several are concatenated in this order.
-    whiten : float, default=0.0
-        From 0 to 1: the power of its standard deviation that each component is divided by.
-
-    Returns
-    -------
-    Pipeline
-        From uint8 images of shape (n_images, n_pixels) to float32 features.
-
-    Raises
-    ------
-    InputError
-        If kinds are not known or given twice, or `whiten` is out of range or has no components to
-        divide.
-    """
-    if not 0 <= whiten <= 1:
-        raise InputError(f"The power of whitening must be from 0 to 1. Got {whiten} instead.")
-    if whiten and n_components is None:
-        raise InputError(
-            f"Whitening needs principal components to divide. Got power {whiten} without PCA. "
-            f"Say how many components PCA is to keep, or do not whiten."
-        )
-    transformers = make_transformers(kinds)
-    steps = transformers if len(kinds) == 1 else [("stack", FeatureStack(transformers))]
-    steps.append(("standardize", BatchStandardScaler(copy=False)))
-    if n_components is not None:
-        steps.append(("pca", PCA(n_components, svd_solver="covariance_eigh", copy=False)))
-    if whiten:
-        steps.append(("whiten", ComponentScaling(whiten)))
-    return Pipeline(steps)
-
-
-def step_names(pipeline: Pipeline) -> list[str]:
-    """Name the steps of a pipeline, for people.
-
-    Parameters
-    ----------
-    pipeline : Pipeline
-        As `make_feature_pipeline` gives it.
-
-    Returns
-    -------
-    list of str
-        Features of several kinds are one step.
-    """
-    return [_step_name(name, step) for name, step in pipeline.steps]
-
-
-def _step_name(name: str, step: Any) -> str:
-    if isinstance(step, FeatureStack):
-        return " + ".join(part for part, _ in step.transformers)
-    return f"{name}^{step.power:g}" if isinstance(step, ComponentScaling) else name
+_BATCH_ROWS = 2000
+# Wide features of all images do not fit the memory: standardiser and components are learned from
+# so many images, those of all other features from all images.
+_WIDE_IMAGES = 10_000
 
 
 def fit_features(pipeline: Pipeline, images: Any) -> Pipeline:
-    """Fit the pipeline on training images.
+    """Fit a pipeline without class scores on training images.
 
     Parameters
     ----------
@@ -116,18 +50,123 @@ def fit_features(pipeline: Pipeline, images: Any) -> Pipeline:
     InputError
         If PCA is to keep more components than there are features or images.
     """
-    X = images
+    (_, source), *later = pipeline.steps
     with sklearn_dispatch(images):
-        *earlier, (last_name, last) = pipeline.steps
-        for name, step in earlier:
+        source.fit(images)
+        X = source.transform(_fitted_on(later, images))
+        for name, step in later[:-1]:
             _require_components(name, step, X)
             X = step.fit_transform(X)
-        _require_components(last_name, last, X)
-        last.fit(X)
+        for name, step in later[-1:]:
+            _require_components(name, step, X)
+            step.fit(X)
     if not is_host(images):
-        for step in _single_steps(pipeline.steps):
-            _convert_arrays(step, _to_plain_host)
+        bring_to_host(pipeline)
     return pipeline
+
+
+def _fitted_on(later: list[tuple[str, Any]], images: Any) -> Any:
+    """Choose the images whose features the steps after the first are fitted on."""
+    is_wide = isinstance(dict(later).get("pca"), WidePCA)
+    if not is_wide or images.shape[0] <= _WIDE_IMAGES:
+        return images
+    drawn = np.random.default_rng(0).choice(images.shape[0], _WIDE_IMAGES, replace=False)
+    return take_rows(images, np.sort(drawn))
+
+
+def fit_transform_features(
+    pipeline: Pipeline,
+    images: Any,
+    y: NDArray[Any],
+    *,
+    augment: str | None = None,
+    cache: "FeatureCache | None" = None,
+) -> Any:
+    """Fit the pipeline on training images and compute their features.
+
+    Parameters
+    ----------
+    pipeline : Pipeline
+        As `make_feature_pipeline` gives it.
+    images : array of shape (n_images, n_pixels), uint8
+        On the host or on a device.
+    y : ndarray of shape (n_images,)
+        Labels that class scores are learned from.
+    augment : {"flip", "flip-shift"}, optional
+        Compute features of mirror images too, or of shifted ones besides.
+    cache : FeatureCache, optional
+        Where to look for what needs no labels, and to keep it.
+
+    Returns
+    -------
+    array of shape (n_images * n_views, n_features), float32
+        As `compute_training_features` gives them.
+
+    Raises
+    ------
+    InputError
+        If PCA is to keep more components than there are features or images, or there are too few
+        images for class scores.
+    """
+    earlier, scores = _split(pipeline)
+    if cache is None:
+        fit_features(earlier, images)
+    else:
+        cache.fit(earlier, images, lambda: fit_features(earlier, images))
+    views = training_views(augment, images.shape[0])
+    X = _compute(earlier, images, views, cache)
+    if scores is None:
+        return X
+    X = scores.fit_transform(X, y, len(views))
+    bring_to_host(pipeline)
+    return X
+
+
+def compute_training_features(
+    pipeline: Pipeline,
+    images: Any,
+    *,
+    augment: str | None = None,
+    cache: "FeatureCache | None" = None,
+) -> Any:
+    """Compute the features of the images that the pipeline was fitted on.
+
+    They differ from what `compute_features` gives in the views (see
+    `svmcifar.features.views.training_views`) and in class scores, which are out of fold.
+
+    Parameters
+    ----------
+    pipeline : Pipeline
+        Fitted.
+    images : array of shape (n_images, n_pixels), uint8
+        Those that it was fitted on, on the host or on a device.
+    augment : {"flip", "flip-shift"}, optional
+        As when it was fitted.
+    cache : FeatureCache, optional
+        As for `compute_features`.
+
+    Returns
+    -------
+    array of shape (n_images * n_views, n_features), float32
+        The views of an image follow each other.
+    """
+    earlier, scores = _split(pipeline)
+    views = training_views(augment, images.shape[0])
+    X = _compute(earlier, images, views, cache)
+    if scores is None:
+        return X
+    return _beside(scores, images).transform_training(X, len(views))
+
+
+def _beside(scores: RidgeScores, images: Any) -> RidgeScores:
+    """Give fitted scores where images are."""
+    return scores if is_host(images) else pipeline_beside(Pipeline([("", scores)]), images)[0]
+
+
+def _split(pipeline: Pipeline) -> tuple[Pipeline, RidgeScores | None]:
+    """Split a pipeline into what needs no labels and what does."""
+    *earlier, (_, last) = pipeline.steps
+    return (Pipeline(earlier), last) if isinstance(last, RidgeScores) else (pipeline, None)
 
 
 def _require_components(name: str, step: Any, X: Any) -> None:
@@ -139,8 +178,14 @@ def _require_components(name: str, step: Any, X: Any) -> None:
         )
 
 
-def compute_features(pipeline: Pipeline, images: Any, *, with_mirrors: bool = False) -> Any:
-    """Compute features a batch of images at a time, where the images are.
+def compute_features(
+    pipeline: Pipeline,
+    images: Any,
+    *,
+    augment: str | None = None,
+    cache: "FeatureCache | None" = None,
+) -> Any:
+    """Compute features of the views that decide on images.
 
     Parameters
     ----------
@@ -148,67 +193,45 @@ def compute_features(pipeline: Pipeline, images: Any, *, with_mirrors: bool = Fa
         Fitted.
     images : array of shape (n_images, n_pixels), uint8
         On the host or on a device.
-    with_mirrors : bool, default=False
-        Whether to compute the features of the mirrored images too.
+    augment : {"flip", "flip-shift"}, optional
+        How the training images were augmented.
+    cache : FeatureCache, optional
+        Where to look for the features, class scores aside, and to keep them.
 
     Returns
     -------
-    array of shape (n_images, n_features) or (2 * n_images, n_features), float32
-        Of the kind that the images are, and on their device.  With mirrors the features of image
-        i are row 2 i, and those of its mirror image row 2 i + 1.
+    array of shape (n_images * n_views, n_features), float32
+        Of the kind that the images are, and on their device.  The views of an image follow each
+        other (see `svmcifar.features.views.decision_views`).
     """
-    xp, n_images = get_namespace(images), images.shape[0]
+    earlier, scores = _split(pipeline)
+    X = _compute(earlier, images, decision_views(augment), cache)
+    return X if scores is None else _beside(scores, images).transform(X)
+
+
+def _compute(
+    pipeline: Pipeline, images: Any, views: Sequence[View], cache: "FeatureCache | None"
+) -> Any:
+    """Compute features of views of images, or find them in the cache."""
+    if cache is None:
+        return _compute_views(pipeline, images, views)
+    compute = partial(_compute_views, pipeline, images, views)
+    return cache.features(pipeline, images, views, compute)
+
+
+def _compute_views(pipeline: Pipeline, images: Any, views: Sequence[View]) -> Any:
+    """Compute features of views of images, a batch of images at a time, where they are."""
+    xp, n_images, n_views = get_namespace(images), images.shape[0], len(views)
     if not is_host(images):
-        pipeline = _pipeline_beside(pipeline, images)
+        pipeline = pipeline_beside(pipeline, images)
     with sklearn_dispatch(images):
         # The width is known only from what the last step gives.
         width = pipeline.transform(images[:1, :]).shape[1]
-        n_views = 2 if with_mirrors else 1
         shape = (n_views * n_images, width)
         features = xp.empty(shape, dtype=xp.float32, device=get_device(images))
         for rows in gen_batches(n_images, _BATCH_ROWS):
             start, stop = n_views * rows.start, n_views * rows.stop
-            features[start:stop:n_views, :] = pipeline.transform(images[rows, :])
-            if with_mirrors:
-                mirrored = pipeline.transform(mirror(images[rows, :]))
-                features[start + 1 : stop : n_views, :] = mirrored
+            for number, view in enumerate(views):
+                of_view = pipeline.transform(view(images[rows, :], rows))
+                features[start + number : stop : n_views, :] = of_view
     return features
-
-
-def _pipeline_beside(pipeline: Pipeline, images: Any) -> Pipeline:
-    """Copy a fitted pipeline, with its arrays on the device that images are on."""
-    steps = _copied(pipeline.steps)
-    for step in _single_steps(steps):
-        _convert_arrays(step, lambda array: move_beside(array, images))
-    return Pipeline(steps)
-
-
-def _copied(steps: Iterable[tuple[str, Any]]) -> list[tuple[str, Any]]:
-    """Copy steps, and those that are stacked in one, but not their arrays."""
-    return [
-        (name, FeatureStack(_copied(step.transformers)))
-        if isinstance(step, FeatureStack)
-        else (name, copy.copy(step))
-        for name, step in steps
-    ]
-
-
-def _single_steps(steps: Iterable[tuple[str, Any]]) -> Iterator[Any]:
-    """Give the steps that have arrays: those that are stacked one by one."""
-    for _, step in steps:
-        if isinstance(step, FeatureStack):
-            yield from _single_steps(step.transformers)
-        else:
-            yield step
-
-
-def _convert_arrays(step: Any, convert: Callable[[Any], Any]) -> None:
-    """Replace the fitted arrays of one step."""
-    for name, value in list(vars(step).items()):
-        if isinstance(value, np.ndarray) or not is_host(value):
-            setattr(step, name, convert(value))
-
-
-def _to_plain_host(array: Any) -> Any:
-    """Give an array on the host; one without dimensions as the number it is on the host."""
-    return to_host(array)[()]

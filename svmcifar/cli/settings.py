@@ -1,0 +1,233 @@
+"""Settings of a command from files: presets of the package, and configs of the user.
+
+Both are flat TOML files whose keys are options in their long form without the dashes.  What stands
+on the command line wins over the config, the config over the preset.
+"""
+
+import tomllib
+from collections.abc import Callable
+from importlib.resources import files
+from pathlib import Path
+from reprlib import repr as short_repr
+from textwrap import shorten
+from typing import Any
+
+import click
+from click.core import ParameterSource
+
+from svmcifar.errors import InputError
+
+# Options that say where and how a command works, not what model it makes; nor does any flag.
+_OF_THE_RUN = {"backend", "config", "data", "jobs", "label-csv", "memory-limit", "out", "preset"}
+_MOST_BYTES = 64 * 1024
+# From weak to strong.
+_SOURCES = ("preset", "config")
+_IN_CONTEXT = f"{__name__}.files"
+
+
+def preset_path(name: str) -> Path:
+    """Give the path of a preset's file.
+
+    Parameters
+    ----------
+    name : str
+        One of `preset_names`.
+
+    Returns
+    -------
+    Path
+    """
+    return _preset_folder() / f"{name}.toml"
+
+
+def preset_names() -> list[str]:
+    """List the presets that come with the package.
+
+    Returns
+    -------
+    list of str
+        Sorted.
+    """
+    return sorted(path.stem for path in _preset_folder().glob("*.toml"))
+
+
+def settings_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Add ``--preset`` and ``--config``.
+
+    Their files are read before any other option, whose defaults they become.
+    """
+    command = click.option(
+        "--config",
+        type=click.Path(path_type=Path),
+        is_eager=True,
+        callback=_take,
+        help="Take settings from a TOML file whose keys are options without their dashes; options "
+        "given here win.",
+    )(command)
+    return click.option(
+        "--preset",
+        type=click.Choice(preset_names()),
+        is_eager=True,
+        callback=_take,
+        help="Take the settings of a tuned pipeline; --config and options given here win.",
+    )(command)
+
+
+def settings_in_effect(context: click.Context) -> str:
+    """Say which settings come from files and were not overruled.
+
+    Parameters
+    ----------
+    context : click.Context
+        Of a command with `settings_options`.
+
+    Returns
+    -------
+    str
+        One line; empty without ``--preset`` and ``--config``.
+    """
+    taken: dict[str, tuple[str, dict[str, Any]]] = context.meta.get(_IN_CONTEXT, {})
+    overruled: set[str] = set()
+    parts: list[str] = []
+    for source in reversed(_SOURCES):
+        if source not in taken:
+            continue
+        file, settings = taken[source]
+        words = [
+            f"{key} {_words(settings[name])}"
+            for key, name in _keys_of(context.command).items()
+            if name in settings
+            and name not in overruled
+            and context.get_parameter_source(name) is ParameterSource.DEFAULT_MAP
+        ]
+        overruled |= set(settings)
+        parts.insert(0, f"{source} {file}: {', '.join(words) or 'nothing'}")
+    return "; ".join(parts)
+
+
+def read_settings(path: Path, command: click.Command) -> dict[str, Any]:
+    """Read settings of a command from a TOML file.
+
+    Parameters
+    ----------
+    path : Path
+    command : click.Command
+        With the options that the keys of the file name.
+
+    Returns
+    -------
+    dict
+        Values by parameter name, as the options' own types convert them.
+
+    Raises
+    ------
+    InputError
+        If the file is missing, large or no TOML in UTF-8, or a key or a value is not what it may
+        be.
+    """
+    names = _keys_of(command)
+    options = {option.name: option for option in command.params}
+    settings = {}
+    for key, value in _read_toml(path).items():
+        if key not in names:
+            raise InputError(
+                f"{path}: a setting must be one of {', '.join(names)}. Got {_shown(key)} instead. "
+                f"Mend or remove it; what says how to run, not what to train, stands on the "
+                f"command line."
+            )
+        try:
+            settings[names[key]] = _checked(options[names[key]], value)
+        except click.BadParameter as error:
+            raise InputError(
+                f"{path}: the setting {key!r} must be what --{key} takes. "
+                f"Got {_shown(value)}: {shorten(error.message, 200)} Mend it."
+            ) from error
+    return settings
+
+
+def _preset_folder() -> Path:
+    return Path(str(files("svmcifar") / "presets"))
+
+
+def _take(context: click.Context, option: click.Parameter, value: Any) -> Any:
+    """Read a file's settings and make them defaults of the options that come later."""
+    if value is None:
+        return None
+    source = str(option.name)
+    path = preset_path(value) if source == "preset" else value
+    taken = context.meta.setdefault(_IN_CONTEXT, {})
+    taken[source] = (str(value), read_settings(path, context.command))
+    merged: dict[str, Any] = {}
+    for name in _SOURCES:
+        merged |= taken.get(name, ("", {}))[1]
+    context.default_map = merged
+    return value
+
+
+def _read_toml(path: Path) -> dict[str, Any]:
+    """Read a small TOML file."""
+    try:
+        with path.open("rb") as file:
+            content = file.read(_MOST_BYTES + 1)
+    except OSError as error:
+        raise InputError(
+            f"{path}: the file of settings must be readable. Got '{error.strerror}' instead. "
+            f"Name another file or mend it."
+        ) from error
+    if len(content) > _MOST_BYTES:
+        raise InputError(
+            f"{path}: a file of settings must have at most {_MOST_BYTES} bytes. Got more. "
+            f"Name a file of settings."
+        )
+    try:
+        return tomllib.loads(content.decode("utf-8-sig"))
+    except (ValueError, RecursionError) as error:
+        raise InputError(
+            f"{path}: the file of settings must be TOML in UTF-8. "
+            f"Got '{shorten(str(error), 200)}' instead. Mend it."
+        ) from error
+
+
+def _checked(option: click.Parameter, value: Any) -> Any:
+    """Convert a value of a file as the option converts one of the command line."""
+    if not option.multiple:
+        return _converted(option, value)
+    if not isinstance(value, list) or not value:
+        raise click.BadParameter("it must be a list of one or more values.")
+    return [_converted(option, item) for item in value]
+
+
+def _converted(option: click.Parameter, value: Any) -> Any:
+    """Convert one value, which must be text where the option takes text, else a number."""
+    if isinstance(value, bool) or not isinstance(value, int | float | str):
+        raise click.BadParameter("it must be one number or text.")
+    try:
+        # From text, as on the command line: click would cut the fraction off a number.
+        converted = option.type.convert(str(value), None, None)
+    except ValueError as error:  # too long a number
+        raise click.BadParameter(f"{error}.") from error
+    if isinstance(value, str) != isinstance(converted, str):
+        raise click.BadParameter("it must be a number without quotation marks.")
+    return converted
+
+
+def _keys_of(command: click.Command) -> dict[str, str]:
+    """Give the parameter name of each setting that a file may have."""
+    options = [o for o in command.params if isinstance(o, click.Option) and not o.is_flag]
+    names = {option.opts[0].lstrip("-"): str(option.name) for option in options}
+    return {key: name for key, name in names.items() if key not in _OF_THE_RUN}
+
+
+def _shown(value: Any) -> str:
+    """Write a value as it stands in the file, but not at length."""
+    try:
+        return short_repr(value)
+    except ValueError:  # Python writes no more than thousands of digits
+        return "a number of thousands of digits"
+
+
+def _words(value: Any) -> str:
+    """Write a value for people."""
+    if isinstance(value, list):
+        return " + ".join(map(_words, value))
+    return f"{value:g}" if isinstance(value, float) else str(value)

@@ -1,0 +1,298 @@
+"""svmcifar tune."""
+
+from collections.abc import Callable, Sequence
+from itertools import chain
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from svmcifar.cli.feature_options import FeatureChoice, feature_options
+from svmcifar.cli.options import (
+    FiniteRange,
+    data_options,
+    jobs_option,
+    no_cache_option,
+    open_data,
+    open_feature_cache,
+    out_option,
+    overwrite_option,
+    titled,
+)
+
+if TYPE_CHECKING:
+    from svmcifar.cifar import Cifar100
+    from svmcifar.tuning.grid import Grid
+    from svmcifar.tuning.result import SearchResult
+    from svmcifar.tuning.splits import Split
+
+_POSITIVE = FiniteRange(min=0, min_open=True)
+
+
+class _Values(click.ParamType):
+    """One or more values, with commas between them."""
+
+    def __init__(self, name: str, read: Callable[[str], Any]) -> None:
+        self.name = name
+        self.read = read
+
+    def convert(
+        self, value: Any, parameter: click.Parameter | None, context: click.Context | None
+    ) -> list[Any]:
+        """Read each value."""
+        from svmcifar.errors import InputError
+
+        try:
+            return [self.read(text) for text in str(value).split(",")]
+        except InputError as error:
+            self.fail(str(error), parameter, context)
+
+
+def _read_gamma(text: str) -> Any:
+    from svmcifar.tuning.grid import Gamma
+
+    return Gamma.parse(text)
+
+
+@click.command()
+@data_options
+@click.option(
+    "--labels",
+    type=click.Choice(["coarse", "fine"]),
+    default="coarse",
+    show_default=True,
+    help="Search for the 20 superclasses or for the 100 fine classes.",
+)
+@feature_options(several_pca=True)
+@click.option(
+    "--C",
+    "C",
+    type=_Values("FLOAT,...", lambda text: _POSITIVE.convert(text, None, None)),
+    multiple=True,
+    default=["1,3,10,30,100"],
+    show_default=True,
+    help="Values of the regularisation to try, with commas, or given again.",
+)
+@click.option(
+    "--gamma",
+    type=_Values("FLOAT|2x,...", _read_gamma),
+    multiple=True,
+    default=["0.25x,0.5x,1x,2x,4x"],
+    show_default=True,
+    help="Kernel coefficients to try: numbers, or multiples of 'scale' such as 2x.",
+)
+@click.option(
+    "--holdout",
+    type=click.IntRange(min=1),
+    help="Score on so many images, drawn evenly over the fine classes.  [default: a fifth]",
+)
+@click.option(
+    "--folds", type=click.IntRange(min=2), help="Score by so many folds instead of one part."
+)
+@click.option(
+    "--halving",
+    is_flag=True,
+    help="Train all settings on a ninth of the images, the best third of them on a third, and "
+    "so on, instead of every setting on all.",
+)
+@click.option("--tol", type=_POSITIVE, default=1e-3, show_default=True, help="KKT gap to solve to.")
+@click.option(
+    "--max-iter", type=click.IntRange(min=1), help="SMO steps a pair at most.  [default: LIBSVM's]"
+)
+@click.option(
+    "--class-weight", type=click.Choice(["balanced"]), help="Weigh classes by their rarity."
+)
+@click.option(
+    "--limit", type=click.IntRange(min=1), help="Search on so many training images, drawn evenly."
+)
+@click.option(
+    "--seed",
+    type=click.IntRange(min=0),
+    default=0,
+    show_default=True,
+    help="Of every draw of images.",
+)
+@click.option(
+    "--memory-limit",
+    metavar="SIZE",
+    help="For kernel blocks and coefficients, such as 2GB.  [default: what is free]",
+)
+@jobs_option
+@no_cache_option
+@out_option("tuned.toml", "The best setting, for 'svmcifar train --config'.")
+@click.option(
+    "--table",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="Write every setting with its scores to this CSV.",
+)
+@click.option(
+    "--heatmap",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="Draw the scores to this file (.png, .svg or .pdf).",
+)
+@overwrite_option
+def command(
+    data: str | None,
+    skip_md5: bool,
+    labels: str,
+    features: list[FeatureChoice],
+    C: tuple[list[float], ...],
+    gamma: tuple[list[Any], ...],
+    holdout: int | None,
+    folds: int | None,
+    halving: bool,
+    tol: float,
+    max_iter: int | None,
+    class_weight: str | None,
+    limit: int | None,
+    seed: int,
+    memory_limit: str | None,
+    jobs: int | None,
+    no_cache: bool,
+    out: Path,
+    table: Path | None,
+    heatmap: Path | None,
+    overwrite: bool,
+) -> None:
+    """Search C, gamma and the number of components on training images.
+
+    A part of the training images is held out, or each of several folds in turn; the test images
+    are not read. Every distance is computed once, whatever the number of settings.
+    """
+    from svmcifar.blas import slow_kernels_advice
+    from svmcifar.features.steps import make_feature_pipeline
+    from svmcifar.memory import parse_bytes
+    from svmcifar.svc import RBFSVC
+    from svmcifar.training import draw_rows
+    from svmcifar.tuning.grid import Grid
+    from svmcifar.tuning.images import tune
+    from svmcifar.tuning.splits import fold_splits, holdout_split
+    from svmcifar.tuning.writing import write_config, write_table
+
+    if folds and holdout:
+        raise click.UsageError("--folds and --holdout exclude each other; leave one of them out.")
+    _check_outputs(out, table, heatmap, overwrite)
+    # Refuse what is wrong before the data is read.
+    counts = [choice.for_training["n_components"] for choice in features]
+    grid = Grid(chain(*C), chain(*gamma), counts)
+    for choice in features:
+        make_feature_pipeline(**choice.for_pipeline)
+    if memory_limit is not None:
+        parse_bytes(memory_limit)
+    svc = RBFSVC(
+        tol=tol,
+        max_iter=-1 if max_iter is None else max_iter,
+        class_weight=class_weight,
+        n_jobs=jobs,
+        memory_limit=memory_limit,
+        verbose=True,
+    )
+    cache = open_feature_cache(no_cache)
+    dataset = open_data(data, skip_md5)
+    train = dataset.read_split("train")
+    images, fine, coarse = train.images, train.fine, train.coarse
+    if limit is not None:
+        rows = draw_rows(fine, limit, seed)
+        images, fine, coarse = images[rows], fine[rows], coarse[rows]
+    y = coarse if labels == "coarse" else fine
+    splits = fold_splits(y, folds, seed) if folds else [holdout_split(fine, holdout, seed)]
+    _print_heading(dataset, labels, splits, grid)
+    if advice := slow_kernels_advice():
+        click.secho(f"WARNING: {advice}", fg="yellow", err=True)
+    settings = {k: v for k, v in features[0].for_training.items() if k != "n_components"}
+    found = tune(
+        svc, grid, images, y, splits,
+        fine=fine, halving=halving, seed=seed, cache=cache, **settings,
+    )  # fmt: skip
+    _report(found)
+    chosen = features[counts.index(found.best.n_components)] if len(features) > 1 else features[0]
+    options = {
+        "labels": labels,
+        **chosen.options,
+        "C": found.best.C,
+        "gamma": found.best.gamma,
+        "tol": tol,
+        "max-iter": max_iter,
+        "class-weight": class_weight,
+    }
+    write_config(out, options, _comments(found, dataset))
+    saved = [out]
+    if table:
+        write_table(found, table)
+        saved.append(table)
+    if heatmap:
+        _draw(found, labels, dataset.is_synthetic, heatmap)
+        saved.append(heatmap)
+    click.echo(f"saved        {', '.join(map(str, saved))}")
+    click.echo(f"next         svmcifar train --config {out}")
+
+
+def _check_outputs(out: Path, table: Path | None, heatmap: Path | None, overwrite: bool) -> None:
+    """Refuse outputs that exist, are one file, or have no format, before anything is read."""
+    from svmcifar.files import check_output
+
+    check_output(out, overwrite)
+    if table:
+        check_output(table, overwrite, keep=[out])
+    if heatmap:
+        from svmcifar.report.figures import check_figure_path
+
+        check_figure_path(heatmap)
+        check_output(heatmap, overwrite, keep=[path for path in (out, table) if path])
+
+
+def _print_heading(
+    dataset: "Cifar100", labels: str, splits: "Sequence[Split]", grid: "Grid"
+) -> None:
+    """Print what is searched on what."""
+    n_train, n_held_out = (len(rows) for rows in splits[0])
+    times = "" if len(splits) == 1 else f", in each of {len(splits)} folds"
+    gammas = ", ".join(map(str, grid.gamma)) + (" scale" if grid.gamma[0].times_scale else "")
+    click.echo(f"data         {dataset.label}, {dataset.location}, training images alone")
+    click.echo(f"labels       {labels}")
+    click.echo(f"images       {n_train} to train on, {n_held_out} held out{times}")
+    click.echo(f"grid         C {', '.join(f'{C:g}' for C in grid.C)}")
+    click.echo(f"             gamma {gammas}")
+    if grid.n_components != (None,):
+        click.echo(f"             components {', '.join(map(str, grid.n_components))}")
+
+
+def _report(found: "SearchResult") -> None:
+    """Print what was found."""
+    from svmcifar.tuning.writing import result_lines
+
+    times = found.times
+    click.echo(
+        f"search       {len(found.table)} settings in {sum(times.values()):.1f} s: features "
+        f"{times['features_s']:.1f} s, pairs {times['solve_s']:.1f} s, held-out images "
+        f"{times['score_s']:.1f} s"
+    )
+    click.echo(f"memory plan  {found.memory_plan}")
+    for line in result_lines(found):
+        click.echo(line)
+    for edge in found.edges:
+        click.secho(f"WARNING: {edge}; search beyond it.", fg="yellow", err=True)
+
+
+def _comments(found: "SearchResult", dataset: "Cifar100") -> list[str]:
+    """Say in the config where its settings come from."""
+    best, row = found.best, found.table.iloc[0]
+    how = f"{found.n_splits} folds" if found.n_splits > 1 else "one held-out part"
+    return [
+        "Found by svmcifar tune; for svmcifar train --config.",
+        f"{dataset.label}, md5 of train {dataset.md5s['train']}",
+        f"{row['n_train']} training images, {row['n_held_out']} held out, {how}",
+        f"accuracy {best.score:.4f}, standard error {best.std_error:.4f}, "
+        f"the best of {len(found.table)} settings",
+    ]
+
+
+def _draw(found: "SearchResult", labels: str, synthetic: bool, path: Path) -> None:
+    from svmcifar.report.figures import save_figure
+    from svmcifar.report.heatmap import search_figure
+
+    best = found.best
+    title = titled(
+        f"{labels} labels, best {best.score:.2%} at C {best.C:g}, gamma {best.gamma:.3g}", synthetic
+    )
+    save_figure(search_figure(found.table, title), path)

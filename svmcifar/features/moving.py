@@ -1,0 +1,52 @@
+"""Moving fitted pipelines between the host and a device."""
+
+import copy
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any
+
+import numpy as np
+from sklearn.pipeline import Pipeline
+
+from svmcifar.arrays import is_host, move_beside, to_host
+from svmcifar.features.stack import FeatureStack
+
+
+def bring_to_host(pipeline: Pipeline) -> None:
+    """Bring the arrays of a pipeline that was fitted on a device to the host, in place."""
+    for step in single_steps(pipeline.steps):
+        # An array without dimensions becomes the number that it is on the host.
+        _convert_arrays(step, lambda array: to_host(array)[()])
+
+
+def pipeline_beside(pipeline: Pipeline, images: Any) -> Pipeline:
+    """Copy a fitted pipeline, with its arrays on the device that images are on."""
+    steps = _copied(pipeline.steps)
+    for step in single_steps(steps):
+        _convert_arrays(step, lambda array: move_beside(array, images))
+    return Pipeline(steps)
+
+
+def _copied(steps: Iterable[tuple[str, Any]]) -> list[tuple[str, Any]]:
+    """Copy steps, and those that are stacked in one, but not their arrays."""
+    return [
+        (name, FeatureStack(_copied(step.transformers)))
+        if isinstance(step, FeatureStack)
+        else (name, copy.copy(step))
+        for name, step in steps
+    ]
+
+
+def single_steps(steps: Iterable[tuple[str, Any]]) -> Iterator[Any]:
+    """Give the steps that have arrays: those that are stacked one by one."""
+    for _, step in steps:
+        if isinstance(step, FeatureStack):
+            yield from single_steps(step.transformers)
+        else:
+            yield step
+
+
+def _convert_arrays(step: Any, convert: Callable[[Any], Any]) -> None:
+    """Replace the fitted arrays of one step."""
+    for name, value in list(vars(step).items()):
+        if isinstance(value, np.ndarray) or not is_host(value):
+            setattr(step, name, convert(value))

@@ -1,0 +1,295 @@
+"""Scores of a linear classifier as features."""
+
+from dataclasses import dataclass
+from numbers import Integral, Real
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from sklearn.base import BaseEstimator, TransformerMixin
+from sklearn.utils import gen_batches
+from sklearn.utils._param_validation import Interval, InvalidParameterError
+from sklearn.utils.validation import check_is_fitted
+
+from svmcifar.arrays import get_device, get_namespace, move_beside, take_rows
+from svmcifar.errors import InputError
+
+_BATCH_ROWS = 2000
+# Variances below this share of the mean square are rounding errors of float32 sums.
+_LEAST_SHARE = 1e-5
+# So that features without variance can be solved for.
+_TINY = float(np.finfo(np.float64).tiny)
+
+
+class RidgeScores(TransformerMixin, BaseEstimator):
+    """Put the scores of ridge regression, one for each class, before the features.
+
+    Each pair of a one-vs-one SVM sees the samples of two classes alone; these scores bring to
+    every pair what tells a class from all others.
+
+    Scores of the samples that the regression was fitted on would be too good, so `fit_transform`
+    gives each sample the score of a regression on the other folds, as scikit-learn's
+    ``TargetEncoder`` does: it is not ``fit(X, y).transform(X)``.
+
+    Parameters
+    ----------
+    weight : float, default=0.8
+        The scores are scaled so that the variance of all of them is this, squared, times that of
+        all features that are kept; > 0.
+    n_keep : int, default=None
+        The first so many features stay beside the scores; None for all.
+    alpha : float, default=0.01
+        Penalty on the squared coefficients, as a share of the features' mean variance times the
+        number of samples; > 0.
+    n_folds : int, default=5
+        Folds of images, >= 2.
+    random_state : int, default=0
+        Of the folds.
+
+    Attributes
+    ----------
+    coef_ : ndarray of shape (n_features, n_classes), float32
+        Of the regression on all samples.
+    intercept_ : ndarray of shape (n_classes,), float32
+    fold_coef_ : ndarray of shape (n_folds, n_features, n_classes), float32
+        Of the regressions on all folds but one.
+    fold_intercept_ : ndarray of shape (n_folds, n_classes), float32
+
+    References
+    ----------
+    D. Wolpert, "Stacked generalization", Neural Networks 5 (1992).
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> X = np.random.default_rng(0).normal(size=(60, 4)).astype(np.float32)
+    >>> RidgeScores().fit_transform(X, np.arange(60) % 3).shape
+    (60, 7)
+    """
+
+    _parameter_constraints = {  # noqa: RUF012 (scikit-learn's own form)
+        "weight": [Interval(Real, 0.0, None, closed="neither")],
+        "n_keep": [Interval(Integral, 1, None, closed="left"), None],
+        "alpha": [Interval(Real, 0.0, None, closed="neither")],
+        "n_folds": [Interval(Integral, 2, None, closed="left")],
+        "random_state": [Interval(Integral, 0, None, closed="left")],
+    }
+
+    def __init__(
+        self,
+        weight: float = 0.8,
+        *,
+        n_keep: int | None = None,
+        alpha: float = 0.01,
+        n_folds: int = 5,
+        random_state: int = 0,
+    ) -> None:
+        self.weight = weight
+        self.n_keep = n_keep
+        self.alpha = alpha
+        self.n_folds = n_folds
+        self.random_state = random_state
+
+    def fit(self, X: Any, y: NDArray[Any], n_views: int = 1) -> "RidgeScores":
+        """Fit the regressions.
+
+        Parameters
+        ----------
+        X : array of shape (n_images * n_views, n_features), float32
+            On the host or on a device.
+        y : ndarray of shape (n_images,)
+            Labels.
+        n_views : int, default=1
+            Rows of X that show the same image, one after the other: they are in one fold.
+
+        Returns
+        -------
+        RidgeScores
+
+        Raises
+        ------
+        InputError
+            If there are fewer images than folds or a parameter is not what it may be.
+        """
+        self._check(X, y, n_views)
+        xp = get_namespace(X)
+        codes = np.repeat(np.unique(y, return_inverse=True)[1], n_views)
+        sums = [_Sums.of(X, rows, codes) for rows in self._folds(len(y), n_views)]
+        total = sum(sums[1:], start=sums[0])
+        self.coef_, self.intercept_ = total.solve(self.alpha)
+        coefs, intercepts = zip(*((total - own).solve(self.alpha) for own in sums), strict=True)
+        self.fold_coef_, self.fold_intercept_ = xp.stack(coefs), xp.stack(intercepts)
+        spread = float(xp.sum(xp.var(self._training_scores(X, n_views), axis=0)))
+        variance = float(xp.sum(total.variances()[: self.n_keep]))
+        scale = self.weight * (variance / spread) ** 0.5 if spread > 0 else 1.0
+        for name in ("coef_", "intercept_", "fold_coef_", "fold_intercept_"):
+            setattr(self, name, getattr(self, name) * scale)
+        return self
+
+    def fit_transform(self, X: Any, y: NDArray[Any], n_views: int = 1) -> Any:
+        """Fit the regressions and give every sample a score that it had no part in.
+
+        Parameters
+        ----------
+        X, y, n_views
+            As for `fit`, which tells what may be wrong with them.
+
+        Returns
+        -------
+        array of shape (n_images * n_views, n_classes + n_keep), float32
+            As `transform_training` gives it.
+        """
+        return self.fit(X, y, n_views).transform_training(X, n_views)
+
+    def transform_training(self, X: Any, n_views: int = 1) -> Any:
+        """Score the samples of `fit`, each by the regression on the other folds.
+
+        Parameters
+        ----------
+        X : array of shape (n_images * n_views, n_features), float32
+            That of `fit`, on the host or where it was then.
+        n_views : int, default=1
+            As for `fit`.
+
+        Returns
+        -------
+        array of shape (n_images * n_views, n_classes + n_keep), float32
+            Where X is; scores first.
+        """
+        check_is_fitted(self)
+        return self._before_features(self._training_scores(X, n_views), X)
+
+    def transform(self, X: Any) -> Any:
+        """Score samples that the regression was not fitted on.
+
+        Parameters
+        ----------
+        X : array of shape (n_samples, n_features), float32
+            On the host, or where the samples of `fit` were.
+
+        Returns
+        -------
+        array of shape (n_samples, n_classes + n_keep), float32
+            Scores first.
+        """
+        check_is_fitted(self)
+        return self._before_features(X @ self.coef_ + self.intercept_, X)
+
+    def _before_features(self, scores: Any, X: Any) -> Any:
+        n_keep = X.shape[1] if self.n_keep is None else self.n_keep
+        return get_namespace(X).concat([scores, X[:, :n_keep]], axis=1)
+
+    def _training_scores(self, X: Any, n_views: int) -> Any:
+        """Score the samples of `fit` out of fold."""
+        folds = self._folds(X.shape[0] // n_views, n_views)
+        parts = [
+            take_rows(X, rows[batch]) @ self.fold_coef_[fold, :, :] + self.fold_intercept_[fold, :]
+            for fold, rows in enumerate(folds)
+            for batch in gen_batches(len(rows), _BATCH_ROWS)
+        ]
+        return take_rows(get_namespace(X).concat(parts), np.argsort(np.concatenate(folds)))
+
+    def _folds(self, n_images: int, n_views: int) -> list[NDArray[np.intp]]:
+        """List the rows of each fold."""
+        shuffled = np.random.default_rng(self.random_state).permutation(n_images)
+        fold_of_row = np.repeat(shuffled % self.n_folds, n_views)
+        return [np.flatnonzero(fold_of_row == fold) for fold in range(self.n_folds)]
+
+    def _check(self, X: Any, y: NDArray[Any], n_views: int) -> None:
+        try:
+            self._validate_params()
+        except InvalidParameterError as error:
+            raise InputError(str(error)) from error
+        if len(y) < self.n_folds or X.shape[0] != n_views * len(y):
+            raise InputError(
+                f"RidgeScores needs at least {self.n_folds} images, one a fold, and a label for "
+                f"each. Got {X.shape[0]} rows, {n_views} of an image, and {len(y)} labels."
+            )
+
+
+@dataclass(frozen=True)
+class _Sums:
+    """What the normal equations need to know of some samples, in float64.
+
+    Attributes
+    ----------
+    squares : array of shape (n_features, n_features)
+        Sum of the products of features.
+    features : array of shape (n_features,)
+        Sum of the features.
+    products : array of shape (n_features, n_classes)
+        Sum of the products with the classes' indicators.
+    classes : array of shape (n_classes,)
+        Samples of each class.
+    """
+
+    squares: Any
+    features: Any
+    products: Any
+    classes: Any
+
+    @classmethod
+    def of(cls, X: Any, rows: NDArray[np.intp], codes: NDArray[np.intp]) -> "_Sums":
+        """Sum over some rows of X; codes are the classes of all."""
+        xp = get_namespace(X)
+        found: _Sums | None = None
+        for batch in gen_batches(len(rows), _BATCH_ROWS):
+            of_batch = rows[batch]
+            samples = take_rows(X, of_batch)
+            indicators = np.zeros((len(of_batch), codes.max() + 1), dtype=np.float32)
+            indicators[np.arange(len(of_batch)), codes[of_batch]] = 1
+            Y = move_beside(indicators, X)
+            sums = cls(
+                squares=xp.astype(samples.T @ samples, xp.float64),
+                features=xp.sum(samples, axis=0, dtype=xp.float64),
+                products=xp.astype(samples.T @ Y, xp.float64),
+                classes=xp.sum(Y, axis=0, dtype=xp.float64),
+            )
+            found = sums if found is None else found + sums
+        assert found is not None  # no fold is empty
+        return found
+
+    @property
+    def _fields(self) -> tuple[Any, ...]:
+        return self.squares, self.features, self.products, self.classes
+
+    def __add__(self, other: "_Sums") -> "_Sums":
+        return _Sums(*(a + b for a, b in zip(self._fields, other._fields, strict=True)))
+
+    def __sub__(self, other: "_Sums") -> "_Sums":
+        return _Sums(*(a - b for a, b in zip(self._fields, other._fields, strict=True)))
+
+    def variances(self) -> Any:
+        """Give the features' variances, 0 where they are rounding errors."""
+        xp = get_namespace(self.squares)
+        n = xp.sum(self.classes)
+        mean_squares = xp.linalg.diagonal(self.squares) / n
+        variances = mean_squares - (self.features / n) ** 2
+        return xp.where(variances > _LEAST_SHARE * mean_squares, variances, 0.0)
+
+    def solve(self, alpha: float) -> tuple[Any, Any]:
+        """Regress the classes' indicators on the features.
+
+        Parameters
+        ----------
+        alpha : float
+            As for `RidgeScores`.
+
+        Returns
+        -------
+        coef : array of shape (n_features, n_classes), float32
+            0 for features without variance.
+        intercept : array of shape (n_classes,), float32
+        """
+        xp = get_namespace(self.squares)
+        n = xp.sum(self.classes)
+        mean, share = self.features / n, self.classes / n
+        variances = self.variances()
+        varied = xp.astype(variances > 0, xp.float64)
+        penalty = alpha * n * xp.mean(variances) + _TINY
+        centred = self.squares - n * mean[:, None] * mean[None, :]
+        centred *= varied[:, None] * varied[None, :]
+        eye = xp.eye(centred.shape[0], dtype=xp.float64, device=get_device(centred))
+        products = self.products - n * mean[:, None] * share[None, :]
+        coef = xp.linalg.solve(centred + penalty * eye, varied[:, None] * products)
+        return xp.astype(coef, xp.float32), xp.astype(share - mean @ coef, xp.float32)

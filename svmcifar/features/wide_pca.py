@@ -1,0 +1,113 @@
+"""Principal components of more features than images."""
+
+from typing import Any
+
+import numpy as np
+from sklearn.base import BaseEstimator, TransformerMixin
+from sklearn.utils.extmath import randomized_svd
+from sklearn.utils.validation import check_is_fitted
+
+from svmcifar.arrays import get_namespace, sklearn_dispatch
+
+# Of the randomized eigenvectors: enough for the last components to be stable.
+_N_OVERSAMPLES = 100
+_N_ITER = 4
+_TINY = float(np.finfo(np.float32).tiny)  # where there is no variance
+
+
+class WidePCA(TransformerMixin, BaseEstimator):
+    """Principal component analysis by the products of samples.
+
+    Features of patches are some 10,000s: their covariance does not fit the memory.  The products
+    of the samples among each other, centred, have the same eigenvalues, and as many rows as there
+    are samples.
+
+    Parameters
+    ----------
+    n_components : int
+        Components to keep.
+    random_state : int, default=0
+        Of the randomized eigenvectors.
+
+    Attributes
+    ----------
+    components_ : ndarray of shape (n_components, n_features), float32
+        Of length 1, by falling variance.
+    offset_ : ndarray of shape (n_components,), float32
+        Components of the samples' mean.
+
+    References
+    ----------
+    N. Halko, P. Martinsson, J. Tropp, "Finding structure with randomness: probabilistic
+    algorithms for constructing approximate matrix decompositions", SIAM Review 53 (2011).
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> X = np.random.default_rng(0).normal(size=(20, 100)).astype(np.float32)
+    >>> WidePCA(3).fit_transform(X).shape
+    (20, 3)
+    """
+
+    def __init__(self, n_components: int, *, random_state: int = 0) -> None:
+        self.n_components = n_components
+        self.random_state = random_state
+
+    def fit(self, X: Any, y: Any = None) -> "WidePCA":
+        """Find the components.
+
+        Parameters
+        ----------
+        X : array of shape (n_samples, n_features), float32
+            On the host or on a device; it is centred in place.
+        y : ignored
+
+        Returns
+        -------
+        WidePCA
+        """
+        self.fit_transform(X)
+        return self
+
+    def fit_transform(self, X: Any, y: Any = None) -> Any:
+        """Find the components and compute those of X.
+
+        Parameters
+        ----------
+        X, y
+            As for `fit`.
+
+        Returns
+        -------
+        array of shape (n_samples, n_components), float32
+        """
+        xp = get_namespace(X)
+        mean = xp.mean(X, axis=0)
+        X -= mean
+        with sklearn_dispatch(X):
+            vectors, eigenvalues, _ = randomized_svd(
+                X @ X.T,
+                self.n_components,
+                n_oversamples=_N_OVERSAMPLES,
+                n_iter=_N_ITER,
+                power_iteration_normalizer="QR",
+                random_state=self.random_state,
+            )
+        self.components_ = (vectors / (xp.sqrt(eigenvalues) + _TINY)).T @ X
+        self.offset_ = self.components_ @ mean
+        return X @ self.components_.T
+
+    def transform(self, X: Any) -> Any:
+        """Compute components.
+
+        Parameters
+        ----------
+        X : array of shape (n_samples, n_features), float32
+            On the host, or where the samples of `fit` were.
+
+        Returns
+        -------
+        array of shape (n_samples, n_components), float32
+        """
+        check_is_fitted(self)
+        return X @ self.components_.T - self.offset_

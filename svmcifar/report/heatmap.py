@@ -1,0 +1,106 @@
+"""A search's scores as heat maps: C across, gamma down, a panel for each number of components."""
+
+from typing import Any
+
+import matplotlib as mpl
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.colors import Normalize
+from matplotlib.figure import Figure
+from matplotlib.layout_engine import ConstrainedLayoutEngine
+from matplotlib.patches import Rectangle
+
+_TITLE_POINTS, _CELL_POINTS = 12.0, 9.0
+_CELL_INCHES = 0.75
+_MOST_COLUMNS = 3
+# Sequential in lightness and safe for colour-blind readers.
+_COLOURS = "cividis"
+
+
+def search_figure(table: pd.DataFrame, title: str) -> Figure:
+    """Draw the scores of a search.
+
+    Each cell has its accuracy in percent; the best is framed.  Settings that a halving left out
+    before its last round are grey, and what they had by then is in brackets.
+
+    Parameters
+    ----------
+    table : DataFrame
+        As `svmcifar.tuning.result.SearchResult` has it.
+    title : str
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+    """
+    panels = list(table.groupby("n_components", dropna=False))
+    n_columns = min(len(panels), _MOST_COLUMNS)
+    n_rows = -(-len(panels) // n_columns)
+    width = n_columns * (_CELL_INCHES * table["C"].nunique() + 1.1) + 1.0
+    height = n_rows * (0.6 * _CELL_INCHES * table["setting"].nunique() + 1.1) + 0.7
+    layout = ConstrainedLayoutEngine(w_pad=0.08, h_pad=0.08)
+    figure = Figure(figsize=(max(width, 5.0), max(height, 2.6)), layout=layout)
+    figure.suptitle(title, fontsize=_TITLE_POINTS, wrap=True)
+    last = table[table["round"] == table["round"].max()]
+    colours = Normalize(100 * last["score"].min(), 100 * last["score"].max())
+    all_axes = figure.subplots(n_rows, n_columns, squeeze=False)
+    for axes in all_axes.flat[len(panels) :]:
+        axes.set_visible(False)
+    for axes, (n_components, panel) in zip(all_axes.flat, panels, strict=False):
+        _draw_panel(axes, panel, table.iloc[0], colours)
+        if not pd.isna(n_components):
+            axes.set_title(f"{n_components} components", fontsize=_CELL_POINTS + 1)
+    colourbar = figure.colorbar(
+        mpl.cm.ScalarMappable(colours, _COLOURS), ax=all_axes, fraction=0.05, pad=0.02
+    )
+    colourbar.set_label("held-out accuracy (%)")
+    return figure
+
+
+def _draw_panel(axes: Axes, panel: pd.DataFrame, best: pd.Series, colours: Normalize) -> None:
+    """Draw the settings of one number of components."""
+    Cs = sorted(panel["C"].unique())
+    settings = list(panel.sort_values("gamma")["setting"].unique())
+    last_round = best["round"]
+    percent = np.full((len(settings), len(Cs)), np.nan)
+    for row in panel.itertuples():
+        place = settings.index(row.setting), Cs.index(row.C)
+        in_last = row.round == last_round
+        if in_last:
+            percent[place] = 100 * row.score
+        _write_cell(axes, place, row, in_last, colours)
+    colour_map = mpl.colormaps[_COLOURS].with_extremes(bad="0.88")
+    axes.imshow(percent, cmap=colour_map, norm=colours, interpolation="nearest", aspect="auto")
+    axes.set_xticks(range(len(Cs)), [f"{C:g}" for C in Cs])
+    axes.set_yticks(range(len(settings)), [_gamma_label(setting) for setting in settings])
+    axes.set_xlabel("C")
+    multiples = settings[0].endswith("x")
+    axes.set_ylabel("gamma, times 1 / (features x variance)" if multiples else "gamma")
+    is_best = (panel["C"] == best["C"]) & (panel["setting"] == best["setting"])
+    if is_best.any() and panel.index[is_best][0] == best.name:
+        corner = Cs.index(best["C"]) - 0.5, settings.index(best["setting"]) - 0.5
+        for colour, line_width in (("white", 5.0), ("black", 2.5)):
+            axes.add_patch(
+                Rectangle(corner, 1, 1, fill=False, edgecolor=colour, linewidth=line_width)
+            )
+
+
+def _write_cell(
+    axes: Axes, place: tuple[int, int], row: Any, in_last: bool, colours: Normalize
+) -> None:
+    score = f"{100 * row.score:.1f}"
+    dark = in_last and colours(100 * row.score) < 0.5
+    axes.text(
+        place[1],
+        place[0],
+        score if in_last else f"({score})",
+        ha="center",
+        va="center",
+        fontsize=_CELL_POINTS,
+        color="white" if dark else "black",
+    )
+
+
+def _gamma_label(setting: str) -> str:
+    return setting.removesuffix("x")

@@ -1,0 +1,162 @@
+"""Scores of points on one split."""
+
+from collections.abc import Callable, Sequence
+from time import perf_counter
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from svmcifar import inputs
+from svmcifar.backends.problem import Progress
+from svmcifar.errors import InputError
+from svmcifar.memory import default_memory_limit, parse_bytes
+from svmcifar.svc import RBFSVC
+from svmcifar.tuning.grid import Point
+from svmcifar.tuning.pair_path import GAP, N_ITER
+from svmcifar.tuning.path import solve_paths
+from svmcifar.tuning.plan import make_search_plan
+from svmcifar.tuning.problem import make_problem
+from svmcifar.tuning.scoring import predict_points
+
+Array = NDArray[Any]
+
+
+class Part(NamedTuple):
+    """What one split gives: samples to train on and samples to score on.
+
+    Views of a sample are rows of X that follow each other; there are as many as X has rows a label.
+
+    Attributes
+    ----------
+    X_train : ndarray of shape (n_train * n_train_views, n_features), float32 or float64
+    y_train : ndarray of shape (n_train,)
+    X_held_out : ndarray of shape (n_held_out * n_held_out_views, n_features), same dtype
+        The pairs' decision values are averaged over a sample's views.
+    y_held_out : ndarray of shape (n_held_out,)
+    """
+
+    X_train: Array
+    y_train: Array
+    X_held_out: Array
+    y_held_out: Array
+
+    @property
+    def n_train_views(self) -> int:
+        """Views of each sample that is trained on."""
+        return len(self.X_train) // len(self.y_train)
+
+    @property
+    def n_held_out_views(self) -> int:
+        """Views of each held-out sample."""
+        return len(self.X_held_out) // len(self.y_held_out)
+
+    def training_on(self, rows: Array) -> "Part":
+        """Leave all but some samples of the training part out."""
+        n_views = self.n_train_views
+        views = (rows[:, None] * n_views + np.arange(n_views)).ravel()
+        return self._replace(X_train=self.X_train[views], y_train=self.y_train[rows])
+
+
+# Makes a part; features of images are fitted when it is called.
+PartMaker = Callable[[], Part]
+
+
+class Scored(NamedTuple):
+    """What the points got on one split.
+
+    Attributes
+    ----------
+    accuracy : ndarray of shape (n_points,), float64
+    gamma : ndarray of shape (n_points,), float64
+        Kernel coefficients in use.
+    n_iter : ndarray of shape (n_points,), int64
+        SMO steps.
+    unconverged : ndarray of shape (n_points,), int64
+        Pairs that ended with a gap above tol.
+    n_support : ndarray of shape (n_points,), int64
+    n_train, n_held_out : int
+        Samples.
+    memory_plan : str
+    solve_s, score_s : float
+        Seconds.
+    """
+
+    accuracy: Array
+    gamma: Array
+    n_iter: Array
+    unconverged: Array
+    n_support: Array
+    n_train: int
+    n_held_out: int
+    memory_plan: str
+    solve_s: float
+    score_s: float
+
+
+def evaluate_points(
+    part: Part,
+    points: Sequence[Point],
+    svc: RBFSVC,
+    progress: Progress = lambda n_solved: None,
+) -> Scored:
+    """Train at every point on one part, and score on the other.
+
+    Parameters
+    ----------
+    part : Part
+    points : sequence of Point
+        Each once.
+    svc : RBFSVC
+        Its parameters besides C and gamma.
+    progress : callable, optional
+        Called with the number of pairs just solved, counted for each point.
+
+    Returns
+    -------
+    Scored
+
+    Raises
+    ------
+    InputError
+        If samples are not what `RBFSVC.fit` takes, or have fewer features than a point wants.
+    MemoryLimitError
+        If kernel blocks of one pair and the coefficients do not fit the memory limit.
+    """
+    _require_features(part.X_train.shape[1], points)
+    limit = default_memory_limit() if svc.memory_limit is None else parse_bytes(svc.memory_limit)
+    clock = perf_counter()
+    y = np.repeat(part.y_train, part.n_train_views)
+    problem = make_problem(part.X_train, y, points, svc)
+    plan = make_search_plan(problem, inputs.count_workers(svc.n_jobs), limit)
+    solve_paths(problem, plan, progress)
+    solve_s = perf_counter() - clock
+    predicted = predict_points(problem, plan, part.X_held_out, part.n_held_out_views)
+    score_s = perf_counter() - clock - solve_s
+    numbers = np.concatenate([path.numbers for path in problem.paths])
+    solved = np.concatenate([path.solved for path in problem.paths])
+    coef = [coef for path in problem.paths for coef in path.coef]
+    in_order = np.argsort(numbers)
+    return Scored(
+        accuracy=(predicted == part.y_held_out).mean(axis=1),
+        gamma=np.array([path.problem.gamma for path in problem.paths for _ in path.numbers])[
+            in_order
+        ],
+        n_iter=solved[in_order, :, N_ITER].sum(axis=1).astype(np.int64),
+        unconverged=(solved[in_order, :, GAP] > svc.tol).sum(axis=1),
+        n_support=np.array([(c != 0).any(axis=0).sum() for c in coef])[in_order],
+        n_train=len(part.y_train),
+        n_held_out=len(part.y_held_out),
+        memory_plan=plan.describe(),
+        solve_s=solve_s,
+        score_s=score_s,
+    )
+
+
+def _require_features(n_features: int, points: Sequence[Point]) -> None:
+    most = max(point.n_components or 1 for point in points)
+    if most > n_features:
+        raise InputError(
+            f"A number of components to search must be at most {n_features}, the features there "
+            f"are. Got {most} instead."
+        )

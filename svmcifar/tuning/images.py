@@ -1,0 +1,127 @@
+"""Searching for images: features are fitted on each training part alone."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from svmcifar.errors import InputError
+from svmcifar.features.cache import FeatureCache
+from svmcifar.features.pipeline import compute_features, fit_transform_features
+from svmcifar.features.steps import make_feature_pipeline, set_workers
+from svmcifar.features.views import require_augmentation
+from svmcifar.svc import RBFSVC
+from svmcifar.tuning.evaluation import Part, PartMaker
+from svmcifar.tuning.grid import Grid
+from svmcifar.tuning.result import SearchResult
+from svmcifar.tuning.search import search_parts
+
+Array = NDArray[Any]
+
+
+def tune(
+    svc: RBFSVC,
+    grid: Grid,
+    images: NDArray[np.uint8],
+    y: Array,
+    splits: Iterable[tuple[Array, Array]],
+    *,
+    fine: Array,
+    features: Sequence[str] = ("raw",),
+    feature_settings: Mapping[str, Mapping[str, Any]] | None = None,
+    whiten: float = 0.0,
+    ridge_scores: float = 0.0,
+    ridge_components: int | None = None,
+    augment: str | None = None,
+    halving: bool = False,
+    seed: int = 0,
+    cache: FeatureCache | None = None,
+) -> SearchResult:
+    """Search C, gamma and the number of components for images.
+
+    On each split the features are fitted on the images to train on, once, with the most
+    components that the grid has: fewer are the first of these (of patches, whose components are
+    found by a randomized method, up to its error).
+
+    Parameters
+    ----------
+    svc : RBFSVC
+        Its parameters besides C and gamma, which have no effect; it is not fitted.
+    grid : Grid
+        Its components are principal ones; None for no PCA, and for nothing else then.
+    images : ndarray of shape (n_images, 3072), uint8
+        Training images, channel-first rows.
+    y : ndarray of shape (n_images,)
+        Class ids.
+    splits : iterable of (ndarray, ndarray)
+        Images to train on and images to score on (see `svmcifar.tuning.splits`).
+    fine : ndarray of shape (n_images,)
+        Fine class ids, which class scores are learned from.
+    features, feature_settings, whiten, ridge_scores, ridge_components, augment
+        As for `svmcifar.training.train_classifier`.
+    halving, seed
+        As for `svmcifar.tuning.search.search_svc`; the seed is also of what features draw.
+    cache : FeatureCache, optional
+        Where features are looked for and kept.
+
+    Returns
+    -------
+    SearchResult
+
+    Raises
+    ------
+    InputError
+        If a setting is not what it may be.
+    MemoryLimitError
+        If kernel blocks of one pair and the coefficients do not fit the memory limit.
+    """
+    most = _most_components(grid)
+    if ridge_scores and len(grid.n_components) > 1:
+        raise InputError(
+            f"Class scores depend on all components: with them there must be one number of "
+            f"components. Got {', '.join(map(str, grid.n_components))}. Search each by itself."
+        )
+    require_augmentation(augment)
+    # Refuse what is wrong before anything is computed.
+    settings: dict[str, Any] = {
+        "n_components": most,
+        "kinds": features,
+        "settings": feature_settings,
+        "whiten": whiten,
+        "ridge_scores": ridge_scores,
+        "ridge_components": ridge_components,
+        "seed": seed,
+    }
+    make_feature_pipeline(**settings)
+    if ridge_scores:
+        grid = replace(grid, n_components=(None,))  # scores and components
+
+    def maker(train: Array, held_out: Array) -> PartMaker:
+        def make() -> Part:
+            pipeline = make_feature_pipeline(**settings)
+            set_workers(pipeline, svc.n_jobs)
+            return Part(
+                fit_transform_features(
+                    pipeline, images[train], fine[train], augment=augment, cache=cache
+                ),
+                y[train],
+                compute_features(pipeline, images[held_out], augment=augment, cache=cache),
+                y[held_out],
+            )
+
+        return make
+
+    makers = [maker(*split) for split in splits]
+    return search_parts(svc, grid, makers, halving=halving, seed=seed)
+
+
+def _most_components(grid: Grid) -> int | None:
+    counts = [count for count in grid.n_components if count is not None]
+    if counts and len(counts) < len(grid.n_components):
+        raise InputError(
+            f"Numbers of components to search must not have 'none' among them. "
+            f"Got none and {', '.join(map(str, counts))}. Search without PCA apart."
+        )
+    return max(counts, default=None)

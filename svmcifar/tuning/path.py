@@ -1,0 +1,194 @@
+"""Solving every point of a search over one pass of the distances.
+
+The schedule is that of `svmcifar.backends.blocked`: samples sorted by class, tiles between groups
+of classes, worked on in parallel.  Of a tile the inner products are computed once.  They are
+extended from the fewest features to the most, turned into the kernel of each gamma, and each pair
+is solved for every C in turn, from the solution for the C before; the first of them from that
+for the gamma before.
+"""
+
+from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from itertools import groupby
+from threading import Lock
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from svmcifar.backends.plan import Plan
+from svmcifar.backends.problem import Progress
+from svmcifar.backends.smo_cpu import PairKernel
+from svmcifar.kernel import SampleBlocks, rbf_of_products
+from svmcifar.threads import run_tasks, single_threaded_blas
+from svmcifar.tuning.pair_path import solve_pair_path
+from svmcifar.tuning.problem import Path, SearchProblem
+from svmcifar.tuning.products import STRIP, extend_products
+
+Array = NDArray[Any]
+Map = Callable[..., Iterable[Any]]
+# Of each pair, the coefficients for the smallest C and the gamma before.
+Starts = dict[tuple[int, int], Array]
+
+
+def solve_paths(
+    problem: SearchProblem, plan: Plan, progress: Progress = lambda n_solved: None
+) -> None:
+    """Solve every pair of every point, and write the solutions into the paths.
+
+    Parameters
+    ----------
+    problem : SearchProblem
+    plan : Plan
+        As `svmcifar.tuning.plan.make_search_plan` makes it.  The solutions do not depend on its
+        number of workers.
+    progress : callable, optional
+        Called with the number of pairs just solved, counted for each point, by one thread at a
+        time.
+    """
+    with single_threaded_blas(), ThreadPoolExecutor(plan.n_workers) as pool:
+        run = _Run(problem, plan, pool, progress)
+        try:
+            run.solve_tiles()
+        finally:
+            run.cancelled[0] = True
+
+
+class _Run:
+    """One run of the schedule."""
+
+    def __init__(
+        self, problem: SearchProblem, plan: Plan, pool: ThreadPoolExecutor, progress: Progress
+    ) -> None:
+        self.plan = plan
+        self.pool = pool
+        self.progress = progress
+        self.lock = Lock()
+        # An array, so that compiled code sees it change.
+        self.cancelled = np.zeros(1, dtype=bool)
+        self.widest = problem.paths[-1].problem
+        self.runs = [self.widest.rows(c) for c in range(self.widest.n_classes)]
+        self.by_width = [
+            (width, list(paths)) for width, paths in groupby(problem.paths, lambda p: p.n_features)
+        ]
+        # Inner products within each class, by class and number of features.
+        self.diagonals: dict[tuple[int, int], Array] = {}
+
+    def solve_tiles(self) -> None:
+        """Work through the tiles, largest first."""
+        if self.plan.keep_diagonals:
+            for products in self.pool.map(self._products_within, range(len(self.runs))):
+                self.diagonals |= products
+        tiles = sorted(self.plan.tiles, key=self._tile_size, reverse=True)
+        if self.plan.shares_tiles:
+            for g, h in tiles:
+                self._solve_tile(g, h, self.pool.map)
+        else:
+            run_tasks(self.pool, self._solve_tile, tiles, lambda _: None)
+
+    def _group_rows(self, group: int) -> slice:
+        return self.widest.rows(*self.plan.groups[group])
+
+    def _tile_size(self, tile: tuple[int, int]) -> int:
+        rows, columns = (self._group_rows(g) for g in tile)
+        return (rows.stop - rows.start) * (columns.stop - columns.start)
+
+    def _products_within(self, c: int) -> dict[tuple[int, int], Array]:
+        """Compute the inner products within class c, for each number of features."""
+        A = self.widest.samples[self.runs[c]].X
+        found: dict[tuple[int, int], Array] = {}
+        products = np.zeros((len(A), len(A)), dtype=A.dtype)
+        done = 0
+        for width, _ in self.by_width:
+            extend_products(A, A, slice(done, width), products)
+            found[c, width], done = products, width
+            if width != self.by_width[-1][0]:
+                products = products.copy()
+        return found
+
+    def _solve_tile(self, g: int, h: int, map_parts: Map = map) -> None:
+        """Solve the pairs between groups g and h for every point."""
+        rows, columns = self._group_rows(g), self._group_rows(h)
+        A = self.widest.samples[rows].X
+        B = A if g == h else self.widest.samples[columns].X
+        products = np.empty((len(A), len(B)), dtype=A.dtype)
+        K = np.empty(products.shape, dtype=np.float32)
+        done = 0
+        for width, paths in self.by_width:
+            extend_products(A, B, slice(done, width), products, map_parts)
+            done = width
+            starts: Starts = {}
+            for path in paths:
+                of_a, of_b = path.samples[rows], path.samples[columns]
+                _fill_kernel(of_a, of_b, products, path.problem.gamma, K, map_parts)
+                self._solve_path(path, g, h, K, starts, map_parts)
+
+    def _solve_path(
+        self, path: Path, g: int, h: int, K: Array, starts: Starts, map_parts: Map
+    ) -> None:
+        """Solve the pairs between groups g and h for the points of one kernel."""
+        pairs = self.plan.pairs(g, h)
+        classes = sorted({c for pair in pairs for c in pair})
+        kernels = map_parts(partial(self._kernel_within, path), classes)
+        within = dict(zip(classes, kernels, strict=True))
+        first_row, first_column = self._group_rows(g).start, self._group_rows(h).start
+
+        def solve(pair: tuple[int, int]) -> None:
+            if self.cancelled[0]:
+                return
+            a, b = pair
+            in_a, in_b = self.runs[a], self.runs[b]
+            ab = K[
+                in_a.start - first_row : in_a.stop - first_row,
+                in_b.start - first_column : in_b.stop - first_column,
+            ]
+            betas, numbers = solve_pair_path(
+                PairKernel(
+                    within[a], within[b], np.ascontiguousarray(ab), np.ascontiguousarray(ab.T)
+                ),
+                path.uppers(in_a, in_b),
+                starts.get(pair),
+                tol=path.problem.tol,
+                max_iter=path.problem.max_iter,
+                cancelled=self.cancelled,
+            )
+            path.put(a, b, betas, numbers)
+            starts[pair] = betas[0]
+            with self.lock:
+                self.progress(len(betas))
+
+        for _ in map_parts(solve, pairs):
+            pass
+
+    def _kernel_within(self, path: Path, c: int) -> Array:
+        """Compute the kernel within class c."""
+        if self.plan.keep_diagonals:
+            products = self.diagonals[c, path.n_features]
+        else:
+            A = self.widest.samples[self.runs[c]].X[:, : path.n_features]
+            products = np.empty((len(A), len(A)), dtype=A.dtype)
+            extend_products(A, A, slice(0, path.n_features), products)
+        samples = path.samples[self.runs[c]]
+        K = np.empty(products.shape, dtype=np.float32)
+        _fill_kernel(samples, samples, products, path.problem.gamma, K)
+        np.fill_diagonal(K, 1.0)
+        return K
+
+
+def _fill_kernel(
+    A: SampleBlocks,
+    B: SampleBlocks,
+    products: Array,
+    gamma: float,
+    K: Array,
+    map_parts: Map = map,
+) -> None:
+    """Turn the products of a tile into kernel values, a strip of rows at a time."""
+
+    def fill(start: int) -> None:
+        strip = slice(start, start + STRIP)
+        rbf_of_products(products[strip], A.sq_norms[strip], B.sq_norms, gamma, K[strip])
+
+    for _ in map_parts(fill, range(0, len(K), STRIP)):
+        pass

@@ -1,0 +1,55 @@
+"""Inner products between samples, extended from few features to more."""
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from svmcifar import kernel
+
+# Rows of products of the features that are added at a time, beside the sums.
+STRIP = 256
+
+Array = NDArray[np.floating]
+
+
+def extend_products(
+    A: Array,
+    B: Array,
+    columns: slice,
+    out: Array,
+    map_blocks: Callable[..., Any] = map,
+) -> None:
+    """Add the inner products over some columns to those over all columns before.
+
+    Parameters
+    ----------
+    A, B : ndarray of shape (n_a, n_features) and (n_b, n_features), same dtype
+        The same array for products within.
+    columns : slice
+        The first columns start `out` anew: they give the products of
+        `svmcifar.kernel.rbf_kernel` to the bit.
+    out : ndarray of shape (n_a, n_b), same dtype
+    map_blocks : callable, default=map
+        Runs the blocks; an executor's ``map`` runs them in parallel.
+    """
+    same, size = A is B, kernel.BLOCK
+
+    def fill(corner: tuple[int, int]) -> None:
+        rows = slice(corner[0], min(corner[0] + size, len(A)))
+        others = slice(corner[1], min(corner[1] + size, len(B)))
+        if columns.start == 0:
+            np.matmul(A[rows, columns], B[others, columns].T, out=out[rows, others])
+        else:
+            for start in range(rows.start, rows.stop, STRIP):
+                strip = slice(start, min(start + STRIP, rows.stop))
+                out[strip, others] += A[strip, columns] @ B[others, columns].T
+        if same and rows != others:
+            out[others, rows] = out[rows, others].T
+
+    corners = [
+        (i, j) for i in range(0, len(A), size) for j in range(i if same else 0, len(B), size)
+    ]
+    for _ in map_blocks(fill, corners):
+        pass

@@ -1,0 +1,141 @@
+"""Predictions of held-out samples by every point of a search.
+
+The inner products between a batch and each class are computed once and turned into the kernel of
+each gamma; one matrix product gives the decision values of every C.  Votes are those of
+`svmcifar.ovo`.
+"""
+
+from concurrent.futures import ThreadPoolExecutor
+from itertools import groupby
+from typing import Any
+
+import numpy as np
+from numba import njit
+from numpy.typing import NDArray
+
+from svmcifar.backends.plan import Plan
+from svmcifar.kernel import rbf_of_products, sample_blocks
+from svmcifar.threads import run_tasks, single_threaded_blas
+from svmcifar.tuning.pair_path import INTERCEPT
+from svmcifar.tuning.plan import scoring_bytes
+from svmcifar.tuning.problem import SearchProblem, first_columns
+from svmcifar.tuning.products import extend_products
+
+# Samples of a batch at most: more make its matrix products no faster, and there are fewer batches
+# to share.
+_MOST_ROWS = 512
+
+Array = NDArray[Any]
+
+
+def predict_points(problem: SearchProblem, plan: Plan, X: Array, n_views: int = 1) -> Array:
+    """Predict samples by each point.
+
+    Parameters
+    ----------
+    problem : SearchProblem
+        Solved.
+    plan : Plan
+        Its workers are used, and no more memory than it took.
+    X : ndarray of shape (n_samples * n_views, n_features)
+        With the features of the training part.
+    n_views : int, default=1
+        Rows of X that show the same sample, one after the other; the pairs' decision values are
+        averaged over them before they vote.
+
+    Returns
+    -------
+    ndarray of shape (n_points, n_samples)
+        Class labels.
+    """
+    n_samples = len(X) // n_views
+    n_rows = _batch_samples(problem, scoring_bytes(problem, plan) // n_views)
+    n_points = sum(len(path.numbers) for path in problem.paths)
+    winners = np.empty((n_points, n_samples), dtype=np.intp)
+
+    def work(start: int) -> None:
+        stop = min(start + n_rows, n_samples)
+        batch = X[start * n_views : stop * n_views, : problem.paths[-1].n_features]
+        values = _class_values(problem, batch.astype(problem.dtype, copy=False))
+        m = len(problem.sizes) - 1
+        for path, of_path in zip(problem.paths, values, strict=True):
+            for place, number in enumerate(path.numbers):
+                part = of_path[:, :, place * m : (place + 1) * m]
+                intercept = path.solved[place, :, INTERCEPT]
+                _vote(part, intercept, n_views, winners[number, start:stop])
+
+    batches = [(start,) for start in range(0, n_samples, n_rows)]
+    with single_threaded_blas(), ThreadPoolExecutor(plan.n_workers) as pool:
+        run_tasks(pool, work, batches, lambda _: None)
+    return problem.classes[winners]
+
+
+def _batch_samples(problem: SearchProblem, limit_bytes: int) -> int:
+    """Count the samples whose decision values, products and kernel values fit."""
+    n_classes, itemsize = len(problem.sizes), problem.dtype.itemsize
+    n_points = sum(len(path.numbers) for path in problem.paths)
+    row_bytes = itemsize * (n_points * n_classes * (n_classes - 1) + 3 * max(problem.sizes))
+    return int(np.clip(limit_bytes // row_bytes, 1, _MOST_ROWS))
+
+
+def _class_values(problem: SearchProblem, X: Array) -> list[Array]:
+    """Compute what the samples of each class add to the decision values of its pairs.
+
+    Returns
+    -------
+    list of ndarray of shape (n_rows, n_classes, n_C * (n_classes - 1))
+        One a path; the last axis is that of its coefficients.
+    """
+    widest = problem.paths[-1].problem
+    batch = sample_blocks(X, problem.center)
+    batches = first_columns(batch, sorted({path.n_features for path in problem.paths}))
+    n_classes = widest.n_classes
+    values = [
+        np.empty((len(X), n_classes, len(path.numbers) * (n_classes - 1)), dtype=X.dtype)
+        for path in problem.paths
+    ]
+    by_width = [
+        (width, list(pairs))
+        for width, pairs in groupby(
+            zip(problem.paths, values, strict=True), lambda pair: pair[0].n_features
+        )
+    ]
+    for c in range(n_classes):
+        run = widest.rows(c)
+        support = widest.samples[run].X
+        products = np.empty((len(X), len(support)), dtype=X.dtype)
+        K = np.empty_like(products)
+        done = 0
+        for width, pairs in by_width:
+            extend_products(batch.X, support, slice(done, width), products)
+            done = width
+            for path, of_path in pairs:
+                norms = batches[width].sq_norms, path.samples.sq_norms[run]
+                rbf_of_products(products, *norms, path.problem.gamma, K)
+                coef = path.coef.reshape(-1, path.coef.shape[2])[:, run]
+                np.matmul(K, coef.T, out=of_path[:, c, :])
+    return values
+
+
+@njit(nogil=True, cache=True, error_model="numpy")
+def _vote(values, intercept, n_views, winners):  # type: ignore[no-untyped-def]
+    """Write the class with the most votes of each sample, of those tied the first.
+
+    A pair's decision value is its intercept and what both classes add, averaged over the views;
+    above zero it is a vote for the first class.
+    """
+    n_classes = values.shape[1]
+    counts = np.empty(n_classes, dtype=np.int64)
+    for i in range(len(winners)):
+        counts[:] = 0
+        pair = 0
+        for a in range(n_classes):
+            for b in range(a + 1, n_classes):
+                total = 0.0
+                for row in range(i * n_views, (i + 1) * n_views):
+                    total += intercept[pair] + values[row, a, b - 1] + values[row, b, a]
+                first_wins = np.int64(total > 0.0)  # no branch: votes cannot be foreseen
+                counts[a] += first_wins
+                counts[b] += 1 - first_wins
+                pair += 1
+        winners[i] = counts.argmax()

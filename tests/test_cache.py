@@ -1,0 +1,284 @@
+"""What is found in the feature cache, and what is not."""
+
+import numpy as np
+import pytest
+from cached_features import MEANS, PATCHES, SMALL, Computing, open_at, random_images
+from devices import on_device
+from feature_options import quick_features
+
+from svmcifar.errors import InputError
+from svmcifar.features import cache as cache_module
+from svmcifar.features import views
+from svmcifar.features.cache_keys import CacheKey
+from svmcifar.features.pipeline import compute_features, compute_training_features
+from svmcifar.features.steps import make_feature_pipeline
+from svmcifar.features.views import decision_views
+from svmcifar.manifest import content_hash
+from svmcifar.threads import single_threaded_blas
+
+pytestmark = pytest.mark.filterwarnings("error:.*feature cache:UserWarning")
+
+IMAGES = random_images()
+KINDS_OF_PIPELINES = {
+    "raw": {},
+    "components": SMALL,
+    "stack": {"kinds": ("means", "cells"), "n_components": 6, "whiten": 1.0},
+    "patches": {"kinds": ("patches",), "settings": {"patches": PATCHES}},
+    "wide": {"kinds": ("patches",), "settings": {"patches": PATCHES}, "n_components": 4},
+    "patches of two sizes": {
+        "kinds": ("patches",),
+        "settings": {"patches": PATCHES | {"patch_size": [4, 5]}},
+    },
+    "stacked patches": {"kinds": ("raw", "patches"), "settings": {"patches": PATCHES}},
+    "hog": {"kinds": ("hog",), "settings": {"hog": {"pixels_per_cell": (16, 16)}}},
+}
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _quick_features():
+    # Small problems in several threads of BLAS take long on a busy machine.
+    with quick_features(), single_threaded_blas():
+        yield
+
+
+@pytest.mark.parametrize("seen", [{}, {"augment": "flip-shift", "in_training": True}])
+@pytest.mark.parametrize("settings", KINDS_OF_PIPELINES.values(), ids=list(KINDS_OF_PIPELINES))
+def test_what_is_found_is_equal_to_the_bit(tmp_path, settings, seen):
+    plain, first, again = Computing(), *(Computing(open_at(tmp_path)) for _ in range(2))
+    expected = plain.fit(IMAGES, **settings)
+    X = plain.features(expected, IMAGES, **seen)
+    for computing in (first, again):
+        pipeline = computing.fit(IMAGES, **settings)
+        assert content_hash(pipeline) == content_hash(expected)
+        found = computing.features(pipeline, IMAGES, **seen)
+        assert (found.dtype, found.flags.c_contiguous) == (np.float32, True)
+        np.testing.assert_array_equal(found, X)
+        # Other images go through what was found.
+        others = random_images(seed=1)
+        np.testing.assert_array_equal(
+            compute_features(pipeline, others), compute_features(expected, others)
+        )
+    assert (first.done, again.done) == (["fit", "features"], [])
+    kept = sum(entry.n_bytes for entry in first.cache.folder.entries())
+    assert 0 <= kept - first.cache.kept_bytes < 2000
+    assert first.cache.saved_s == again.cache.kept_bytes == 0
+    assert again.cache.saved_s > 0
+
+
+def altered(images):
+    images = images.copy()
+    images[-1, -1] ^= 1
+    return images
+
+
+def of_patches(**change):
+    return {"kinds": ("patches",), "settings": {"patches": PATCHES | change}}
+
+
+def of_hog(**change):
+    return {"kinds": ("hog",), "settings": {"hog": {"pixels_per_cell": (16, 16)} | change}}
+
+
+CHANGED_PATCHES = {
+    "n_filters": 5,
+    "patch_size": 3,
+    "pooling": 1,
+    "threshold": 0.5,
+    "power": 1.0,
+    "filters": "kmeans",
+    "contrast_epsilon": 5.0,
+    "zca_epsilon": 0.2,
+    "n_patches": 60,
+    "dtype": "float16",
+}
+CHANGED_HOG = {
+    "orientations": 8,
+    "pixels_per_cell": (8, 16),
+    "cells_per_block": (1, 2),
+    "block_norm": "L2",
+    "transform_sqrt": True,
+    "colour": "grey",
+}
+
+
+def test_changes_are_of_every_parameter():
+    for before, changed in ((of_patches(), CHANGED_PATCHES), (of_hog(), CHANGED_HOG)):
+        parameters = make_feature_pipeline(**before)[0].get_params()
+        assert changed.keys() == parameters.keys() - {"n_jobs", "random_state"}
+        assert not any(parameters[name] == value for name, value in changed.items())
+
+
+CHANGES = {
+    "components": (SMALL, SMALL | {"n_components": 6}),
+    "power of whitening": (SMALL, SMALL | {"whiten": 0.25}),
+    "no whitening": (SMALL, SMALL | {"whiten": 0.0}),
+    "no PCA": (SMALL, {"kinds": ("means",)}),
+    "kind": (SMALL, SMALL | {"kinds": ("cells",)}),
+    "another kind": (SMALL, SMALL | {"kinds": ("means", "cells")}),
+    "order of kinds": ({"kinds": ("cells", "means")}, {"kinds": ("means", "cells")}),
+    "seed": (of_patches(), of_patches() | {"seed": 1}),
+    **{name: (of_patches(), of_patches(**{name: to})) for name, to in CHANGED_PATCHES.items()},
+    **{name: (of_hog(), of_hog(**{name: to})) for name, to in CHANGED_HOG.items()},
+}
+
+
+@pytest.mark.parametrize(("before", "after"), CHANGES.values(), ids=list(CHANGES))
+def test_other_parameters_are_not_mixed_up(tmp_path, before, after):
+    computing = Computing(open_at(tmp_path))
+    for settings in (before, after, before, after):
+        pipeline = computing.fit(IMAGES, **settings)
+        X = computing.features(pipeline, IMAGES)
+        plain = Computing().fit(IMAGES, **settings)
+        assert content_hash(pipeline) == content_hash(plain)
+        np.testing.assert_array_equal(X, compute_features(plain, IMAGES))
+    assert computing.done == ["fit", "features"] * 2
+
+
+@pytest.mark.parametrize(
+    "images",
+    [altered(IMAGES), IMAGES[::-1], IMAGES[1:], IMAGES[:-1], random_images(seed=1)],
+    ids=["one pixel", "order", "without the first", "without the last", "all"],
+)
+def test_other_images_are_not_mixed_up(tmp_path, images):
+    computing = Computing(open_at(tmp_path))
+    pipelines = [computing.fit(some, **MEANS) for some in (IMAGES, images)]
+    assert content_hash(pipelines[0]) != content_hash(pipelines[1])
+    results = [computing.features(pipelines[0], some) for some in (IMAGES, images)]
+    np.testing.assert_array_equal(results[1], compute_features(pipelines[0], images))
+    assert computing.done == ["fit", "fit", "features", "features"]
+
+
+def test_images_changed_in_place_are_others(tmp_path):
+    computing, images = Computing(open_at(tmp_path)), IMAGES.copy()
+    pipeline = computing.fit(images, **MEANS)
+    computing.features(pipeline, images)
+    images[3, 5] ^= 8
+    X = computing.features(pipeline, images)
+    np.testing.assert_array_equal(X, compute_features(pipeline, images))
+    computing.fit(images, **MEANS)
+    assert computing.done == ["fit", "features", "features", "fit"]
+
+
+def test_other_views_are_not_mixed_up(tmp_path, monkeypatch):
+    computing = Computing(open_at(tmp_path))
+    pipeline = computing.fit(IMAGES, **MEANS)
+    for _ in range(2):
+        for augment in (None, "flip", "flip-shift"):
+            X = computing.features(pipeline, IMAGES, augment, in_training=True)
+            right = compute_training_features(pipeline, IMAGES, augment=augment)
+            np.testing.assert_array_equal(X, right)
+            # Without shifts the views that decide are those of training.
+            X = computing.features(pipeline, IMAGES, augment)
+            np.testing.assert_array_equal(X, compute_features(pipeline, IMAGES, augment=augment))
+        assert computing.done == ["fit"] + ["features"] * 3
+    monkeypatch.setattr(views, "draw_offsets", lambda n, seed: np.full((n, 2), seed))
+    computing.features(pipeline, IMAGES, "flip-shift", in_training=True)
+    assert computing.done == ["fit"] + ["features"] * 4
+
+
+@pytest.mark.parametrize("step", [1, 2, 3], ids=["standardize", "pca", "whiten"])
+def test_other_fitted_arrays_are_not_mixed_up(tmp_path, step):
+    computing = Computing(open_at(tmp_path))
+    pipeline = computing.fit(IMAGES, **SMALL)
+    X = computing.features(pipeline, IMAGES)
+    array = {1: "mean_", 2: "components_", 3: "divisors_"}[step]
+    values = getattr(pipeline[step], array)
+    values.flat[-1] = np.nextafter(values.flat[-1], 9, dtype=values.dtype)
+    values.flat[0] += 1
+    assert not np.array_equal(computing.features(pipeline, IMAGES), X)
+    assert computing.done == ["fit", "features", "features"]
+
+
+@pytest.mark.parametrize("kinds", [("patches",), ("raw", "patches")])
+def test_number_of_threads_does_not_matter_and_stays(tmp_path, kinds):
+    computing = Computing(open_at(tmp_path))
+    for n_jobs in (1, 2, None):
+        settings = {"patches": PATCHES | {"n_jobs": n_jobs}}
+        pipeline = computing.fit(IMAGES, kinds=kinds, settings=settings)
+        computing.features(pipeline, IMAGES)
+        steps = dict(pipeline.steps if len(kinds) == 1 else pipeline[0].transformers)
+        assert steps["patches"].n_jobs == n_jobs
+    assert computing.done == ["fit", "features"]
+
+
+def test_layout_and_form_of_images_do_not_matter(tmp_path):
+    computing = Computing(open_at(tmp_path))
+    pipeline = computing.fit(IMAGES, **MEANS)
+    for images in (IMAGES, np.asfortranarray(IMAGES), np.repeat(IMAGES, 2, axis=0)[::2]):
+        computing.features(pipeline, images)
+    assert computing.done == ["fit", "features"]
+
+
+def test_float16_is_rounded_whether_it_is_found_or_not(tmp_path):
+    plain = Computing()
+    pipeline = plain.fit(IMAGES, **MEANS)
+    X = plain.features(pipeline, IMAGES)
+    expected = X.astype(np.float16).astype(np.float32)
+    assert not np.array_equal(X, expected)
+    cache = open_at(tmp_path, dtype="float16")
+    first, again = Computing(cache), Computing(cache)
+    not_kept = Computing(open_at(tmp_path / "fast", dtype="float16", least_s=1e9))
+    for computing in (first, again, not_kept):
+        found = computing.features(pipeline, IMAGES)
+        assert found.dtype == np.float32
+        np.testing.assert_array_equal(found, expected)
+    assert (first.done, again.done) == (["features"], [])
+    # The other type is another entry, of twice the size.
+    wide = Computing(open_at(tmp_path))
+    np.testing.assert_array_equal(wide.features(pipeline, IMAGES), X)
+    assert wide.done == ["features"]
+    sizes = [entry.n_bytes for entry in cache.folder.entries()]
+    assert abs(max(sizes) - min(sizes) - X.nbytes // 2) < 50
+
+
+@pytest.mark.parametrize("value", [70_000.0, -70_000.0, np.nan])
+def test_what_float16_cannot_hold_is_not_rounded(tmp_path, value):
+    pipeline = Computing().fit(IMAGES, **MEANS)
+    X = compute_features(pipeline, IMAGES)
+    X[2, 3] = value
+    cache = open_at(tmp_path, dtype="float16")
+    for compute in (X.copy, None):
+        np.testing.assert_array_equal(
+            cache.features(pipeline, IMAGES, decision_views(None), compute), X
+        )
+
+
+def test_what_takes_less_than_ten_seconds_is_not_kept(tmp_path, monkeypatch):
+    seconds = iter([0.0, 9.99, 20.0, 29.99, 0.0, 10.0, 20.0, 30.0])
+    monkeypatch.setattr(cache_module, "perf_counter", lambda: next(seconds))
+    cache = cache_module.FeatureCache(tmp_path / "cache", 10**8)
+    computing = Computing(cache)
+    computing.features(computing.fit(IMAGES, **MEANS), IMAGES)
+    assert not (tmp_path / "cache").exists()
+    computing.features(computing.fit(IMAGES, **MEANS), IMAGES)
+    computing.features(computing.fit(IMAGES, **MEANS), IMAGES)
+    assert computing.done == ["fit", "features"] * 2
+    assert cache.saved_s == 20.0
+
+
+def test_nothing_large_is_hashed_for_what_was_never_kept(tmp_path, monkeypatch):
+    Computing(open_at(tmp_path)).fit(IMAGES, **MEANS)
+    pipeline = Computing().fit(IMAGES, **MEANS)
+    Computing(open_at(tmp_path)).features(pipeline, IMAGES)
+    monkeypatch.setattr(CacheKey, "name", property(lambda key: pytest.fail("hashed")))
+    computing = Computing(open_at(tmp_path, least_s=1e9))
+    computing.features(computing.fit(IMAGES[:1], **MEANS), IMAGES[:1])
+    computing.features(computing.fit(IMAGES, kinds=("cells",)), IMAGES)
+    assert computing.done == ["fit", "features"] * 2
+
+
+@pytest.mark.filterwarnings("ignore:invalid value:RuntimeWarning:array_api_strict")
+def test_images_on_a_device_pass_by(tmp_path):
+    computing = Computing(open_at(tmp_path, dtype="float16"))
+    images = on_device(IMAGES)
+    for _ in range(2):
+        pipeline = computing.fit(images, kinds=("means",))
+        X = computing.features(pipeline, images)
+        assert X.device == images.device
+    assert computing.done == ["fit", "features"] * 2
+    assert computing.cache.folder.entries() == []
+
+
+def test_other_dtype_is_refused(tmp_path):
+    with pytest.raises(InputError, match=r"'dtype' parameter .* float32, float16\. Got 'int8'"):
+        open_at(tmp_path, dtype="int8")

@@ -1,0 +1,174 @@
+"""What features are learned from: training images and their labels, and no others."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from feature_options import PATCH_SCORES, SCORES
+from feature_spy import FITTED_ON, TRANSFORMED, spy_features, views_of
+from scipy.stats import binom
+
+from svmcifar.features.pipeline import fit_transform_features
+from svmcifar.features.steps import make_feature_pipeline
+from svmcifar.labels import build_label_map
+from svmcifar.manifest import content_hash
+from svmcifar.svc import RBFSVC
+from svmcifar.training import train_classifier
+from svmcifar.tuning import images as tuning_images
+from svmcifar.tuning.grid import Grid
+from svmcifar.tuning.splits import holdout_split
+
+
+@pytest.fixture(autouse=True)
+def _spy_features():
+    with spy_features():
+        yield
+
+
+@pytest.fixture(scope="module")
+def train(synthetic_data):
+    return synthetic_data.read_split("train")
+
+
+@pytest.fixture(scope="module")
+def test(synthetic_data):
+    return synthetic_data.read_split("test")
+
+
+SEEN = {**SCORES, "features": ("spy",)}
+
+
+@pytest.mark.parametrize("augment", [None, "flip", "flip-shift"])
+def test_training_asks_for_training_images_alone(synthetic_data, train, test, augment):
+    label_map = build_label_map(synthetic_data)
+    options = {**SEEN, "augment": augment}
+    model = train_classifier(synthetic_data, train, label_map, RBFSVC(), limit=200, **options)
+    rows = model.manifest["training"]["rows"]
+    (fitted_on,) = FITTED_ON
+    np.testing.assert_array_equal(fitted_on, train.images[rows])
+    known = {image.tobytes() for view in views_of(train.images[rows], augment) for image in view}
+    seen = {image.tobytes() for images in TRANSFORMED for image in images}
+    assert seen == known
+    TRANSFORMED.clear()
+    model.predict(test.images)
+    assert len(FITTED_ON) == 1
+    views = {image.tobytes() for view in views_of(test.images, augment)[:2] for image in view}
+    assert {image.tobytes() for images in TRANSFORMED for image in images} == views
+
+
+def test_scores_are_learned_from_the_fine_classes_of_the_drawn_images(train_small, train):
+    model = train_small(limit=200, **SCORES)
+    rows = model.manifest["training"]["rows"]
+    pipeline = make_feature_pipeline(
+        20, kinds=("means", "cells"), whiten=0.5, ridge_scores=0.8, ridge_components=40
+    )
+    X = fit_transform_features(pipeline, train.images[rows], train.fine[rows], augment="flip-shift")
+    assert content_hash(pipeline) == content_hash(model.features)
+    assert model.svc.shape_fit_ == X.shape == (800, 120)
+    support = model.svc.support_
+    assert {0, 1, 2, 3} == set(support % 4)
+    np.testing.assert_array_equal(model.svc.support_vectors_, X[support])
+    by_class = np.repeat(model.svc.classes_, model.svc.n_support_)
+    np.testing.assert_array_equal(np.repeat(train.coarse[rows], 4)[support], by_class)
+    again = model.compute_training_features(train.images[rows])
+    np.testing.assert_array_equal(again, X)
+
+
+def parts_of_a_search(monkeypatch, images, coarse, fine, splits, **options):
+    """What a search trains and scores on."""
+    taken = []
+    monkeypatch.setattr(
+        tuning_images, "search_parts", lambda svc, grid, makers, **_: taken.extend(makers)
+    )
+    grid = Grid([1.0], ["1x"], [20])
+    tuning_images.tune(RBFSVC(), grid, images, coarse, splits, fine=fine, seed=4, **options)
+    return [make() for make in taken]
+
+
+@pytest.mark.parametrize("augment", [None, "flip-shift"])
+def test_a_search_learns_nothing_of_held_out_images(monkeypatch, train, augment):
+    """Neither their pixels nor their labels of either kind."""
+    split = holdout_split(train.fine, 100)
+    rng = np.random.default_rng(0)
+    images, coarse, fine = train.images.copy(), train.coarse.copy(), train.fine.copy()
+    changed, kept = split.held_out[1:], split.held_out[:1]
+    images[changed] = rng.integers(0, 256, images[changed].shape, dtype=np.uint8)
+    coarse[split.held_out], fine[split.held_out] = 19 - coarse[split.held_out], 0
+    options = {**SEEN, "augment": augment}
+    del options["n_components"]
+    (part,) = parts_of_a_search(
+        monkeypatch, train.images, train.coarse, train.fine, [split], **options
+    )
+    np.testing.assert_array_equal(FITTED_ON[0], train.images[split.train])
+    (other,) = parts_of_a_search(monkeypatch, images, coarse, fine, [split], **options)
+    np.testing.assert_array_equal(FITTED_ON[1], train.images[split.train])
+    assert len(FITTED_ON) == 2
+    np.testing.assert_array_equal(other.X_train, part.X_train)
+    np.testing.assert_array_equal(other.y_train, part.y_train)
+    np.testing.assert_array_equal(part.y_train, train.coarse[split.train])
+    np.testing.assert_array_equal(part.y_held_out, train.coarse[split.held_out])
+    n_views = part.n_held_out_views
+    assert (n_views, part.n_train_views) == ((1, 1) if augment is None else (2, 4))
+    # An image's features depend on no other that is held out.
+    n_kept = n_views * len(kept)
+    np.testing.assert_array_equal(other.X_held_out[:n_kept], part.X_held_out[:n_kept])
+    assert (other.X_held_out[n_kept:] != part.X_held_out[n_kept:]).any(axis=1).all()
+
+
+def test_a_search_has_the_features_of_training(monkeypatch, train, synthetic_data):
+    split = holdout_split(train.fine, 100)
+    options = {**SCORES, "features": ("means",)}
+    n_components = options.pop("n_components")
+    (part,) = parts_of_a_search(
+        monkeypatch, train.images, train.coarse, train.fine, [split], **options
+    )
+    own = replace(
+        train, images=train.images[split.train], fine=train.fine[split.train],
+        coarse=train.coarse[split.train],
+    )  # fmt: skip
+    model = train_classifier(
+        synthetic_data, own, build_label_map(synthetic_data), RBFSVC(), seed=4,
+        n_components=n_components, **options,
+    )  # fmt: skip
+    expected = model.compute_training_features(own.images)
+    np.testing.assert_array_equal(part.X_train, expected)
+    held_out = model.compute_features(train.images[split.held_out])
+    np.testing.assert_array_equal(part.X_held_out, held_out)
+
+
+def test_features_of_a_test_image_depend_on_no_other(train_small, test):
+    model = train_small(**SCORES)
+    images = test.images.copy()
+    X = model.compute_features(images)
+    images[:150] = 255 - images[:150]
+    images[160:] = 0
+    np.testing.assert_array_equal(model.compute_features(images)[300:320], X[300:320])
+    alone = model.compute_features(test.images[150:160])
+    np.testing.assert_allclose(alone, X[300:320], rtol=0, atol=1e-3)
+
+
+@pytest.mark.parametrize(
+    ("options", "kind", "n_classes"),
+    [(SCORES, "coarse", 20), (SCORES, "fine", 100), (PATCH_SCORES, "coarse", 20)],
+)
+def test_shuffled_test_labels_give_chance(train_small, test, options, kind, n_classes):
+    """Within what one of a thousand samplings exceeds; with the right labels it is far more."""
+    predicted = train_small(label_kind=kind, **options).predict(test.images)
+    labels = getattr(test, kind)
+    n_hits = [
+        (predicted == np.random.default_rng(seed).permutation(labels)).sum() for seed in range(3)
+    ]
+    chance = binom(len(labels), 1 / n_classes)
+    assert max(n_hits) <= chance.ppf(0.999)
+    assert sum(n_hits) >= binom(3 * len(labels), 1 / n_classes).ppf(0.001)
+    assert (predicted == labels).sum() > chance.ppf(1 - 1e-9)
+
+
+def test_shuffled_training_labels_give_chance(synthetic_data, train, test):
+    """Out-of-fold scores of labels that mean nothing teach nothing."""
+    order = np.random.default_rng(5).permutation(len(train.fine))
+    shuffled = replace(train, fine=train.fine[order], coarse=train.coarse[order])
+    label_map = build_label_map(synthetic_data)
+    model = train_classifier(synthetic_data, shuffled, label_map, RBFSVC(), **SCORES)
+    n_hits = (model.predict(test.images) == test.coarse).sum()
+    assert n_hits <= binom(len(test.coarse), 1 / 20).ppf(0.999)

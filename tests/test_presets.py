@@ -1,0 +1,110 @@
+"""The presets that come with the package."""
+
+import tomllib
+
+import pytest
+from clirun import fail, run
+
+from svmcifar.cli import feature_options, settings
+from svmcifar.cli.train import command
+from svmcifar.features.patches import PatchFeatures
+from svmcifar.features.steps import make_feature_pipeline
+from svmcifar.persistence import read_manifest
+
+NAMES = settings.preset_names()
+each_preset = pytest.mark.parametrize("name", NAMES)
+
+
+@pytest.fixture(autouse=True)
+def folder(tmp_path, monkeypatch):
+    """Each test works in an empty folder of its own."""
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def test_names_are_those_of_the_files():
+    assert {"raw", "hog", "patches-small", "patches-best"} <= set(NAMES)
+    folder = settings.preset_path("raw").parent
+    assert sorted(path.name for path in folder.iterdir()) == [f"{name}.toml" for name in NAMES]
+    assert f"--preset [{'|'.join(NAMES)}]" in run("train", "--help")
+
+
+@each_preset
+def test_settings_reach_the_command(name):
+    keys = tomllib.loads(settings.preset_path(name).read_text())
+    assert keys
+    params = command.make_context("train", ["--preset", name]).params
+    for key, value in keys.items():
+        expected = tuple(value) if isinstance(value, list) else value
+        assert params[key.replace("-", "_")] == expected
+
+
+@each_preset
+def test_makes_a_pipeline(name, monkeypatch):
+    made = []
+
+    def make(*arguments, **settings):
+        made.append(make_feature_pipeline(*arguments, **settings))
+        return made[-1]
+
+    monkeypatch.setattr("svmcifar.features.steps.make_feature_pipeline", make)
+    assert "nowhere" in fail("train", "--preset", name, "--data", "nowhere")
+    (pipeline,) = made
+    keys = tomllib.loads(settings.preset_path(name).read_text())
+    assert ("pca" in pipeline.named_steps) == ("pca" in keys)
+    if "pca" in keys:
+        assert pipeline.named_steps["pca"].n_components == keys.get("ridge-pca", keys["pca"])
+    steps = pipeline.named_steps
+    parts = [part for _, part in steps["stack"].transformers] if "stack" in steps else [pipeline[0]]
+    patches = [part for part in parts if isinstance(part, PatchFeatures)]
+    assert bool(patches) == ("patches" in keys["features"])
+    for part in patches:
+        assert part.n_filters == keys.get("filters", part.n_filters)
+    assert [part.patch_size for part in patches] == keys.get("patch-size", [6] * len(patches))
+
+
+@each_preset
+def test_may_be_overruled_by_every_option(name):
+    """What a preset sets does not stop another regularisation."""
+    params = command.make_context("train", ["--preset", name, "--C", "0.125"]).params
+    assert params["C"] == 0.125
+
+
+def test_help_shows_its_settings(folder, monkeypatch):
+    (folder / "preset.toml").write_text("C = 7.25\n")
+    monkeypatch.setattr(settings, "preset_path", lambda name: folder / "preset.toml")
+    assert "default: 7.25;" in run("train", "--preset", "hog", "--help")
+    assert "default: 7.25;" not in run("train", "--help")
+
+
+def test_unknown_preset():
+    error = fail("train", "--preset", "best", exit_code=2)
+    assert "Invalid value for '--preset': 'best' is not one of" in error
+    for name in NAMES:
+        assert f"'{name}'" in error
+
+
+def test_settings_of_features_that_are_not_computed():
+    error = fail("train", "--preset", "patches-small", "--features", "raw", "--data", "nowhere")
+    assert "--filters has no effect without --features patches" in error
+    assert "from a preset or config with --features raw" in error
+
+
+def test_preset_in_the_manifest(synthetic_folder):
+    arguments = ["--data", synthetic_folder, "--limit", 100, "--overwrite"]
+    output = run("train", "--preset", "raw", "--C", 3, *arguments)
+    assert "settings     preset raw: features raw\n" in output
+    training = read_manifest("model.skops")["training"]
+    assert (training["preset"], training["parameters"]["C"]) == ("raw", 3.0)
+    assert "settings " not in run("train", *arguments)
+    assert read_manifest("model.skops")["training"]["preset"] is None
+    output = run("train", "--preset", "raw", *arguments)
+    assert "settings     preset raw: features raw, C 10\n" in output
+
+
+@each_preset
+def test_preset_sets_only_features_that_it_computes(name):
+    keys = tomllib.loads(settings.preset_path(name).read_text())
+    for option, of_kind in feature_options._KIND_OPTIONS.items():
+        if option.replace("_", "-") in keys:
+            assert of_kind.kind in keys["features"]

@@ -1,0 +1,101 @@
+"""How a search spends memory, tells how far it is, and ends early."""
+
+import tracemalloc
+
+import numpy as np
+import pytest
+from searches import GRID, by_point, problem_of, solve
+
+from svmcifar import kernel
+from svmcifar.backends import plan as plans
+from svmcifar.backends.smo_cpu import PairKernel
+from svmcifar.errors import MemoryLimitError
+from svmcifar.svc import RBFSVC
+from svmcifar.tuning.grid import Grid
+from svmcifar.tuning.pair_path import N_ITER, OBJECTIVE, solve_pair_path
+from svmcifar.tuning.path import solve_paths
+from svmcifar.tuning.plan import make_search_plan
+from svmcifar.tuning.problem import make_problem
+from svmcifar.tuning.scoring import predict_points
+
+
+def memory_taken(problem, plan):
+    """Solve again; NumPy reports its allocations to tracemalloc."""
+    tracemalloc.start()
+    try:
+        solve_paths(problem, plan)
+        return tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("sizes", [[150] * 4, [60] * 8, [210, 180]])
+def test_every_plan_gives_the_same_within_its_memory(sizes, dtype, monkeypatch):
+    monkeypatch.setattr(kernel, "BLOCK", 200)
+    monkeypatch.setattr(plans, "BLOCK", 200)
+    rng = np.random.default_rng(1)
+    y = np.repeat(np.arange(len(sizes)), sizes)
+    X = (rng.normal(size=(len(sizes), 5))[y] + rng.normal(size=(len(y), 5))).astype(dtype)
+    svc, grid = RBFSVC(tol=1e-5), Grid([1, 5], ["1x"], [3, 5])
+    problem, whole = solve(X, y, grid, svc, n_workers=2)
+    expected, predicted = by_point(problem), predict_points(problem, whole, X)
+    hardly_any = memory_taken(*solve(X[::30], y[::30], grid, svc))
+    limits, seen = [whole.n_bytes - 1], {whole}
+    while limits:
+        try:
+            problem = make_problem(X, y, grid.points, svc)
+            plan = make_search_plan(problem, 2, limits.pop())
+        except MemoryLimitError:
+            break
+        coef = sum(path.coef.nbytes for path in problem.paths)
+        taken = memory_taken(problem, plan)
+        assert taken <= max(plan.n_bytes - coef, hardly_any) + 60_000  # Python's own objects
+        limits.append(plan.n_bytes - 1)
+        seen.add(plan)
+        for number, (_, solved) in by_point(problem).items():
+            np.testing.assert_allclose(
+                solved[:, OBJECTIVE], expected[number][1][:, OBJECTIVE], rtol=1e-5
+            )
+        assert (predict_points(problem, plan, X) == predicted).mean() > 0.99
+    assert len(seen) >= 3
+    assert {plan.keep_diagonals for plan in seen} == {True, False}
+
+
+def test_a_limit_that_nothing_fits_is_refused():
+    X, y, _ = problem_of(3, 40, np.float32)
+    problem = make_problem(X, y, GRID.points, RBFSVC())
+    with pytest.raises(MemoryLimitError, match=r"at least .* search on fewer samples or fewer set"):
+        make_search_plan(problem, 2, 1000)
+
+
+@pytest.mark.parametrize("n_workers", [1, 3])
+@pytest.mark.parametrize("n_classes", [2, 8])
+def test_progress_counts_every_pair_of_every_point(n_classes, n_workers):
+    X, y, _ = problem_of(n_classes, 10, np.float32)
+    problem = make_problem(X, y, GRID.points, RBFSVC())
+    counts = []
+    solve_paths(problem, make_search_plan(problem, n_workers, None), counts.append)
+    assert sum(counts) == n_classes * (n_classes - 1) // 2 * len(GRID.points)
+
+
+def test_what_is_cancelled_takes_no_step():
+    K = PairKernel(*(np.eye(3, dtype=np.float32),) * 2, *(np.zeros((3, 3), np.float32),) * 2)
+    for cancelled, expected in ((np.array([True]), 0), (np.array([False]), 3)):
+        _, numbers = solve_pair_path(
+            K, np.ones((2, 6)), None, tol=1e-3, max_iter=-1, cancelled=cancelled
+        )
+        assert numbers[0, N_ITER] == expected
+
+
+def test_an_error_ends_the_work():
+    X, y, _ = problem_of(8, 10, np.float32)
+    problem = make_problem(X, y, GRID.points, RBFSVC())
+
+    def interrupt(n_solved):
+        raise KeyboardInterrupt
+
+    for n_workers in (1, 20):
+        with pytest.raises(KeyboardInterrupt):
+            solve_paths(problem, make_search_plan(problem, n_workers, None), interrupt)
+    assert np.isnan(problem.paths[-1].solved).any()
