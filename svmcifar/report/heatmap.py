@@ -76,7 +76,7 @@ def _draw_panel(axes: Axes, panel: pd.DataFrame, best: pd.Series, colours: Norma
     axes.set_yticks(range(len(settings)), [_gamma_label(setting) for setting in settings])
     axes.set_xlabel("C")
     multiples = settings[0].endswith("x")
-    axes.set_ylabel("gamma, times 1 / (features x variance)" if multiples else "gamma")
+    axes.set_ylabel("gamma (x scale)" if multiples else "gamma")
     is_best = (panel["C"] == best["C"]) & (panel["setting"] == best["setting"])
     if is_best.any() and panel.index[is_best][0] == best.name:
         corner = Cs.index(best["C"]) - 0.5, settings.index(best["setting"]) - 0.5
