@@ -130,19 +130,27 @@ def _bar(t, beta, lower, upper, bar_up, bar_low):  # type: ignore[no-untyped-def
     bar_low[t] = 0.0 if beta[t] > lower[t] else _BARRED
 
 
+# Below, runs are told by numbers, not by slices: a slice costs atomic counts of references, which
+# for runs this short would take longer than the work.  Unsigned numbers spare the check for
+# negative ones, without which loops become SIMD code.
+
+
 @njit(nogil=True, cache=True, fastmath={"nnan", "nsz", "reassoc"}, error_model="numpy")
-def _update_run(v, bar_up, K_i, K_j, step):  # type: ignore[no-untyped-def]
+def _update_run(v, bar_up, K, i, L, j, first, start, count, step):  # type: ignore[no-untyped-def]
     """Move the negative gradient of one run; return its new maximum over the rising set."""
     top = -_BARRED
-    for t in range(v.shape[0]):
-        new = v[t] - step * (np.float64(K_i[t]) - np.float64(K_j[t]))
+    row_i, row_j = np.uint64(i), np.uint64(j)
+    place, column = np.uint64(start), np.uint64(start - first)
+    for k in range(count):
+        t, u = place + np.uint64(k), column + np.uint64(k)
+        new = v[t] - step * (np.float64(K[row_i, u]) - np.float64(L[row_j, u]))
         v[t] = new
         top = fast_max(top, new - bar_up[t])
     return top
 
 
 @njit(nogil=True, cache=True, fastmath={"nnan", "nsz", "reassoc"}, error_model="numpy")
-def _score_run(v, bar_low, K_i, v_i, score):  # type: ignore[no-untyped-def]
+def _score_run(v, bar_low, K, i, first, start, count, v_i, score):  # type: ignore[no-untyped-def]
     """Score one run for the second index; return the best score and the least ``v``.
 
     The score ``(v_i - v_t)^2 / (2 - 2 K_it)`` is twice the decrease of the
@@ -150,14 +158,47 @@ def _score_run(v, bar_low, K_i, v_i, score):  # type: ignore[no-untyped-def]
     """
     best = np.float32(-1.0)
     bottom = _BARRED
-    for t in range(v.shape[0]):
+    row, place, column = np.uint64(i), np.uint64(start), np.uint64(start - first)
+    for k in range(count):
+        t, u = place + np.uint64(k), column + np.uint64(k)
         low = v[t] + bar_low[t]
         bottom = -fast_max(-bottom, -low)
         violation = np.float32(fast_max(v_i - low, 0.0))
-        curvature = fast_max(np.float32(2.0) - np.float32(2.0) * K_i[t], np.float32(_TAU))
+        curvature = fast_max(np.float32(2.0) - np.float32(2.0) * K[row, u], np.float32(_TAU))
         score[t] = violation * violation / curvature
         best = fast_max(best, score[t])
     return best, bottom
+
+
+@njit(nogil=True, cache=True, forceinline=True, error_model="numpy")
+def _update_class(v, bar_up, K, i, L, j, first, last, step):  # type: ignore[no-untyped-def]
+    """Move the negative gradient of the class in `first` to `last` by row i of K and j of L.
+
+    Return its new maximum over the rising set, and where the run that has it starts.
+    """
+    top, top_start = -2.0 * _BARRED, first
+    for start in range(first, last, _RUN):
+        count = min(_RUN, last - start)
+        run_top = _update_run(v, bar_up, K, i, L, j, first, start, count, step)
+        if run_top > top:
+            top, top_start = run_top, start
+    return top, top_start
+
+
+@njit(nogil=True, cache=True, forceinline=True, error_model="numpy")
+def _score_class(v, bar_low, K, i, first, last, v_i, score):  # type: ignore[no-untyped-def]
+    """Score the class in `first` to `last` by row i of K, for the second index.
+
+    Return the best score, where the run that has it starts, and the least ``v``.
+    """
+    best, best_start, bottom = np.float32(-1.0), first, _BARRED
+    for start in range(first, last, _RUN):
+        count = min(_RUN, last - start)
+        run_best, run_bottom = _score_run(v, bar_low, K, i, first, start, count, v_i, score)
+        bottom = min(bottom, run_bottom)
+        if run_best > best:
+            best, best_start = run_best, start
+    return best, best_start, bottom
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
@@ -175,26 +216,25 @@ def _smo_steps(  # type: ignore[no-untyped-def]
             i, top = t, v[t] - bar_up[t]
     for step_count in range(max_steps):
         # A row of the pair's kernel matrix is two runs: against class a, against class b.
-        Ki_a, Ki_b = (K_aa[i], K_ab[i]) if i < n_a else (K_ba[i - n_a], K_bb[i - n_a])
-
-        best, best_start, bottom = np.float32(-1.0), 0, _BARRED
-        for first, last, K_i in ((0, n_a, Ki_a), (n_a, n, Ki_b)):
-            for start in range(first, last, _RUN):
-                end = min(start + _RUN, last)
-                run_best, run_bottom = _score_run(
-                    v[start:end], bar_low[start:end], K_i[start - first : end - first],
-                    top, score[start:end],
-                )  # fmt: skip
-                bottom = min(bottom, run_bottom)
-                if run_best > best:
-                    best, best_start = run_best, start
-        if top - bottom <= tol:
+        if i < n_a:
+            best, best_start, bottom = _score_class(v, bar_low, K_aa, i, 0, n_a, top, score)
+            best_b, start_b, bottom_b = _score_class(v, bar_low, K_ab, i, n_a, n, top, score)
+        else:
+            row = i - n_a
+            best, best_start, bottom = _score_class(v, bar_low, K_ba, row, 0, n_a, top, score)
+            best_b, start_b, bottom_b = _score_class(v, bar_low, K_bb, row, n_a, n, top, score)
+        if best_b > best:
+            best, best_start = best_b, start_b
+        if top - min(bottom, bottom_b) <= tol:
             return step_count
         j = best_start
         while score[j] != best:
             j += 1
 
-        K_ij = Ki_a[j] if j < n_a else Ki_b[j - n_a]
+        if i < n_a:
+            K_ij = K_aa[i, j] if j < n_a else K_ab[i, j - n_a]
+        else:
+            K_ij = K_ba[i - n_a, j] if j < n_a else K_bb[i - n_a, j - n_a]
         step = (top - v[j]) / max(2.0 - 2.0 * np.float64(K_ij), _TAU)
         rise, fall = upper[i] - beta[i], beta[j] - lower[j]
         step = min(step, rise, fall)
@@ -204,17 +244,20 @@ def _smo_steps(  # type: ignore[no-untyped-def]
         _bar(i, beta, lower, upper, bar_up, bar_low)
         _bar(j, beta, lower, upper, bar_up, bar_low)
 
-        Kj_a, Kj_b = (K_aa[j], K_ab[j]) if j < n_a else (K_ba[j - n_a], K_bb[j - n_a])
-        top, top_start = -2.0 * _BARRED, 0
-        for first, last, K_i, K_j in ((0, n_a, Ki_a, Kj_a), (n_a, n, Ki_b, Kj_b)):
-            for start in range(first, last, _RUN):
-                end = min(start + _RUN, last)
-                run_top = _update_run(
-                    v[start:end], bar_up[start:end],
-                    K_i[start - first : end - first], K_j[start - first : end - first], step,
-                )  # fmt: skip
-                if run_top > top:
-                    top, top_start = run_top, start
+        if i < n_a and j < n_a:
+            top, top_start = _update_class(v, bar_up, K_aa, i, K_aa, j, 0, n_a, step)
+            top_b, start_b = _update_class(v, bar_up, K_ab, i, K_ab, j, n_a, n, step)
+        elif i < n_a:
+            top, top_start = _update_class(v, bar_up, K_aa, i, K_ba, j - n_a, 0, n_a, step)
+            top_b, start_b = _update_class(v, bar_up, K_ab, i, K_bb, j - n_a, n_a, n, step)
+        elif j < n_a:
+            top, top_start = _update_class(v, bar_up, K_ba, i - n_a, K_aa, j, 0, n_a, step)
+            top_b, start_b = _update_class(v, bar_up, K_bb, i - n_a, K_ab, j, n_a, n, step)
+        else:
+            top, top_start = _update_class(v, bar_up, K_ba, i - n_a, K_ba, j - n_a, 0, n_a, step)
+            top_b, start_b = _update_class(v, bar_up, K_bb, i - n_a, K_bb, j - n_a, n_a, n, step)
+        if top_b > top:
+            top, top_start = top_b, start_b
         i = top_start
         while v[i] - bar_up[i] != top:
             i += 1
