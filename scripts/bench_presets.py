@@ -50,6 +50,7 @@ def measure(preset: str, labels: str, seed: int, limit: int | None, folder: Path
         "preset": preset,
         "labels": labels,
         "seed": seed,
+        "limit": limit,
         "train": train,
         "evaluate": evaluate,
         "times": made["times"],

@@ -26,11 +26,11 @@ import skops.io
 
 from svmcifar.cifar import Cifar100
 from svmcifar.errors import ModelFileError, SvmCifarError
-from svmcifar.features.kinds import KINDS
 from svmcifar.files import atomic_path, check_output
 from svmcifar.manifest import content_hash
 from svmcifar.model import ImageClassifier
 from svmcifar.svc import RBFSVC
+from svmcifar.trusted_types import read_trusted
 
 if TYPE_CHECKING:
     from svmcifar.features.cache import FeatureCache
@@ -43,15 +43,6 @@ _REQUIRED = {
     "created", "versions", "git_commit", "host", "data", "training", "fit", "times", "slim",
     "content_hash", "stored_hash",
 }  # fmt: skip
-_TRUSTED = [
-    *(path for _, path in KINDS.values()),
-    "svmcifar.features.ridge_scores.RidgeScores",
-    "svmcifar.features.stack.FeatureStack",
-    "svmcifar.features.standardize.BatchStandardScaler",
-    "svmcifar.features.whiten.ComponentScaling",
-    "svmcifar.features.wide_pca.WidePCA",
-    "svmcifar.svc.RBFSVC",
-]
 # What the manifest of a file of format 1 leaves out of "training".
 _BEFORE_FEATURES: dict[str, Any] = {
     "preset": None, "features": ["raw"], "feature_settings": {}, "whiten": 0.0,
@@ -167,23 +158,6 @@ def load_model(
             stacklevel=2,
         )
     return model
-
-
-def read_trusted(data: bytes, subject: str | Path) -> Any:
-    """Build what skops wrote, if it is of nothing but the types that model files may hold.
-
-    Raises
-    ------
-    ModelFileError
-        Naming the other types, before anything is built.
-    """
-    foreign = sorted(set(skops.io.get_untrusted_types(data=data)) - set(_TRUSTED))
-    if foreign:
-        raise ModelFileError(
-            f"{subject}: a model may hold only known types, got {', '.join(foreign)}; "
-            f"nothing of it was loaded; use a file that svmcifar wrote"
-        )
-    return skops.io.loads(data, trusted=_TRUSTED)
 
 
 def model_content_hash(model: ImageClassifier) -> str:

@@ -8,7 +8,7 @@ import pytest
 import skops.io
 from feature_options import ALL, OPTIONS, PATCH_SCORES, SCORES, quick_features
 
-from svmcifar import persistence
+from svmcifar import trusted_types
 from svmcifar.errors import ModelFileError
 from svmcifar.features.ridge_scores import RidgeScores
 from svmcifar.manifest import content_hash
@@ -36,7 +36,7 @@ def rewritten(path, target, *, manifest=None, content=None):
             if name == "manifest.json" and manifest:
                 data = json.dumps(manifest(json.loads(data)))
             if name == "model.skops" and content:
-                data = skops.io.dumps(content(skops.io.loads(data, persistence._TRUSTED)))
+                data = skops.io.dumps(content(skops.io.loads(data, trusted_types.TRUSTED)))
             archive.writestr(name, data)
     return target
 

@@ -10,7 +10,7 @@ from sklearn.base import clone
 from sklearn.exceptions import NotFittedError
 from sklearn.linear_model import Ridge
 
-from svmcifar import persistence
+from svmcifar import trusted_types
 from svmcifar.arrays import to_host
 from svmcifar.errors import InputError
 from svmcifar.features import ridge_scores
@@ -262,7 +262,7 @@ def test_can_be_cloned_and_saved(new):
     X, y = samples(n_views=2)
     model = RidgeScores(**options).fit(X, y, 2)
     assert content_hash(clone(model).fit(X, y, 2)) == content_hash(model)
-    loaded = skops.io.loads(skops.io.dumps(model), trusted=persistence._TRUSTED)
+    loaded = skops.io.loads(skops.io.dumps(model), trusted=trusted_types.TRUSTED)
     assert content_hash(loaded) == content_hash(model)
     np.testing.assert_array_equal(loaded.transform(new), model.transform(new))
     np.testing.assert_array_equal(loaded.transform_training(X, 2), model.transform_training(X, 2))

@@ -10,7 +10,7 @@ from sklearn.base import clone
 from sklearn.decomposition import PCA
 from sklearn.exceptions import NotFittedError
 
-from svmcifar import persistence
+from svmcifar import trusted_types
 from svmcifar.arrays import to_host
 from svmcifar.features import wide_pca
 from svmcifar.features.wide_pca import WidePCA
@@ -127,6 +127,6 @@ def test_can_be_cloned_and_saved():
     model = WidePCA(5, random_state=3)
     assert clone(model).get_params() == {"n_components": 5, "random_state": 3}
     model.fit(X.copy())
-    loaded = skops.io.loads(skops.io.dumps(model), trusted=persistence._TRUSTED)
+    loaded = skops.io.loads(skops.io.dumps(model), trusted=trusted_types.TRUSTED)
     assert content_hash(loaded) == content_hash(model)
     np.testing.assert_array_equal(loaded.transform(X), model.transform(X))

@@ -20,7 +20,7 @@ from svmcifar.features.cache_keys import CacheKey, describe_surroundings, hash_p
 from svmcifar.features.cache_settings import DTYPES, read_cache_settings
 from svmcifar.features.moving import single_steps
 from svmcifar.features.views import View
-from svmcifar.persistence import read_trusted
+from svmcifar.trusted_types import read_trusted
 
 _ENTRY, _PIPELINE, _FEATURES = "entry.json", "pipeline.skops", "features.npy"
 # What is computed faster is not worth its place; raw pixels never are.

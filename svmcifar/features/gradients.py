@@ -11,10 +11,7 @@ from functools import reduce
 from typing import Any
 
 from svmcifar.arrays import get_namespace
-
-SIDE_PX = 32
-N_CHANNELS = 3
-N_VALUES = N_CHANNELS * SIDE_PX * SIDE_PX
+from svmcifar.features.image_rows import N_CHANNELS, N_VALUES, SIDE_PX
 
 # Bins by which an orientation is moved up: more than atan2 can be wrong by, so that one that is
 # exactly on an edge is always in the bin above it, and less than any other orientation of integer

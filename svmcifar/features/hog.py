@@ -5,22 +5,20 @@ from collections.abc import Sequence
 from numbers import Integral
 from typing import Any
 
-import numpy as np
 from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.utils._param_validation import Interval, InvalidParameterError, StrOptions
 
-from svmcifar.arrays import get_dtype, get_namespace, is_host
+from svmcifar.arrays import get_namespace, is_host
 from svmcifar.errors import InputError
 from svmcifar.features.gradients import (
     MOST_ORIENTATIONS,
-    N_VALUES,
-    SIDE_PX,
     add_up,
     grey_of,
     planes_of,
     strongest_gradient,
     votes,
 )
+from svmcifar.features.image_rows import SIDE_PX, checked_images
 
 # On the host what is worked on stays in the cache; on a GPU each call should have much to do.
 _HOST_BATCH_ROWS = 32
@@ -140,13 +138,7 @@ class HOG(TransformerMixin, BaseEstimator):
             larger than images.
         """
         self._check_parameters()
-        if is_host(images):
-            images = np.asarray(images)
-        if get_dtype(images) != np.uint8 or images.ndim != 2 or images.shape[1] != N_VALUES:
-            raise InputError(
-                f"Images for HOG must be uint8 of shape (n_images, {N_VALUES}). "
-                f"Got {get_dtype(images)} of shape {images.shape} instead."
-            )
+        images = checked_images(images, "HOG")
         xp = get_namespace(images)
         n_images, n_features = images.shape[0], math.prod(self._shape_of_blocks())
         features = xp.empty((n_images, n_features), dtype=xp.float32, device=images.device)

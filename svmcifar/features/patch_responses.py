@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from svmcifar.arrays import get_namespace
-from svmcifar.features.gradients import N_CHANNELS, SIDE_PX
+from svmcifar.features.image_rows import N_CHANNELS, SIDE_PX
 from svmcifar.features.patch_kernels import normalised_patches, pool_rectified
 from svmcifar.threads import single_threaded_blas
 

@@ -8,9 +8,9 @@ from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.utils._param_validation import Interval, InvalidParameterError, StrOptions
 from sklearn.utils.validation import check_is_fitted
 
-from svmcifar.arrays import get_device, get_dtype, get_namespace, is_host, move_beside, to_host
+from svmcifar.arrays import get_device, get_namespace, is_host, move_beside, to_host
 from svmcifar.errors import InputError
-from svmcifar.features.gradients import N_CHANNELS, N_VALUES, SIDE_PX
+from svmcifar.features.image_rows import N_CHANNELS, SIDE_PX, checked_images
 from svmcifar.features.patch_filters import learn_filters
 from svmcifar.features.patch_responses import PatchFilters, device_features, host_features
 from svmcifar.inputs import count_workers
@@ -152,7 +152,7 @@ class PatchFeatures(TransformerMixin, BaseEstimator):
             If the images are not such rows or none, or a parameter is not what it may be.
         """
         self._check_parameters()
-        images = to_host(_checked(images))
+        images = to_host(checked_images(images, "PatchFeatures"))
         if len(images) == 0:
             raise InputError("PatchFeatures must be fitted on at least 1 image. Got 0 instead.")
         self.filters_, self.bias_ = learn_filters(
@@ -190,7 +190,7 @@ class PatchFeatures(TransformerMixin, BaseEstimator):
         """
         check_is_fitted(self)
         self._check_parameters()
-        images = _checked(images)
+        images = checked_images(images, "PatchFeatures")
         model = self._filters_beside(images)
         shape = (images.shape[0], model.n_features)
         if is_host(images):
@@ -243,15 +243,3 @@ class PatchFeatures(TransformerMixin, BaseEstimator):
             pooling=int(self.pooling),
             power=float(self.power),
         )
-
-
-def _checked(images: Any) -> Any:
-    """Check that images are rows of bytes."""
-    if is_host(images):
-        images = np.asarray(images)
-    if get_dtype(images) != np.uint8 or images.ndim != 2 or images.shape[1] != N_VALUES:
-        raise InputError(
-            f"Images for PatchFeatures must be uint8 of shape (n_images, {N_VALUES}). "
-            f"Got {get_dtype(images)} of shape {images.shape} instead."
-        )
-    return images
