@@ -28,6 +28,9 @@ class FiniteRange(click.FloatRange):
         return number
 
 
+POSITIVE = FiniteRange(min=0, min_open=True)
+
+
 def data_options(command: Callable[..., Any]) -> Callable[..., Any]:
     """Add ``--data`` and ``--skip-md5``."""
     command = click.option(
@@ -39,6 +42,49 @@ def data_options(command: Callable[..., Any]) -> Callable[..., Any]:
         help="Folder or .tar.gz archive of the data set.  [default: $SVMCIFAR_DATA, then "
         "data/cifar-100-python, then the usual folders of torchvision and Keras]",
     )(command)
+
+
+def labels_option(help_text: str) -> Decorator:
+    """Add ``--labels``."""
+    return click.option(
+        "--labels",
+        type=click.Choice(["coarse", "fine"]),
+        default="coarse",
+        show_default=True,
+        help=help_text,
+    )
+
+
+def solver_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Add ``--tol``, ``--max-iter`` and ``--class-weight``."""
+    command = click.option(
+        "--class-weight", type=click.Choice(["balanced"]), help="Weigh classes by their rarity."
+    )(command)
+    command = click.option(
+        "--max-iter",
+        type=click.IntRange(min=1),
+        help="SMO steps a pair at most.  [default: LIBSVM's]",
+    )(command)
+    return click.option(
+        "--tol", type=POSITIVE, default=1e-3, show_default=True, help="KKT gap to solve to."
+    )(command)
+
+
+def seed_option(help_text: str) -> Decorator:
+    """Add ``--seed``."""
+    return click.option(
+        "--seed", type=click.IntRange(0, 2**32 - 1), default=0, show_default=True, help=help_text
+    )
+
+
+def memory_limit_option(what: str) -> Decorator:
+    """Add ``--memory-limit``."""
+    return click.option(
+        "--memory-limit",
+        metavar="SIZE",
+        callback=_check_size,
+        help=f"For {what}, such as 2GB.  [default: what is free]",
+    )
 
 
 def out_option(default: str | None, help_text: str) -> Decorator:
@@ -107,6 +153,22 @@ def _report_cache(cache: "FeatureCache") -> None:
     if cache.kept_bytes:
         kept, folder = format_bytes(cache.kept_bytes), cache.folder.path
         click.echo(f"cache: {kept} kept in {folder} (see 'svmcifar cache')", err=True)
+
+
+def _check_size(_context: click.Context, _option: click.Parameter, value: str | None) -> str | None:
+    from svmcifar.memory import parse_bytes
+
+    if value is not None:
+        parse_bytes(value)
+    return value
+
+
+def warn_of_slow_kernels() -> None:
+    """Tell what to set if OpenBLAS took slower kernels than this processor can run."""
+    from svmcifar.blas import slow_kernels_advice
+
+    if advice := slow_kernels_advice():
+        click.secho(f"WARNING: {advice}", fg="yellow", err=True)
 
 
 def wants_gpu(device: str) -> bool:

@@ -7,22 +7,24 @@ import click
 
 from svmcifar.cli.feature_options import FeatureChoice, feature_options
 from svmcifar.cli.options import (
-    FiniteRange,
+    POSITIVE,
     data_options,
     jobs_option,
+    labels_option,
+    memory_limit_option,
     no_cache_option,
     open_data,
     open_feature_cache,
     out_option,
     overwrite_option,
+    seed_option,
+    solver_options,
+    warn_of_slow_kernels,
 )
 from svmcifar.cli.settings import settings_in_effect, settings_options
 
 if TYPE_CHECKING:
     from svmcifar.model import ImageClassifier
-
-
-_POSITIVE = FiniteRange(min=0, min_open=True)
 
 
 class _Gamma(click.ParamType):
@@ -32,7 +34,7 @@ class _Gamma(click.ParamType):
         self, value: Any, parameter: click.Parameter | None, context: click.Context | None
     ) -> str | float:
         """Read "scale", "auto" or a number above 0."""
-        return value if value in ("scale", "auto") else _POSITIVE.convert(value, parameter, context)
+        return value if value in ("scale", "auto") else POSITIVE.convert(value, parameter, context)
 
 
 @click.command()
@@ -44,25 +46,13 @@ class _Gamma(click.ParamType):
     help="The fine-to-superclass map; written if it does not exist.  [default: data/labels.csv, "
     "or data/labels-SYNTHETIC.csv for the synthetic stand-in]",
 )
-@click.option(
-    "--labels",
-    type=click.Choice(["coarse", "fine"]),
-    default="coarse",
-    show_default=True,
-    help="Train on the 20 superclasses or on the 100 fine classes.",
-)
+@labels_option("Train on the 20 superclasses or on the 100 fine classes.")
 @feature_options()
-@click.option("--C", "C", type=_POSITIVE, default=1.0, show_default=True, help="Regularisation.")
+@click.option("--C", "C", type=POSITIVE, default=1.0, show_default=True, help="Regularisation.")
 @click.option(
     "--gamma", type=_Gamma(), default="scale", show_default=True, help="Kernel coefficient."
 )
-@click.option("--tol", type=_POSITIVE, default=1e-3, show_default=True, help="KKT gap to solve to.")
-@click.option(
-    "--max-iter", type=click.IntRange(min=1), help="SMO steps a pair at most.  [default: LIBSVM's]"
-)
-@click.option(
-    "--class-weight", type=click.Choice(["balanced"]), help="Weigh classes by their rarity."
-)
+@solver_options
 @click.option(
     "--backend",
     type=click.Choice(["auto", "cuml", "cupy", "numba", "sklearn"]),
@@ -74,18 +64,8 @@ class _Gamma(click.ParamType):
     "--strict", is_flag=True, help="Stop if the backend does not work here; never fall back."
 )
 @click.option("--limit", type=click.IntRange(min=1), help="Train on so many images, drawn evenly.")
-@click.option(
-    "--seed",
-    type=click.IntRange(min=0),
-    default=0,
-    show_default=True,
-    help="Of all that is drawn: images for --limit, patches, folds.",
-)
-@click.option(
-    "--memory-limit",
-    metavar="SIZE",
-    help="For kernel blocks, such as 2GB.  [default: what is free]",
-)
+@seed_option("Of all that is drawn: images for --limit, patches, folds.")
+@memory_limit_option("kernel blocks")
 @jobs_option
 @no_cache_option
 @out_option("model.skops", "The model file to write.")
@@ -120,11 +100,10 @@ def command(
     overwrite: bool,
 ) -> None:
     """Train an exact one-vs-one RBF-kernel SVM and save it."""
-    from svmcifar.blas import blas_kernels, slow_kernels_advice
+    from svmcifar.blas import blas_kernels
     from svmcifar.features.steps import make_feature_pipeline
     from svmcifar.files import check_output
     from svmcifar.labels import load_or_build_labels
-    from svmcifar.memory import parse_bytes
     from svmcifar.persistence import save_model
     from svmcifar.svc import RBFSVC
     from svmcifar.training import train_classifier
@@ -143,8 +122,6 @@ def command(
     )
     # Refuse what is wrong before the data is read.
     make_feature_pipeline(**features.for_pipeline)
-    if memory_limit is not None:
-        parse_bytes(memory_limit)
     cache = open_feature_cache(no_cache)
     dataset = open_data(data, skip_md5)
     train = dataset.read_split("train")
@@ -156,8 +133,7 @@ def command(
     click.echo(f"data         {dataset.label}, {dataset.location}")
     click.echo(f"labels       {labels}, map in {label_csv}")
     click.echo(f"BLAS         {'; '.join(blas_kernels())}")
-    if advice := slow_kernels_advice():
-        click.secho(f"WARNING: {advice}", fg="yellow", err=True)
+    warn_of_slow_kernels()
     model = train_classifier(
         dataset,
         train,

@@ -12,6 +12,7 @@ from svmcifar.cli.options import (
     open_data,
     out_option,
     overwrite_option,
+    seed_option,
     titled,
 )
 
@@ -75,13 +76,7 @@ from svmcifar.cli.options import (
     show_default=True,
     help="Where to train; auto is the GPU where PyTorch finds one.",
 )
-@click.option(
-    "--seed",
-    type=click.IntRange(min=0, max=2**32 - 1),
-    default=0,
-    show_default=True,
-    help="Of first weights, order, changes to images and --validation.",
-)
+@seed_option("Of first weights, order, changes to images and --validation.")
 @click.option(
     "--jobs",
     type=click.IntRange(min=1),

@@ -9,15 +9,20 @@ import click
 
 from svmcifar.cli.feature_options import FeatureChoice, feature_options
 from svmcifar.cli.options import (
-    FiniteRange,
+    POSITIVE,
     data_options,
     jobs_option,
+    labels_option,
+    memory_limit_option,
     no_cache_option,
     open_data,
     open_feature_cache,
     out_option,
     overwrite_option,
+    seed_option,
+    solver_options,
     titled,
+    warn_of_slow_kernels,
 )
 
 if TYPE_CHECKING:
@@ -25,8 +30,6 @@ if TYPE_CHECKING:
     from svmcifar.tuning.grid import Grid
     from svmcifar.tuning.result import SearchResult
     from svmcifar.tuning.splits import Split
-
-_POSITIVE = FiniteRange(min=0, min_open=True)
 
 
 class _Values(click.ParamType):
@@ -56,18 +59,12 @@ def _read_gamma(text: str) -> Any:
 
 @click.command()
 @data_options
-@click.option(
-    "--labels",
-    type=click.Choice(["coarse", "fine"]),
-    default="coarse",
-    show_default=True,
-    help="Search for the 20 superclasses or for the 100 fine classes.",
-)
+@labels_option("Search for the 20 superclasses or for the 100 fine classes.")
 @feature_options(several_pca=True)
 @click.option(
     "--C",
     "C",
-    type=_Values("FLOAT,...", lambda text: _POSITIVE.convert(text, None, None)),
+    type=_Values("FLOAT,...", lambda text: POSITIVE.convert(text, None, None)),
     multiple=True,
     default=["1,3,10,30,100"],
     show_default=True,
@@ -95,28 +92,12 @@ def _read_gamma(text: str) -> Any:
     help="Train all settings on a ninth of the images, the best third of them on a third, and "
     "so on, instead of every setting on all.",
 )
-@click.option("--tol", type=_POSITIVE, default=1e-3, show_default=True, help="KKT gap to solve to.")
-@click.option(
-    "--max-iter", type=click.IntRange(min=1), help="SMO steps a pair at most.  [default: LIBSVM's]"
-)
-@click.option(
-    "--class-weight", type=click.Choice(["balanced"]), help="Weigh classes by their rarity."
-)
+@solver_options
 @click.option(
     "--limit", type=click.IntRange(min=1), help="Search on so many training images, drawn evenly."
 )
-@click.option(
-    "--seed",
-    type=click.IntRange(min=0),
-    default=0,
-    show_default=True,
-    help="Of every draw of images.",
-)
-@click.option(
-    "--memory-limit",
-    metavar="SIZE",
-    help="For kernel blocks and coefficients, such as 2GB.  [default: what is free]",
-)
+@seed_option("Of every draw of images.")
+@memory_limit_option("kernel blocks and coefficients")
 @jobs_option
 @no_cache_option
 @out_option("tuned.toml", "The best setting, for 'svmcifar train --config'.")
@@ -159,9 +140,7 @@ def command(
     A part of the training images is held out, or each of several folds in turn; the test images
     are not read. Every distance is computed once, whatever the number of settings.
     """
-    from svmcifar.blas import slow_kernels_advice
     from svmcifar.features.steps import make_feature_pipeline
-    from svmcifar.memory import parse_bytes
     from svmcifar.svc import RBFSVC
     from svmcifar.training import draw_rows
     from svmcifar.tuning.grid import Grid
@@ -177,8 +156,6 @@ def command(
     grid = Grid(chain(*C), chain(*gamma), counts)
     for choice in features:
         make_feature_pipeline(**choice.for_pipeline)
-    if memory_limit is not None:
-        parse_bytes(memory_limit)
     svc = RBFSVC(
         tol=tol,
         max_iter=-1 if max_iter is None else max_iter,
@@ -197,8 +174,7 @@ def command(
     y = coarse if labels == "coarse" else fine
     splits = fold_splits(y, folds, seed) if folds else [holdout_split(fine, holdout, seed)]
     _print_heading(dataset, labels, splits, grid)
-    if advice := slow_kernels_advice():
-        click.secho(f"WARNING: {advice}", fg="yellow", err=True)
+    warn_of_slow_kernels()
     settings = {k: v for k, v in features[0].for_training.items() if k != "n_components"}
     found = tune(
         svc, grid, images, y, splits,
