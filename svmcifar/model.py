@@ -122,7 +122,11 @@ class ImageClassifier:
             are out of fold.
         """
         return compute_training_features(
-            self.features, images, augment=self.augment, cache=self.cache
+            self.features,
+            images,
+            augment=self.augment,
+            seed=self.manifest.get("training", {}).get("seed", 0),
+            cache=self.cache,
         )
 
     def predict_features(self, X: Any) -> tuple[NDArray[np.int64], NDArray[np.float64]]:

@@ -46,7 +46,7 @@ _REQUIRED = {
 # What the manifest of a file of format 1 leaves out of "training".
 _BEFORE_FEATURES: dict[str, Any] = {
     "preset": None, "features": ["raw"], "feature_settings": {}, "whiten": 0.0,
-    "ridge_scores": 0.0, "ridge_components": None, "augment": None,
+    "ridge_scores": 0.0, "ridge_components": None, "augment": None, "feature_dtype": "float32",
 }  # fmt: skip
 
 
@@ -62,8 +62,8 @@ def save_model(
     path : str or Path
         By convention ``*.skops``.
     slim : bool, default=False
-        Leave the support vectors out: a few megabytes instead of hundreds,
-        but the data set is needed to load it.
+        Leave the support vectors out: what remains are coefficients and fitted features, but
+        the data set is needed to load it.
     overwrite : bool, default=False
 
     Raises
@@ -154,7 +154,8 @@ def load_model(
             raise ModelFileError(_altered(path))
         warnings.warn(
             f"{path}: features of the slim model differ in their last digits from those it was "
-            f"trained on (another processor or library); predictions may differ in rare ties",
+            f"trained on (another processor, library or dtype of the feature cache); predictions "
+            f"may differ in rare ties",
             stacklevel=2,
         )
     return model

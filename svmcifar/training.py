@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from svmcifar.arrays import to_device, wait_for
+from svmcifar.arrays import is_host, to_device, wait_for
 from svmcifar.backends.registry import choose_backend
 from svmcifar.cifar import Cifar100, Split
 from svmcifar.errors import InputError
@@ -42,7 +42,8 @@ def train_classifier(
 ) -> ImageClassifier:
     """Fit features and SVM on the training split.
 
-    Features are fitted on the images that the SVM is trained on, without mirror images.
+    Features are fitted on the images that the SVM is trained on, without mirror or shifted images;
+    class scores on all views of them.
 
     With a backend that works on the GPU the images are sent there once, as bytes, and
     features, kernel and pairs are worked out there.
@@ -120,7 +121,7 @@ def train_classifier(
         images = to_device(images)
     # Class scores of superclass models come from fine classes too: they know more.
     fine = train.fine if rows is None else train.fine[rows]
-    X = fit_transform_features(pipeline, images, fine, augment=augment, cache=cache)
+    X = fit_transform_features(pipeline, images, fine, augment=augment, seed=seed, cache=cache)
     del images  # its place on the GPU is needed
     wait_for(X)
     cached_s = cache.saved_s - saved_s if cache else 0.0
@@ -149,6 +150,7 @@ def train_classifier(
             "ridge_scores": ridge_scores,
             "ridge_components": ridge_components,
             "augment": augment,
+            "feature_dtype": cache.dtype if cache and is_host(X) else "float32",
             "rows": None if rows is None else rows.tolist(),
             "seed": seed,
         },

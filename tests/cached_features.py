@@ -9,7 +9,7 @@ import pytest
 from svmcifar.features import pipeline as pipeline_module
 from svmcifar.features.cache import FeatureCache
 from svmcifar.features.pipeline import compute_features, compute_training_features, fit_features
-from svmcifar.features.steps import make_feature_pipeline
+from svmcifar.features.steps import make_feature_pipeline, set_workers
 
 LIMIT_BYTES = 10**8
 MEANS = {"kinds": ("means",)}
@@ -33,8 +33,9 @@ class Computing:
         self.cache = cache
         self.done = []
 
-    def fit(self, images, **settings):
+    def fit(self, images, n_jobs=None, **settings):
         pipeline = make_feature_pipeline(**settings)
+        set_workers(pipeline, n_jobs)
         if self.cache is None:
             return fit_features(pipeline, images)
 

@@ -89,7 +89,6 @@ CHANGED_PATCHES = {
     "contrast_epsilon": 5.0,
     "zca_epsilon": 0.2,
     "n_patches": 60,
-    "dtype": "float16",
 }
 CHANGED_HOG = {
     "orientations": 8,
@@ -193,8 +192,8 @@ def test_other_fitted_arrays_are_not_mixed_up(tmp_path, step):
 def test_number_of_threads_does_not_matter_and_stays(tmp_path, kinds):
     computing = Computing(open_at(tmp_path))
     for n_jobs in (1, 2, None):
-        settings = {"patches": PATCHES | {"n_jobs": n_jobs}}
-        pipeline = computing.fit(IMAGES, kinds=kinds, settings=settings)
+        settings = {"patches": PATCHES}
+        pipeline = computing.fit(IMAGES, n_jobs=n_jobs, kinds=kinds, settings=settings)
         computing.features(pipeline, IMAGES)
         steps = dict(pipeline.steps if len(kinds) == 1 else pipeline[0].transformers)
         assert steps["patches"].n_jobs == n_jobs

@@ -55,15 +55,29 @@ def test_other_code_is_not_mixed_up(tmp_path, monkeypatch, name):
     for module in package.glob("*.py"):
         shutil.copy(module, copied)
     monkeypatch.setattr(svmcifar, "__file__", str(copied / "__init__.py"))
-    Computing(open_at(tmp_path / "cache")).fit(IMAGES, **MEANS)
+
+    def compute_again():
+        monkeypatch.setattr(cache_keys, "_CODE_MD5", cache_keys._hash_code())
+        computing = Computing(open_at(tmp_path / "cache"))
+        computing.features(computing.fit(IMAGES, **MEANS), IMAGES)
+        return computing.done
+
+    assert compute_again() == ["fit", "features"]
     (copied / "metrics.py").write_text("# has nothing to do with features\n")
+    assert compute_again() == []
+    (copied / name).write_text((copied / name).read_text() + "# changed\n")
+    assert compute_again() == ["fit", "features"]
+
+
+def test_code_that_changes_while_it_runs_is_not_that_which_runs(tmp_path, monkeypatch):
+    package = Path(svmcifar.__file__).parent
+    shutil.copytree(package, copied := tmp_path / "package")
+    monkeypatch.setattr(svmcifar, "__file__", str(copied / "__init__.py"))
+    Computing(open_at(tmp_path / "cache")).fit(IMAGES, **MEANS)
+    (copied / "features" / "whiten.py").write_text("# changed\n")
     computing = Computing(open_at(tmp_path / "cache"))
     computing.fit(IMAGES, **MEANS)
     assert computing.done == []
-    (copied / name).write_text((copied / name).read_text() + "# changed\n")
-    computing = Computing(open_at(tmp_path / "cache"))
-    computing.features(computing.fit(IMAGES, **MEANS), IMAGES)
-    assert computing.done == ["fit", "features"]
 
 
 def test_code_that_counts_is_all_that_computes_features():

@@ -187,16 +187,6 @@ def test_constant_images(images):
         np.testing.assert_allclose(on_its_device.reshape(features.shape), features, atol=1e-6)
 
 
-def test_half_precision(images):
-    transformer = fitted(images)
-    features = transformer.transform(images)
-    half = transformer.set_params(dtype="float16").transform(images)
-    assert half.dtype == np.float16
-    np.testing.assert_array_equal(half, features.astype(np.float16))
-    with pytest.raises(InputError, match=r"'dtype' .* must be 'float32' .* Got 'float16' instead"):
-        transformer.transform(on_device(images[:1]))
-
-
 def test_no_images(images):
     for none in (images[:0], on_device(images[:0])):
         features = to_host(fitted(images).transform(none))
@@ -239,7 +229,6 @@ def test_can_be_cloned():
         "contrast_epsilon": 1.0,
         "zca_epsilon": 0.01,
         "n_patches": 100,
-        "dtype": "float16",
         "n_jobs": 2,
         "random_state": 5,
     }
@@ -302,7 +291,6 @@ def test_must_be_fitted_with_its_parameters(images):
         ({"contrast_epsilon": -1.0}, "'contrast_epsilon' .* Got -1.0"),
         ({"zca_epsilon": 0.0}, "'zca_epsilon' .* Got 0.0"),
         ({"n_patches": 19}, "'n_patches' .* at least n_filters=20. Got 19"),
-        ({"dtype": "float64"}, "'dtype' .* Got 'float64'"),
         ({"n_jobs": 1.5}, "'n_jobs' .* Got 1.5"),
         ({"random_state": -1}, "'random_state' .* Got -1"),
         ({"random_state": None}, "'random_state' .* Got None"),

@@ -166,7 +166,7 @@ def test_slim_files_need_the_scores_out_of_fold(scored, synthetic_data, tmp_path
     """Support vectors with the scores of new images are not those that were trained on."""
     save_model(scored, tmp_path / "slim.skops", slim=True)
 
-    def as_new(self, X, n_views=1):
+    def as_new(self, X):
         return self.transform(X)
 
     monkeypatch.setattr(RidgeScores, "transform_training", as_new)

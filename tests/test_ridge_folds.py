@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from ridge_problems import N_CLASSES, N_IMAGES, fold_of_images, samples
 
+from svmcifar.errors import InputError
 from svmcifar.features.ridge_scores import RidgeScores
 
 
@@ -12,7 +13,7 @@ def test_training_samples_are_not_scored_as_new_ones(n_views):
     X, y = samples(n_views)
     model = RidgeScores()
     trained = model.fit_transform(X, y, n_views)
-    np.testing.assert_array_equal(model.transform_training(X, n_views), trained)
+    np.testing.assert_array_equal(model.transform_training(X), trained)
     assert np.abs(trained - model.transform(X)).max() > 0.01
 
 
@@ -69,12 +70,21 @@ def test_labels_that_mean_nothing_are_not_learned():
     assert (as_new == y).mean() > 0.6
 
 
+@pytest.mark.parametrize("n_views", [1, 2])
+def test_only_the_samples_of_fit_have_scores_out_of_fold(n_views):
+    X, y = samples(n_views)
+    model = RidgeScores().fit(X, y, n_views)
+    for others in (X[:-n_views], np.concatenate([X, X])):
+        with pytest.raises(InputError, match=rf"{n_views} of each of {N_IMAGES} .* {len(others)} "):
+            model.transform_training(others)
+
+
 def test_folds_are_of_even_size():
-    X, y = samples()
     for n_folds in (2, 5, N_IMAGES):
-        model = RidgeScores(n_folds=n_folds)
-        rows = model._folds(N_IMAGES, 2)
+        X, y = samples(n_views=2)
+        model = RidgeScores(n_folds=n_folds).fit(X, y, 2)
+        rows = model._folds()
         np.testing.assert_array_equal(np.sort(np.concatenate(rows)), np.arange(2 * N_IMAGES))
         sizes = [len(of_fold) // 2 for of_fold in rows]
         assert max(sizes) - min(sizes) <= 1
-        assert np.isfinite(model.fit_transform(X, y)).all()
+        assert np.isfinite(model.transform_training(X)).all()

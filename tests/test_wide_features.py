@@ -103,7 +103,7 @@ def test_same_wide_features_again():
         hashes.add(content_hash(pipeline, X))
     assert len(hashes) == 1
     assert X.shape == (4 * 120, N_CLASSES + 4)  # features of all images
-    fold_of = pipeline.named_steps["scores"]._folds(120, 4)
+    fold_of = pipeline.named_steps["scores"]._folds()
     assert sum(map(len, fold_of)) == 4 * 120
 
 

@@ -35,7 +35,11 @@ def _square(side: int) -> tuple[int, int]:
 # By parameter name; the option has dashes.  The argument is the transformer's.
 _KIND_OPTIONS = {
     "filters": _KindOption(
-        "patches", "n_filters", click.IntRange(min=1), "2000", "Patches to learn as filters."
+        "patches",
+        "n_filters",
+        click.IntRange(1, 200_000),  # of so many patches at most
+        "2000",
+        "Patches to learn as filters.",
     ),
     "patch_size": _KindOption(
         "patches",

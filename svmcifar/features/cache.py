@@ -1,6 +1,7 @@
 """Features, and the pipelines that compute them, kept on disk."""
 
 import json
+import math
 import zipfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -240,7 +241,14 @@ def _write_features(archive: zipfile.ZipFile, features: NDArray[Any]) -> None:
 
 
 def _read_features(archive: zipfile.ZipFile, n_rows: int) -> NDArray[np.float32]:
+    n_bytes = archive.getinfo(_FEATURES).file_size
     with archive.open(_FEATURES) as file:
+        np.lib.format.read_magic(file)
+        shape, _, dtype = np.lib.format.read_array_header_1_0(file)
+        # Before memory is asked for: what a damaged header says may not be there.
+        if file.tell() + math.prod(shape) * dtype.itemsize != n_bytes:
+            raise ValueError(f"features of shape {shape} in {n_bytes} bytes")
+        file.seek(0)
         features = np.lib.format.read_array(file, allow_pickle=False)
     if features.ndim != 2 or len(features) != n_rows or features.dtype not in DTYPES:
         raise ValueError(f"features of type {features.dtype} and shape {features.shape}")

@@ -29,10 +29,10 @@ _UNFINISHED_S = 3600.0
 # Bounds what an archive has besides its content.
 _OVERHEAD_BYTES = 4096
 
-# What reading a damaged file raises; a forged size ends in MemoryError.
+# What reading a damaged file raises.
 _DAMAGE = (
     zipfile.BadZipFile, zlib.error, LookupError, ValueError, TypeError, AttributeError, EOFError,
-    ArithmeticError, OSError, RuntimeError, MemoryError, SvmCifarError,
+    ArithmeticError, RuntimeError, SvmCifarError,
 )  # fmt: skip
 
 Content = TypeVar("Content")
@@ -114,14 +114,21 @@ class CacheFolder:
         Returns
         -------
         object or None
-            What `load` gives.  None if there is no such entry, or it is damaged: then it is
-            removed, with a warning.
+            What `load` gives.  None if there is no such entry, or, with a warning, if it cannot
+            be read or is damaged: then it is removed.
         """
         path = self.path / name
         try:
             with zipfile.ZipFile(path) as archive:
                 content = load(archive)
         except FileNotFoundError:
+            return None
+        except (OSError, MemoryError) as error:  # it may be whole, and readable another time
+            warnings.warn(
+                f"{path}: an entry of the feature cache must be readable and fit the memory, got "
+                f"'{_one_line(error)}'; it is not used, and features are computed again",
+                stacklevel=2,
+            )
             return None
         except _DAMAGE as error:
             with suppress(OSError):
@@ -188,11 +195,12 @@ class CacheFolder:
         """Remove what was not used for longest until so much more is within the limit."""
         entries = self.entries()
         total = sum(entry.n_bytes for entry in entries) + n_bytes
-        for entry in entries:
+        removable = [entry for entry in entries if not _is_being_written(entry)]
+        if total - sum(entry.n_bytes for entry in removable) > self.limit_bytes:
+            return False
+        for entry in removable:
             if total <= self.limit_bytes:
                 break
-            if entry.kind == "unfinished" and time.time() - entry.used < _UNFINISHED_S:
-                continue  # another process writes it
             with suppress(OSError):  # another process was quicker, or reads it (on Windows)
                 entry.path.unlink()
                 total -= entry.n_bytes
@@ -221,6 +229,10 @@ class CacheFolder:
                     f"mend the folder or remove the file yourself"
                 ) from error
         return entries
+
+
+def _is_being_written(entry: CacheEntry) -> bool:
+    return entry.kind == "unfinished" and time.time() - entry.used < _UNFINISHED_S
 
 
 def _require_space(folder: Path, n_bytes: int) -> None:

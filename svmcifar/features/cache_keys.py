@@ -83,13 +83,21 @@ def describe_surroundings() -> list[str]:
     list of str
     """
     environment = describe_environment()
-    package = Path(svmcifar.__file__).parent
-    md5 = hashlib.md5(usedforsecurity=False)
-    for path in [*(package / name for name in _CODE), *sorted(package.glob("features/*.py"))]:
-        md5.update(path.read_bytes())
     return [
         *(f"{name} {number}" for name, number in environment["versions"].items()),
         environment["host"]["processor"],
         *environment["host"]["blas"],
-        md5.hexdigest(),
+        _CODE_MD5,
     ]
+
+
+def _hash_code() -> str:
+    package = Path(svmcifar.__file__).parent
+    md5 = hashlib.md5(usedforsecurity=False)
+    for path in [*(package / name for name in _CODE), *sorted(package.glob("features/*.py"))]:
+        md5.update(path.read_bytes())
+    return md5.hexdigest()
+
+
+# When it is imported: files that change later are not the code that runs.
+_CODE_MD5 = _hash_code()

@@ -114,7 +114,7 @@ class HOG(TransformerMixin, BaseEstimator):
         InputError
             If a parameter is not what it may be, or blocks are larger than images.
         """
-        self._check_parameters()
+        self.check_parameters()
         return self
 
     def transform(self, images: Any) -> Any:
@@ -137,7 +137,7 @@ class HOG(TransformerMixin, BaseEstimator):
             If the images are not such rows, a parameter is not what it may be, or blocks are
             larger than images.
         """
-        self._check_parameters()
+        self.check_parameters()
         images = checked_images(images, "HOG")
         xp = get_namespace(images)
         n_images, n_features = images.shape[0], math.prod(self._shape_of_blocks())
@@ -148,7 +148,13 @@ class HOG(TransformerMixin, BaseEstimator):
             features[rows, :] = self._transform_batch(images[rows, :])
         return features
 
-    def _check_parameters(self) -> None:
+    def check_parameters(self) -> None:
+        """Refuse parameters that are not what they may be.
+
+        Raises
+        ------
+        InputError
+        """
         try:
             self._validate_params()
         except InvalidParameterError as error:

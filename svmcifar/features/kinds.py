@@ -16,6 +16,8 @@ KINDS = {
     "hog": ("hog", "svmcifar.features.hog.HOG"),
     "patches": ("patches", "svmcifar.features.patches.PatchFeatures"),
 }
+# Parameters of all transformers that have them (see `svmcifar.features.steps`).
+_SET_ELSEWHERE = {"random_state", "n_jobs"}
 # What training may add to the images (see `svmcifar.features.views`).
 AUGMENTATIONS = ("flip", "flip-shift")
 
@@ -41,8 +43,8 @@ def make_transformers(
     Raises
     ------
     InputError
-        If there is none, one is not known or given twice, or a setting is for another kind or
-        not a parameter of its transformer.
+        If there is none, one is not known or given twice, or a setting is for another kind,
+        not a parameter of its transformer or not what it may be.
     """
     if not kinds or len(set(kinds)) < len(kinds) or not set(kinds) <= set(KINDS):
         raise InputError(
@@ -81,10 +83,13 @@ def _make_transformer(kind: str, settings: Mapping[str, Any]) -> Any:
     """Make one transformer."""
     module, _, name = KINDS[kind][1].rpartition(".")
     transformer = getattr(import_module(module), name)()
-    known = transformer.get_params()
+    known = [setting for setting in transformer.get_params() if setting not in _SET_ELSEWHERE]
     if unknown := [setting for setting in settings if setting not in known]:
         raise InputError(
             f"Settings of the features {kind!r} must be of {', '.join(known) or 'none'}. "
             f"Got {', '.join(unknown)} instead."
         )
-    return transformer.set_params(**settings)
+    transformer.set_params(**settings)
+    if hasattr(transformer, "check_parameters"):
+        transformer.check_parameters()
+    return transformer

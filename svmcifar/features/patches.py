@@ -48,8 +48,6 @@ class PatchFeatures(TransformerMixin, BaseEstimator):
         whitened, > 0.
     n_patches : int, default=200_000
         Patches to learn whitening and filters from, at least `n_filters`.
-    dtype : {"float32", "float16"}, default="float32"
-        Of the features; float16, which halves their memory, on the host alone.
     n_jobs : int, default=None
         Threads that `transform` works with on the host; None for all processors (or
         OMP_NUM_THREADS), -1 for all.  Features do not depend on it.
@@ -99,7 +97,6 @@ class PatchFeatures(TransformerMixin, BaseEstimator):
         "contrast_epsilon": [Interval(Real, 0.0, None, closed="left")],
         "zca_epsilon": [Interval(Real, 0.0, None, closed="neither")],
         "n_patches": [Interval(Integral, 1, None, closed="left")],
-        "dtype": [StrOptions({"float32", "float16"})],
         "n_jobs": [Integral, None],
         "random_state": [Interval(Integral, 0, None, closed="left")],
     }
@@ -116,7 +113,6 @@ class PatchFeatures(TransformerMixin, BaseEstimator):
         contrast_epsilon: float = 10.0,
         zca_epsilon: float = 0.1,
         n_patches: int = 200_000,
-        dtype: str = "float32",
         n_jobs: int | None = None,
         random_state: int = 0,
     ) -> None:
@@ -129,7 +125,6 @@ class PatchFeatures(TransformerMixin, BaseEstimator):
         self.contrast_epsilon = contrast_epsilon
         self.zca_epsilon = zca_epsilon
         self.n_patches = n_patches
-        self.dtype = dtype
         self.n_jobs = n_jobs
         self.random_state = random_state
 
@@ -151,7 +146,7 @@ class PatchFeatures(TransformerMixin, BaseEstimator):
         InputError
             If the images are not such rows or none, or a parameter is not what it may be.
         """
-        self._check_parameters()
+        self.check_parameters()
         images = to_host(checked_images(images, "PatchFeatures"))
         if len(images) == 0:
             raise InputError("PatchFeatures must be fitted on at least 1 image. Got 0 instead.")
@@ -177,7 +172,7 @@ class PatchFeatures(TransformerMixin, BaseEstimator):
 
         Returns
         -------
-        array of shape (n_images, 2 * n_filters * pooling * pooling), in `dtype`
+        array of shape (n_images, 2 * n_filters * pooling * pooling), float32
             Where the images are.  An image's features are those of its cells from left to right
             and top to bottom; a cell's those of all filters for positive responses, then those
             for negative ones.
@@ -185,29 +180,30 @@ class PatchFeatures(TransformerMixin, BaseEstimator):
         Raises
         ------
         InputError
-            If the images are not such rows, a parameter is not what it may be or not what it was
-            when filters were learned, or float16 is asked for on a device.
+            If the images are not such rows, or a parameter is not what it may be or not what it
+            was when filters were learned.
         """
         check_is_fitted(self)
-        self._check_parameters()
+        self.check_parameters()
         images = checked_images(images, "PatchFeatures")
         model = self._filters_beside(images)
         shape = (images.shape[0], model.n_features)
         if is_host(images):
-            features = np.empty(shape, dtype=self.dtype)
+            features = np.empty(shape, dtype=np.float32)
             host_features(images, model, features, count_workers(self.n_jobs))
             return features
-        if self.dtype != "float32":
-            raise InputError(
-                f"The 'dtype' parameter of PatchFeatures must be 'float32' for images on a device. "
-                f"Got {self.dtype!r} instead."
-            )
         xp = get_namespace(images)
         features = xp.empty(shape, dtype=xp.float32, device=get_device(images))
         device_features(images, model, features)
         return features
 
-    def _check_parameters(self) -> None:
+    def check_parameters(self) -> None:
+        """Refuse parameters that are not what they may be.
+
+        Raises
+        ------
+        InputError
+        """
         try:
             self._validate_params()
         except InvalidParameterError as error:

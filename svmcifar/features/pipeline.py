@@ -67,11 +67,11 @@ def fit_features(pipeline: Pipeline, images: Any) -> Pipeline:
 
 def _fitted_on(later: list[tuple[str, Any]], images: Any) -> Any:
     """Choose the images whose features the steps after the first are fitted on."""
-    is_wide = isinstance(dict(later).get("pca"), WidePCA)
-    if not is_wide or images.shape[0] <= _WIDE_IMAGES:
+    pca = dict(later).get("pca")
+    if not isinstance(pca, WidePCA) or images.shape[0] <= _WIDE_IMAGES:
         return images
-    drawn = np.random.default_rng(0).choice(images.shape[0], _WIDE_IMAGES, replace=False)
-    return take_rows(images, np.sort(drawn))
+    rng = np.random.default_rng(pca.random_state)
+    return take_rows(images, np.sort(rng.choice(images.shape[0], _WIDE_IMAGES, replace=False)))
 
 
 def fit_transform_features(
@@ -80,6 +80,7 @@ def fit_transform_features(
     y: NDArray[Any],
     *,
     augment: str | None = None,
+    seed: int = 0,
     cache: "FeatureCache | None" = None,
 ) -> Any:
     """Fit the pipeline on training images and compute their features.
@@ -94,6 +95,8 @@ def fit_transform_features(
         Labels that class scores are learned from.
     augment : {"flip", "flip-shift"}, optional
         Compute features of mirror images too, or of shifted ones besides.
+    seed : int, default=0
+        Of the shifts; other draws have the pipeline's.
     cache : FeatureCache, optional
         Where to look for what needs no labels, and to keep it.
 
@@ -113,7 +116,7 @@ def fit_transform_features(
         fit_features(earlier, images)
     else:
         cache.fit(earlier, images, lambda: fit_features(earlier, images))
-    views = training_views(augment, images.shape[0])
+    views = training_views(augment, images.shape[0], seed)
     X = _compute(earlier, images, views, cache)
     if scores is None:
         return X
@@ -127,6 +130,7 @@ def compute_training_features(
     images: Any,
     *,
     augment: str | None = None,
+    seed: int = 0,
     cache: "FeatureCache | None" = None,
 ) -> Any:
     """Compute the features of the images that the pipeline was fitted on.
@@ -141,7 +145,8 @@ def compute_training_features(
     images : array of shape (n_images, n_pixels), uint8
         Those that it was fitted on, on the host or on a device.
     augment : {"flip", "flip-shift"}, optional
-        As when it was fitted.
+    seed : int, default=0
+        Both as when it was fitted.
     cache : FeatureCache, optional
         As for `compute_features`.
 
@@ -151,11 +156,11 @@ def compute_training_features(
         The views of an image follow each other.
     """
     earlier, scores = _split(pipeline)
-    views = training_views(augment, images.shape[0])
+    views = training_views(augment, images.shape[0], seed)
     X = _compute(earlier, images, views, cache)
     if scores is None:
         return X
-    return _beside(scores, images).transform_training(X, len(views))
+    return _beside(scores, images).transform_training(X)
 
 
 def _beside(scores: RidgeScores, images: Any) -> RidgeScores:

@@ -54,6 +54,8 @@ class RidgeScores(TransformerMixin, BaseEstimator):
     fold_coef_ : ndarray of shape (n_folds, n_features, n_classes), float32
         Of the regressions on all folds but one.
     fold_intercept_ : ndarray of shape (n_folds, n_classes), float32
+    n_images_, n_views_ : int
+        What it was fitted on.
 
     References
     ----------
@@ -112,14 +114,15 @@ class RidgeScores(TransformerMixin, BaseEstimator):
             If there are fewer images than folds or a parameter is not what it may be.
         """
         self._check(X, y, n_views)
+        self.n_images_, self.n_views_ = len(y), n_views
         xp = get_namespace(X)
         codes = np.repeat(np.unique(y, return_inverse=True)[1], n_views)
-        sums = [_Sums.of(X, rows, codes) for rows in self._folds(len(y), n_views)]
+        sums = [_Sums.of(X, rows, codes) for rows in self._folds()]
         total = sum(sums[1:], start=sums[0])
         self.coef_, self.intercept_ = total.solve(self.alpha)
         coefs, intercepts = zip(*((total - own).solve(self.alpha) for own in sums), strict=True)
         self.fold_coef_, self.fold_intercept_ = xp.stack(coefs), xp.stack(intercepts)
-        spread = float(xp.sum(xp.var(self._training_scores(X, n_views), axis=0)))
+        spread = float(xp.sum(xp.var(self._training_scores(X), axis=0)))
         variance = float(xp.sum(total.variances()[: self.n_keep]))
         scale = self.weight * (variance / spread) ** 0.5 if spread > 0 else 1.0
         for name in ("coef_", "intercept_", "fold_coef_", "fold_intercept_"):
@@ -139,25 +142,34 @@ class RidgeScores(TransformerMixin, BaseEstimator):
         array of shape (n_images * n_views, n_classes + n_keep), float32
             As `transform_training` gives it.
         """
-        return self.fit(X, y, n_views).transform_training(X, n_views)
+        return self.fit(X, y, n_views).transform_training(X)
 
-    def transform_training(self, X: Any, n_views: int = 1) -> Any:
+    def transform_training(self, X: Any) -> Any:
         """Score the samples of `fit`, each by the regression on the other folds.
 
         Parameters
         ----------
         X : array of shape (n_images * n_views, n_features), float32
             That of `fit`, on the host or where it was then.
-        n_views : int, default=1
-            As for `fit`.
 
         Returns
         -------
         array of shape (n_images * n_views, n_classes + n_keep), float32
             Where X is; scores first.
+
+        Raises
+        ------
+        InputError
+            If these are not as many samples as it was fitted on: folds would be others.
         """
         check_is_fitted(self)
-        return self._before_features(self._training_scores(X, n_views), X)
+        if X.shape[0] != self.n_images_ * self.n_views_:
+            raise InputError(
+                f"Scores out of fold are those of the samples that RidgeScores was fitted on, "
+                f"{self.n_views_} of each of {self.n_images_} images. Got {X.shape[0]} samples "
+                f"instead. Use 'transform' for others."
+            )
+        return self._before_features(self._training_scores(X), X)
 
     def transform(self, X: Any) -> Any:
         """Score samples that the regression was not fitted on.
@@ -179,9 +191,9 @@ class RidgeScores(TransformerMixin, BaseEstimator):
         n_keep = X.shape[1] if self.n_keep is None else self.n_keep
         return get_namespace(X).concat([scores, X[:, :n_keep]], axis=1)
 
-    def _training_scores(self, X: Any, n_views: int) -> Any:
+    def _training_scores(self, X: Any) -> Any:
         """Score the samples of `fit` out of fold."""
-        folds = self._folds(X.shape[0] // n_views, n_views)
+        folds = self._folds()
         parts = [
             take_rows(X, rows[batch]) @ self.fold_coef_[fold, :, :] + self.fold_intercept_[fold, :]
             for fold, rows in enumerate(folds)
@@ -189,10 +201,10 @@ class RidgeScores(TransformerMixin, BaseEstimator):
         ]
         return take_rows(get_namespace(X).concat(parts), np.argsort(np.concatenate(folds)))
 
-    def _folds(self, n_images: int, n_views: int) -> list[NDArray[np.intp]]:
+    def _folds(self) -> list[NDArray[np.intp]]:
         """List the rows of each fold."""
-        shuffled = np.random.default_rng(self.random_state).permutation(n_images)
-        fold_of_row = np.repeat(shuffled % self.n_folds, n_views)
+        shuffled = np.random.default_rng(self.random_state).permutation(self.n_images_)
+        fold_of_row = np.repeat(shuffled % self.n_folds, self.n_views_)
         return [np.flatnonzero(fold_of_row == fold) for fold in range(self.n_folds)]
 
     def _check(self, X: Any, y: NDArray[Any], n_views: int) -> None:
@@ -231,23 +243,23 @@ class _Sums:
     @classmethod
     def of(cls, X: Any, rows: NDArray[np.intp], codes: NDArray[np.intp]) -> "_Sums":
         """Sum over some rows of X; codes are the classes of all."""
-        xp = get_namespace(X)
-        found: _Sums | None = None
+        xp, n_features, n_classes = get_namespace(X), X.shape[1], int(codes.max()) + 1
+        shapes = (n_features, n_features), (n_features,), (n_features, n_classes), (n_classes,)
+        squares, features, products, classes = (
+            xp.zeros(shape, dtype=xp.float64, device=get_device(X)) for shape in shapes
+        )
         for batch in gen_batches(len(rows), _BATCH_ROWS):
             of_batch = rows[batch]
             samples = take_rows(X, of_batch)
-            indicators = np.zeros((len(of_batch), codes.max() + 1), dtype=np.float32)
+            indicators = np.zeros((len(of_batch), n_classes), dtype=np.float32)
             indicators[np.arange(len(of_batch)), codes[of_batch]] = 1
             Y = move_beside(indicators, X)
-            sums = cls(
-                squares=xp.astype(samples.T @ samples, xp.float64),
-                features=xp.sum(samples, axis=0, dtype=xp.float64),
-                products=xp.astype(samples.T @ Y, xp.float64),
-                classes=xp.sum(Y, axis=0, dtype=xp.float64),
-            )
-            found = sums if found is None else found + sums
-        assert found is not None  # no fold is empty
-        return found
+            # In place: float64 copies of the products would cost more than they do.
+            squares += samples.T @ samples
+            features += xp.sum(samples, axis=0, dtype=xp.float64)
+            products += samples.T @ Y
+            classes += xp.sum(Y, axis=0, dtype=xp.float64)
+        return cls(squares, features, products, classes)
 
     @property
     def _fields(self) -> tuple[Any, ...]:

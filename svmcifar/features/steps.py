@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from math import inf
+from numbers import Integral
 from typing import Any
 
 from sklearn.decomposition import PCA
@@ -49,8 +50,7 @@ def make_feature_pipeline(
         Components that the class scores are learned from, more than `n_components`; by default
         these.
     seed : int, default=0
-        Of everything that is drawn when the pipeline is fitted, but for the images that wide
-        features' components are learned from.
+        Of everything that is drawn when the pipeline is fitted.
 
     Returns
     -------
@@ -60,10 +60,25 @@ def make_feature_pipeline(
     Raises
     ------
     InputError
-        If kinds are not known or given twice, settings are not of these kinds, `whiten` is out
-        of range or has no components to divide, `ridge_scores` is below 0, or `ridge_components`
-        has no class scores or is not above `n_components`.
+        If kinds are not known or given twice, settings are not of these kinds, `n_components` is
+        no number of components, `whiten` is out of range or has no components to divide,
+        `ridge_scores` is below 0 or needs components, or `ridge_components` has no class scores
+        or is not above `n_components`.
     """
+    if n_components is not None and not (
+        isinstance(n_components, Integral) and int(n_components) >= 1
+    ):
+        raise InputError(
+            f"The number of components must be an integer of at least 1. "
+            f"Got {n_components!r} instead."
+        )
+    is_wide = bool(_WIDE_KINDS & set(kinds))
+    if is_wide and ridge_scores and n_components is None:
+        raise InputError(
+            f"Class scores need principal components of features as many as those of "
+            f"{', '.join(kinds)}. Got class scores of weight {ridge_scores} without PCA. "
+            f"Say how many components PCA is to keep, or leave the scores out."
+        )
     if ridge_components is not None and not (
         ridge_scores and ridge_components > (n_components or inf)
     ):
@@ -87,12 +102,7 @@ def make_feature_pipeline(
     steps = transformers if len(transformers) == 1 else [("stack", FeatureStack(transformers))]
     steps.append(("standardize", BatchStandardScaler(copy=False)))
     if n_components is not None:
-        steps.append(
-            (
-                "pca",
-                _make_pca(ridge_components or n_components, is_wide=bool(_WIDE_KINDS & set(kinds))),
-            )
-        )
+        steps.append(("pca", _make_pca(ridge_components or n_components, is_wide)))
     if whiten:
         steps.append(("whiten", ComponentScaling(whiten)))
     if ridge_scores:

@@ -104,11 +104,17 @@ def decision_views(augment: str | None) -> list[View]:
     -------
     list of callable
         The image itself; where anything is augmented, its mirror image too.
+
+    Raises
+    ------
+    InputError
+        If the augmentation is not known.
     """
+    require_augmentation(augment)
     return [_itself] if augment is None else [_itself, _mirrored]
 
 
-def training_views(augment: str | None, n_images: int) -> list[View]:
+def training_views(augment: str | None, n_images: int, seed: int = 0) -> list[View]:
     """List the views that are trained on.
 
     Parameters
@@ -116,17 +122,22 @@ def training_views(augment: str | None, n_images: int) -> list[View]:
     augment : {"flip", "flip-shift"}, optional
     n_images : int
         Training images.
+    seed : int, default=0
+        Of the offsets.
 
     Returns
     -------
     list of callable
         Those that decide; with "flip-shift" also both of them shifted, each image by other
-        offsets, always the same.
+        offsets.
     """
     views = decision_views(augment)
     if augment != "flip-shift":
         return views
-    return views + [_Shifted(view, draw_offsets(n_images, seed)) for seed, view in enumerate(views)]
+    return views + [
+        _Shifted(view, draw_offsets(n_images, len(views) * seed + k))  # no two alike
+        for k, view in enumerate(views)
+    ]
 
 
 def _itself(images: Any, rows: slice) -> Any:

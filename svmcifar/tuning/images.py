@@ -104,7 +104,7 @@ def tune(
             set_workers(pipeline, svc.n_jobs)
             return Part(
                 fit_transform_features(
-                    pipeline, images[train], fine[train], augment=augment, cache=cache
+                    pipeline, images[train], fine[train], augment=augment, seed=seed, cache=cache
                 ),
                 y[train],
                 compute_features(pipeline, images[held_out], augment=augment, cache=cache),
