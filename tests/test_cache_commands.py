@@ -13,6 +13,7 @@ from feature_options import quick_features
 
 from svmcifar.cli import main
 from svmcifar.comparison.answers import answer_by_svm
+from svmcifar.evaluation import evaluate_classifier
 from svmcifar.features import cache as cache_module
 from svmcifar.features import pipeline as pipeline_module
 from svmcifar.persistence import load_model, read_manifest, save_model
@@ -111,6 +112,18 @@ def test_answers_take_as_long_as_without_a_cache(train_quick, synthetic_data, ca
     again = answer_by_svm(model, images, coarse_of_fine)
     assert 1e4 < again.features_s < again.inference_s < 2e4
     np.testing.assert_array_equal(again.coarse, first.coarse)
+
+
+def test_evaluation_takes_as_long_as_without_a_cache(
+    train_quick, synthetic_data, cache, monkeypatch
+):
+    model = train_quick()
+    model.cache = cache
+    keep = cache._keep
+    monkeypatch.setattr(cache, "_keep", lambda key, seconds, *rest: keep(key, 1e4, *rest))
+    first, again = (evaluate_classifier(model, synthetic_data) for _ in range(2))
+    assert first.predict_s < 1e4 < again.predict_s < 2e4
+    assert again.scores.accuracy == first.scores.accuracy
 
 
 @pytest.mark.parametrize("form", [(), ("--slim",)])

@@ -1,5 +1,6 @@
 """Damaged, foreign and malicious files in the feature cache."""
 
+import errno
 import io
 import os
 import pickle
@@ -11,6 +12,7 @@ import skops.io
 from cached_features import MEANS, Computing, open_at, random_images, warned
 from feature_options import quick_features
 
+from svmcifar.features import cache
 from svmcifar.features.pipeline import compute_features
 
 IMAGES, OTHERS = random_images(), random_images(seed=1)
@@ -192,3 +194,29 @@ def test_nothing_of_an_entry_is_run(computing, tmp_path, monkeypatch, kind, memb
     assert not (tmp_path / "evil-was-here").exists()
     pickle.loads(EVIL)
     assert (tmp_path / "evil-was-here").exists()
+
+
+@pytest.mark.parametrize(
+    ("error", "words"),
+    [
+        (MemoryError("Unable to allocate 3.1 GiB"), "Unable to allocate"),
+        (OSError(errno.EIO, os.strerror(errno.EIO)), os.strerror(errno.EIO)),
+    ],
+)
+def test_what_cannot_be_read_now_is_left_for_another_time(computing, monkeypatch, error, words):
+    path = entry_of(computing, "features").path
+
+    def refuse(*_):
+        raise error
+
+    with monkeypatch.context() as patch, warned(1) as texts:
+        patch.setattr(cache, "_read_features", refuse)
+        computing.cache.least_s = 1e9
+        computing.features(computing.fit(IMAGES, **MEANS), IMAGES)
+    assert "must be readable and fit the memory" in texts[0]
+    assert words in texts[0]
+    assert path.exists()
+    with warned(0):
+        computing.done.clear()
+        computing.features(computing.fit(IMAGES, **MEANS), IMAGES)
+    assert computing.done == []

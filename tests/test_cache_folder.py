@@ -92,6 +92,15 @@ def test_what_is_larger_than_the_limit_is_not_kept(tmp_path, pipeline):
     assert len(computing.cache.folder.entries()) == 1
 
 
+def test_nothing_is_removed_if_there_cannot_be_room(tmp_path, pipeline):
+    computing = Computing(open_at(tmp_path, limit_bytes=100_000))
+    paths = kept_paths(computing, pipeline)
+    name = f".features-{'0' * 32}-{'0' * 32}-{'0' * 8}.zip"
+    (tmp_path / name).write_bytes(b"0" * 95_000)  # another process writes it
+    assert not computing.cache.folder.write(paths[0].name, 10_000, lambda archive: None)
+    assert all(path.exists() for path in paths)
+
+
 # --- a disk that refuses
 
 

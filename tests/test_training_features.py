@@ -221,3 +221,43 @@ def test_seed_reaches_everything_that_draws(seed):
     names = ["PatchFeatures", "PatchFeatures", "WidePCA", "RidgeScores"]
     assert [type(step).__name__ for step in drawing] == names
     assert [step.random_state for step in drawing] == [seed] * 4
+
+
+def test_seed_of_the_shifts_stays_with_the_model(synthetic_data, train_small):
+    model = train_small(limit=100, augment="flip-shift", seed=3, features=("means",))
+    images = synthetic_data.read_split("train").images[model.manifest["training"]["rows"]]
+    X = model.compute_training_features(images)
+    np.testing.assert_array_equal(X[model.svc.support_], model.svc.support_vectors_)
+    model.manifest["training"]["seed"] = 0
+    assert not np.array_equal(model.compute_training_features(images), X)
+
+
+@pytest.mark.parametrize("n_components", [0, -1, 2.5, "8"])
+@pytest.mark.parametrize("kinds", [("means",), ("patches",)])
+def test_numbers_of_components_that_are_none(n_components, kinds):
+    with pytest.raises(InputError, match=f"integer of at least 1. Got {n_components!r} instead"):
+        make_feature_pipeline(n_components, kinds=kinds)
+
+
+def test_class_scores_of_wide_features_need_components():
+    with pytest.raises(InputError, match=r"Class scores need .* of patches\. .* without PCA\. Say"):
+        make_feature_pipeline(kinds=("patches",), ridge_scores=0.8)
+
+
+@pytest.mark.parametrize("setting", ["random_state", "n_jobs"])
+def test_what_has_a_setting_of_its_own_is_none_of_a_kind(setting):
+    with pytest.raises(InputError, match=rf"Settings of the features 'patches' .* Got {setting} "):
+        make_feature_pipeline(kinds=("patches",), settings={"patches": {setting: 1}})
+
+
+@pytest.mark.parametrize(
+    ("kind", "settings", "words"),
+    [
+        ("patches", {"patch_size": 30, "pooling": 4}, "'pooling' .* at most 3"),
+        ("patches", {"n_filters": 20, "n_patches": 10}, "'n_patches' .* at least n_filters=20"),
+        ("hog", {"pixels_per_cell": (16, 16), "cells_per_block": (3, 3)}, "Blocks of HOG"),
+    ],
+)
+def test_settings_are_refused_before_there_are_images(kind, settings, words):
+    with pytest.raises(InputError, match=words):
+        make_feature_pipeline(kinds=(kind,), settings={kind: settings})

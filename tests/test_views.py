@@ -138,3 +138,24 @@ def test_other_augmentations_are_refused(augment):
     expected = rf"^Images can be augmented by 'flip' or 'flip-shift'\. Got {augment!r} instead\.$"
     with pytest.raises(InputError, match=expected):
         require_augmentation(augment)
+
+
+@pytest.mark.parametrize("augment", ["Flip_shift", "", False])
+def test_other_augmentations_have_no_views(augment):
+    for views in (decision_views, lambda augment: training_views(augment, N_IMAGES)):
+        with pytest.raises(InputError, match="Images can be augmented by"):
+            views(augment)
+
+
+def test_every_seed_shifts_in_its_own_way(images):
+    same, rows = np.tile(images[:1], (N_IMAGES, 1)), slice(0, N_IMAGES)
+    shifted_views = [
+        view(same, rows)
+        for seed in range(3)
+        for view in training_views("flip-shift", N_IMAGES, seed)[2::2]
+    ]
+    assert len({view.tobytes() for view in shifted_views}) == 3
+    np.testing.assert_array_equal(
+        training_views("flip-shift", N_IMAGES, 2)[3](images, rows),
+        shifted(mirrored(images), draw_offsets(N_IMAGES, 5)),
+    )

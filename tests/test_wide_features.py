@@ -1,5 +1,7 @@
 """Pipelines of wide features, which are learned from a part of the images."""
 
+import tomllib
+
 import numpy as np
 import pytest
 from devices import on_device
@@ -8,6 +10,7 @@ from feature_spy import FITTED_ON, TRANSFORMED, spy_features
 from scipy.linalg import subspace_angles
 from sklearn.decomposition import PCA
 
+from svmcifar.cli.settings import preset_names, preset_path
 from svmcifar.features import pipeline as feature_pipeline
 from svmcifar.features import steps as steps_module
 from svmcifar.features.pipeline import fit_features, fit_transform_features
@@ -18,6 +21,7 @@ from svmcifar.manifest import content_hash
 pytestmark = pytest.mark.filterwarnings("ignore:invalid value:RuntimeWarning:array_api_strict")
 
 N_CLASSES = 3
+WIDE_IMAGES = feature_pipeline._WIDE_IMAGES
 
 
 @pytest.fixture(autouse=True)
@@ -42,6 +46,21 @@ def rows_of(some, images):
     """Where images are among others, each of which is there once."""
     places = {image.tobytes(): row for row, image in enumerate(images)}
     return np.array([places[image.tobytes()] for image in some])
+
+
+def test_enough_images_for_the_components_of_a_preset():
+    presets = [tomllib.loads(preset_path(name).read_text()) for name in preset_names()]
+    most = max(preset.get("ridge-pca", 0) for preset in presets)
+    assert WIDE_IMAGES > 2 * most > 0
+
+
+def test_seed_draws_the_images():
+    images, drawn = images_of_few_patterns(120), []
+    for seed in (0, 1, 1):
+        fit_features(make_feature_pipeline(4, kinds=("spy",), seed=seed), images)
+        drawn.append(rows_of(TRANSFORMED.pop(), images))
+    assert len(np.intersect1d(drawn[0], drawn[1])) < 40
+    np.testing.assert_array_equal(drawn[1], drawn[2])
 
 
 @pytest.mark.parametrize("place", [np.asarray, on_device], ids=["host", "device"])

@@ -130,3 +130,14 @@ def test_can_be_cloned_and_saved():
     loaded = skops.io.loads(skops.io.dumps(model), trusted=trusted_types.TRUSTED)
     assert content_hash(loaded) == content_hash(model)
     np.testing.assert_array_equal(loaded.transform(X), model.transform(X))
+
+
+def test_components_of_even_variances():
+    """Where no direction stands out, power iterations find those of most variance even so."""
+    X = np.random.default_rng(5).normal(size=(600, 3000)).astype(np.float32)
+    X -= X.mean(axis=0)
+    found = WidePCA(300).fit_transform(X.copy()).astype(np.float64)
+    exact = np.linalg.svd(X.astype(np.float64), compute_uv=False)[:300] ** 2
+    shares = np.sort((found**2).sum(axis=0))[::-1] / exact
+    assert shares.min() > 0.99
+    assert shares.max() < 1 + 1e-4
