@@ -126,6 +126,13 @@ def test_evaluation_takes_as_long_as_without_a_cache(
     assert again.scores.accuracy == first.scores.accuracy
 
 
+@pytest.mark.parametrize("dtype", [None, "float32", "float16"])
+def test_manifest_tells_what_features_were_rounded_to(train_quick, tmp_path, dtype):
+    cache = None if dtype is None else open_at(tmp_path, dtype=dtype)
+    training = train_quick(cache=cache).manifest["training"]
+    assert training["feature_dtype"] == (dtype or "float32")
+
+
 @pytest.mark.parametrize("form", [(), ("--slim",)])
 def test_commands(synthetic_folder, cache, computed, form):
     data = ("--data", synthetic_folder)

@@ -18,7 +18,7 @@ SAVED = {**OPTIONS, "scores of shifted patches": {**PATCH_SCORES, "augment": "fl
 # What manifests of format 1 did not have.
 _BEFORE_FEATURES = {
     "preset": None, "features": ["raw"], "feature_settings": {}, "whiten": 0.0,
-    "ridge_scores": 0.0, "ridge_components": None, "augment": None,
+    "ridge_scores": 0.0, "ridge_components": None, "augment": None, "feature_dtype": "float32",
 }  # fmt: skip
 
 

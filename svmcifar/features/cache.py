@@ -34,7 +34,8 @@ class FeatureCache:
     An entry is found again if everything that the result depends on is the same: the classes,
     parameters and fitted arrays of the pipeline, every byte of the images, the code that computes
     features, the versions of the packages, the processor and its BLAS kernels.  The number of
-    threads does not count.
+    threads does not count; BLAS may round otherwise with another, and then the entry is as the
+    one that wrote it had it.
 
     Images on a device pass by: what is computed from them is neither kept nor looked for.
 
@@ -46,7 +47,8 @@ class FeatureCache:
         What all entries may take together; the least recently used ones are removed first.
     dtype : {"float32", "float16"}, default="float32"
         That features are kept in.  With float16 those that were not kept are rounded too, so
-        that a result does not depend on it; features beyond its range stay as they are.
+        that a result does not depend on what was found; features beyond its range stay as they
+        are.
     least_s : float, default=10.0
         What was computed in fewer seconds is not kept.
 
