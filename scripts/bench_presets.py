@@ -19,6 +19,8 @@ from time import perf_counter
 
 import click
 
+from svmcifar.files import atomic_path, check_output
+
 
 def run(*arguments: str | Path) -> dict[str, float]:
     """Run a command of svmcifar; give its seconds and its peak memory in bytes."""
@@ -59,7 +61,7 @@ def measure(preset: str, labels: str, seed: int, limit: int | None, folder: Path
         "versions": made["versions"],
         "created": made["created"],
         "scores": _scalars(scored["scores"]),
-        "superclass_scores": _scalars(scored["superclass_scores"] or {}),
+        "superclass_scores": scored["superclass_scores"] and _scalars(scored["superclass_scores"]),
         "predict_s": scored["predict_s"],
         "model_bytes": model.stat().st_size,
     }
@@ -86,6 +88,7 @@ def main(
     out: Path,
 ) -> None:
     """Train every preset with every seed for every kind of labels, and add it to a JSON file."""
+    check_output(out, overwrite=True)
     runs = json.loads(out.read_text())["runs"] if out.exists() else []
     with TemporaryDirectory() as folder:
         for preset in presets:
@@ -94,7 +97,8 @@ def main(
                     for kind in labels:
                         runs.append(measure(preset, kind, seed, limit, Path(folder)))
                         written = {"date": datetime.now(UTC).isoformat(), "runs": runs}
-                        out.write_text(json.dumps(written, indent=1) + "\n")
+                        with atomic_path(out) as temporary:
+                            temporary.write_text(json.dumps(written, indent=1) + "\n")
                         print(line(runs[-1]), flush=True)
 
 

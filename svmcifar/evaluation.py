@@ -78,10 +78,10 @@ def evaluate_classifier(
     require_same_classes(model, dataset)
     images = dataset.read_split(split)
     truth = images.coarse if model.label_kind == "coarse" else images.fine
-    clock, saved_s = perf_counter(), model.saved_s
+    clock, correction_s = perf_counter(), model.clock_correction_s
     inputs = to_device(images.images) if on_gpu else images.images
     predictions, decisions = model.predict_with_decisions(inputs)
-    predict_s = perf_counter() - clock + model.saved_s - saved_s
+    predict_s = perf_counter() - clock + model.clock_correction_s - correction_s
     upper = None
     if model.label_kind == "fine":
         coarse = np.array(model.coarse_of_fine)

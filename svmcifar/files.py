@@ -10,7 +10,7 @@ from svmcifar.errors import OutputError
 
 
 def check_output(path: str | Path, overwrite: bool, keep: Iterable[str | Path] = ()) -> None:
-    """Refuse an output that exists already, before any work is spent on it.
+    """Refuse an output that exists already or cannot be, before any work is spent on it.
 
     Parameters
     ----------
@@ -24,8 +24,8 @@ def check_output(path: str | Path, overwrite: bool, keep: Iterable[str | Path] =
     Raises
     ------
     OutputError
-        If `path` is a folder, is one of `keep`, or exists and `overwrite` is
-        False.
+        If `path` is a folder, is one of `keep`, exists and `overwrite` is
+        False, or would be in a folder that cannot be written to.
     """
     if Path(path).resolve() in {Path(other).resolve() for other in keep}:
         raise OutputError(
@@ -36,6 +36,12 @@ def check_output(path: str | Path, overwrite: bool, keep: Iterable[str | Path] =
         raise OutputError(f"{path}: an output must be a file, and this is a folder; name a file")
     if not overwrite and os.path.lexists(path):
         raise OutputError(f"{path}: the file exists already; pass --overwrite or name another file")
+    folder = next(parent for parent in Path(path).absolute().parents if os.path.lexists(parent))
+    if not folder.is_dir() or not os.access(folder, os.W_OK):
+        raise OutputError(
+            f"{path}: an output must be writable, and {folder} is no folder that can be written "
+            f"to; name another file or mend the folder"
+        )
 
 
 @contextmanager

@@ -55,9 +55,9 @@ class ImageClassifier:
         return bool(self.manifest.get("data", {}).get("synthetic", False))
 
     @property
-    def saved_s(self) -> float:
-        """Seconds of computing that the cache has saved since it was opened."""
-        return 0.0 if self.cache is None else self.cache.saved_s
+    def clock_correction_s(self) -> float:
+        """Seconds to add to those of a clock: what the cache has saved, less what it took."""
+        return 0.0 if self.cache is None else self.cache.clock_correction_s
 
     def predict(self, images: Any) -> NDArray[np.int64]:
         """Predict the class id of each image.

@@ -26,6 +26,7 @@ import skops.io
 
 from svmcifar.cifar import Cifar100
 from svmcifar.errors import ModelFileError, SvmCifarError
+from svmcifar.features.steps import set_workers
 from svmcifar.files import atomic_path, check_output
 from svmcifar.manifest import content_hash
 from svmcifar.model import ImageClassifier
@@ -43,7 +44,8 @@ _REQUIRED = {
     "created", "versions", "git_commit", "host", "data", "training", "fit", "times", "slim",
     "content_hash", "stored_hash",
 }  # fmt: skip
-# What the manifest of a file of format 1 leaves out of "training".
+_REQUIRED_OF_TRAINING = {"label_kind", "parameters", "n_components", "rows", "seed"}
+# What manifests of older releases leave out of "training".
 _BEFORE_FEATURES: dict[str, Any] = {
     "preset": None, "features": ["raw"], "feature_settings": {}, "whiten": 0.0,
     "ridge_scores": 0.0, "ridge_components": None, "augment": None, "feature_dtype": "float32",
@@ -117,7 +119,10 @@ def read_manifest(path: str | Path) -> dict[str, Any]:
 
 
 def load_model(
-    path: str | Path, dataset: Cifar100 | None = None, cache: "FeatureCache | None" = None
+    path: str | Path,
+    dataset: Cifar100 | None = None,
+    cache: "FeatureCache | None" = None,
+    n_jobs: int | None = None,
 ) -> ImageClassifier:
     """Load a model file.
 
@@ -128,6 +133,8 @@ def load_model(
         The data set that the model was trained on; only a slim file needs it.
     cache : FeatureCache, optional
         Where the model looks for features and keeps them; a slim file's while it is loaded too.
+    n_jobs : int, optional
+        Threads that it works with, as in joblib; None for all processors.
 
     Returns
     -------
@@ -142,6 +149,8 @@ def load_model(
     with _Opened(path) as archive:
         content = archive.read_content()
         model = ImageClassifier(manifest=archive.manifest, cache=cache, **content)
+        model.svc.n_jobs = n_jobs
+        set_workers(model.features, n_jobs)
         if _stored_hash(model, model.svc) != archive.manifest["stored_hash"]:
             raise ModelFileError(_altered(path))
         if archive.manifest["slim"]:
@@ -215,8 +224,10 @@ class _Opened:
             self.manifest = json.loads(self.archive.read(_MANIFEST))
             number = int(self.manifest["format"])
             is_complete = set(self.manifest) >= _REQUIRED
-            if number == 1 and is_complete:
-                self.manifest["training"] |= _BEFORE_FEATURES
+            if is_complete:
+                training = _BEFORE_FEATURES | self.manifest["training"]
+                self.manifest["training"] = training
+                is_complete = set(training) >= _REQUIRED_OF_TRAINING
         except self._DAMAGE as error:
             self.archive.close()
             raise ModelFileError(self._damaged()) from error

@@ -116,7 +116,8 @@ def train_classifier(
     labels = train.coarse if label_kind == "coarse" else train.fine
     y = labels if rows is None else labels[rows]
 
-    clock, saved_s = perf_counter(), cache.saved_s if cache else 0.0
+    clock = perf_counter()
+    before = (cache.saved_s, cache.clock_correction_s) if cache else (0.0, 0.0)
     if choose_backend(svc.backend).uses_gpu:
         images = to_device(images)
     # Class scores of superclass models come from fine classes too: they know more.
@@ -124,8 +125,10 @@ def train_classifier(
     X = fit_transform_features(pipeline, images, fine, augment=augment, seed=seed, cache=cache)
     del images  # its place on the GPU is needed
     wait_for(X)
-    cached_s = cache.saved_s - saved_s if cache else 0.0
-    features_s = perf_counter() - clock + cached_s
+    features_s, cached_s = perf_counter() - clock, 0.0
+    if cache:
+        cached_s = cache.saved_s - before[0]
+        features_s += cache.clock_correction_s - before[1]
     clock = perf_counter()
     svc.fit(X, np.repeat(y, X.shape[0] // len(y)))  # a label for each view of an image
     fit_s = perf_counter() - clock

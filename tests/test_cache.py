@@ -243,7 +243,9 @@ def test_what_float16_cannot_hold_is_not_rounded(tmp_path, value):
 
 
 def test_what_takes_less_than_ten_seconds_is_not_kept(tmp_path, monkeypatch):
-    seconds = iter([0.0, 9.99, 20.0, 29.99, 0.0, 10.0, 20.0, 30.0])
+    # Each call begins and ends, and so does what it computes.
+    computed = [0.0, 1.0, 10.99, 12.0], [20.0, 21.0, 30.99, 32.0], [0.0, 1.0, 11.0, 13.0]
+    seconds = iter([*computed[0], *computed[1], *computed[2], *computed[2], 50.0, 51.0, 60.0, 62.0])
     monkeypatch.setattr(cache_module, "perf_counter", lambda: next(seconds))
     cache = cache_module.FeatureCache(tmp_path / "cache", 10**8)
     computing = Computing(cache)
@@ -253,6 +255,8 @@ def test_what_takes_less_than_ten_seconds_is_not_kept(tmp_path, monkeypatch):
     computing.features(computing.fit(IMAGES, **MEANS), IMAGES)
     assert computing.done == ["fit", "features"] * 2
     assert cache.saved_s == 20.0
+    assert cache.overhead_s == pytest.approx(2 * 2.01 + 2 * 3 + 1 + 2)
+    assert cache.clock_correction_s == pytest.approx(20 - 13.02)
 
 
 def test_nothing_large_is_hashed_for_what_was_never_kept(tmp_path, monkeypatch):

@@ -107,6 +107,17 @@ def test_unconverged_pairs_are_not_silent(synthetic_folder):
     assert "190 pairs NOT converged" in result.stdout
 
 
+@pytest.mark.parametrize("options", [[], ["--overwrite"]])
+def test_the_label_map_is_not_written_over(synthetic_folder, folder, options):
+    train = ("train", "--data", synthetic_folder, "--limit", 100, *options)
+    assert "must not be a file that" in fail(*train, "--out", "same", "--label-csv", "same")
+    run(*train)
+    default = "data/labels-SYNTHETIC.csv"
+    before = (folder / default).read_bytes()
+    assert "must not be a file that" in fail(*train, "--out", default, "--overwrite")
+    assert (folder / default).read_bytes() == before
+
+
 def test_label_csv_is_read_and_refused_if_wrong(synthetic_folder, folder):
     csv = folder / "map.csv"
     run("build-labels", "--data", synthetic_folder, "--out", csv)

@@ -6,6 +6,7 @@ from feature_options import quick_features
 
 from svmcifar.cli.options import open_model
 from svmcifar.features.kinds import KINDS
+from svmcifar.features.patches import PatchFeatures
 from svmcifar.persistence import load_model, read_manifest
 
 
@@ -36,12 +37,26 @@ def test_features_reach_the_model(synthetic_folder, few_histograms):
     assert (training["features"], training["n_components"]) == (["hog"], 12)
     assert (training["whiten"], training["augment"]) == (0.5, "flip")
     described = run("info", "model.skops")
-    assert "samples      400 x 12, images and mirror images, drawn with seed 0\n" in described
+    assert "samples      400 x 12, images and mirror images, drawn\n" in described
     assert "features     hog\n" in described
     assert "PCA          12 components, divided by deviation^0.5\n" in described
+    assert "class scores none\n" in described
     assert "right" in run("show", "model.skops", "--data", synthetic_folder)
     assert "200 predictions" in run("predict", "model.skops", "--data", synthetic_folder)
     assert "accuracy" in run("evaluate", "model.skops", "--data", synthetic_folder)
+
+
+def test_info_tells_how_features_were_made(synthetic_folder):
+    scores = ("--pca", 10, "--ridge-scores", 0.5, "--ridge-pca", 20, "--seed", 7)
+    run("train", "--data", synthetic_folder, "--limit", 200, *PATCHES, *scores)
+    described = run("info", "model.skops")
+    for line in (
+        "preset       none",
+        "seed         7",
+        "features     patches (patches: n_filters=4, ",
+        "class scores weight 0.5, by ridge regression on 20 components",
+    ):
+        assert f"\n{line}" in described
 
 
 def test_features_are_concatenated_in_order(synthetic_folder):
@@ -72,9 +87,21 @@ def test_patches_reach_the_model(synthetic_folder):
     assert "200 predictions" in run("predict", "model.skops", "--data", synthetic_folder)
 
 
-def test_jobs_reach_the_features(synthetic_folder):
-    run("train", "--data", synthetic_folder, "--limit", 100, *PATCHES, "--jobs", 2)
-    assert load_model("model.skops").features.named_steps["patches"].n_jobs == 2
+def test_jobs_reach_the_features(synthetic_folder, monkeypatch):
+    worked_with, transform = [], PatchFeatures.transform
+
+    def recorded(self, images):
+        worked_with.append(self.n_jobs)
+        return transform(self, images)
+
+    monkeypatch.setattr(PatchFeatures, "transform", recorded)
+    data = ("--data", synthetic_folder)
+    run("train", *data, "--limit", 100, *PATCHES, "--jobs", 2, "--slim")
+    assert set(worked_with) == {2}
+    worked_with.clear()
+    run("predict", "model.skops", *data, "--jobs", 1)  # its support vectors are computed too
+    assert set(worked_with) == {1}
+    run("train", *data, "--limit", 100, *PATCHES, "--overwrite")
     opened = open_model("model.skops", None, 3)
     assert opened.features.named_steps["patches"].n_jobs == opened.svc.n_jobs == 3
     assert open_model("model.skops", None, None).features.named_steps["patches"].n_jobs is None
@@ -107,7 +134,7 @@ BAD_VALUES = [
     (["--features", "hog", "--filters", "9"], "no effect without --features patches. Got 9 with"),
     ([*PATCHES, "--patch-size", "7", "--patch-size", "7"], "each once. Got 7, 7 instead"),
     ([*PATCHES, "--pooling", "28"], "'pooling' parameter of PatchFeatures must be at most 27"),
-    (["--features", "hog", "--pca", "501"], "at most 500 components of 500 images of 1764"),
+    (["--features", "hog", "--pca", "501"], "at most 500 components of 500 images. Got 501"),
 ]
 
 

@@ -58,3 +58,22 @@ def test_atomic_path_reports_what_the_system_refuses(tmp_path, name):
         write()
     assert "\n" not in str(caught.value)
     assert sorted(os.listdir(tmp_path)) == ["file", "folder"]
+
+
+@pytest.mark.parametrize("name", ["file/out.csv", "file/deeper/out.csv"])
+def test_check_output_refuses_a_folder_that_cannot_be(tmp_path, name):
+    (tmp_path / "file").touch()
+    expected = rf"must be writable, and {tmp_path / 'file'} is no folder"
+    with pytest.raises(OutputError, match=expected):
+        check_output(tmp_path / name, overwrite=True)
+
+
+def test_check_output_refuses_a_folder_that_is_read_only(tmp_path, monkeypatch):
+    monkeypatch.setattr(os, "access", lambda path, mode: mode != os.W_OK)
+    with pytest.raises(OutputError, match="no folder that can be written to"):
+        check_output(tmp_path / "new" / "out.csv", overwrite=False)
+
+
+def test_check_output_lets_new_folders_be_made(tmp_path):
+    check_output(tmp_path / "some" / "new" / "out.csv", overwrite=False)
+    assert not (tmp_path / "some").exists()

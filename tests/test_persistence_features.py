@@ -111,12 +111,26 @@ def test_file_of_format_1(train_small, synthetic_data, tmp_path, slim, settings)
     assert read_manifest(tmp_path / "again.skops") == read_manifest(tmp_path / "new.skops")
 
 
-def test_damaged_manifest_of_format_1(train_small, tmp_path):
+def test_what_a_manifest_of_format_2_lacks(flipped, tmp_path):
+    save_model(flipped, tmp_path / "new.skops")
+    missing = {"preset", "feature_settings", "ridge_scores", "ridge_components", "feature_dtype"}
+
+    def older(manifest):
+        return manifest | {
+            "training": {k: v for k, v in manifest["training"].items() if k not in missing}
+        }
+
+    old = rewritten(tmp_path / "new.skops", tmp_path / "old.skops", manifest=older)
+    assert read_manifest(old) == read_manifest(tmp_path / "new.skops")
+
+
+@pytest.mark.parametrize("number", [1, 2])
+def test_damaged_training_in_a_manifest(train_small, tmp_path, number):
     save_model(train_small(limit=200), tmp_path / "new.skops")
-    for training in (None, [], "raw"):
+    for training in (None, [], "raw", {}, {"features": ["raw"]}):
         old = rewritten(
             tmp_path / "new.skops", tmp_path / "old.skops",
-            manifest=lambda m, t=training: m | {"format": 1, "training": t},
+            manifest=lambda m, t=training: m | {"format": number, "training": t},
         )  # fmt: skip
         with pytest.raises(ModelFileError, match="damaged"):
             read_manifest(old)

@@ -1,6 +1,8 @@
 """The presets that come with the package."""
 
+import json
 import tomllib
+from pathlib import Path
 
 import pytest
 from clirun import fail, run
@@ -84,10 +86,50 @@ def test_unknown_preset():
         assert f"'{name}'" in error
 
 
-def test_settings_of_features_that_are_not_computed():
-    error = fail("train", "--preset", "patches-small", "--features", "raw", "--data", "nowhere")
+def test_what_a_preset_sets_of_other_features_gives_way(synthetic_folder):
+    data = ("--data", synthetic_folder, "--overwrite")
+    smaller = ("--pca", 10, "--ridge-pca", 20, "--preset", "patches-small")
+    output = run("train", *smaller, "--features", "raw", *data)
+    (taken,) = (line for line in output.splitlines() if line.startswith("settings"))
+    assert taken == (
+        "settings     preset patches-small: whiten 0.5, ridge-scores 0.8, augment flip, C 10"
+    )
+    assert read_manifest("model.skops")["training"]["feature_settings"] == {}
+    run("train", "--preset", "hog", "--pca", 10, "--ridge-scores", 0, "--augment", "none", *data)
+    training = read_manifest("model.skops")["training"]
+    assert (training["ridge_components"], training["augment"]) == (None, None)
+
+
+def test_config_over_preset_gives_way_too(synthetic_folder):
+    Path("own.toml").write_text('features = ["raw"]\npca = 10\nridge-scores = 0\n')
+    options = ("--preset", "patches-small", "--config", "own.toml")
+    run("train", *options, "--data", synthetic_folder)
+    training = read_manifest("model.skops")["training"]
+    assert (training["features"], training["ridge_components"]) == (["raw"], None)
+
+
+def test_settings_of_one_file_must_fit_each_other():
+    Path("own.toml").write_text('features = ["raw"]\nfilters = 10\n')
+    error = fail("train", "--config", "own.toml", "--data", "nowhere")
     assert "--filters has no effect without --features patches" in error
     assert "from a preset or config with --features raw" in error
+
+
+def test_options_must_fit_each_other_whatever_a_preset_says():
+    error = fail("train", "--preset", "hog", "--filters", 9, "--data", "nowhere")
+    assert "--filters has no effect without --features patches. Got 9 with" in error
+
+
+def test_published_results_are_those_of_the_presets():
+    published = Path(__file__).parent.parent / "docs" / "benchmarks" / "presets.json"
+    runs = [run for run in json.loads(published.read_text())["runs"] if run["limit"] is None]
+    assert {run["preset"] for run in runs} == set(NAMES)
+    for result in runs:
+        preset = tomllib.loads(settings.preset_path(result["preset"]).read_text())
+        n_views = {None: 1, "flip": 2, "flip-shift": 4}[preset.get("augment")]
+        n_features = preset.get("pca", 3072) + (100 if "ridge-scores" in preset else 0)
+        fit = result["fit"]
+        assert (fit["n_samples"], fit["n_features"]) == (50_000 * n_views, n_features)
 
 
 def test_preset_in_the_manifest(synthetic_folder):

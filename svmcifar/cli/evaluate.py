@@ -6,6 +6,7 @@ from pathlib import Path
 import click
 
 from svmcifar.cli.options import (
+    FILE,
     data_options,
     device_option,
     jobs_option,
@@ -20,16 +21,14 @@ from svmcifar.cli.options import (
     wants_gpu,
 )
 
-_FILE = click.Path(dir_okay=False, path_type=Path)
-
 
 @click.command()
 @model_argument
 @data_options
 @split_option
-@click.option("--json", "json_path", type=_FILE, help="Write every score to this JSON file.")
+@click.option("--json", "json_path", type=FILE, help="Write every score to this JSON file.")
 @click.option(
-    "--figure", "figure_path", type=_FILE, help="Draw the confusion matrix (.png, .svg or .pdf)."
+    "--figure", "figure_path", type=FILE, help="Draw the confusion matrix (.png, .svg or .pdf)."
 )
 @device_option
 @jobs_option

@@ -9,6 +9,7 @@ import click
 from click.core import ParameterSource
 
 from svmcifar.cli.options import Decorator, FiniteRange
+from svmcifar.cli.settings import gives_way
 from svmcifar.errors import InputError
 from svmcifar.features.kinds import AUGMENTATIONS, KINDS
 
@@ -53,7 +54,11 @@ _KIND_OPTIONS = {
         "patches", "pooling", click.IntRange(1, 32), "3", "Rows and columns of the grid of cells."
     ),
     "threshold": _KindOption(
-        "patches", "threshold", FiniteRange(min=0), "1.0", "Response that a filter must exceed."
+        "patches",
+        "threshold",
+        FiniteRange(min=0, max=100),  # longer than any whitened patch
+        "1.0",
+        "Response that a filter must exceed.",
     ),
     "filter_kind": _KindOption(
         "patches",
@@ -75,6 +80,8 @@ _KIND_OPTIONS = {
     ),
 }
 
+# Takes that of a preset or config away.
+_NO_AUGMENTATION = "none"
 _SHARED = ("features", "pca", "whiten", "ridge_scores", "ridge_pca", "augment")
 
 
@@ -90,7 +97,7 @@ class FeatureChoice:
     for_training : dict
         Keyword arguments of `svmcifar.training.train_classifier`.
     for_pipeline : dict
-        Keyword arguments of `svmcifar.features.pipeline.make_feature_pipeline`.
+        Keyword arguments of `svmcifar.features.steps.make_feature_pipeline`.
     """
 
     options: dict[str, Any]
@@ -117,9 +124,7 @@ def feature_options(several_pca: bool = False) -> Decorator:
         @wraps(command)
         def collected(**values: Any) -> Any:
             own = {name: values.pop(name) for name in (*_SHARED, *_KIND_OPTIONS)}
-            for name, option in _KIND_OPTIONS.items():
-                if option.multiple and not own[name]:
-                    own[name] = None
+            _leave_out(own)
             _require_used(own)
             if not several_pca:
                 return command(features=_choose(own), **values)
@@ -173,7 +178,7 @@ def _options(several_pca: bool) -> list[Decorator]:
         click.option(
             "--ridge-scores",
             metavar="WEIGHT",
-            type=FiniteRange(min=0),
+            type=FiniteRange(min=0, max=100),
             default=0.0,
             show_default=True,
             help="Put scores of the fine classes by ridge regression, out of fold, before the "
@@ -187,7 +192,7 @@ def _options(several_pca: bool) -> list[Decorator]:
         ),
         click.option(
             "--augment",
-            type=click.Choice(AUGMENTATIONS),
+            type=click.Choice([*AUGMENTATIONS, _NO_AUGMENTATION]),
             help="Train on mirror images too, and decide by image and mirror image: about 4 times "
             "the work. With shift, train on both moved by up to 3 pixels besides: 16 times in "
             "training.",
@@ -222,6 +227,20 @@ def _choose(values: Mapping[str, Any]) -> FeatureChoice:
         },
         for_pipeline={"kinds": values["features"], "settings": settings, **shared},
     )
+
+
+def _leave_out(values: dict[str, Any]) -> None:
+    """Leave out what is not given, and what a preset or config has no use for any more."""
+    context = click.get_current_context()
+    for name, option in _KIND_OPTIONS.items():
+        if option.multiple and not values[name]:
+            values[name] = None
+        if option.kind not in values["features"] and gives_way(context, name, to="features"):
+            values[name] = None
+    if not values["ridge_scores"] and gives_way(context, "ridge_pca", to="ridge_scores"):
+        values["ridge_pca"] = None
+    if values["augment"] == _NO_AUGMENTATION:
+        values["augment"] = None
 
 
 def _require_used(values: Mapping[str, Any]) -> None:

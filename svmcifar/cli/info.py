@@ -66,13 +66,20 @@ def _describe_model(path: Path, as_json: bool) -> None:
     if training["ridge_scores"]:
         learned = training["ridge_components"] or training["n_components"] or "all features"
         scores = f"weight {training['ridge_scores']:g}, by ridge regression on {learned}"
-    drawn = "" if training["rows"] is None else f", drawn with seed {training['seed']}"
+        scores += " components" * isinstance(learned, int)
+    settings = "; ".join(
+        f"{kind}: {', '.join(f'{name}={value}' for name, value in of_kind.items())}"
+        for kind, of_kind in training["feature_settings"].items()
+    )
+    drawn = "" if training["rows"] is None else ", drawn"
     lines = {
         "content hash": manifest["content_hash"],
         "data": manifest["data"]["label"],
         "labels": training["label_kind"],
         "samples": f"{fit['n_samples']} x {fit['n_features']}{views}{drawn}",
-        "features": " + ".join(training["features"]),
+        "preset": training["preset"] or "none",
+        "seed": training["seed"],
+        "features": " + ".join(training["features"]) + (f" ({settings})" if settings else ""),
         "PCA": f"{pca}{whitened}",
         "class scores": scores,
         "parameters": parameters,

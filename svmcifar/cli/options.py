@@ -28,6 +28,7 @@ class FiniteRange(click.FloatRange):
         return number
 
 
+FILE = click.Path(dir_okay=False, path_type=Path)
 POSITIVE = FiniteRange(min=0, min_open=True)
 
 
@@ -87,11 +88,16 @@ def memory_limit_option(what: str) -> Decorator:
     )
 
 
+def limit_option(help_text: str) -> Decorator:
+    """Add ``--limit``."""
+    return click.option("--limit", type=click.IntRange(min=1), help=help_text)
+
+
 def out_option(default: str | None, help_text: str) -> Decorator:
     """Add ``--out``."""
     return click.option(
         "--out",
-        type=click.Path(dir_okay=False, path_type=Path),
+        type=FILE,
         default=default,
         show_default=default is not None,
         help=help_text,
@@ -194,13 +200,9 @@ def open_model(
     cache: "FeatureCache | None" = None,
 ) -> "ImageClassifier":
     """Load a model file, to work with `jobs` threads."""
-    from svmcifar.features.steps import set_workers
     from svmcifar.persistence import load_model
 
-    model = load_model(path, dataset, cache)
-    model.svc.n_jobs = jobs
-    set_workers(model.features, jobs)
-    return model
+    return load_model(path, dataset, cache, jobs)
 
 
 def titled(text: str, synthetic: bool) -> str:

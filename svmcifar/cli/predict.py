@@ -22,6 +22,7 @@ from svmcifar.cli.options import (
 )
 
 if TYPE_CHECKING:
+    import numpy as np
     import pandas as pd
 
     from svmcifar.cifar import Cifar100
@@ -56,6 +57,7 @@ def command(
     32 x 32 pixels.
     """
     from svmcifar.files import atomic_path, check_output
+    from svmcifar.images import read_image
     from svmcifar.persistence import read_manifest
 
     if out is None and not images:
@@ -63,6 +65,7 @@ def command(
     if out is not None:
         check_output(out, overwrite, keep=[model_path, *images])
     on_gpu = wants_gpu(device)
+    pixels = [read_image(path) for path in images]
     cache = open_feature_cache(no_cache)
     if images and not read_manifest(model_path)["slim"]:
         model = open_model(model_path, None, jobs, cache)
@@ -70,7 +73,7 @@ def command(
         dataset = open_data(data, skip_md5)
         model = open_model(model_path, dataset, jobs, cache)
     if images:
-        table = _predict_files(model, images, on_gpu)
+        table = _predict_files(model, images, pixels, on_gpu)
     else:
         table = _predict_split(model, dataset, split, on_gpu)
     if out is None:
@@ -82,20 +85,19 @@ def command(
 
 
 def _predict_files(
-    model: "ImageClassifier", images: tuple[Path, ...], on_gpu: bool
+    model: "ImageClassifier", paths: tuple[Path, ...], images: "list[np.ndarray]", on_gpu: bool
 ) -> "pd.DataFrame":
     """Predict image files."""
     import numpy as np
     import pandas as pd
 
     from svmcifar.arrays import to_device
-    from svmcifar.images import read_image
 
-    pixels = np.stack([read_image(path) for path in images])
+    pixels = np.stack(images)
     predicted = model.predict(to_device(pixels) if on_gpu else pixels)
     return pd.DataFrame(
         {
-            "file": [str(path) for path in images],
+            "file": [str(path) for path in paths],
             "predicted_id": predicted,
             "predicted_name": [model.class_names[c] for c in predicted],
         }

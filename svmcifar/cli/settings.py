@@ -23,6 +23,7 @@ _MOST_BYTES = 64 * 1024
 # From weak to strong.
 _SOURCES = ("preset", "config")
 _IN_CONTEXT = f"{__name__}.files"
+_WITHOUT_USE = f"{__name__}.without_use"
 
 
 def preset_path(name: str) -> Path:
@@ -97,12 +98,41 @@ def settings_in_effect(context: click.Context) -> str:
             f"{key} {_words(settings[name])}"
             for key, name in _keys_of(context.command).items()
             if name in settings
-            and name not in overruled
+            and name not in overruled | context.meta.get(_WITHOUT_USE, set())
             and context.get_parameter_source(name) is ParameterSource.DEFAULT_MAP
         ]
         overruled |= set(settings)
         parts.insert(0, f"{source} {file}: {', '.join(words) or 'nothing'}")
     return "; ".join(parts)
+
+
+def gives_way(context: click.Context, name: str, to: str) -> bool:
+    """Tell whether a setting is from a weaker source than another, which leaves it without use.
+
+    Parameters
+    ----------
+    context : click.Context
+    name, to : str
+        Parameter names.
+
+    Returns
+    -------
+    bool
+        If it is, `settings_in_effect` does not name the setting.
+    """
+    if not _strength(context, name) < _strength(context, to):
+        return False
+    context.meta.setdefault(_WITHOUT_USE, set()).add(name)
+    return True
+
+
+def _strength(context: click.Context, name: str) -> int:
+    """Rank where the value of a parameter is from."""
+    source = context.get_parameter_source(name)
+    if source is ParameterSource.DEFAULT_MAP:
+        taken = context.meta[_IN_CONTEXT]
+        return max(i for i, file in enumerate(_SOURCES) if name in taken.get(file, ("", {}))[1])
+    return -1 if source is ParameterSource.DEFAULT else len(_SOURCES)
 
 
 def read_settings(path: Path, command: click.Command) -> dict[str, Any]:

@@ -7,10 +7,12 @@ import click
 
 from svmcifar.cli.feature_options import FeatureChoice, feature_options
 from svmcifar.cli.options import (
+    FILE,
     POSITIVE,
     data_options,
     jobs_option,
     labels_option,
+    limit_option,
     memory_limit_option,
     no_cache_option,
     open_data,
@@ -42,7 +44,7 @@ class _Gamma(click.ParamType):
 @data_options
 @click.option(
     "--label-csv",
-    type=click.Path(dir_okay=False, path_type=Path),
+    type=FILE,
     help="The fine-to-superclass map; written if it does not exist.  [default: data/labels.csv, "
     "or data/labels-SYNTHETIC.csv for the synthetic stand-in]",
 )
@@ -63,7 +65,7 @@ class _Gamma(click.ParamType):
 @click.option(
     "--strict", is_flag=True, help="Stop if the backend does not work here; never fall back."
 )
-@click.option("--limit", type=click.IntRange(min=1), help="Train on so many images, drawn evenly.")
+@limit_option("Train on so many images, drawn evenly.")
 @seed_option("Of all that is drawn: images for --limit, patches, folds.")
 @memory_limit_option("kernel blocks")
 @jobs_option
@@ -127,6 +129,7 @@ def command(
     train = dataset.read_split("train")
     if label_csv is None:
         label_csv = Path("data", f"labels{'-SYNTHETIC' if dataset.is_synthetic else ''}.csv")
+    check_output(out, overwrite, keep=[label_csv])
     label_map = load_or_build_labels(label_csv, dataset, train=train)
     if settings := settings_in_effect(context):
         click.echo(f"settings     {settings}")

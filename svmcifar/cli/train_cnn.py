@@ -7,6 +7,7 @@ from typing import Any
 import click
 
 from svmcifar.cli.options import (
+    FILE,
     FiniteRange,
     data_options,
     open_data,
@@ -89,7 +90,7 @@ from svmcifar.cli.options import (
 @click.option(
     "--figure",
     "figure_path",
-    type=click.Path(dir_okay=False, path_type=Path),
+    type=FILE,
     help="Draw loss and accuracy of each epoch (.png, .svg or .pdf).",
 )
 @overwrite_option

@@ -9,10 +9,12 @@ import click
 
 from svmcifar.cli.feature_options import FeatureChoice, feature_options
 from svmcifar.cli.options import (
+    FILE,
     POSITIVE,
     data_options,
     jobs_option,
     labels_option,
+    limit_option,
     memory_limit_option,
     no_cache_option,
     open_data,
@@ -93,9 +95,7 @@ def _read_gamma(text: str) -> Any:
     "so on, instead of every setting on all.",
 )
 @solver_options
-@click.option(
-    "--limit", type=click.IntRange(min=1), help="Search on so many training images, drawn evenly."
-)
+@limit_option("Search on so many training images, drawn evenly.")
 @seed_option("Of every draw of images.")
 @memory_limit_option("kernel blocks and coefficients")
 @jobs_option
@@ -103,12 +103,12 @@ def _read_gamma(text: str) -> Any:
 @out_option("tuned.toml", "The best setting, for 'svmcifar train --config'.")
 @click.option(
     "--table",
-    type=click.Path(dir_okay=False, path_type=Path),
+    type=FILE,
     help="Write every setting with its scores to this CSV.",
 )
 @click.option(
     "--heatmap",
-    type=click.Path(dir_okay=False, path_type=Path),
+    type=FILE,
     help="Draw the scores to this file (.png, .svg or .pdf).",
 )
 @overwrite_option

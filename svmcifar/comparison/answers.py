@@ -96,12 +96,12 @@ def answer_by_svm(
         cannot be mapped, so it has no scores for the superclasses.
     """
     model.predict(images[:_WARM_UP_IMAGES])
-    clock, saved_s = perf_counter(), model.saved_s
+    clock, correction_s = perf_counter(), model.clock_correction_s
     features = model.compute_features(images)
-    saved_s = model.saved_s - saved_s
-    features_s = perf_counter() - clock + saved_s
+    correction_s = model.clock_correction_s - correction_s
+    features_s = perf_counter() - clock + correction_s
     ids, decisions = model.predict_features(features)
-    inference_s = perf_counter() - clock + saved_s
+    inference_s = perf_counter() - clock + correction_s
     is_fine = model.label_kind == "fine"
     return Answers(
         coarse=coarse_of_fine[ids] if is_fine else ids,

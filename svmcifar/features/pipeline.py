@@ -51,6 +51,14 @@ def fit_features(pipeline: Pipeline, images: Any) -> Pipeline:
         If PCA is to keep more components than there are features or images.
     """
     (_, source), *later = pipeline.steps
+    pca = dict(later).get("pca")
+    n_images = images.shape[0]
+    if pca is not None and pca.n_components > n_images:  # before patches are learned
+        raise InputError(
+            f"PCA can keep at most {n_images} components of {n_images} images. "
+            f"Got {pca.n_components} instead. Keep fewer, for class scores too, or take more "
+            f"images."
+        )
     with sklearn_dispatch(images):
         source.fit(images)
         X = source.transform(_fitted_on(later, images))
@@ -179,7 +187,7 @@ def _require_components(name: str, step: Any, X: Any) -> None:
     if name == "pca" and step.n_components > min(X.shape):
         raise InputError(
             f"PCA can keep at most {min(X.shape)} components of {X.shape[0]} images of "
-            f"{X.shape[1]} values. Got {step.n_components} instead."
+            f"{X.shape[1]} values. Got {step.n_components} instead. Keep fewer."
         )
 
 

@@ -85,7 +85,7 @@ def make_feature_pipeline(
         raise InputError(
             f"The components of class scores must be more than those that PCA keeps, and there "
             f"must be class scores. Got {ridge_components} with PCA of {n_components} and class "
-            f"scores of weight {ridge_scores}."
+            f"scores of weight {ridge_scores}. Say more of them, or leave them out."
         )
     if not 0 <= ridge_scores < inf:
         raise InputError(
