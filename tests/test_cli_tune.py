@@ -1,6 +1,7 @@
 import re
 import tomllib
 
+import numpy as np
 import pandas as pd
 import pytest
 from click.testing import CliRunner
@@ -9,8 +10,11 @@ from feature_options import quick_features
 
 from svmcifar.cifar import Cifar100
 from svmcifar.cli import main
+from svmcifar.errors import InputError
 from svmcifar.features.kinds import KINDS
 from svmcifar.persistence import read_manifest
+from svmcifar.training import draw_rows
+from svmcifar.tuning.splits import holdout_split
 
 QUICK = ["--features", "hog", "--limit", "300", "--C", "1,10", "--gamma", "0.5x,1x"]
 
@@ -53,6 +57,7 @@ def test_the_config_trains_the_best_setting(synthetic_folder, synthetic_data, fo
         "tune", "--data", synthetic_folder, *QUICK, "--labels", "fine", "--pca", 12, "--whiten",
         0.5, "--augment", "flip", "--holdout", 100, "--out", "best.toml", "--table", "all.csv",
         "--class-weight", "balanced", "--tol", 0.01, "--max-iter", 100000, "--jobs", 1,
+        "--seed", 6,
     )  # fmt: skip
     text = (folder / "best.toml").read_text()
     config = tomllib.loads(text)
@@ -60,7 +65,7 @@ def test_the_config_trains_the_best_setting(synthetic_folder, synthetic_data, fo
     assert config == {
         "labels": "fine", "features": ["hog"], "pca": 12, "whiten": 0.5, "augment": "flip",
         "ridge-scores": 0.0, "C": best["C"], "gamma": best["gamma"], "tol": 0.01,
-        "max-iter": 100000, "class-weight": "balanced",
+        "max-iter": 100000, "class-weight": "balanced", "seed": 6,
     }  # fmt: skip
     comments = [line for line in text.splitlines() if line.startswith("#")]
     assert f"# SYNTHETIC stand-in, md5 of train {synthetic_data.md5s['train']}" in comments
@@ -68,6 +73,7 @@ def test_the_config_trains_the_best_setting(synthetic_folder, synthetic_data, fo
     assert not re.search(r"\b20\d\d-\d\d", text)  # the same whenever it is made
     run("train", "--data", synthetic_folder, "--config", "best.toml", "--slim")
     training = read_manifest("model.skops")["training"]
+    assert training["seed"] == 6
     assert training["parameters"]["C"] == best["C"]
     assert training["parameters"]["gamma"] == best["gamma"]
     assert (training["n_components"], training["whiten"]) == (12, 0.5)
@@ -200,3 +206,44 @@ def test_existing_outputs_are_refused_first(synthetic_folder, folder, option):
     assert (folder / "old.png").read_text() == "precious"
     run("tune", "--data", synthetic_folder, *QUICK, option, "old.png", "--overwrite")
     assert (folder / "old.png").read_bytes() != b"precious"
+
+
+def test_options_reach_the_search(synthetic_folder, synthetic_data, monkeypatch):
+    seen = {}
+
+    def stop(svc, grid, images, y, splits, **settings):
+        seen.update(settings, svc=svc, y=y, splits=splits)
+        raise InputError("seen enough")
+
+    monkeypatch.setattr("svmcifar.tuning.images.tune", stop)
+    fail(
+        "tune", "--data", synthetic_folder, *QUICK, "--labels", "fine", "--halving",
+        "--class-weight", "balanced", "--tol", 0.01, "--max-iter", 7, "--jobs", 1,
+        "--memory-limit", "1GB", "--seed", 9,
+    )  # fmt: skip
+    svc = seen["svc"]
+    assert (svc.class_weight, svc.tol, svc.max_iter, svc.n_jobs) == ("balanced", 0.01, 7, 1)
+    assert (svc.memory_limit, seen["halving"], seen["seed"]) == ("1GB", True, 9)
+    fine = synthetic_data.read_split("train").fine
+    rows = draw_rows(fine, 300, 9)
+    np.testing.assert_array_equal(seen["y"], fine[rows])
+    (split,), expected = seen["splits"], holdout_split(fine[rows], None, 9)
+    np.testing.assert_array_equal(split.held_out, expected.held_out)
+
+
+def test_a_halving_of_one_round_says_so(synthetic_folder):
+    text = CliRunner().invoke(main, ["tune", "--data", str(synthetic_folder), *QUICK, "--halving"])
+    assert "WARNING: --halving had no effect" in text.stderr
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (["--limit", 100], "two or more images of every class, to train on and to hold out"),
+        (["--limit", 100, "--labels", "fine", "--folds", 2], "Folds must have two or more images"),
+        (["--pca", 5, "--pca", 9, "--ridge-scores", 1, "--data", "nowhere"], "one number of compo"),
+        (["--memory-limit", "1KB"], "for the coefficients of all settings and the kernel blocks"),
+    ],
+)
+def test_refusals_name_what_is_wrong(synthetic_folder, options, words):
+    assert words in fail("tune", "--data", synthetic_folder, *QUICK, *options)

@@ -6,10 +6,10 @@ from searches import GRID, by_point, problem_of, solve
 
 from svmcifar import kernel
 from svmcifar.backends import plan as plans
+from svmcifar.backends.smo_steps import GAP, INTERCEPT, N_ITER, OBJECTIVE
 from svmcifar.kernel import rbf_kernel, rbf_of_products, sample_blocks
 from svmcifar.svc import RBFSVC
 from svmcifar.tuning.grid import Grid
-from svmcifar.tuning.pair_path import GAP, INTERCEPT, N_ITER, OBJECTIVE
 from svmcifar.tuning.scoring import predict_points
 
 

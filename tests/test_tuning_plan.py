@@ -9,10 +9,11 @@ from searches import GRID, by_point, problem_of, solve
 from svmcifar import kernel
 from svmcifar.backends import plan as plans
 from svmcifar.backends.smo_cpu import PairKernel
+from svmcifar.backends.smo_steps import N_ITER, OBJECTIVE
 from svmcifar.errors import MemoryLimitError
 from svmcifar.svc import RBFSVC
 from svmcifar.tuning.grid import Grid
-from svmcifar.tuning.pair_path import N_ITER, OBJECTIVE, solve_pair_path
+from svmcifar.tuning.pair_path import solve_pair_path
 from svmcifar.tuning.path import solve_paths
 from svmcifar.tuning.plan import make_search_plan
 from svmcifar.tuning.problem import make_problem

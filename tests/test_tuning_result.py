@@ -7,14 +7,18 @@ import numpy as np
 import pandas as pd
 import pytest
 from matplotlib.patches import Rectangle
+from problems import training_set
+from sklearn.model_selection import StratifiedKFold
 
 from svmcifar.class_scores import accuracy_interval
 from svmcifar.errors import OutputError
 from svmcifar.report.figures import save_figure
 from svmcifar.report.heatmap import search_figure
+from svmcifar.svc import RBFSVC
 from svmcifar.tuning.evaluation import Scored
 from svmcifar.tuning.grid import Grid
 from svmcifar.tuning.result import RoundScores, make_result
+from svmcifar.tuning.search import search_svc
 from svmcifar.tuning.writing import result_lines, write_config, write_table
 
 GRID = Grid([1, 10], ["0.5x", "2x"], [20, 40])
@@ -163,3 +167,18 @@ def test_any_grid_can_be_drawn(tmp_path, counts, n_values):
     assert len(panels(figure)) >= len(counts)
     save_figure(figure, tmp_path / "a.png", dpi=40)
     assert (tmp_path / "a.png").stat().st_size > 1000
+
+
+def test_settings_of_earlier_rounds_are_not_within_an_error_of_the_best():
+    last = RoundScores([GRID.points[5], GRID.points[2]], [scored([0.5, 0.6])])
+    result = make_result(GRID, [RoundScores(GRID.points, [HOLDOUT]), last], {})
+    assert result.table["within"].tolist() == [True] + [False] * 7
+
+
+def test_a_halving_goes_by_the_mean_over_the_folds(monkeypatch):
+    accuracy = iter([[1.0, 0.6, 0.5], [0.0, 0.6, 0.5], [0.4], [0.4]])
+    monkeypatch.setattr("svmcifar.tuning.search.evaluate_points", lambda *_: scored(next(accuracy)))
+    X, y = training_set(2, 80, d=4, seed=0, dtype=np.float64)
+    folds = StratifiedKFold(2, shuffle=True, random_state=0).split(X, y)
+    found = search_svc(RBFSVC(), Grid([1.0, 2.0, 3.0], [1.0]), X, y, folds, halving=True)
+    assert found.best.C == 2.0

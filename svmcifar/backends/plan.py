@@ -84,6 +84,7 @@ def make_plan(
     limit_bytes: int | None,
     itemsize: int,
     cost: Cost | None = None,
+    what: str = "the kernel blocks",
     remedy: str = _REMEDY,
 ) -> Plan:
     """Choose the fastest schedule that fits.
@@ -105,6 +106,8 @@ def make_plan(
         Bytes of a distance: 4, or 8 where they are computed in float64.
     cost : callable, optional
         Makes a plan of a schedule; the solver's own by default.
+    what : str, optional
+        What is to fit, for the error.
     remedy : str, optional
         What the error tells to do besides raising the limit.
 
@@ -132,7 +135,7 @@ def make_plan(
         least_bytes = min(least_bytes, plan.n_bytes)
     named = format_bytes(1.001 * least_bytes)  # rounding must not take it below what is enough
     raise MemoryLimitError(
-        f"The memory limit must be at least {named} for the kernel blocks "
+        f"The memory limit must be at least {named} for {what} "
         f"of the largest pair of classes ({max(sizes)} samples in the larger one). "
         f"Got {format_bytes(limit_bytes)} instead. Raise it{remedy}."
     )

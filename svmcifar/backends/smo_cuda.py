@@ -25,7 +25,8 @@ from numba import config, cuda, float64, int32
 from numpy.typing import NDArray
 
 from svmcifar.backends.problem import PairSolution
-from svmcifar.backends.smo_cpu import _BARRED, _DEFAULT_MAX_ITER, _TAU
+from svmcifar.backends.smo_cpu import _DEFAULT_MAX_ITER
+from svmcifar.backends.smo_steps import BARRED, TAU
 
 # Bits of a sample's flags.
 _MAY_RISE, _MAY_FALL = 1, 2
@@ -279,13 +280,13 @@ def _solve(K, row, upper, tol, flags, beta, n_iter, result, v):  # type: ignore[
     i, top, steps = 0, 1.0, 0  # at zero, class a alone may rise
     while True:
         i_a, i_b = _find_row(i, row)
-        best, j, bottom = np.float32(-1.0), 0, _BARRED
+        best, j, bottom = np.float32(-1.0), 0, BARRED
         for p in range(t, n, n_threads):
             K_ip, v_p = K[(i_a if p < n_a else i_b) + p], v[p]
-            low = v_p if flags[p] & _MAY_FALL else _BARRED
+            low = v_p if flags[p] & _MAY_FALL else BARRED
             bottom = min(bottom, low)
             violation = np.float32(max(top - low, 0.0))
-            curvature = max(np.float32(2.0) - np.float32(2.0) * K_ip, np.float32(_TAU))
+            curvature = max(np.float32(2.0) - np.float32(2.0) * K_ip, np.float32(TAU))
             score = violation * violation / curvature
             if score > best:
                 best, j = score, p
@@ -294,7 +295,7 @@ def _solve(K, row, upper, tol, flags, beta, n_iter, result, v):  # type: ignore[
         (lower_i, upper_i), (lower_j, upper_j) = _find_box(i, row, upper), _find_box(j, row, upper)
         K_ij = float64(K[(i_a if j < n_a else i_b) + j])
         rise, fall = upper_i - beta[i], beta[j] - lower_j
-        step = min((top - v[j]) / max(2.0 - 2.0 * K_ij, _TAU), rise, fall)
+        step = min((top - v[j]) / max(2.0 - 2.0 * K_ij, TAU), rise, fall)
         # A bound is hit exactly, so that the index sets need no tolerance.
         beta_i = upper_i if step == rise else beta[i] + step
         beta_j = lower_j if step == fall else beta[j] - step
@@ -310,7 +311,7 @@ def _solve(K, row, upper, tol, flags, beta, n_iter, result, v):  # type: ignore[
             beta[j], flags[j] = beta_j, _flag(beta_j, lower_j, upper_j)
 
         j_a, j_b = _find_row(j, row)
-        top, i = -_BARRED, 0
+        top, i = -BARRED, 0
         for p in range(t, n, n_threads):
             K_ip = float64(K[(i_a if p < n_a else i_b) + p])
             K_jp = float64(K[(j_a if p < n_a else j_b) + p])

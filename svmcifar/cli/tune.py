@@ -26,10 +26,10 @@ from svmcifar.cli.options import (
     titled,
     warn_of_slow_kernels,
 )
+from svmcifar.tuning.grid import DEFAULT_C, DEFAULT_GAMMA, Gamma, Grid
 
 if TYPE_CHECKING:
     from svmcifar.cifar import Cifar100
-    from svmcifar.tuning.grid import Grid
     from svmcifar.tuning.result import SearchResult
     from svmcifar.tuning.splits import Split
 
@@ -53,12 +53,6 @@ class _Values(click.ParamType):
             self.fail(str(error), parameter, context)
 
 
-def _read_gamma(text: str) -> Any:
-    from svmcifar.tuning.grid import Gamma
-
-    return Gamma.parse(text)
-
-
 @click.command()
 @data_options
 @labels_option("Search for the 20 superclasses or for the 100 fine classes.")
@@ -68,22 +62,23 @@ def _read_gamma(text: str) -> Any:
     "C",
     type=_Values("FLOAT,...", lambda text: POSITIVE.convert(text, None, None)),
     multiple=True,
-    default=["1,3,10,30,100"],
+    default=[",".join(f"{C:g}" for C in DEFAULT_C)],
     show_default=True,
     help="Values of the regularisation to try, with commas, or given again.",
 )
 @click.option(
     "--gamma",
-    type=_Values("FLOAT|2x,...", _read_gamma),
+    type=_Values("FLOAT|2x,...", Gamma.parse),
     multiple=True,
-    default=["0.25x,0.5x,1x,2x,4x"],
+    default=[",".join(map(str, DEFAULT_GAMMA))],
     show_default=True,
     help="Kernel coefficients to try: numbers, or multiples of 'scale' such as 2x.",
 )
 @click.option(
     "--holdout",
     type=click.IntRange(min=1),
-    help="Score on so many images, drawn evenly over the fine classes.  [default: a fifth]",
+    help="Score on so many images, drawn evenly over the fine classes.  [default: a fifth, "
+    "one of each class at least]",
 )
 @click.option(
     "--folds", type=click.IntRange(min=2), help="Score by so many folds instead of one part."
@@ -92,7 +87,7 @@ def _read_gamma(text: str) -> Any:
     "--halving",
     is_flag=True,
     help="Train all settings on a ninth of the images, the best third of them on a third, and "
-    "so on, instead of every setting on all.",
+    "so on, instead of every setting on all; in fewer rounds where images or settings are few.",
 )
 @solver_options
 @limit_option("Search on so many training images, drawn evenly.")
@@ -143,8 +138,7 @@ def command(
     from svmcifar.features.steps import make_feature_pipeline
     from svmcifar.svc import RBFSVC
     from svmcifar.training import draw_rows
-    from svmcifar.tuning.grid import Grid
-    from svmcifar.tuning.images import tune
+    from svmcifar.tuning.images import require_one_count, tune
     from svmcifar.tuning.splits import fold_splits, holdout_split
     from svmcifar.tuning.writing import write_config, write_table
 
@@ -154,6 +148,7 @@ def command(
     # Refuse what is wrong before the data is read.
     counts = [choice.for_training["n_components"] for choice in features]
     grid = Grid(chain(*C), chain(*gamma), counts)
+    require_one_count(grid, features[0].for_training["ridge_scores"])
     for choice in features:
         make_feature_pipeline(**choice.for_pipeline)
     svc = RBFSVC(
@@ -180,7 +175,7 @@ def command(
         svc, grid, images, y, splits,
         fine=fine, halving=halving, seed=seed, cache=cache, **settings,
     )  # fmt: skip
-    _report(found)
+    _report(found, halving)
     chosen = features[counts.index(found.best.n_components)] if len(features) > 1 else features[0]
     options = {
         "labels": labels,
@@ -190,6 +185,7 @@ def command(
         "tol": tol,
         "max-iter": max_iter,
         "class-weight": class_weight,
+        "seed": seed,
     }
     write_config(out, options, _comments(found, dataset))
     saved = [out]
@@ -217,9 +213,7 @@ def _check_outputs(out: Path, table: Path | None, heatmap: Path | None, overwrit
         check_output(heatmap, overwrite, keep=[path for path in (out, table) if path])
 
 
-def _print_heading(
-    dataset: "Cifar100", labels: str, splits: "Sequence[Split]", grid: "Grid"
-) -> None:
+def _print_heading(dataset: "Cifar100", labels: str, splits: "Sequence[Split]", grid: Grid) -> None:
     """Print what is searched on what."""
     n_train, n_held_out = (len(rows) for rows in splits[0])
     times = "" if len(splits) == 1 else f", in each of {len(splits)} folds"
@@ -233,7 +227,7 @@ def _print_heading(
         click.echo(f"             components {', '.join(map(str, grid.n_components))}")
 
 
-def _report(found: "SearchResult") -> None:
+def _report(found: "SearchResult", halving: bool) -> None:
     """Print what was found."""
     from svmcifar.tuning.writing import result_lines
 
@@ -246,6 +240,12 @@ def _report(found: "SearchResult") -> None:
     click.echo(f"memory plan  {found.memory_plan}")
     for line in result_lines(found):
         click.echo(line)
+    if halving and found.table["round"].max() == 1:
+        click.secho(
+            "WARNING: --halving had no effect: images or settings are too few for two rounds.",
+            fg="yellow",
+            err=True,
+        )
     for edge in found.edges:
         click.secho(f"WARNING: {edge}; search beyond it.", fg="yellow", err=True)
 

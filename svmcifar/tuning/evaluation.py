@@ -9,11 +9,11 @@ from numpy.typing import NDArray
 
 from svmcifar import inputs
 from svmcifar.backends.problem import Progress
+from svmcifar.backends.smo_steps import GAP, N_ITER
 from svmcifar.errors import InputError
 from svmcifar.memory import default_memory_limit, parse_bytes
 from svmcifar.svc import RBFSVC
 from svmcifar.tuning.grid import Point
-from svmcifar.tuning.pair_path import GAP, N_ITER
 from svmcifar.tuning.path import solve_paths
 from svmcifar.tuning.plan import make_search_plan
 from svmcifar.tuning.problem import make_problem
@@ -123,7 +123,8 @@ def evaluate_points(
     MemoryLimitError
         If kernel blocks of one pair and the coefficients do not fit the memory limit.
     """
-    _require_features(part.X_train.shape[1], points)
+    _require_features(part.X_train, points)
+    _require_held_out(part.X_held_out, part.X_train)
     limit = default_memory_limit() if svc.memory_limit is None else parse_bytes(svc.memory_limit)
     clock = perf_counter()
     y = np.repeat(part.y_train, part.n_train_views)
@@ -153,8 +154,21 @@ def evaluate_points(
     )
 
 
-def _require_features(n_features: int, points: Sequence[Point]) -> None:
-    most = max(point.n_components or 1 for point in points)
+def _require_held_out(X: Array, X_train: Array) -> None:
+    if X.ndim != 2 or len(X) == 0 or X.shape[1] != X_train.shape[1] or not np.isfinite(X).all():
+        raise InputError(
+            f"Held-out samples must be one or more, finite, with the {X_train.shape[1]} features "
+            f"of those that are trained on. Got shape {X.shape}"
+            f"{', NaN or infinity among them' if X.size and X.ndim == 2 else ''} instead."
+        )
+
+
+def _require_features(X: Array, points: Sequence[Point]) -> None:
+    if X.ndim != 2:
+        raise InputError(
+            f"Samples to search on must be of shape (n_samples, n_features). Got {X.shape} instead."
+        )
+    n_features, most = X.shape[1], max(point.n_components or 1 for point in points)
     if most > n_features:
         raise InputError(
             f"A number of components to search must be at most {n_features}, the features there "

@@ -33,7 +33,8 @@ class Gamma(NamedTuple):
         InputError
             If it is none of these, or not above 0.
         """
-        words = "1x" if text == "scale" else str(text).strip()
+        words = str(text).strip()
+        words = "1x" if words == "scale" else words
         try:
             number = float(words.removesuffix("x"))
         except ValueError:
@@ -50,7 +51,8 @@ class Gamma(NamedTuple):
         return self.number * scale if self.times_scale else self.number
 
     def __str__(self) -> str:
-        return f"{self.number:g}{'x' if self.times_scale else ''}"
+        # In full: settings are told apart by it.
+        return f"{float(self.number)}".removesuffix(".0") + "x" * self.times_scale
 
 
 DEFAULT_GAMMA = tuple(Gamma(number, True) for number in (0.25, 0.5, 1.0, 2.0, 4.0))
@@ -138,6 +140,12 @@ class Grid:
         for C in self.C:
             if not (C > 0 and isfinite(C)):
                 raise InputError(f"A C to search must be a finite number above 0. Got {C} instead.")
+        for gamma in self.gamma:
+            if not (gamma.number > 0 and isfinite(gamma.number)):
+                raise InputError(
+                    f"A gamma to search must be a finite number above 0, or so many times "
+                    f"'scale'. Got {gamma} instead."
+                )
         for count in self.n_components:
             if count is not None and count < 1:
                 raise InputError(

@@ -77,12 +77,8 @@ def tune(
     MemoryLimitError
         If kernel blocks of one pair and the coefficients do not fit the memory limit.
     """
+    require_one_count(grid, ridge_scores)
     most = _most_components(grid)
-    if ridge_scores and len(grid.n_components) > 1:
-        raise InputError(
-            f"Class scores depend on all components: with them there must be one number of "
-            f"components. Got {', '.join(map(str, grid.n_components))}. Search each by itself."
-        )
     require_augmentation(augment)
     # Refuse what is wrong before anything is computed.
     settings: dict[str, Any] = {
@@ -115,6 +111,20 @@ def tune(
 
     makers = [maker(*split) for split in splits]
     return search_parts(svc, grid, makers, halving=halving, seed=seed)
+
+
+def require_one_count(grid: Grid, ridge_scores: float) -> None:
+    """Refuse several numbers of components where there are class scores.
+
+    Raises
+    ------
+    InputError
+    """
+    if ridge_scores and len(grid.n_components) > 1:
+        raise InputError(
+            f"Class scores depend on all components: with them there must be one number of "
+            f"components. Got {', '.join(map(str, grid.n_components))}. Search each by itself."
+        )
 
 
 def _most_components(grid: Grid) -> int | None:

@@ -154,7 +154,7 @@ class _Run:
                 cancelled=self.cancelled,
             )
             path.put(a, b, betas, numbers)
-            starts[pair] = betas[0]
+            starts[pair] = betas[0].copy()
             with self.lock:
                 self.progress(len(betas))
 

@@ -42,6 +42,7 @@ def make_search_plan(problem: SearchProblem, n_workers: int, limit_bytes: int | 
     )
     return plans.make_plan(
         problem.sizes, n_workers, limit_bytes, problem.dtype.itemsize, cost,
+        "the coefficients of all settings and the kernel blocks",
         ", or search on fewer samples or fewer settings",
     )  # fmt: skip
 

@@ -175,6 +175,7 @@ class _Run:
                 scored.append(evaluate_points(part, points, self.svc, bar.update))
             self.times["solve_s"] += scored[-1].solve_s
             self.times["score_s"] += scored[-1].score_s
+            del part  # before the next is made
         return RoundScores(points, scored)
 
     def result(self, grid: Grid, rounds: Sequence[RoundScores]) -> SearchResult:

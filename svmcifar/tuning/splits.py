@@ -46,6 +46,11 @@ def holdout_split(strata: NDArray[Any], n_held_out: int | None = None, seed: int
         If it is less than one a stratum, or leaves a stratum without a sample to train on.
     """
     values, counts = np.unique(strata, return_counts=True)
+    if counts.min() < 2:
+        raise InputError(
+            f"A search must have two or more images of every class, to train on and to hold out. "
+            f"Got {counts.min()} of one class, {len(strata)} in all. Take more."
+        )
     if n_held_out is None:
         n_held_out = max(len(strata) // 5, len(values))
     if not len(values) <= n_held_out <= len(strata) - len(values):
@@ -88,6 +93,11 @@ def fold_splits(y: ArrayLike, n_folds: int, seed: int = 0) -> list[Split]:
     """
     y = np.asarray(y)
     smallest = int(np.unique(y, return_counts=True)[1].min())
+    if smallest < 2:
+        raise InputError(
+            f"Folds must have two or more images of every class to share out. Got {smallest} of "
+            f"one class, {len(y)} in all. Take more."
+        )
     if not 2 <= n_folds <= smallest:
         raise InputError(
             f"The number of folds must be from 2 to {smallest}, the images of the smallest class. "

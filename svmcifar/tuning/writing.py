@@ -26,7 +26,7 @@ def result_lines(result: SearchResult, n_rows: int = 10) -> list[str]:
     table = result.table[result.table["round"] == result.table["round"].max()]
     with_components = table["n_components"].notna().all()
     heading = f"   {'accuracy':>9}  {_error_heading(result):<17}{'C':>9}  {'gamma':<20}"
-    lines = [heading + ("components" if with_components else "").rstrip()]
+    lines = [(heading + ("components" if with_components else "")).rstrip()]
     for row in table[:n_rows].itertuples():
         mark = "*" if row.within else " "
         components = f"{row.n_components}" if with_components else ""

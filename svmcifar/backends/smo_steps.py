@@ -1,0 +1,249 @@
+"""The compiled code that solves pairs: steps on one problem, and problems with several bounds.
+
+It is one file, since compiled code is kept by the file that it is in: what a function calls from
+another could be an older one.  What it computes is told in `smo_cpu.py` and
+`svmcifar/tuning/pair_path.py`.
+"""
+
+import numpy as np
+from numba import njit
+
+from svmcifar.simd import fast_max
+
+# LIBSVM's stand-in for a curvature that is zero or negative.
+TAU = 1e-12
+# Added to entries that may not be chosen; larger than any gradient, and finite
+# so that the compiler may assume that there are no NaNs.
+BARRED = 1e200
+# Maxima are taken over runs of this many entries, so that finding the place of
+# the maximum means searching one run.
+_RUN = 256
+# What `solve_path` tells a solution by, besides its coefficients: columns of `numbers`.
+INTERCEPT, OBJECTIVE, GAP, N_ITER = range(4)
+
+
+@njit(nogil=True, cache=True, error_model="numpy")
+def _bar(t, beta, lower, upper, bar_up, bar_low):  # type: ignore[no-untyped-def]
+    """Record whether coefficient t may still rise and still fall."""
+    bar_up[t] = 0.0 if beta[t] < upper[t] else BARRED
+    bar_low[t] = 0.0 if beta[t] > lower[t] else BARRED
+
+
+# Below, runs are told by numbers, not by slices: a slice costs atomic counts of references, which
+# for runs this short would take longer than the work.  Unsigned numbers spare the check for
+# negative ones, without which loops become SIMD code.
+
+
+@njit(nogil=True, cache=True, fastmath={"nnan", "nsz", "reassoc"}, error_model="numpy")
+def _update_run(v, bar_up, K, i, L, j, first, start, count, step):  # type: ignore[no-untyped-def]
+    """Move the negative gradient of one run; return its new maximum over the rising set."""
+    top = -BARRED
+    row_i, row_j = np.uint64(i), np.uint64(j)
+    place, column = np.uint64(start), np.uint64(start - first)
+    for k in range(count):
+        t, u = place + np.uint64(k), column + np.uint64(k)
+        new = v[t] - step * (np.float64(K[row_i, u]) - np.float64(L[row_j, u]))
+        v[t] = new
+        top = fast_max(top, new - bar_up[t])
+    return top
+
+
+@njit(nogil=True, cache=True, fastmath={"nnan", "nsz", "reassoc"}, error_model="numpy")
+def _score_run(v, bar_low, K, i, first, start, count, v_i, score):  # type: ignore[no-untyped-def]
+    """Score one run for the second index; return the best score and the least ``v``.
+
+    The score ``(v_i - v_t)^2 / (2 - 2 K_it)`` is twice the decrease of the
+    objective; entries that may not fall or do not violate score zero.
+    """
+    best = np.float32(-1.0)
+    bottom = BARRED
+    row, place, column = np.uint64(i), np.uint64(start), np.uint64(start - first)
+    for k in range(count):
+        t, u = place + np.uint64(k), column + np.uint64(k)
+        low = v[t] + bar_low[t]
+        bottom = -fast_max(-bottom, -low)
+        violation = np.float32(fast_max(v_i - low, 0.0))
+        curvature = fast_max(np.float32(2.0) - np.float32(2.0) * K[row, u], np.float32(TAU))
+        score[t] = violation * violation / curvature
+        best = fast_max(best, score[t])
+    return best, bottom
+
+
+@njit(nogil=True, cache=True, forceinline=True, error_model="numpy")
+def _update_class(v, bar_up, K, i, L, j, first, last, step):  # type: ignore[no-untyped-def]
+    """Move the negative gradient of the class in `first` to `last` by row i of K and j of L.
+
+    Return its new maximum over the rising set, and where the run that has it starts.
+    """
+    top, top_start = -2.0 * BARRED, first
+    for start in range(first, last, _RUN):
+        count = min(_RUN, last - start)
+        run_top = _update_run(v, bar_up, K, i, L, j, first, start, count, step)
+        if run_top > top:
+            top, top_start = run_top, start
+    return top, top_start
+
+
+@njit(nogil=True, cache=True, forceinline=True, error_model="numpy")
+def _score_class(v, bar_low, K, i, first, last, v_i, score):  # type: ignore[no-untyped-def]
+    """Score the class in `first` to `last` by row i of K, for the second index.
+
+    Return the best score, where the run that has it starts, and the least ``v``.
+    """
+    best, best_start, bottom = np.float32(-1.0), first, BARRED
+    for start in range(first, last, _RUN):
+        count = min(_RUN, last - start)
+        run_best, run_bottom = _score_run(v, bar_low, K, i, first, start, count, v_i, score)
+        bottom = min(bottom, run_bottom)
+        if run_best > best:
+            best, best_start = run_best, start
+    return best, best_start, bottom
+
+
+@njit(nogil=True, cache=True, error_model="numpy")
+def smo_steps(  # type: ignore[no-untyped-def]
+    K_aa, K_ab, K_ba, K_bb, beta, v, lower, upper, bar_up, bar_low, score, tol, max_steps
+):
+    """Take at most `max_steps` steps in place; return how many were taken.
+
+    Fewer steps than `max_steps` mean that the stopping rule is met.
+    """
+    n_a, n = K_aa.shape[0], v.shape[0]
+    i, top = 0, -2.0 * BARRED
+    for t in range(n):
+        if v[t] - bar_up[t] > top:
+            i, top = t, v[t] - bar_up[t]
+    for step_count in range(max_steps):
+        # A row of the pair's kernel matrix is two runs: against class a, against class b.
+        if i < n_a:
+            best, best_start, bottom = _score_class(v, bar_low, K_aa, i, 0, n_a, top, score)
+            best_b, start_b, bottom_b = _score_class(v, bar_low, K_ab, i, n_a, n, top, score)
+        else:
+            row = i - n_a
+            best, best_start, bottom = _score_class(v, bar_low, K_ba, row, 0, n_a, top, score)
+            best_b, start_b, bottom_b = _score_class(v, bar_low, K_bb, row, n_a, n, top, score)
+        if best_b > best:
+            best, best_start = best_b, start_b
+        if top - min(bottom, bottom_b) <= tol:
+            return step_count
+        j = best_start
+        while score[j] != best:
+            j += 1
+
+        if i < n_a:
+            K_ij = K_aa[i, j] if j < n_a else K_ab[i, j - n_a]
+        else:
+            K_ij = K_ba[i - n_a, j] if j < n_a else K_bb[i - n_a, j - n_a]
+        step = (top - v[j]) / max(2.0 - 2.0 * np.float64(K_ij), TAU)
+        rise, fall = upper[i] - beta[i], beta[j] - lower[j]
+        step = min(step, rise, fall)
+        # A bound is hit exactly, so that the index sets need no tolerance.
+        beta[i] = upper[i] if step == rise else beta[i] + step
+        beta[j] = lower[j] if step == fall else beta[j] - step
+        _bar(i, beta, lower, upper, bar_up, bar_low)
+        _bar(j, beta, lower, upper, bar_up, bar_low)
+
+        if i < n_a and j < n_a:
+            top, top_start = _update_class(v, bar_up, K_aa, i, K_aa, j, 0, n_a, step)
+            top_b, start_b = _update_class(v, bar_up, K_ab, i, K_ab, j, n_a, n, step)
+        elif i < n_a:
+            top, top_start = _update_class(v, bar_up, K_aa, i, K_ba, j - n_a, 0, n_a, step)
+            top_b, start_b = _update_class(v, bar_up, K_ab, i, K_bb, j - n_a, n_a, n, step)
+        elif j < n_a:
+            top, top_start = _update_class(v, bar_up, K_ba, i - n_a, K_aa, j, 0, n_a, step)
+            top_b, start_b = _update_class(v, bar_up, K_bb, i - n_a, K_ab, j, n_a, n, step)
+        else:
+            top, top_start = _update_class(v, bar_up, K_ba, i - n_a, K_ba, j - n_a, 0, n_a, step)
+            top_b, start_b = _update_class(v, bar_up, K_bb, i - n_a, K_bb, j - n_a, n_a, n, step)
+        if top_b > top:
+            top, top_start = top_b, start_b
+        i = top_start
+        while v[i] - bar_up[i] != top:
+            i += 1
+    return max_steps
+
+
+@njit(nogil=True, cache=True, error_model="numpy")
+def solve_path(  # type: ignore[no-untyped-def]
+    K_aa, K_ab, K_ba, K_bb, uppers, start, tol, max_iter, steps_per_call, cancelled, betas, numbers
+):
+    """Solve a pair for each row of bounds in turn, into `betas` and `numbers`."""
+    n_a, n = K_aa.shape[0], uppers.shape[1]
+    product, v, lower, upper = np.zeros(n), np.empty(n), np.empty(n), np.empty(n)
+    bar_up, bar_low, score = np.empty(n), np.empty(n), np.empty(n, dtype=np.float32)
+    if start.any():
+        _multiply(K_aa, K_ab, K_ba, K_bb, start, product)
+    for k in range(len(uppers)):
+        beta = betas[k]
+        before = start if k == 0 else betas[k - 1]
+        t = _best_stretch(before, product, uppers[k])
+        for i in range(n):
+            sign = 1.0 if i < n_a else -1.0
+            alpha = t * abs(before[i])
+            # What rounding left a little below its bound would take a step of its own.
+            beta[i] = sign * (uppers[k, i] if alpha >= (1.0 - 1e-15) * uppers[k, i] else alpha)
+            v[i] = sign - t * product[i]
+            lower[i] = 0.0 if sign > 0.0 else -uppers[k, i]
+            upper[i] = uppers[k, i] if sign > 0.0 else 0.0
+            _bar(i, beta, lower, upper, bar_up, bar_low)
+        n_iter = 0
+        while n_iter < max_iter and not cancelled[0]:
+            steps = min(steps_per_call, max_iter - n_iter)
+            done = smo_steps(
+                K_aa, K_ab, K_ba, K_bb, beta, v, lower, upper, bar_up, bar_low, score, tol, steps
+            )
+            n_iter += done
+            if done < steps:
+                break
+        _describe(beta, v, bar_up, bar_low, n_iter, numbers[k])
+        for i in range(n):
+            product[i] = (1.0 if i < n_a else -1.0) - v[i]
+
+
+@njit(nogil=True, cache=True, fastmath={"nnan", "nsz", "reassoc", "contract"}, error_model="numpy")
+def _multiply(K_aa, K_ab, K_ba, K_bb, beta, product):  # type: ignore[no-untyped-def]
+    """Multiply the pair's kernel matrix with coefficients."""
+    n_a, n = K_aa.shape[0], len(beta)
+    for i in range(n):
+        row_a, row_b = (K_aa[i], K_ab[i]) if i < n_a else (K_ba[i - n_a], K_bb[i - n_a])
+        total = 0.0
+        for j in range(n_a):
+            total += row_a[j] * beta[j]
+        for j in range(n - n_a):
+            total += row_b[j] * beta[n_a + j]
+        product[i] = total
+
+
+@njit(nogil=True, cache=True, error_model="numpy")
+def _best_stretch(beta, product, upper):  # type: ignore[no-untyped-def]
+    """Find the t within the bounds for which the dual objective of ``t beta`` is least."""
+    most, mass, curvature = np.inf, 0.0, 0.0
+    for i in range(len(beta)):
+        alpha = abs(beta[i])
+        if alpha > 0.0:
+            most = min(most, upper[i] / alpha)
+        mass += alpha
+        curvature += beta[i] * product[i]
+    # Of smaller products `y - v` has lost the digits; the next bounds start from zeros.
+    if not curvature > 1e-6 * mass:
+        return 0.0
+    return min(mass / curvature, most)
+
+
+@njit(nogil=True, cache=True, error_model="numpy")
+def _describe(beta, v, bar_up, bar_low, n_iter, numbers):  # type: ignore[no-untyped-def]
+    """Write intercept, dual objective, gap and steps of a solution."""
+    top, bottom, mass, product = -2.0 * BARRED, 2.0 * BARRED, 0.0, 0.0
+    free, n_free = 0.0, 0
+    for i in range(len(beta)):
+        top = max(top, v[i] - bar_up[i])
+        bottom = min(bottom, v[i] + bar_low[i])
+        mass += abs(beta[i])
+        product += beta[i] * v[i]
+        if bar_up[i] == 0.0 and bar_low[i] == 0.0:
+            free += v[i]
+            n_free += 1
+    numbers[INTERCEPT] = free / n_free if n_free else (top + bottom) / 2.0
+    numbers[OBJECTIVE] = -0.5 * (product + mass)
+    numbers[GAP] = max(top - bottom, 0.0)
+    numbers[N_ITER] = n_iter
