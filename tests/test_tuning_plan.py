@@ -1,6 +1,7 @@
 """How a search spends memory, tells how far it is, and ends early."""
 
 import tracemalloc
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -12,6 +13,7 @@ from svmcifar.backends.smo_cpu import PairKernel
 from svmcifar.backends.smo_steps import N_ITER, OBJECTIVE
 from svmcifar.errors import MemoryLimitError
 from svmcifar.svc import RBFSVC
+from svmcifar.tuning import path as path_module
 from svmcifar.tuning.grid import Grid
 from svmcifar.tuning.pair_path import solve_pair_path
 from svmcifar.tuning.path import solve_paths
@@ -100,3 +102,33 @@ def test_an_error_ends_the_work():
         with pytest.raises(KeyboardInterrupt):
             solve_paths(problem, make_search_plan(problem, n_workers, None), interrupt)
     assert np.isnan(problem.paths[-1].solved).any()
+
+
+@pytest.mark.parametrize("sizes", [[20] * 6, [120] * 3])
+def test_products_within_classes_are_computed_once_a_tile(sizes, monkeypatch):
+    """Whatever the number of gammas, and where there is no room to keep them."""
+    monkeypatch.setattr(kernel, "BLOCK", 100)
+    monkeypatch.setattr(plans, "BLOCK", 100)
+    seen, extend = [], path_module.extend_products
+
+    def spy(A, B, columns, *rest):
+        if A is B:
+            seen.append((columns.start, columns.stop))
+        extend(A, B, columns, *rest)
+
+    monkeypatch.setattr(path_module, "extend_products", spy)
+    y = np.repeat(np.arange(len(sizes)), sizes)
+    X = np.random.default_rng(0).normal(size=(len(y), 6)).astype(np.float32)
+    results = []
+    for n_gammas in (1, 4):
+        grid = Grid([1.0], [f"{k}x" for k in range(1, n_gammas + 1)], [2, 6])
+        problem = make_problem(X, y, grid.points, RBFSVC())
+        plan = replace(make_search_plan(problem, 1, None), keep_diagonals=False)
+        seen.clear()
+        solve_paths(problem, plan)
+        results.append(list(seen))
+        kept, _ = solve(X, y, grid)
+        for number, (coef, _) in by_point(problem).items():
+            np.testing.assert_array_equal(coef, by_point(kept)[number][0])
+    assert results[0] == results[1]
+    assert set(results[0]) == {(0, 2), (2, 6)}

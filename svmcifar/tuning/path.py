@@ -96,16 +96,22 @@ class _Run:
 
     def _products_within(self, c: int) -> dict[tuple[int, int], Array]:
         """Compute the inner products within class c, for each number of features."""
-        A = self.widest.samples[self.runs[c]].X
         found: dict[tuple[int, int], Array] = {}
-        products = np.zeros((len(A), len(A)), dtype=A.dtype)
-        done = 0
+        products, done = self._empty_within(c), 0
         for width, _ in self.by_width:
-            extend_products(A, A, slice(done, width), products)
+            self._extend_within({c: products}, slice(done, width), c)
             found[c, width], done = products, width
             if width != self.by_width[-1][0]:
                 products = products.copy()
         return found
+
+    def _empty_within(self, c: int) -> Array:
+        n = self.runs[c].stop - self.runs[c].start
+        return np.empty((n, n), dtype=self.widest.samples.X.dtype)
+
+    def _extend_within(self, within: dict[int, Array], columns: slice, c: int) -> None:
+        A = self.widest.samples[self.runs[c]].X
+        extend_products(A, A, columns, within[c])
 
     def _solve_tile(self, g: int, h: int, map_parts: Map = map) -> None:
         """Solve the pairs between groups g and h for every point."""
@@ -114,24 +120,40 @@ class _Run:
         B = A if g == h else self.widest.samples[columns].X
         products = np.empty((len(A), len(B)), dtype=A.dtype)
         K = np.empty(products.shape, dtype=np.float32)
+        pairs = self.plan.pairs(g, h)
+        classes = sorted({c for pair in pairs for c in pair})
+        within: dict[int, Array] = {}
+        if not self.plan.keep_diagonals:
+            within = {c: self._empty_within(c) for c in classes}
         done = 0
         for width, paths in self.by_width:
             extend_products(A, B, slice(done, width), products, map_parts)
+            if self.plan.keep_diagonals:
+                within = {c: self.diagonals[c, width] for c in classes}
+            else:
+                extend = partial(self._extend_within, within, slice(done, width))
+                for _ in map_parts(extend, classes):
+                    pass
             done = width
             starts: Starts = {}
             for path in paths:
                 of_a, of_b = path.samples[rows], path.samples[columns]
                 _fill_kernel(of_a, of_b, products, path.problem.gamma, K, map_parts)
-                self._solve_path(path, g, h, K, starts, map_parts)
+                self._solve_path(path, g, h, K, within, starts, map_parts)
 
     def _solve_path(
-        self, path: Path, g: int, h: int, K: Array, starts: Starts, map_parts: Map
+        self,
+        path: Path,
+        g: int,
+        h: int,
+        K: Array,
+        products_within: dict[int, Array],
+        starts: Starts,
+        map_parts: Map,
     ) -> None:
         """Solve the pairs between groups g and h for the points of one kernel."""
-        pairs = self.plan.pairs(g, h)
-        classes = sorted({c for pair in pairs for c in pair})
-        kernels = map_parts(partial(self._kernel_within, path), classes)
-        within = dict(zip(classes, kernels, strict=True))
+        kernels = map_parts(partial(self._kernel_within, path, products_within), products_within)
+        within = dict(zip(products_within, kernels, strict=True))
         first_row, first_column = self._group_rows(g).start, self._group_rows(h).start
 
         def solve(pair: tuple[int, int]) -> None:
@@ -158,17 +180,12 @@ class _Run:
             with self.lock:
                 self.progress(len(betas))
 
-        for _ in map_parts(solve, pairs):
+        for _ in map_parts(solve, self.plan.pairs(g, h)):
             pass
 
-    def _kernel_within(self, path: Path, c: int) -> Array:
-        """Compute the kernel within class c."""
-        if self.plan.keep_diagonals:
-            products = self.diagonals[c, path.n_features]
-        else:
-            A = self.widest.samples[self.runs[c]].X[:, : path.n_features]
-            products = np.empty((len(A), len(A)), dtype=A.dtype)
-            extend_products(A, A, slice(0, path.n_features), products)
+    def _kernel_within(self, path: Path, within: dict[int, Array], c: int) -> Array:
+        """Compute the kernel within class c from its inner products."""
+        products = within[c]
         samples = path.samples[self.runs[c]]
         K = np.empty(products.shape, dtype=np.float32)
         _fill_kernel(samples, samples, products, path.problem.gamma, K)
