@@ -11,6 +11,7 @@ from scipy.linalg import subspace_angles
 from sklearn.decomposition import PCA
 
 from svmcifar.cli.settings import preset_names, preset_path
+from svmcifar.errors import InputError
 from svmcifar.features import pipeline as feature_pipeline
 from svmcifar.features import steps as steps_module
 from svmcifar.features.pipeline import fit_features, fit_transform_features
@@ -137,3 +138,10 @@ def test_patches_are_wide():
     X = pipeline[:-1].transform(images[drawn])
     exact = PCA(5, svd_solver="full").fit(X.astype(np.float64))
     assert subspace_angles(exact.components_.T, pca.components_.T).max() < 1e-3
+
+
+def test_more_components_than_the_part_has_images_are_refused_at_once():
+    images = images_of_few_patterns(120)
+    with pytest.raises(InputError, match=r"at most 50 components of 50 images\. Got 51 instead"):
+        fit_features(make_feature_pipeline(51, kinds=("spy",)), images)
+    assert FITTED_ON == []

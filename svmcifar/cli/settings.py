@@ -130,8 +130,9 @@ def _strength(context: click.Context, name: str) -> int:
     """Rank where the value of a parameter is from."""
     source = context.get_parameter_source(name)
     if source is ParameterSource.DEFAULT_MAP:
-        taken = context.meta[_IN_CONTEXT]
-        return max(i for i, file in enumerate(_SOURCES) if name in taken.get(file, ("", {}))[1])
+        taken = context.meta.get(_IN_CONTEXT, {})
+        ranks = (i for i, file in enumerate(_SOURCES) if name in taken.get(file, ("", {}))[1])
+        return max(ranks, default=0)
     return -1 if source is ParameterSource.DEFAULT else len(_SOURCES)
 
 

@@ -51,8 +51,8 @@ def fit_features(pipeline: Pipeline, images: Any) -> Pipeline:
         If PCA is to keep more components than there are features or images.
     """
     (_, source), *later = pipeline.steps
-    pca = dict(later).get("pca")
-    n_images = images.shape[0]
+    fitted_on, pca = _fitted_on(later, images), dict(later).get("pca")
+    n_images = fitted_on.shape[0]
     if pca is not None and pca.n_components > n_images:  # before patches are learned
         raise InputError(
             f"PCA can keep at most {n_images} components of {n_images} images. "
@@ -61,7 +61,7 @@ def fit_features(pipeline: Pipeline, images: Any) -> Pipeline:
         )
     with sklearn_dispatch(images):
         source.fit(images)
-        X = source.transform(_fitted_on(later, images))
+        X = source.transform(fitted_on)
         for name, step in later[:-1]:
             _require_components(name, step, X)
             X = step.fit_transform(X)
