@@ -57,7 +57,7 @@ def main(figures: Path, picture: Path) -> None:
         axes.set(title=title, xlabel="training images", ylabel="test accuracy (%)")
         axes.set_ylim(bottom=0)
         axes.grid(alpha=0.3)
-        axes.legend(loc="upper left")
+        axes.legend(loc="lower right")
     save_figure(figure, picture)
     click.echo(f"learning curves: {picture}")
 
