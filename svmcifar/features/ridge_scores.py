@@ -1,6 +1,5 @@
 """Scores of a linear classifier as features."""
 
-from dataclasses import dataclass
 from numbers import Integral, Real
 from typing import Any
 
@@ -11,14 +10,11 @@ from sklearn.utils import gen_batches
 from sklearn.utils._param_validation import Interval, InvalidParameterError
 from sklearn.utils.validation import check_is_fitted
 
-from svmcifar.arrays import get_device, get_namespace, move_beside, take_rows
+from svmcifar.arrays import get_namespace, take_rows
 from svmcifar.errors import InputError
+from svmcifar.features.normal_equations import NormalEquations
 
 _BATCH_ROWS = 2000
-# Variances below this share of the mean square are rounding errors of float32 sums.
-_LEAST_SHARE = 1e-5
-# So that features without variance can be solved for.
-_TINY = float(np.finfo(np.float64).tiny)
 
 
 class RidgeScores(TransformerMixin, BaseEstimator):
@@ -117,7 +113,7 @@ class RidgeScores(TransformerMixin, BaseEstimator):
         self.n_images_, self.n_views_ = len(y), n_views
         xp = get_namespace(X)
         codes = np.repeat(np.unique(y, return_inverse=True)[1], n_views)
-        sums = [_Sums.of(X, rows, codes) for rows in self._folds()]
+        sums = [NormalEquations.of(X, rows, codes, _BATCH_ROWS) for rows in self._folds()]
         total = sum(sums[1:], start=sums[0])
         self.coef_, self.intercept_ = total.solve(self.alpha)
         coefs, intercepts = zip(*((total - own).solve(self.alpha) for own in sums), strict=True)
@@ -217,91 +213,3 @@ class RidgeScores(TransformerMixin, BaseEstimator):
                 f"RidgeScores needs at least {self.n_folds} images, one a fold, and a label for "
                 f"each. Got {X.shape[0]} rows, {n_views} of an image, and {len(y)} labels."
             )
-
-
-@dataclass(frozen=True)
-class _Sums:
-    """What the normal equations need to know of some samples, in float64.
-
-    Attributes
-    ----------
-    squares : array of shape (n_features, n_features)
-        Sum of the products of features.
-    features : array of shape (n_features,)
-        Sum of the features.
-    products : array of shape (n_features, n_classes)
-        Sum of the products with the classes' indicators.
-    classes : array of shape (n_classes,)
-        Samples of each class.
-    """
-
-    squares: Any
-    features: Any
-    products: Any
-    classes: Any
-
-    @classmethod
-    def of(cls, X: Any, rows: NDArray[np.intp], codes: NDArray[np.intp]) -> "_Sums":
-        """Sum over some rows of X; codes are the classes of all."""
-        xp, n_features, n_classes = get_namespace(X), X.shape[1], int(codes.max()) + 1
-        shapes = (n_features, n_features), (n_features,), (n_features, n_classes), (n_classes,)
-        squares, features, products, classes = (
-            xp.zeros(shape, dtype=xp.float64, device=get_device(X)) for shape in shapes
-        )
-        for batch in gen_batches(len(rows), _BATCH_ROWS):
-            of_batch = rows[batch]
-            samples = take_rows(X, of_batch)
-            indicators = np.zeros((len(of_batch), n_classes), dtype=np.float32)
-            indicators[np.arange(len(of_batch)), codes[of_batch]] = 1
-            Y = move_beside(indicators, X)
-            # In place: float64 copies of the products would cost more than they do.
-            squares += samples.T @ samples
-            features += xp.sum(samples, axis=0, dtype=xp.float64)
-            products += samples.T @ Y
-            classes += xp.sum(Y, axis=0, dtype=xp.float64)
-        return cls(squares, features, products, classes)
-
-    @property
-    def _fields(self) -> tuple[Any, ...]:
-        return self.squares, self.features, self.products, self.classes
-
-    def __add__(self, other: "_Sums") -> "_Sums":
-        return _Sums(*(a + b for a, b in zip(self._fields, other._fields, strict=True)))
-
-    def __sub__(self, other: "_Sums") -> "_Sums":
-        return _Sums(*(a - b for a, b in zip(self._fields, other._fields, strict=True)))
-
-    def variances(self) -> Any:
-        """Give the features' variances, 0 where they are rounding errors."""
-        xp = get_namespace(self.squares)
-        n = xp.sum(self.classes)
-        mean_squares = xp.linalg.diagonal(self.squares) / n
-        variances = mean_squares - (self.features / n) ** 2
-        return xp.where(variances > _LEAST_SHARE * mean_squares, variances, 0.0)
-
-    def solve(self, alpha: float) -> tuple[Any, Any]:
-        """Regress the classes' indicators on the features.
-
-        Parameters
-        ----------
-        alpha : float
-            As for `RidgeScores`.
-
-        Returns
-        -------
-        coef : array of shape (n_features, n_classes), float32
-            0 for features without variance.
-        intercept : array of shape (n_classes,), float32
-        """
-        xp = get_namespace(self.squares)
-        n = xp.sum(self.classes)
-        mean, share = self.features / n, self.classes / n
-        variances = self.variances()
-        varied = xp.astype(variances > 0, xp.float64)
-        penalty = alpha * n * xp.mean(variances) + _TINY
-        centred = self.squares - n * mean[:, None] * mean[None, :]
-        centred *= varied[:, None] * varied[None, :]
-        eye = xp.eye(centred.shape[0], dtype=xp.float64, device=get_device(centred))
-        products = self.products - n * mean[:, None] * share[None, :]
-        coef = xp.linalg.solve(centred + penalty * eye, varied[:, None] * products)
-        return xp.astype(coef, xp.float32), xp.astype(share - mean @ coef, xp.float32)
