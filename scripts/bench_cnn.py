@@ -24,7 +24,7 @@ from svmcifar.cnn.bundled import bundled_checkpoint
 from svmcifar.cnn.card import MEAN, STD
 from svmcifar.cnn.checkpoint import load_network
 from svmcifar.cnn.network import IMAGE_SHAPE, ReferenceNetwork
-from svmcifar.manifest import processor_name
+from svmcifar.environment import processor_name
 
 _BATCH = 128
 _WIDTH = 16

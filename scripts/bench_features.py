@@ -50,7 +50,7 @@ def main(data: str | None, filters: int, out: Path) -> None:
     from svmcifar.cifar import open_dataset
     from svmcifar.features.hog import HOG
     from svmcifar.features.patches import PatchFeatures
-    from svmcifar.manifest import describe_environment
+    from svmcifar.environment import describe_environment
 
     dataset = open_dataset(data)
     images = np.concatenate([dataset.read_split(split).images for split in ("train", "test")])

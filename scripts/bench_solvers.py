@@ -205,7 +205,7 @@ def main(
 
     from svmcifar.blas import blas_kernels
     from svmcifar.cifar import open_dataset
-    from svmcifar.manifest import describe_environment
+    from svmcifar.environment import describe_environment
 
     kernels, rates = fastest_kernels()
     for name, rate in rates.items():

@@ -123,7 +123,7 @@ def main(
     """Time a search over C and gamma against as many single fits."""
     import numpy as np
 
-    from svmcifar.manifest import describe_environment
+    from svmcifar.environment import describe_environment
     from svmcifar.svc import RBFSVC
     from svmcifar.tuning.grid import Grid
     from svmcifar.tuning.search import search_svc

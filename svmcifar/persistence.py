@@ -26,9 +26,10 @@ import skops.io
 
 from svmcifar.cifar import Cifar100
 from svmcifar.errors import ModelFileError, SvmCifarError
+from svmcifar.features import kinds
 from svmcifar.features.steps import set_workers
 from svmcifar.files import atomic_path, check_output
-from svmcifar.manifest import content_hash
+from svmcifar.content_hash import content_hash
 from svmcifar.model import ImageClassifier
 from svmcifar.svc import RBFSVC
 from svmcifar.trusted_types import read_trusted
@@ -36,8 +37,12 @@ from svmcifar.trusted_types import read_trusted
 if TYPE_CHECKING:
     from svmcifar.features.cache import FeatureCache
 
-# 1 knew neither mirror images nor other features than raw pixels.
-FORMAT_NUMBER = 2
+# 1 knew neither mirror images nor other features than raw pixels; up to 2 types were named by the
+# modules that they lay in.
+FORMAT_NUMBER = 3
+
+# What older releases call the types that a model file may hold.
+_RENAMED = {**kinds.RENAMED, "svmcifar.svc.RBFSVC": "svmcifar.RBFSVC"}
 
 _MANIFEST, _MODEL, _SUPPORT_VECTORS = "manifest.json", "model.skops", "support_vectors.npy"
 _REQUIRED = {
@@ -249,7 +254,9 @@ class _Opened:
 
     def read_content(self) -> dict[str, Any]:
         """Read everything but the support vectors."""
-        return read_trusted(self.archive.read(_MODEL), self.path)
+        renamed = _RENAMED if self.manifest["format"] < 3 else {}
+        trusted = [*kinds.TRUSTED, "svmcifar.RBFSVC"]
+        return read_trusted(self.archive.read(_MODEL), self.path, trusted, renamed)
 
     def read_support_vectors(self) -> np.ndarray:
         """Read the support vectors."""

@@ -111,6 +111,8 @@ class RBFSVC(OvOPrediction, ClassifierMixin, BaseEstimator):
     True
     """
 
+    __module__ = "svmcifar"  # as in model files, wherever the code lies
+
     _parameter_constraints = {  # noqa: RUF012 (scikit-learn's own form)
         "C": [Interval(Real, 0.0, None, closed="neither")],
         "gamma": [StrOptions({"scale", "auto"}), Interval(Real, 0.0, None, closed="neither")],

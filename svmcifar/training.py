@@ -16,7 +16,8 @@ from svmcifar.features.cache import FeatureCache
 from svmcifar.features.pipeline import fit_transform_features
 from svmcifar.features.steps import make_feature_pipeline, set_workers
 from svmcifar.features.views import require_augmentation
-from svmcifar.manifest import describe_environment, describe_fit, plain, utc_now
+from svmcifar.environment import describe_environment, utc_now
+from svmcifar.manifest import describe_fit, plain
 from svmcifar.model import ImageClassifier
 from svmcifar.svc import RBFSVC
 

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 import pytest
 from sklearn.base import BaseEstimator, TransformerMixin
 
-from svmcifar import trusted_types
+from svmcifar.features import kinds
 from svmcifar.arrays import get_namespace
 from svmcifar.features.hog import HOG
 from svmcifar.features.kinds import KINDS
@@ -65,6 +65,6 @@ def quick_features():
         for kind in (Means, Cells):
             name = kind.__name__.lower()
             patch.setitem(KINDS, name, (name, f"{__name__}.{kind.__name__}"))
-        trusted = [*trusted_types.TRUSTED, KINDS["means"][1], KINDS["cells"][1]]
-        patch.setattr(trusted_types, "TRUSTED", trusted)
+        trusted = [*kinds.TRUSTED, KINDS["means"][1], KINDS["cells"][1]]
+        patch.setattr(kinds, "TRUSTED", trusted)
         yield

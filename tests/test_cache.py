@@ -13,7 +13,7 @@ from svmcifar.features.cache_keys import CacheKey
 from svmcifar.features.pipeline import compute_features, compute_training_features
 from svmcifar.features.steps import make_feature_pipeline
 from svmcifar.features.views import decision_views
-from svmcifar.manifest import content_hash
+from svmcifar.content_hash import content_hash
 from svmcifar.threads import single_threaded_blas
 
 pytestmark = pytest.mark.filterwarnings("error:.*feature cache:UserWarning")

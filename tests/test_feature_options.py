@@ -16,7 +16,7 @@ from svmcifar.evaluation import evaluate_classifier
 from svmcifar.features.hog import HOG
 from svmcifar.features.mirror import mirror
 from svmcifar.labels import build_label_map
-from svmcifar.manifest import content_hash
+from svmcifar.content_hash import content_hash
 from svmcifar.ovo import votes
 from svmcifar.persistence import model_content_hash
 from svmcifar.svc import RBFSVC

@@ -15,14 +15,14 @@ from svmcifar.features.pipeline import compute_features, fit_features
 from svmcifar.features.pixels import RawPixels
 from svmcifar.features.standardize import BatchStandardScaler
 from svmcifar.features.steps import make_feature_pipeline
-from svmcifar.manifest import content_hash
+from svmcifar.content_hash import content_hash
 
 # scikit-learn keeps NumPy from warning of 0 / 0 in its first batch, but not what is made of NumPy.
 pytestmark = pytest.mark.filterwarnings("ignore:invalid value:RuntimeWarning:array_api_strict")
 
 TRUSTED = [
-    "svmcifar.features.pixels.RawPixels",
-    "svmcifar.features.standardize.BatchStandardScaler",
+    "svmcifar.features.RawPixels",
+    "svmcifar.features.BatchStandardScaler",
 ]
 
 

@@ -5,7 +5,9 @@ import pytest
 from sklearn.decomposition import PCA
 
 from svmcifar import RBFSVC
-from svmcifar.manifest import content_hash, describe_environment, plain
+from svmcifar.content_hash import content_hash
+from svmcifar.environment import describe_environment
+from svmcifar.manifest import plain
 
 
 def test_hash_is_pinned():

@@ -239,7 +239,7 @@ def test_can_be_cloned():
 def test_can_be_saved(images):
     transformer = fitted(images)
     data = skops.io.dumps(transformer)
-    trusted = ["svmcifar.features.patches.PatchFeatures"]
+    trusted = ["svmcifar.features.PatchFeatures"]
     assert skops.io.get_untrusted_types(data=data) == trusted
     loaded = skops.io.loads(data, trusted=trusted)
     assert loaded.get_params() == transformer.get_params()

@@ -10,12 +10,12 @@ from sklearn.base import clone
 from sklearn.exceptions import NotFittedError
 from sklearn.linear_model import Ridge
 
-from svmcifar import trusted_types
+from svmcifar.features import kinds
 from svmcifar.arrays import to_host
 from svmcifar.errors import InputError
 from svmcifar.features import ridge_scores
 from svmcifar.features.ridge_scores import RidgeScores
-from svmcifar.manifest import content_hash
+from svmcifar.content_hash import content_hash
 
 FITTED = ("coef_", "intercept_", "fold_coef_", "fold_intercept_")
 
@@ -262,7 +262,7 @@ def test_can_be_cloned_and_saved(new):
     X, y = samples(n_views=2)
     model = RidgeScores(**options).fit(X, y, 2)
     assert content_hash(clone(model).fit(X, y, 2)) == content_hash(model)
-    loaded = skops.io.loads(skops.io.dumps(model), trusted=trusted_types.TRUSTED)
+    loaded = skops.io.loads(skops.io.dumps(model), trusted=kinds.TRUSTED)
     assert content_hash(loaded) == content_hash(model)
     np.testing.assert_array_equal(loaded.transform(new), model.transform(new))
     np.testing.assert_array_equal(loaded.transform_training(X), model.transform_training(X))

@@ -10,7 +10,7 @@ from devices import assert_on_device, on_device
 from feature_options import quick_features
 from sklearn.base import BaseEstimator, TransformerMixin, clone
 
-from svmcifar import trusted_types
+from svmcifar.features import kinds
 from svmcifar.arrays import get_namespace, to_host
 from svmcifar.errors import InputError
 from svmcifar.features import moving
@@ -23,7 +23,7 @@ from svmcifar.features.pipeline import compute_features, fit_features
 from svmcifar.features.pixels import RawPixels
 from svmcifar.features.stack import FeatureStack
 from svmcifar.features.steps import make_feature_pipeline, set_workers, step_names
-from svmcifar.manifest import content_hash
+from svmcifar.content_hash import content_hash
 
 pytestmark = pytest.mark.filterwarnings("ignore:invalid value:RuntimeWarning:array_api_strict")
 
@@ -150,7 +150,7 @@ def test_more_components_than_features(images):
 def test_pipeline_with_a_stack_can_be_cloned_and_saved(images):
     with quick_features():
         pipeline = make_feature_pipeline(5, kinds=("cells", "means"), whiten=0.5)
-        trusted = trusted_types.TRUSTED
+        trusted = kinds.TRUSTED
     fit_features(pipeline, images)
     again = fit_features(clone(pipeline), images)
     assert content_hash(again) == content_hash(pipeline)
@@ -266,4 +266,4 @@ def test_a_kind_is_a_line_of_the_table(images, monkeypatch):
 def test_model_files_may_hold_every_kind(kind):
     ((_, transformer),) = make_transformers([kind])
     untrusted = skops.io.get_untrusted_types(data=skops.io.dumps(transformer))
-    assert set(untrusted) <= set(trusted_types.TRUSTED)
+    assert set(untrusted) <= set(kinds.TRUSTED)

@@ -10,7 +10,7 @@ from sklearn.svm import SVC
 from svmcifar import RBFSVC
 from svmcifar.arrays import to_host
 from svmcifar.errors import InputError
-from svmcifar.manifest import content_hash
+from svmcifar.content_hash import content_hash
 
 FITTED = ("classes_", "support_", "support_vectors_", "n_support_", "dual_coef_", "intercept_")
 

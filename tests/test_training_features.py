@@ -19,7 +19,7 @@ from svmcifar.features.pipeline import (
 )
 from svmcifar.features.ridge_scores import RidgeScores
 from svmcifar.features.steps import make_feature_pipeline
-from svmcifar.manifest import content_hash
+from svmcifar.content_hash import content_hash
 
 pytestmark = pytest.mark.filterwarnings("ignore:invalid value:RuntimeWarning:array_api_strict")
 

@@ -10,7 +10,7 @@ from svmcifar.errors import InputError
 from svmcifar.features.pipeline import compute_features, fit_features
 from svmcifar.features.steps import make_feature_pipeline
 from svmcifar.features.whiten import ComponentScaling
-from svmcifar.manifest import content_hash
+from svmcifar.content_hash import content_hash
 
 pytestmark = pytest.mark.filterwarnings("ignore:invalid value:RuntimeWarning:array_api_strict")
 

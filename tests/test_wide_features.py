@@ -17,7 +17,7 @@ from svmcifar.features import steps as steps_module
 from svmcifar.features.pipeline import fit_features, fit_transform_features
 from svmcifar.features.steps import make_feature_pipeline
 from svmcifar.features.wide_pca import WidePCA
-from svmcifar.manifest import content_hash
+from svmcifar.content_hash import content_hash
 
 pytestmark = pytest.mark.filterwarnings("ignore:invalid value:RuntimeWarning:array_api_strict")
 

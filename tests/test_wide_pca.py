@@ -10,11 +10,11 @@ from sklearn.base import clone
 from sklearn.decomposition import PCA
 from sklearn.exceptions import NotFittedError
 
-from svmcifar import trusted_types
+from svmcifar.features import kinds
 from svmcifar.arrays import to_host
 from svmcifar.features import wide_pca
 from svmcifar.features.wide_pca import WidePCA
-from svmcifar.manifest import content_hash
+from svmcifar.content_hash import content_hash
 
 # Samples and features: more of either.
 SHAPES = [(60, 200), (150, 30)]
@@ -127,7 +127,7 @@ def test_can_be_cloned_and_saved():
     model = WidePCA(5, random_state=3)
     assert clone(model).get_params() == {"n_components": 5, "random_state": 3}
     model.fit(X.copy())
-    loaded = skops.io.loads(skops.io.dumps(model), trusted=trusted_types.TRUSTED)
+    loaded = skops.io.loads(skops.io.dumps(model), trusted=kinds.TRUSTED)
     assert content_hash(loaded) == content_hash(model)
     np.testing.assert_array_equal(loaded.transform(X), model.transform(X))
 

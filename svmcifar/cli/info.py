@@ -24,7 +24,7 @@ def _describe_machine() -> None:
     from svmcifar.backends.gpu_probe import device_summary, why_no_cupy
     from svmcifar.backends.registry import BACKENDS, choose_backend
     from svmcifar.blas import slow_kernels_advice
-    from svmcifar.manifest import describe_environment
+    from svmcifar.environment import describe_environment
     from svmcifar.memory import available_bytes, format_bytes
 
     environment = describe_environment()

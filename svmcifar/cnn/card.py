@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from svmcifar.errors import CheckpointError
-from svmcifar.manifest import describe_environment, plain, utc_now
+from svmcifar.environment import describe_environment, utc_now
+from svmcifar.manifest import plain
 
 FORMAT_NUMBER = 1
 

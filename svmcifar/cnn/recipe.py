@@ -7,7 +7,7 @@ from typing import Any
 import torch
 
 from svmcifar.errors import BackendUnavailableError, InputError
-from svmcifar.manifest import processor_name
+from svmcifar.environment import processor_name
 
 
 @dataclass(frozen=True)

@@ -23,7 +23,7 @@ from svmcifar.comparison.curves import time_to_accuracy
 from svmcifar.comparison.entries import distinct_names, ensemble_entry, network_entry, svm_entry
 from svmcifar.comparison.limits import find_limits
 from svmcifar.comparison.scores import score_answers
-from svmcifar.manifest import describe_environment, utc_now
+from svmcifar.environment import describe_environment, utc_now
 from svmcifar.model import ImageClassifier
 from svmcifar.paired import N_RESAMPLES, SEED, bootstrap_difference, count_pairs, mcnemar_p
 

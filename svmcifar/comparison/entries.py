@@ -12,7 +12,7 @@ from svmcifar.comparison.answers import Answers
 from svmcifar.features.steps import step_names
 from svmcifar.features.views import describe_views
 from svmcifar.inputs import count_workers
-from svmcifar.manifest import processor_name
+from svmcifar.environment import processor_name
 from svmcifar.model import ImageClassifier
 
 # Long lists of a card that the report has in another place.

@@ -1,1 +1,32 @@
-"""Features: from images to the samples that the SVM is trained on."""
+"""Features: from images to the samples that the SVM is trained on.
+
+The transformers are loaded on first use.
+"""
+
+from importlib import import_module
+from typing import Any
+
+_TRANSFORMERS = {
+    "BatchStandardScaler": "svmcifar.features.standardize",
+    "ComponentScaling": "svmcifar.features.whiten",
+    "FeatureStack": "svmcifar.features.stack",
+    "HOG": "svmcifar.features.hog",
+    "PatchFeatures": "svmcifar.features.patches",
+    "RawPixels": "svmcifar.features.pixels",
+    "RidgeScores": "svmcifar.features.ridge_scores",
+    "WidePCA": "svmcifar.features.wide_pca",
+}
+
+__all__ = [*_TRANSFORMERS]
+
+
+def __getattr__(name: str) -> Any:
+    """Load a transformer on first use."""
+    if name in _TRANSFORMERS:
+        return getattr(import_module(_TRANSFORMERS[name]), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    """List the transformers, loaded or not."""
+    return sorted(__all__)

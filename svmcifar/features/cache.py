@@ -20,6 +20,7 @@ from svmcifar.errors import InputError
 from svmcifar.features.cache_folder import CacheFolder
 from svmcifar.features.cache_keys import CacheKey, describe_surroundings, hash_parameters
 from svmcifar.features.cache_settings import DTYPES, read_cache_settings
+from svmcifar.features.kinds import TRUSTED
 from svmcifar.features.moving import single_steps
 from svmcifar.features.views import View
 from svmcifar.trusted_types import read_trusted
@@ -238,7 +239,7 @@ def open_cache() -> FeatureCache | None:
 
 def _read_pipeline(archive: zipfile.ZipFile, pipeline: Pipeline) -> Pipeline:
     """Read a fitted pipeline with the parameters of another."""
-    fitted = read_trusted(archive.read(_PIPELINE), _PIPELINE)
+    fitted = read_trusted(archive.read(_PIPELINE), _PIPELINE, TRUSTED)
     if not isinstance(fitted, Pipeline) or hash_parameters(fitted) != hash_parameters(pipeline):
         raise ValueError("a pipeline with other parameters")
     return fitted

@@ -11,7 +11,8 @@ from sklearn.base import clone
 from sklearn.pipeline import Pipeline
 
 import svmcifar
-from svmcifar.manifest import content_hash, describe_environment
+from svmcifar.content_hash import content_hash
+from svmcifar.environment import describe_environment
 
 # What computes features, besides the modules beside this one.
 _CODE = ("arrays.py", "simd.py", "threads.py")

@@ -69,6 +69,8 @@ class HOG(TransformerMixin, BaseEstimator):
     (5, 324)
     """
 
+    __module__ = "svmcifar.features"  # as in model files, wherever the code lies
+
     _parameter_constraints = {  # noqa: RUF012 (scikit-learn's own form)
         "orientations": [Interval(Integral, 1, MOST_ORIENTATIONS, closed="both")],
         "pixels_per_cell": [tuple, list],

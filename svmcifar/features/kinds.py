@@ -7,14 +7,31 @@ from collections.abc import Mapping, Sequence
 from importlib import import_module
 from typing import Any
 
+from svmcifar import features
 from svmcifar.errors import InputError
 
 # The name of its step in a pipeline, and its transformer: uint8 images to float32 features, fitted
 # on training images, written for the host and a device.
 KINDS = {
-    "raw": ("pixels", "svmcifar.features.pixels.RawPixels"),
-    "hog": ("hog", "svmcifar.features.hog.HOG"),
-    "patches": ("patches", "svmcifar.features.patches.PatchFeatures"),
+    "raw": ("pixels", "svmcifar.features.RawPixels"),
+    "hog": ("hog", "svmcifar.features.HOG"),
+    "patches": ("patches", "svmcifar.features.PatchFeatures"),
+}
+# The types that a file with a pipeline may hold.
+TRUSTED = [f"svmcifar.features.{name}" for name in features.__all__]
+# What older releases call them.
+RENAMED = {
+    f"svmcifar.features.{module}.{name}": f"svmcifar.features.{name}"
+    for name, module in {
+        "BatchStandardScaler": "standardize",
+        "ComponentScaling": "whiten",
+        "FeatureStack": "stack",
+        "HOG": "hog",
+        "PatchFeatures": "patches",
+        "RawPixels": "pixels",
+        "RidgeScores": "ridge_scores",
+        "WidePCA": "wide_pca",
+    }.items()
 }
 # Parameters of all transformers that have them (see `svmcifar.features.steps`).
 _SET_ELSEWHERE = {"random_state", "n_jobs"}

@@ -87,6 +87,8 @@ class PatchFeatures(TransformerMixin, BaseEstimator):
     (5, 180)
     """
 
+    __module__ = "svmcifar.features"  # as in model files, wherever the code lies
+
     _parameter_constraints = {  # noqa: RUF012 (scikit-learn's own form)
         "n_filters": [Interval(Integral, 1, None, closed="left")],
         "patch_size": [Interval(Integral, 1, SIDE_PX, closed="both")],

@@ -15,6 +15,8 @@ class RawPixels(TransformerMixin, BaseEstimator):
     Stateless: `fit` learns nothing.
     """
 
+    __module__ = "svmcifar.features"  # as in model files, wherever the code lies
+
     __sklearn_is_fitted__ = lambda self: True  # noqa: E731 (scikit-learn's protocol)
 
     def fit(self, images: Any, y: Any = None) -> "RawPixels":

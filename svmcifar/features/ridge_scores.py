@@ -65,6 +65,8 @@ class RidgeScores(TransformerMixin, BaseEstimator):
     (60, 7)
     """
 
+    __module__ = "svmcifar.features"  # as in model files, wherever the code lies
+
     _parameter_constraints = {  # noqa: RUF012 (scikit-learn's own form)
         "weight": [Interval(Real, 0.0, None, closed="neither")],
         "n_keep": [Interval(Integral, 1, None, closed="left"), None],

@@ -33,6 +33,8 @@ class FeatureStack(TransformerMixin, BaseEstimator):
     (5, 3396)
     """
 
+    __module__ = "svmcifar.features"  # as in model files, wherever the code lies
+
     def __init__(self, transformers: list[tuple[str, Any]]) -> None:
         self.transformers = transformers
 

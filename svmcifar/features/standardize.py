@@ -17,6 +17,8 @@ class BatchStandardScaler(StandardScaler):
     running mean and variance in batches needs none, and is faster.
     """
 
+    __module__ = "svmcifar.features"  # as in model files, wherever the code lies
+
     def fit(
         self,
         X: Any,

@@ -37,6 +37,8 @@ class ComponentScaling(TransformerMixin, BaseEstimator):
            [ 2.,  1.]], dtype=float32)
     """
 
+    __module__ = "svmcifar.features"  # as in model files, wherever the code lies
+
     def __init__(self, power: float = 0.5) -> None:
         self.power = power
 

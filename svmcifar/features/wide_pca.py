@@ -49,6 +49,8 @@ class WidePCA(TransformerMixin, BaseEstimator):
     (20, 3)
     """
 
+    __module__ = "svmcifar.features"  # as in model files, wherever the code lies
+
     def __init__(self, n_components: int, *, random_state: int = 0) -> None:
         self.n_components = n_components
         self.random_state = random_state

@@ -1,0 +1,61 @@
+"""A hash of what estimators hold: parameters, fitted arrays and plain values."""
+
+import hashlib
+from typing import Any
+
+import numpy as np
+from sklearn.base import BaseEstimator
+
+# Settings that change how a model is computed, not what it is.
+_NOT_CONTENT = {"n_jobs", "verbose", "memory_limit", "memory_plan_"}
+
+
+def content_hash(*parts: Any) -> str:
+    """Hash estimators, arrays and plain values.
+
+    Two models have the same hash if their parameters and fitted arrays are the
+    same to the bit; worker counts, memory limits and verbosity do not count.
+
+    Parameters
+    ----------
+    *parts
+        Estimators, arrays, dicts, lists, tuples and plain values.
+
+    Returns
+    -------
+    str
+        SHA-256 in hexadecimal.
+
+    Raises
+    ------
+    TypeError
+        If a part holds something else.
+    """
+    digest = hashlib.sha256()
+    _update(digest, list(parts))
+    return digest.hexdigest()
+
+
+def _update(digest: "hashlib._Hash", value: Any) -> None:
+    """Feed one value to the digest, with its type and size so that no two read alike."""
+    if isinstance(value, np.ndarray) and value.dtype != object:
+        digest.update(f"array {value.dtype.str} {value.shape};".encode())
+        digest.update(np.ascontiguousarray(value).data)
+    elif isinstance(value, np.ndarray | list | tuple):
+        digest.update(f"list {len(value)};".encode())
+        for item in value:
+            _update(digest, item)
+    elif isinstance(value, dict):
+        digest.update(f"dict {len(value)};".encode())
+        for key in sorted(value, key=repr):
+            _update(digest, key)
+            _update(digest, value[key])
+    elif isinstance(value, BaseEstimator):
+        digest.update(f"estimator {type(value).__name__};".encode())
+        _update(digest, {k: v for k, v in vars(value).items() if k not in _NOT_CONTENT})
+    elif isinstance(value, np.generic):
+        _update(digest, value.item())
+    elif value is None or isinstance(value, bool | int | float | str):
+        digest.update(f"{type(value).__name__} {value!r};".encode())
+    else:
+        raise TypeError(f"cannot hash a {type(value).__name__}")

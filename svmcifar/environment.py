@@ -1,0 +1,66 @@
+"""The software and the machine that something was made with."""
+
+import platform
+import subprocess
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import svmcifar
+from svmcifar.blas import blas_kernels
+
+_PACKAGES = ("numpy", "scipy", "scikit-learn", "numba", "skops")
+
+
+def describe_environment() -> dict[str, Any]:
+    """Describe the software and the machine.
+
+    Returns
+    -------
+    dict
+        JSON-ready: ``versions``, ``git_commit`` (None outside a checkout) and
+        ``host`` with the system, the processor and the BLAS kernels in use.
+    """
+    versions = {"python": platform.python_version(), "svmcifar": svmcifar.__version__}
+    versions |= {package: version(package) for package in _PACKAGES}
+    return {
+        "versions": versions,
+        "git_commit": _git_commit(),
+        "host": {
+            "system": platform.platform(),
+            "processor": processor_name(),
+            "blas": blas_kernels(),
+        },
+    }
+
+
+def utc_now() -> str:
+    """Give the time as ISO 8601 in UTC, to the second."""
+    return datetime.now(UTC).isoformat(timespec="seconds")
+
+
+def processor_name() -> str:
+    """Name the processor, as well as the system tells."""
+    try:
+        for line in Path("/proc/cpuinfo").read_text().splitlines():
+            if line.startswith("model name"):
+                return line.split(":", 1)[1].strip()
+    except OSError:
+        pass
+    return platform.processor() or platform.machine()
+
+
+def _git_commit() -> str | None:
+    """Find the commit of the checkout that the package runs from, if it does."""
+    root = Path(svmcifar.__file__).parents[1]
+    if not (root / ".git").exists():
+        return None
+    try:
+        done = subprocess.run(
+            ["git", "-C", str(root), "rev-parse", "HEAD"],
+            capture_output=True, text=True, timeout=5, check=True,
+        )  # fmt: skip
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return done.stdout.strip()
