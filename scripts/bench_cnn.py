@@ -21,7 +21,7 @@ import torch
 
 from svmcifar.cifar import open_dataset
 from svmcifar.cnn.bundled import bundled_checkpoint
-from svmcifar.cnn.card import MEAN, STD
+from svmcifar.cnn.model_card import MEAN, STD
 from svmcifar.cnn.checkpoint import load_network
 from svmcifar.cnn.network import IMAGE_SHAPE, ReferenceNetwork
 from svmcifar.environment import processor_name

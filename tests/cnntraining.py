@@ -4,7 +4,7 @@ import numpy as np
 import torch
 
 from svmcifar.cnn.recipe import Recipe
-from svmcifar.cnn.training import train_network
+from svmcifar.cnn.training_loop import train_network
 
 CPU = torch.device("cpu")
 COARSE_OF_FINE = np.array([0, 1, 0, 1])

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 from scipy.special import softmax
 
-from svmcifar.cnn.card import REFERENCE_NORMALISATION
+from svmcifar.cnn.model_card import REFERENCE_NORMALISATION
 from svmcifar.cnn.image_network import ImageNetwork
 from svmcifar.comparison.answers import Answers, sum_by_superclass
 

@@ -4,7 +4,7 @@ import sys
 
 import pytest
 
-from svmcifar.cnn.card import (
+from svmcifar.cnn.model_card import (
     REFERENCE_NORMALISATION,
     Normalisation,
     card_path,
@@ -154,5 +154,5 @@ def test_bad_normalisation(change):
 
 
 def test_cards_need_no_torch():
-    code = "import svmcifar.cnn.card, sys; assert not {'torch', 'onnx'} & set(sys.modules)"
+    code = "import svmcifar.cnn.model_card, sys; assert not {'torch', 'onnx'} & set(sys.modules)"
     subprocess.run([sys.executable, "-c", code], check=True)

@@ -10,7 +10,8 @@ from clirun import fail, run
 from PIL import Image
 
 from svmcifar.cli import main, train_cnn
-from svmcifar.cnn import train_checkpoint, training
+from svmcifar.cnn import train
+from svmcifar.cnn import training_loop
 from svmcifar.cnn.checkpoint import load_network
 
 TINY = ["--width", 1, "--epochs", 2, "--validation", 0.2, "--jobs", 1]
@@ -38,7 +39,7 @@ def train(synthetic_folder):
 
 def stop_at(monkeypatch, n_batches):
     """Press Ctrl-C in the batch of that number."""
-    augment, done = training.augment_batch, []
+    augment, done = training_loop.augment_batch, []
 
     def augment_batch(*args):
         done.append(1)
@@ -46,7 +47,7 @@ def stop_at(monkeypatch, n_batches):
             raise KeyboardInterrupt
         return augment(*args)
 
-    monkeypatch.setattr(training, "augment_batch", augment_batch)
+    monkeypatch.setattr(training_loop, "augment_batch", augment_batch)
 
 
 def count_right(network, data):
@@ -128,7 +129,7 @@ def test_half_is_half_the_size_and_rounded(train, folder):
 def test_half_is_tested_as_it_is_stored(train, folder, monkeypatch):
     tested = []
     monkeypatch.setattr(
-        train_checkpoint, "count_right", lambda network, *_: tested.append(network) or (1, 2)
+        train, "count_right", lambda network, *_: tested.append(network) or (1, 2)
     )
     train("--half")
     weights = tested[0].state_dict()

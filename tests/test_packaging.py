@@ -37,9 +37,9 @@ CNN_MODULES = {
     "svmcifar.cnn.onnx_export",
     "svmcifar.cnn.recipe",
     "svmcifar.cnn.torch_runtime",
-    "svmcifar.cnn.train_checkpoint",
-    "svmcifar.cnn.training",
-    "svmcifar.cnn.training_state",
+    "svmcifar.cnn.train",
+    "svmcifar.cnn.training_loop",
+    "svmcifar.cnn.resume",
 }
 WITHOUT_OPTIONAL_PACKAGES = """
 class Absent:

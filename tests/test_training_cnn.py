@@ -18,9 +18,9 @@ from cnntraining import (
 from torch import nn
 
 from svmcifar.cnn import recipe as recipe_module
-from svmcifar.cnn import training
+from svmcifar.cnn import training_loop
 from svmcifar.cnn.recipe import Recipe, choose_device, fastest_precision
-from svmcifar.cnn.training import count_right, hold_out, normalise, train_network
+from svmcifar.cnn.training_loop import count_right, hold_out, normalise, train_network
 from svmcifar.errors import BackendUnavailableError, InputError
 
 
@@ -91,8 +91,8 @@ def test_same_seed_same_network(tmp_path):
 
 def test_seed_is_that_of_first_weights_and_of_order(tmp_path, monkeypatch):
     seen = []
-    augment = training.augment_batch
-    monkeypatch.setattr(training, "augment_batch", lambda x, g: seen.append(x) or augment(x, g))
+    augment = training_loop.augment_batch
+    monkeypatch.setattr(training_loop, "augment_batch", lambda x, g: seen.append(x) or augment(x, g))
     still = {"max_learning_rate": 1e-30, "validation": 0.0, "batch_size": 32, "epochs": 1}
     first, other = (train(tmp_path / str(seed), seed=seed, **still) for seed in (3, 4))
     name = "convolution1.0.weight"
@@ -102,9 +102,9 @@ def test_seed_is_that_of_first_weights_and_of_order(tmp_path, monkeypatch):
 
 def test_epochs_are_shuffled_and_changed_anew(tmp_path, monkeypatch):
     seen = []
-    augment = training.augment_batch
+    augment = training_loop.augment_batch
     monkeypatch.setattr(
-        training, "augment_batch", lambda x, g: seen.append((x, augment(x, g))) or seen[-1][1]
+        training_loop, "augment_batch", lambda x, g: seen.append((x, augment(x, g))) or seen[-1][1]
     )
     train(tmp_path / "s", batch_size=24)
     (first, changed), (second, changed_again), _ = seen
@@ -157,13 +157,13 @@ def test_last_batch_may_be_of_any_size(tmp_path, batch_size):
 def test_precision_is_that_of_the_products(tmp_path, monkeypatch, precision):
     dtypes = []
 
-    class SpyNetwork(training.ReferenceNetwork):
+    class SpyNetwork(training_loop.ReferenceNetwork):
         def forward(self, images):
             logits = super().forward(images)
             dtypes.append((self.training, logits.dtype))
             return logits
 
-    monkeypatch.setattr(training, "ReferenceNetwork", SpyNetwork)
+    monkeypatch.setattr(training_loop, "ReferenceNetwork", SpyNetwork)
     trained = train(tmp_path / "s", precision=precision, epochs=1)
     assert set(dtypes) == {(True, getattr(torch, precision)), (False, torch.float32)}
     assert all(value.dtype == torch.float32 for value in trained.network.parameters())

@@ -11,7 +11,7 @@ from cnntraining import StopError, assert_same, stop_after, train
 from torch import nn
 
 from svmcifar import files
-from svmcifar.cnn.training_state import load_state
+from svmcifar.cnn.resume import load_state
 from svmcifar.errors import BackendUnavailableError, CheckpointError, InputError, OutputError
 
 

@@ -9,7 +9,7 @@ from itertools import zip_longest
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from svmcifar.cnn.card import REFERENCE_NORMALISATION, card_path, read_card, read_normalisation
+from svmcifar.cnn.model_card import REFERENCE_NORMALISATION, card_path, read_card, read_normalisation
 from svmcifar.cnn.image_network import ImageNetwork, OpenedNetwork
 from svmcifar.errors import BackendUnavailableError, CheckpointError, OutputError
 from svmcifar.files import atomic_path
@@ -61,7 +61,7 @@ def save_checkpoint(
     path : Path
         ``*.pth``.
     card : dict
-        As `svmcifar.cnn.card.make_card` makes it.
+        As `svmcifar.cnn.model_card.make_card` makes it.
     half : bool, default=False
         Store convolution and product weights as float16, at half the size.
         Call `round_weights` before the network is tested: then what is stored

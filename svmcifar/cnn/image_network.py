@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import softmax
 
-from svmcifar.cnn.card import Normalisation
+from svmcifar.cnn.model_card import Normalisation
 from svmcifar.errors import CheckpointError, InputError
 
 IMAGE_SHAPE = (3, 32, 32)
@@ -51,7 +51,7 @@ class ImageNetwork:
     sha256 : str
         Of the file, in hexadecimal.
     card : dict or None
-        The card beside the file, as `svmcifar.cnn.card.read_card` gives it.
+        The card beside the file, as `svmcifar.cnn.model_card.read_card` gives it.
     runtime : str
         What computes it, for example "PyTorch 2.13.0".
     normalisation : Normalisation

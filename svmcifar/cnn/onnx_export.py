@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from onnx import ModelProto, NodeProto, TensorProto, helper, numpy_helper
 
 import svmcifar
-from svmcifar.cnn.card import Normalisation
+from svmcifar.cnn.model_card import Normalisation
 
 # Old enough for every ONNX Runtime that the package allows, and for most other readers.
 _OPSET, _IR_VERSION = 17, 8

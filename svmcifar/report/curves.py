@@ -24,7 +24,7 @@ def curves_figure(history: Sequence[Mapping[str, float]], title: str) -> Figure:
     Parameters
     ----------
     history : sequence of mappings
-        An entry an epoch, as `svmcifar.cnn.training.TrainedNetwork` has it:
+        An entry an epoch, as `svmcifar.cnn.training_loop.TrainedNetwork` has it:
         ``epoch``, ``train_loss``, ``train_accuracy``,
         ``train_coarse_accuracy``, and the same three of ``validation``, which
         may be left out of all entries.  Accuracies are from 0 to 1.

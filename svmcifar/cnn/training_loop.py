@@ -14,11 +14,11 @@ from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
 from svmcifar.cnn.augment import augment_batch
-from svmcifar.cnn.card import MEAN, STD
+from svmcifar.cnn.model_card import MEAN, STD
 from svmcifar.cnn.image_network import IMAGE_SHAPE
 from svmcifar.cnn.network import ReferenceNetwork
 from svmcifar.cnn.recipe import Recipe
-from svmcifar.cnn.training_state import History, load_state, save_state
+from svmcifar.cnn.resume import History, load_state, save_state
 from svmcifar.errors import InputError
 
 _EVALUATION_BATCH = 250

@@ -9,10 +9,10 @@ import torch
 from tqdm import tqdm
 
 from svmcifar.cifar import Cifar100
-from svmcifar.cnn.card import make_card
+from svmcifar.cnn.model_card import make_card
 from svmcifar.cnn.checkpoint import checkpoint_files, round_weights, save_checkpoint
 from svmcifar.cnn.recipe import Recipe, device_name
-from svmcifar.cnn.training import count_right, hold_out, train_network
+from svmcifar.cnn.training_loop import count_right, hold_out, train_network
 from svmcifar.errors import OutputError
 from svmcifar.files import check_output
 from svmcifar.labels import build_label_map
@@ -97,7 +97,7 @@ def train_checkpoint(
     Returns
     -------
     dict
-        The card, as `svmcifar.cnn.card.make_card` makes it.
+        The card, as `svmcifar.cnn.model_card.make_card` makes it.
 
     Raises
     ------

@@ -58,7 +58,7 @@ def make_card(
     recipe : dict
         Fields of `svmcifar.cnn.recipe.Recipe`.
     history : list of dict
-        An entry an epoch, as in `svmcifar.cnn.training.TrainedNetwork`.
+        An entry an epoch, as in `svmcifar.cnn.training_loop.TrainedNetwork`.
     training_s : float
         Seconds of training.
     device : str
