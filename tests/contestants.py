@@ -8,7 +8,7 @@ from scipy.special import softmax
 
 from svmcifar.cnn.model_card import REFERENCE_NORMALISATION
 from svmcifar.cnn.image_network import ImageNetwork
-from svmcifar.comparison.answers import Answers, sum_by_superclass
+from svmcifar.compare.predictions import Answers, sum_by_superclass
 
 
 def make_network(path, seed=0, card=None, strength=0.05):

@@ -12,7 +12,7 @@ from contestants import make_card, make_network
 from feature_options import quick_features
 
 from svmcifar.cli import main
-from svmcifar.comparison.answers import answer_by_svm
+from svmcifar.compare.predictions import answer_by_svm
 from svmcifar.evaluation import evaluate_classifier
 from svmcifar.features import cache as cache_module
 from svmcifar.features import pipeline as pipeline_module

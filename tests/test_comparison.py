@@ -16,13 +16,13 @@ from sklearn.metrics import (
     recall_score,
 )
 
-from svmcifar.comparison.answers import (
+from svmcifar.compare.predictions import (
     sum_by_superclass,
 )
-from svmcifar.comparison.assemble import ask_models, compare_answers, describe_models
-from svmcifar.comparison.conclusion import conclude
-from svmcifar.comparison.limits import find_limits
-from svmcifar.comparison.writing import FILE_NAMES, write_json, write_tables
+from svmcifar.compare.comparison import ask_models, compare_answers, describe_models
+from svmcifar.compare.conclusions import conclude
+from svmcifar.compare.limitations import find_limits
+from svmcifar.compare.tables import FILE_NAMES, write_json, write_tables
 from svmcifar.labels import build_label_map
 from svmcifar.persistence import save_model
 from svmcifar.score_losses import temperature_log_loss

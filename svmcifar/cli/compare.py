@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from svmcifar.cifar import Cifar100, Split
     from svmcifar.cnn.image_network import ImageNetwork
-    from svmcifar.comparison.answers import Answers
+    from svmcifar.compare.predictions import Answers
     from svmcifar.features.cache import FeatureCache
     from svmcifar.model import ImageClassifier
 
@@ -95,7 +95,7 @@ def command(
     100 fine classes if the SVM knows them.  Accuracy with intervals, paired
     tests, costs, and where the models disagree.
     """
-    from svmcifar.comparison.assemble import (
+    from svmcifar.compare.comparison import (
         ask_models,
         compare_answers,
         describe_models,
@@ -192,7 +192,7 @@ def _write_report(
 ) -> None:
     """Write the page, its figures, the tables and the JSON file."""
     from svmcifar.cifar import to_pictures
-    from svmcifar.comparison.writing import FILE_NAMES, write_json, write_tables
+    from svmcifar.compare.tables import FILE_NAMES, write_json, write_tables
     from svmcifar.report.comparison_figures import write_figures
     from svmcifar.report.page import write_page
 

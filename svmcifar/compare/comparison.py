@@ -11,18 +11,18 @@ from numpy.typing import NDArray
 
 from svmcifar.cifar import Cifar100, Split
 from svmcifar.cnn.image_network import ImageNetwork
-from svmcifar.comparison.answers import (
+from svmcifar.compare.predictions import (
     Answers,
     Ids,
     answer_by_network,
     answer_by_svm,
     combine_networks,
 )
-from svmcifar.comparison.conclusion import conclude
-from svmcifar.comparison.curves import time_to_accuracy
-from svmcifar.comparison.entries import distinct_names, ensemble_entry, network_entry, svm_entry
-from svmcifar.comparison.limits import find_limits
-from svmcifar.comparison.scores import score_answers
+from svmcifar.compare.conclusions import conclude
+from svmcifar.compare.time_to_accuracy import time_to_accuracy
+from svmcifar.compare.model_entries import distinct_names, ensemble_entry, network_entry, svm_entry
+from svmcifar.compare.limitations import find_limits
+from svmcifar.compare.scores import score_answers
 from svmcifar.environment import describe_environment, utc_now
 from svmcifar.model import ImageClassifier
 from svmcifar.paired import N_RESAMPLES, SEED, bootstrap_difference, count_pairs, mcnemar_p

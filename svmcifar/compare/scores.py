@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from svmcifar.comparison.answers import Answers, Ids
+from svmcifar.compare.predictions import Answers, Ids
 from svmcifar.metrics import evaluate_predictions
 
 # Below this a float32 probability is 0, and its logarithm no number.

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from svmcifar.cnn.image_network import ImageNetwork
-from svmcifar.comparison.answers import Answers
+from svmcifar.compare.predictions import Answers
 from svmcifar.features.steps import step_names
 from svmcifar.features.views import describe_views
 from svmcifar.inputs import count_workers

@@ -14,7 +14,7 @@ def conclude(content: dict[str, Any]) -> list[str]:
     Parameters
     ----------
     content : dict
-        The report's content (see `svmcifar.comparison.assemble`).
+        The report's content (see `svmcifar.compare.comparison`).
 
     Returns
     -------

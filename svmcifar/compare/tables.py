@@ -7,7 +7,7 @@ from typing import Any
 import pandas as pd
 
 from svmcifar.cifar import Split
-from svmcifar.comparison.answers import Answers
+from svmcifar.compare.predictions import Answers
 
 FILE_NAMES = {
     "predictions": "predictions.csv",

@@ -9,7 +9,7 @@ def find_limits(content: dict[str, Any]) -> list[str]:
     Parameters
     ----------
     content : dict
-        The report's content (see `svmcifar.comparison.assemble`).
+        The report's content (see `svmcifar.compare.comparison`).
 
     Returns
     -------
