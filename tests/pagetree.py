@@ -4,7 +4,7 @@ from html.parser import HTMLParser
 
 import numpy as np
 
-from svmcifar.report.page import render_page
+from svmcifar.compare.report.page import render_page
 
 VOID = {"br", "img", "input", "link", "meta", "hr"}
 PICTURES = np.random.default_rng(0).integers(0, 256, (500, 32, 32, 3), dtype=np.uint8)

@@ -179,7 +179,7 @@ def test_svm_within_the_folder_survives(compare, folder, svm_paths):
 
 
 def test_failure_leaves_no_folder(compare, folder, monkeypatch):
-    from svmcifar.report import page
+    from svmcifar.compare.report import page
 
     def explode(*arguments):
         raise ZeroDivisionError

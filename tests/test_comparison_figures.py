@@ -7,7 +7,7 @@ from comparisons import LONG_NAMES, SYNTHETIC_NAMES, make_comparison
 from PIL import Image
 
 from svmcifar.errors import OutputError
-from svmcifar.report.comparison_figures import (
+from svmcifar.compare.report.figures import (
     accuracy_figure,
     recall_figure,
     time_figure,

@@ -9,7 +9,7 @@ from comparisons import make_comparison
 from pagetree import PICTURES, read, section, table_of
 from PIL import Image
 
-from svmcifar.report.page_charts import accuracy_axis
+from svmcifar.compare.report.chart_layout import accuracy_axis
 
 
 @pytest.fixture(scope="module")

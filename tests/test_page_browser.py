@@ -11,7 +11,7 @@ from chromium import Chromium, find_chromium
 from comparisons import LONG_NAMES, SYNTHETIC_NAMES, make_comparison
 from pagetree import PICTURES
 
-from svmcifar.report.page import write_page
+from svmcifar.compare.report.page import write_page
 
 WIDTHS = {"desktop": 1280, "phone": 390, "small phone": 360}
 SCHEMES = ("light", "dark")

@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 from comparisons import make_comparison
 
-from svmcifar.report.page_charts import accuracy_axis, confusion_cells, time_axis, time_chart
-from svmcifar.report.page_models import show_models
-from svmcifar.report.page_words import (
+from svmcifar.compare.report.chart_layout import accuracy_axis, confusion_cells, time_axis, time_chart
+from svmcifar.compare.report.model_styles import show_models
+from svmcifar.compare.report.formatting import (
     count,
     decimal,
     duration,
@@ -21,7 +21,7 @@ from svmcifar.report.page_words import (
     significant,
     size,
 )
-from svmcifar.report.thumbnails import png_data_uri
+from svmcifar.compare.report.thumbnails import png_data_uri
 
 
 @pytest.fixture(scope="module")

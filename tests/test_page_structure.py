@@ -9,7 +9,7 @@ from comparisons import LONG_NAMES, SYNTHETIC_NAMES, make_comparison
 from pagetree import PICTURES, Element, Tree, read, section, table_of
 
 from svmcifar.errors import OutputError
-from svmcifar.report.page import render_page, write_page
+from svmcifar.compare.report.page import render_page, write_page
 
 NASTY = "<script>alert(\"x\")</script> & 'q' </style></title>"
 VARIANTS = {

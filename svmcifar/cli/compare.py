@@ -193,8 +193,8 @@ def _write_report(
     """Write the page, its figures, the tables and the JSON file."""
     from svmcifar.cifar import to_pictures
     from svmcifar.compare.tables import FILE_NAMES, write_json, write_tables
-    from svmcifar.report.comparison_figures import write_figures
-    from svmcifar.report.page import write_page
+    from svmcifar.compare.report.figures import write_figures
+    from svmcifar.compare.report.page import write_page
 
     content["files"] = {**FILE_NAMES, "figures": write_figures(content, folder)}
     if (folder / _MODEL_NAME).exists():

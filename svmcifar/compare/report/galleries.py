@@ -6,9 +6,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from svmcifar.report.page_models import ShownModel
-from svmcifar.report.page_words import count, shown
-from svmcifar.report.thumbnails import png_data_uri
+from svmcifar.compare.report.model_styles import ShownModel
+from svmcifar.compare.report.formatting import count, shown
+from svmcifar.compare.report.thumbnails import png_data_uri
 
 _N_OPEN = 9  # pictures of a gallery that are seen without a click
 

@@ -11,22 +11,22 @@ import numpy as np
 from numpy.typing import NDArray
 
 from svmcifar.files import atomic_path
-from svmcifar.report.page_charts import (
+from svmcifar.compare.report.chart_layout import (
     accuracy_axis,
     confusion_cells,
     frequent_mistakes,
     time_chart,
 )
-from svmcifar.report.page_models import ShownModel, rivals, show_models
-from svmcifar.report.page_pairs import paired_rows
-from svmcifar.report.page_pictures import galleries, nine_images
-from svmcifar.report.page_tables import (
+from svmcifar.compare.report.model_styles import ShownModel, rivals, show_models
+from svmcifar.compare.report.paired_tests import paired_rows
+from svmcifar.compare.report.galleries import galleries, nine_images
+from svmcifar.compare.report.score_tables import (
     cost_rows,
     flat_items,
     recall_rows,
     score_rows,
 )
-from svmcifar.report.page_words import (
+from svmcifar.compare.report.formatting import (
     count,
     duration,
     glued,
@@ -90,7 +90,7 @@ def render_page(comparison: Mapping[str, Any], pictures: NDArray[np.uint8]) -> s
         HTML.
     """
     environment = jinja2.Environment(
-        loader=jinja2.PackageLoader("svmcifar.report"),
+        loader=jinja2.PackageLoader("svmcifar.compare.report"),
         autoescape=True,
         trim_blocks=True,
         lstrip_blocks=True,

@@ -4,8 +4,8 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from svmcifar.report.page_models import ShownModel
-from svmcifar.report.page_words import (
+from svmcifar.compare.report.model_styles import ShownModel
+from svmcifar.compare.report.formatting import (
     ABSENT,
     count,
     decimal,

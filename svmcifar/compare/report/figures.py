@@ -11,9 +11,9 @@ from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.ticker import FixedLocator, NullLocator
 
 from svmcifar.report.figures import confusion_figure, save_figure
-from svmcifar.report.page_charts import tick_label, time_axis
-from svmcifar.report.page_models import ShownModel, rivals, show_models
-from svmcifar.report.page_tables import recall_rows
+from svmcifar.compare.report.chart_layout import tick_label, time_axis
+from svmcifar.compare.report.model_styles import ShownModel, rivals, show_models
+from svmcifar.compare.report.score_tables import recall_rows
 
 FIGURE_FOLDER = "figures"
 
