@@ -203,7 +203,7 @@ def main(
         return
     from importlib.util import find_spec
 
-    from svmcifar.blas import blas_kernels
+    from svmcifar.compute.blas import blas_kernels
     from svmcifar.cifar import open_dataset
     from svmcifar.environment import describe_environment
 

@@ -48,7 +48,7 @@ class Data:
 
         Sets ``X`` and ``Z``, of the training and test images, arrays on the GPU.
         """
-        from svmcifar.arrays import to_device
+        from svmcifar.compute.arrays import to_device
         from svmcifar.features.pipeline import compute_features, fit_features
         from svmcifar.features.steps import make_feature_pipeline
 
@@ -70,7 +70,7 @@ class Data:
 
     def features_off_by(self) -> float:
         """Give the largest difference to features that are computed on the host, of some images."""
-        from svmcifar.arrays import to_host
+        from svmcifar.compute.arrays import to_host
         from svmcifar.features.pipeline import compute_features, fit_features
         from svmcifar.features.steps import make_feature_pipeline
 
@@ -87,7 +87,7 @@ def describe() -> dict:
     dict
         ``why_no_cupy``, ``why_no_cuml``, and ``gpu`` if there is one.
     """
-    from svmcifar.backends.gpu_probe import device_summary
+    from svmcifar.compute.gpu import device_summary
     from svmcifar.backends.registry import BACKENDS
 
     reasons = {f"why_no_{name}": BACKENDS[name].why_not() for name in ("cupy", "cuml")}
@@ -172,7 +172,7 @@ def _measure_cupy(task: dict, data: Data) -> dict:
 
 def _measure_numba(task: dict, data: Data) -> dict:
     """Measure the CPU backend on the very features that the GPU has."""
-    from svmcifar.arrays import to_host
+    from svmcifar.compute.arrays import to_host
 
     data.X, data.Z = to_host(data.X), to_host(data.Z)
     result, svc = _time_solver(lambda: _svc("numba"), data, repeats=1)
@@ -189,7 +189,7 @@ def _measure_cuml_own(task: dict, data: Data) -> dict:
     """Measure cuML's own multiclass SVC, with gamma as a number that all its pairs share."""
     from cuml.svm import SVC
 
-    from svmcifar.arrays import to_device, to_host
+    from svmcifar.compute.arrays import to_device, to_host
 
     gamma = float(load(task)["gamma"])
     data.y = to_device(data.y)
@@ -215,7 +215,7 @@ def _time_solver(make: Callable[[], Any], data: Data, repeats: int = 3) -> tuple
     The first fit, of a few samples, compiles what no measurement before it has: the cache of
     kernels is a folder that is empty when the benchmark starts.
     """
-    from svmcifar.arrays import take_rows, to_host
+    from svmcifar.compute.arrays import take_rows, to_host
 
     rows = _few_of_each_class(to_host(data.y), _N_WARM_UP)
     few, labels = take_rows(data.X, rows), take_rows(data.y, rows)

@@ -15,10 +15,10 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.utils import gen_batches
 
-from svmcifar.arrays import free_gpu_bytes, get_dtype, get_namespace, is_host, move_beside
+from svmcifar.compute.arrays import free_gpu_bytes, get_dtype, get_namespace, is_host, move_beside
 from svmcifar.kernel import BLOCK, Array, SampleBlocks, kernel_block, rbf_kernel, sample_blocks
 from svmcifar.ovo import class_pairs, pair_numbers
-from svmcifar.threads import single_threaded_blas
+from svmcifar.compute.threads import single_threaded_blas
 
 # What of a device's free memory a batch may take.
 _SHARE = 0.8

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import svmcifar
-from svmcifar.blas import blas_kernels
+from svmcifar.compute.blas import blas_kernels
 
 _PACKAGES = ("numpy", "scipy", "scikit-learn", "numba", "skops")
 

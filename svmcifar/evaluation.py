@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from svmcifar.arrays import to_device
+from svmcifar.compute.arrays import to_device
 from svmcifar.cifar import Cifar100
 from svmcifar.errors import ModelFileError
 from svmcifar.metrics import Evaluation, evaluate_predictions

@@ -10,7 +10,7 @@ from sklearn.base import BaseEstimator
 from sklearn.utils import assert_all_finite, check_consistent_length, column_or_1d
 from sklearn.utils.validation import validate_data
 
-from svmcifar.arrays import get_namespace, is_host, sklearn_dispatch, to_host
+from svmcifar.compute.arrays import get_namespace, is_host, sklearn_dispatch, to_host
 from svmcifar.errors import InputError
 
 Array = NDArray[Any]

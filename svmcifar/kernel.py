@@ -19,9 +19,9 @@ from numba import njit
 from numpy.typing import NDArray
 from sklearn.utils import gen_batches
 
-from svmcifar.arrays import get_namespace, is_host, move_beside
+from svmcifar.compute.arrays import get_namespace, is_host, move_beside
 from svmcifar.moments import row_runs
-from svmcifar.simd import float_from_bits
+from svmcifar.compute.llvm import float_from_bits
 
 # Every matrix product is cut into blocks of this many rows and columns,
 # whatever the number of workers, so that its rounding never depends on them.

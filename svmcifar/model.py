@@ -66,7 +66,7 @@ class ImageClassifier:
         ----------
         images : array of shape (n_images, 3072), uint8
             Channel-first rows, as in the official pickles.  Worked on where they are: on the
-            host, or on the GPU after `svmcifar.arrays.to_device`.
+            host, or on the GPU after `svmcifar.compute.arrays.to_device`.
 
         Returns
         -------

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.utils import gen_batches
 
-from svmcifar.arrays import get_namespace, is_host, to_host
+from svmcifar.compute.arrays import get_namespace, is_host, to_host
 
 # Values of a run of rows: small enough to stay in cache as float64, or to keep a GPU busy.
 _HOST_RUN, _DEVICE_RUN = 2**20, 2**24

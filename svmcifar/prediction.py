@@ -12,11 +12,11 @@ from numpy.typing import ArrayLike, NDArray
 from sklearn.utils.multiclass import _ovr_decision_function
 from sklearn.utils.validation import check_is_fitted
 
-from svmcifar.arrays import get_namespace, move_beside, to_host
+from svmcifar.compute.arrays import get_namespace, move_beside, to_host
 from svmcifar.decision import OvOModel, pair_decisions
 from svmcifar.inputs import count_workers, read_samples
 from svmcifar.kernel import SampleBlocks
-from svmcifar.memory import parse_bytes
+from svmcifar.compute.memory import parse_bytes
 from svmcifar.ovo import average_views, votes
 
 FloatArray = NDArray[np.float64]

@@ -17,11 +17,11 @@ from sklearn.utils.validation import _check_sample_weight, check_is_fitted
 from tqdm import tqdm
 
 from svmcifar import inputs
-from svmcifar.arrays import get_dtype, take_rows, to_host
+from svmcifar.compute.arrays import get_dtype, take_rows, to_host
 from svmcifar.backends.problem import OvOProblem, OvOSolution, sort_by_class
 from svmcifar.backends.registry import BACKENDS, choose_backend
 from svmcifar.export import to_sklearn_svc
-from svmcifar.memory import parse_bytes
+from svmcifar.compute.memory import parse_bytes
 from svmcifar.moments import kernel_center, moments, resolve_gamma
 from svmcifar.ovo import class_pairs
 from svmcifar.prediction import OvOPrediction

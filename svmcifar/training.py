@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from svmcifar.arrays import is_host, to_device, wait_for
+from svmcifar.compute.arrays import is_host, to_device, wait_for
 from svmcifar.backends.registry import choose_backend
 from svmcifar.cifar import Cifar100, Split
 from svmcifar.errors import InputError

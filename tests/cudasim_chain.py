@@ -11,7 +11,7 @@ import pytest
 from feature_options import ALL, quick_features
 from numba import config
 
-from svmcifar.arrays import is_host, to_device
+from svmcifar.compute.arrays import is_host, to_device
 from svmcifar.backends import cupy_ovo
 from svmcifar.labels import build_label_map
 from svmcifar.persistence import load_model, save_model

@@ -1,6 +1,6 @@
 """A device without a GPU: arrays of array-api-strict on a device that NumPy cannot read.
 
-Whatever moves such an array to the host other than by `svmcifar.arrays.to_host` raises
+Whatever moves such an array to the host other than by `svmcifar.compute.arrays.to_host` raises
 RuntimeError, and so does any function that the array API standard does not have.
 """
 
@@ -9,7 +9,8 @@ from dataclasses import replace
 import array_api_strict as xp
 import numpy as np
 
-from svmcifar import arrays, decision, evaluation, training
+from svmcifar import decision, evaluation, training
+from svmcifar.compute import arrays
 from svmcifar.backends.blocked import solve_blocked
 from svmcifar.backends.registry import BACKENDS, Backend
 from svmcifar.kernel import SampleBlocks

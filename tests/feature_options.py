@@ -9,7 +9,7 @@ import pytest
 from sklearn.base import BaseEstimator, TransformerMixin
 
 from svmcifar.features import kinds
-from svmcifar.arrays import get_namespace
+from svmcifar.compute.arrays import get_namespace
 from svmcifar.features.hog import HOG
 from svmcifar.features.kinds import KINDS
 

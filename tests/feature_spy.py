@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from feature_options import Means, quick_features
 
-from svmcifar.arrays import to_host
+from svmcifar.compute.arrays import to_host
 from svmcifar.features.kinds import KINDS
 from svmcifar.features.views import draw_offsets
 

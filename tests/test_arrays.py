@@ -9,8 +9,8 @@ import pytest
 import sklearn
 from devices import DEVICE, OTHER_DEVICE, assert_on_device, on_device
 
-from svmcifar import arrays
-from svmcifar.backends import gpu_probe
+from svmcifar.compute import arrays
+from svmcifar.compute import gpu
 from svmcifar.errors import BackendUnavailableError, InputError, MemoryLimitError
 
 
@@ -107,7 +107,7 @@ def test_to_device_sends_what_is_on_the_host(cupy):
 
 
 def test_no_gpu_is_one_clear_error(monkeypatch):
-    monkeypatch.setattr(gpu_probe, "why_no_cupy", lambda: "there is no NVIDIA GPU")
+    monkeypatch.setattr(gpu, "why_no_cupy", lambda: "there is no NVIDIA GPU")
     monkeypatch.setitem(sys.modules, "cupy", None)
     message = r"^The GPU cannot be used here: there is no NVIDIA GPU\. Work on the CPU instead\.$"
     for call in (lambda: arrays.to_device(np.zeros(1)), arrays.require_gpu):
@@ -116,7 +116,7 @@ def test_no_gpu_is_one_clear_error(monkeypatch):
 
 
 def test_another_error_of_a_gpu_that_works_is_not_hidden(monkeypatch, cupy):
-    monkeypatch.setattr(gpu_probe, "why_no_cupy", lambda: None)
+    monkeypatch.setattr(gpu, "why_no_cupy", lambda: None)
 
     def fail(array):
         raise ZeroDivisionError
@@ -128,7 +128,7 @@ def test_another_error_of_a_gpu_that_works_is_not_hidden(monkeypatch, cupy):
 
 
 def test_a_full_gpu_is_one_clear_error(monkeypatch, cupy):
-    monkeypatch.setattr(gpu_probe, "why_no_cupy", lambda: None)
+    monkeypatch.setattr(gpu, "why_no_cupy", lambda: None)
 
     def fail(array):
         raise MemoryError("Out of memory allocating 8 bytes")

@@ -1,6 +1,6 @@
 import pytest
 
-from svmcifar import blas
+from svmcifar.compute import blas
 
 _AVX512 = "flags : fpu avx2 avx512f avx512cd avx512bw avx512dq avx512vl\n"
 

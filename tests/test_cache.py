@@ -14,7 +14,7 @@ from svmcifar.features.pipeline import compute_features, compute_training_featur
 from svmcifar.features.steps import make_feature_pipeline
 from svmcifar.features.views import decision_views
 from svmcifar.content_hash import content_hash
-from svmcifar.threads import single_threaded_blas
+from svmcifar.compute.threads import single_threaded_blas
 
 pytestmark = pytest.mark.filterwarnings("error:.*feature cache:UserWarning")
 

@@ -10,7 +10,7 @@ from clirun import fail, run
 from devices import stand_in_for_gpu
 from PIL import Image
 
-from svmcifar.backends import gpu_probe
+from svmcifar.compute import gpu
 from svmcifar.cifar import to_pictures
 from svmcifar.cli import main
 from svmcifar.persistence import load_model, save_model
@@ -227,7 +227,7 @@ def test_info_of_a_model(model_path):
 
 @pytest.mark.parametrize("command", ["evaluate", "predict"])
 def test_a_missing_gpu_is_told_first(model_path, synthetic_folder, folder, monkeypatch, command):
-    monkeypatch.setattr(gpu_probe, "why_no_cupy", lambda: "there is no NVIDIA GPU")
+    monkeypatch.setattr(gpu, "why_no_cupy", lambda: "there is no NVIDIA GPU")
     error = fail(command, model_path, "--data", "nowhere", "--device", "gpu")
     assert error == (
         "Error: The GPU cannot be used here: there is no NVIDIA GPU. Work on the CPU instead."
@@ -240,7 +240,7 @@ def test_a_missing_gpu_is_told_first(model_path, synthetic_folder, folder, monke
 @pytest.mark.filterwarnings("ignore:invalid value:RuntimeWarning:array_api_strict")
 def test_predictions_on_the_gpu(model_path, synthetic_folder, folder, monkeypatch):
     sent, _ = stand_in_for_gpu(monkeypatch)
-    monkeypatch.setattr(gpu_probe, "why_no_cupy", lambda: None)
+    monkeypatch.setattr(gpu, "why_no_cupy", lambda: None)
     run("predict", model_path, "--data", synthetic_folder, "--out", "here.csv")
     here = run("evaluate", model_path, "--data", synthetic_folder)
     assert not sent

@@ -7,7 +7,7 @@ from cached_features import MEANS, Computing, open_at, random_images
 from clirun import fail, run
 from feature_options import quick_features
 
-from svmcifar.memory import format_bytes
+from svmcifar.compute.memory import format_bytes
 
 
 @pytest.fixture

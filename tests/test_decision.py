@@ -12,7 +12,7 @@ from reference import rbf
 from sklearn.svm import SVC
 
 from svmcifar import RBFSVC, decision, kernel
-from svmcifar.arrays import to_host
+from svmcifar.compute.arrays import to_host
 from svmcifar.decision import OvOModel, pair_decisions
 from svmcifar.errors import InputError
 from svmcifar.ovo import class_pairs, pair_numbers, votes

@@ -7,7 +7,7 @@ from sklearn.base import clone
 from sklearn.decomposition import PCA
 from sklearn.preprocessing import StandardScaler
 
-from svmcifar.arrays import sklearn_dispatch, to_host
+from svmcifar.compute.arrays import sklearn_dispatch, to_host
 from svmcifar.errors import InputError
 from svmcifar.features import moving
 from svmcifar.features import pipeline as feature_pipeline

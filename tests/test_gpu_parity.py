@@ -8,7 +8,7 @@ from problems import N_PROBLEMS, Problem, random_problem
 from sklearn.svm import SVC
 
 from svmcifar import RBFSVC
-from svmcifar.arrays import is_host, to_device, to_host
+from svmcifar.compute.arrays import is_host, to_device, to_host
 from svmcifar.backends import cupy_ovo
 from svmcifar.errors import InputError, MemoryLimitError
 from svmcifar.features.pipeline import compute_features, fit_features

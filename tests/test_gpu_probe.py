@@ -14,8 +14,8 @@ from types import ModuleType, SimpleNamespace
 
 import pytest
 
-from svmcifar.backends import gpu_probe
-from svmcifar.backends.gpu_probe import device_summary, why_no_cuml, why_no_cupy
+from svmcifar.compute import gpu
+from svmcifar.compute.gpu import device_summary, why_no_cuml, why_no_cupy
 
 GIB = 2**30
 
@@ -112,10 +112,10 @@ def fresh(monkeypatch):
     monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
     for package in ("cupy", "cuml"):
         monkeypatch.setitem(sys.modules, package, None)
-    gpu_probe._probe.cache_clear()
+    gpu._probe.cache_clear()
     why_no_cuml.cache_clear()
     yield
-    gpu_probe._probe.cache_clear()
+    gpu._probe.cache_clear()
     why_no_cuml.cache_clear()
 
 
@@ -167,7 +167,7 @@ def test_nothing_is_imported_that_is_not_installed(monkeypatch):
     def no_import(name):
         raise AssertionError(name)
 
-    monkeypatch.setattr(gpu_probe, "import_module", no_import)
+    monkeypatch.setattr(gpu, "import_module", no_import)
     assert "not installed" in why_no_cupy()
     assert "not installed" in why_no_cuml()
 

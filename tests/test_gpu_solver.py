@@ -9,7 +9,7 @@ from cudapairs import assert_identical, make_pairs
 from gpu_problems import assert_same_solution, here, ovo_problem
 from reference import float32_kernel_error, rbf
 
-from svmcifar.arrays import to_device, to_host
+from svmcifar.compute.arrays import to_device, to_host
 from svmcifar.backends import cupy_ovo, smo_cuda
 from svmcifar.backends.blocked import solve_blocked
 from svmcifar.backends.cupy_ovo import kernel_matrix, solve_cupy

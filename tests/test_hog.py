@@ -9,7 +9,7 @@ from PIL import Image
 from skimage.feature import hog
 from sklearn.base import clone
 
-from svmcifar.arrays import to_host
+from svmcifar.compute.arrays import to_host
 from svmcifar.cifar import to_pictures
 from svmcifar.errors import InputError
 from svmcifar.features import hog as hog_module

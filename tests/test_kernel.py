@@ -7,7 +7,7 @@ from devices import OTHER_DEVICE, assert_on_device, on_device
 from reference import float32_kernel_error, rbf, stored
 
 from svmcifar import kernel
-from svmcifar.arrays import to_host
+from svmcifar.compute.arrays import to_host
 from svmcifar.errors import InputError
 from svmcifar.moments import kernel_center
 from svmcifar.moments import moments as moments_of

@@ -4,9 +4,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from svmcifar import memory
+from svmcifar.compute import memory
 from svmcifar.errors import InputError
-from svmcifar.memory import available_bytes, default_memory_limit, format_bytes, parse_bytes
+from svmcifar.compute.memory import available_bytes, default_memory_limit, format_bytes, parse_bytes
 
 
 @pytest.mark.parametrize(

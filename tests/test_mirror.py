@@ -7,7 +7,7 @@ from devices import assert_on_device, on_device, stand_in_for_gpu
 from problems import training_set
 
 from svmcifar import RBFSVC, decision
-from svmcifar.arrays import to_host
+from svmcifar.compute.arrays import to_host
 from svmcifar.cifar import to_pictures
 from svmcifar.errors import InputError
 from svmcifar.features import pipeline as feature_pipeline

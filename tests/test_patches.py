@@ -7,7 +7,7 @@ from sklearn.base import clone
 from sklearn.exceptions import NotFittedError
 from threadpoolctl import threadpool_info, threadpool_limits
 
-from svmcifar.arrays import to_host
+from svmcifar.compute.arrays import to_host
 from svmcifar.errors import InputError
 from svmcifar.features import patch_filters, patch_responses
 from svmcifar.features.patch_filters import normalise_contrast, sample_patches

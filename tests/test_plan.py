@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from svmcifar.backends import plan as plans
 from svmcifar.backends.plan import make_plan
 from svmcifar.errors import MemoryLimitError
-from svmcifar.memory import parse_bytes
+from svmcifar.compute.memory import parse_bytes
 
 SIZES = [
     [2500] * 20,

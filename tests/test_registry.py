@@ -9,7 +9,8 @@ from reference import gap, objective, rbf, stored
 from sklearn.svm import SVC
 
 from svmcifar import RBFSVC, kernel
-from svmcifar.backends import gpu_probe, sklearn_svc
+from svmcifar.backends import sklearn_svc
+from svmcifar.compute import gpu
 from svmcifar.backends.certificate import certify
 from svmcifar.backends.problem import OvOProblem, OvOSolution
 from svmcifar.backends.registry import BACKENDS, choose_backend
@@ -18,12 +19,12 @@ from svmcifar.errors import BackendUnavailableError
 
 @pytest.fixture
 def no_gpu_packages(monkeypatch):
-    monkeypatch.setattr(gpu_probe, "find_spec", lambda package: None)
-    gpu_probe._probe.cache_clear()
-    gpu_probe.why_no_cuml.cache_clear()
+    monkeypatch.setattr(gpu, "find_spec", lambda package: None)
+    gpu._probe.cache_clear()
+    gpu.why_no_cuml.cache_clear()
     yield
-    gpu_probe._probe.cache_clear()
-    gpu_probe.why_no_cuml.cache_clear()
+    gpu._probe.cache_clear()
+    gpu.why_no_cuml.cache_clear()
 
 
 @pytest.mark.usefixtures("no_gpu_packages")

@@ -11,7 +11,7 @@ from sklearn.exceptions import NotFittedError
 from sklearn.linear_model import Ridge
 
 from svmcifar.features import kinds
-from svmcifar.arrays import to_host
+from svmcifar.compute.arrays import to_host
 from svmcifar.errors import InputError
 from svmcifar.features import ridge_scores
 from svmcifar.features.ridge_scores import RidgeScores

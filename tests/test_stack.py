@@ -11,7 +11,7 @@ from feature_options import quick_features
 from sklearn.base import BaseEstimator, TransformerMixin, clone
 
 from svmcifar.features import kinds
-from svmcifar.arrays import get_namespace, to_host
+from svmcifar.compute.arrays import get_namespace, to_host
 from svmcifar.errors import InputError
 from svmcifar.features import moving
 from svmcifar.features import pipeline as feature_pipeline

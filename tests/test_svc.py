@@ -10,7 +10,7 @@ from sklearn.svm import SVC
 from svmcifar import RBFSVC
 from svmcifar.backends.plan import make_plan
 from svmcifar.errors import MemoryLimitError
-from svmcifar.memory import parse_bytes
+from svmcifar.compute.memory import parse_bytes
 
 FITTED = ("classes_", "support_", "support_vectors_", "n_support_", "dual_coef_", "intercept_")
 

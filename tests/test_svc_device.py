@@ -8,7 +8,7 @@ from problems import random_problem, training_set
 from sklearn.svm import SVC
 
 from svmcifar import RBFSVC
-from svmcifar.arrays import to_host
+from svmcifar.compute.arrays import to_host
 from svmcifar.errors import InputError
 from svmcifar.content_hash import content_hash
 
@@ -119,7 +119,7 @@ def test_backends_of_the_host_refuse_samples_on_a_device(backend):
         RBFSVC(backend=backend).fit(on_device(X), y)
     assert str(caught.value) == (
         f"Samples must be on the host for the backend {backend.replace('auto', 'numba')!r}. Got an "
-        f"array on a device instead. Use the backend 'cupy' or 'cuml', or svmcifar.arrays.to_host."
+        f"array on a device instead. Use the backend 'cupy' or 'cuml', or svmcifar.compute.arrays.to_host."
     )
 
 

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from threadpoolctl import threadpool_info
 
-from svmcifar import threads
-from svmcifar.threads import single_threaded_blas
+from svmcifar.compute import threads
+from svmcifar.compute.threads import single_threaded_blas
 
 
 @pytest.fixture

@@ -7,7 +7,7 @@ from devices import assert_on_device, on_device
 from feature_options import quick_features
 from feature_spy import views_of
 
-from svmcifar.arrays import to_host
+from svmcifar.compute.arrays import to_host
 from svmcifar.errors import InputError
 from svmcifar.features import pipeline as feature_pipeline
 from svmcifar.features.moving import single_steps

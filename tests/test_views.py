@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from devices import assert_on_device, on_device
 
-from svmcifar.arrays import to_host
+from svmcifar.compute.arrays import to_host
 from svmcifar.errors import InputError
 from svmcifar.features.kinds import AUGMENTATIONS
 from svmcifar.features.views import (

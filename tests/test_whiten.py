@@ -5,7 +5,7 @@ from devices import assert_on_device, on_device
 from sklearn.decomposition import PCA
 from sklearn.preprocessing import StandardScaler
 
-from svmcifar.arrays import sklearn_dispatch, to_host
+from svmcifar.compute.arrays import sklearn_dispatch, to_host
 from svmcifar.errors import InputError
 from svmcifar.features.pipeline import compute_features, fit_features
 from svmcifar.features.steps import make_feature_pipeline

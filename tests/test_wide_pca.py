@@ -11,7 +11,7 @@ from sklearn.decomposition import PCA
 from sklearn.exceptions import NotFittedError
 
 from svmcifar.features import kinds
-from svmcifar.arrays import to_host
+from svmcifar.compute.arrays import to_host
 from svmcifar.features import wide_pca
 from svmcifar.features.wide_pca import WidePCA
 from svmcifar.content_hash import content_hash

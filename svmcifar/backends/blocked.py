@@ -18,8 +18,8 @@ from svmcifar.backends.plan import Plan, make_plan
 from svmcifar.backends.problem import OvOProblem, OvOSolution, Progress
 from svmcifar.backends.smo_cpu import PairKernel, solve_pair
 from svmcifar.kernel import rbf_kernel
-from svmcifar.memory import default_memory_limit
-from svmcifar.threads import run_tasks, single_threaded_blas
+from svmcifar.compute.memory import default_memory_limit
+from svmcifar.compute.threads import run_tasks, single_threaded_blas
 
 KernelArray = NDArray[np.float32]
 

@@ -13,11 +13,11 @@ from typing import Any
 
 import numpy as np
 
-from svmcifar.arrays import is_host
+from svmcifar.compute.arrays import is_host
 from svmcifar.backends.certificate import gap_and_objective
 from svmcifar.backends.problem import OvOProblem, OvOSolution, PairSolution, Progress
 from svmcifar.errors import MemoryLimitError
-from svmcifar.memory import format_bytes
+from svmcifar.compute.memory import format_bytes
 from svmcifar.ovo import class_pairs
 
 # cuML keeps its gradient in the samples' precision, and float32 drifts while it is updated.  Half

@@ -12,7 +12,7 @@ import numpy as np
 from numba import cuda
 from sklearn.utils import gen_batches
 
-from svmcifar.arrays import free_gpu_bytes, get_dtype, get_namespace, is_host, refuse_tf32
+from svmcifar.compute.arrays import free_gpu_bytes, get_dtype, get_namespace, is_host, refuse_tf32
 from svmcifar.backends.device_plan import DevicePlan, make_device_plan
 from svmcifar.backends.problem import OvOProblem, OvOSolution, Progress
 from svmcifar.backends.smo_cuda import PairTables, launch_smo, longest_first

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from itertools import combinations
 
 from svmcifar.errors import MemoryLimitError
-from svmcifar.memory import format_bytes
+from svmcifar.compute.memory import format_bytes
 
 _KERNEL_BYTES = 4
 # Of each sample in each pair of a launch: coefficient, flags and, for large pairs, gradient.

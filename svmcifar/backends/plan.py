@@ -6,7 +6,7 @@ from math import inf
 
 from svmcifar.errors import MemoryLimitError
 from svmcifar.kernel import BLOCK
-from svmcifar.memory import format_bytes
+from svmcifar.compute.memory import format_bytes
 
 _FLOAT32_BYTES = 4
 _REMEDY = (

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from svmcifar import kernel
-from svmcifar.arrays import get_dtype, get_namespace, take_rows
+from svmcifar.compute.arrays import get_dtype, get_namespace, take_rows
 from svmcifar.kernel import SampleBlocks
 from svmcifar.ovo import pair_number
 

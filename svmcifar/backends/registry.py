@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from svmcifar.arrays import is_host
+from svmcifar.compute.arrays import is_host
 from svmcifar.backends.problem import OvOProblem, OvOSolution, Progress
 from svmcifar.errors import BackendUnavailableError, InputError
 
@@ -57,7 +57,7 @@ class Backend:
             raise InputError(
                 f"Samples must be on the host for the backend {self.name!r}. Got an array on a "
                 f"device instead. Use the backend 'cupy' or "
-                f"'cuml', or svmcifar.arrays.to_host."
+                f"'cuml', or svmcifar.compute.arrays.to_host."
             )
 
 
@@ -86,13 +86,13 @@ def _load_cupy() -> Solver:
 
 
 def _why_no_cupy() -> str | None:
-    from svmcifar.backends.gpu_probe import why_no_cupy, why_no_numba_cuda
+    from svmcifar.compute.gpu import why_no_cupy, why_no_numba_cuda
 
     return why_no_cupy() or why_no_numba_cuda()
 
 
 def _why_no_cuml() -> str | None:
-    from svmcifar.backends.gpu_probe import why_no_cuml
+    from svmcifar.compute.gpu import why_no_cuml
 
     return why_no_cuml()
 

@@ -8,7 +8,7 @@ another could be an older one.  What it computes is told in `smo_cpu.py` and
 import numpy as np
 from numba import njit
 
-from svmcifar.simd import fast_max
+from svmcifar.compute.llvm import fast_max
 
 # LIBSVM's stand-in for a curvature that is zero or negative.
 TAU = 1e-12

@@ -20,7 +20,7 @@ def info() -> None:
     """Print the folder, the limit and every entry."""
     from svmcifar.features.cache_folder import CacheFolder
     from svmcifar.features.cache_settings import read_cache_settings
-    from svmcifar.memory import format_bytes
+    from svmcifar.compute.memory import format_bytes
 
     settings = read_cache_settings()
     entries = CacheFolder(settings.folder, settings.limit_bytes).entries()
@@ -40,7 +40,7 @@ def clear() -> None:
     """Remove every entry, and no other file of the folder."""
     from svmcifar.features.cache_folder import CacheFolder
     from svmcifar.features.cache_settings import read_cache_settings
-    from svmcifar.memory import format_bytes
+    from svmcifar.compute.memory import format_bytes
 
     settings = read_cache_settings()
     removed = CacheFolder(settings.folder, settings.limit_bytes).clear()

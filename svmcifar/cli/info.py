@@ -21,11 +21,11 @@ def _describe_machine() -> None:
     """Print versions, backends with reasons, BLAS kernels and memory."""
     import joblib
 
-    from svmcifar.backends.gpu_probe import device_summary, why_no_cupy
+    from svmcifar.compute.gpu import device_summary, why_no_cupy
     from svmcifar.backends.registry import BACKENDS, choose_backend
-    from svmcifar.blas import slow_kernels_advice
+    from svmcifar.compute.blas import slow_kernels_advice
     from svmcifar.environment import describe_environment
-    from svmcifar.memory import available_bytes, format_bytes
+    from svmcifar.compute.memory import available_bytes, format_bytes
 
     environment = describe_environment()
     for name, number in environment["versions"].items():

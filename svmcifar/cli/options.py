@@ -152,7 +152,7 @@ def open_feature_cache(no_cache: bool) -> "FeatureCache | None":
 
 
 def _report_cache(cache: "FeatureCache") -> None:
-    from svmcifar.memory import format_bytes
+    from svmcifar.compute.memory import format_bytes
 
     if cache.saved_s:
         click.echo(f"cache: {cache.saved_s:.1f} s of computing features saved", err=True)
@@ -162,7 +162,7 @@ def _report_cache(cache: "FeatureCache") -> None:
 
 
 def _check_size(_context: click.Context, _option: click.Parameter, value: str | None) -> str | None:
-    from svmcifar.memory import parse_bytes
+    from svmcifar.compute.memory import parse_bytes
 
     if value is not None:
         parse_bytes(value)
@@ -171,7 +171,7 @@ def _check_size(_context: click.Context, _option: click.Parameter, value: str | 
 
 def warn_of_slow_kernels() -> None:
     """Tell what to set if OpenBLAS took slower kernels than this processor can run."""
-    from svmcifar.blas import slow_kernels_advice
+    from svmcifar.compute.blas import slow_kernels_advice
 
     if advice := slow_kernels_advice():
         click.secho(f"WARNING: {advice}", fg="yellow", err=True)
@@ -179,7 +179,7 @@ def warn_of_slow_kernels() -> None:
 
 def wants_gpu(device: str) -> bool:
     """Read ``--device``; refuse a GPU that cannot be used before anything else is done."""
-    from svmcifar.arrays import require_gpu
+    from svmcifar.compute.arrays import require_gpu
 
     if device == "gpu":
         require_gpu()

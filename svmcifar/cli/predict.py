@@ -91,7 +91,7 @@ def _predict_files(
     import numpy as np
     import pandas as pd
 
-    from svmcifar.arrays import to_device
+    from svmcifar.compute.arrays import to_device
 
     pixels = np.stack(images)
     predicted = model.predict(to_device(pixels) if on_gpu else pixels)
@@ -110,7 +110,7 @@ def _predict_split(
     """Predict a split of the data set."""
     import pandas as pd
 
-    from svmcifar.arrays import to_device
+    from svmcifar.compute.arrays import to_device
     from svmcifar.evaluation import require_same_classes
 
     require_same_classes(model, dataset)

@@ -102,7 +102,7 @@ def command(
     overwrite: bool,
 ) -> None:
     """Train an exact one-vs-one RBF-kernel SVM and save it."""
-    from svmcifar.blas import blas_kernels
+    from svmcifar.compute.blas import blas_kernels
     from svmcifar.features.steps import make_feature_pipeline
     from svmcifar.files import check_output
     from svmcifar.labels import load_or_build_labels
@@ -174,7 +174,7 @@ def _report(model: "ImageClassifier", out: Path) -> None:
     """Print how the fit went."""
     from svmcifar.features.steps import step_names
     from svmcifar.features.views import describe_views
-    from svmcifar.memory import format_bytes
+    from svmcifar.compute.memory import format_bytes
 
     fit, times = model.manifest["fit"], model.manifest["times"]
     unconverged = fit["unconverged_pairs"]

@@ -204,7 +204,7 @@ def _report_epoch(entry: dict[str, float], n_epochs: int) -> None:
 def _report(card: dict[str, Any], files: list[Path]) -> None:
     """Print what was trained and saved."""
     from svmcifar.class_scores import accuracy_interval
-    from svmcifar.memory import format_bytes
+    from svmcifar.compute.memory import format_bytes
 
     click.echo(
         f"trained      {card['training_s']:.0f} s, {card['validation_rows']} images held out"

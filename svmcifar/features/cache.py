@@ -15,7 +15,7 @@ import skops.io
 from numpy.typing import NDArray
 from sklearn.pipeline import Pipeline
 
-from svmcifar.arrays import is_host
+from svmcifar.compute.arrays import is_host
 from svmcifar.errors import InputError
 from svmcifar.features.cache_folder import CacheFolder
 from svmcifar.features.cache_keys import CacheKey, describe_surroundings, hash_parameters

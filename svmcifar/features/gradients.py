@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from functools import reduce
 from typing import Any
 
-from svmcifar.arrays import get_namespace
+from svmcifar.compute.arrays import get_namespace
 from svmcifar.features.image_rows import N_CHANNELS, N_VALUES, SIDE_PX
 
 # Bins by which an orientation is moved up: more than atan2 can be wrong by, so that one that is

@@ -8,7 +8,7 @@ from typing import Any
 from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.utils._param_validation import Interval, InvalidParameterError, StrOptions
 
-from svmcifar.arrays import get_namespace, is_host
+from svmcifar.compute.arrays import get_namespace, is_host
 from svmcifar.errors import InputError
 from svmcifar.features.gradients import (
     MOST_ORIENTATIONS,

@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 
-from svmcifar.arrays import get_dtype, is_host
+from svmcifar.compute.arrays import get_dtype, is_host
 from svmcifar.errors import InputError
 
 SIDE_PX = 32

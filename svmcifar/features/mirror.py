@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from svmcifar.arrays import get_namespace
+from svmcifar.compute.arrays import get_namespace
 from svmcifar.errors import InputError
 from svmcifar.features.image_rows import N_CHANNELS, N_VALUES, SIDE_PX
 

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from sklearn.pipeline import Pipeline
 
-from svmcifar.arrays import is_host, move_beside, to_host
+from svmcifar.compute.arrays import is_host, move_beside, to_host
 from svmcifar.features.stack import FeatureStack
 
 

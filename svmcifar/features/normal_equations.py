@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.utils import gen_batches
 
-from svmcifar.arrays import get_device, get_namespace, move_beside, take_rows
+from svmcifar.compute.arrays import get_device, get_namespace, move_beside, take_rows
 
 # Variances below this share of the mean square are rounding errors of float32 sums.
 _LEAST_SHARE = 1e-5

@@ -9,7 +9,7 @@ from sklearn.cluster import MiniBatchKMeans
 from sklearn.utils import gen_batches
 
 from svmcifar.features.image_rows import N_CHANNELS, SIDE_PX
-from svmcifar.threads import single_threaded_blas
+from svmcifar.compute.threads import single_threaded_blas
 
 _BATCH_ROWS = 10_000
 _KMEANS_BATCH_ROWS = 8192

@@ -11,7 +11,7 @@ import numpy as np
 from numba import njit
 
 from svmcifar.features.image_rows import N_CHANNELS, SIDE_PX
-from svmcifar.simd import fast_max
+from svmcifar.compute.llvm import fast_max
 
 
 @njit(nogil=True, cache=True, error_model="numpy")

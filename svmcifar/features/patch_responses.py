@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from svmcifar.arrays import get_namespace
+from svmcifar.compute.arrays import get_namespace
 from svmcifar.features.image_rows import N_CHANNELS, SIDE_PX
 from svmcifar.features.patch_kernels import normalised_patches, pool_rectified
-from svmcifar.threads import single_threaded_blas
+from svmcifar.compute.threads import single_threaded_blas
 
 # The responses of this many filters to one image are computed by one matrix product and pooled
 # while they are in the cache.  Fixed, so that rounding does not depend on the number of workers.

@@ -8,7 +8,7 @@ from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.utils._param_validation import Interval, InvalidParameterError, StrOptions
 from sklearn.utils.validation import check_is_fitted
 
-from svmcifar.arrays import get_device, get_namespace, is_host, move_beside, to_host
+from svmcifar.compute.arrays import get_device, get_namespace, is_host, move_beside, to_host
 from svmcifar.errors import InputError
 from svmcifar.features.image_rows import N_CHANNELS, SIDE_PX, checked_images
 from svmcifar.features.patch_filters import learn_filters

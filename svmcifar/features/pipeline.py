@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from sklearn.pipeline import Pipeline
 from sklearn.utils import gen_batches
 
-from svmcifar.arrays import get_device, get_namespace, is_host, sklearn_dispatch, take_rows
+from svmcifar.compute.arrays import get_device, get_namespace, is_host, sklearn_dispatch, take_rows
 from svmcifar.errors import InputError
 from svmcifar.features.moving import bring_to_host, pipeline_beside
 from svmcifar.features.ridge_scores import RidgeScores

@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 from sklearn.base import BaseEstimator, TransformerMixin
 
-from svmcifar.arrays import get_dtype, get_namespace, is_host
+from svmcifar.compute.arrays import get_dtype, get_namespace, is_host
 from svmcifar.errors import InputError
 
 

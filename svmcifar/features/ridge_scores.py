@@ -10,7 +10,7 @@ from sklearn.utils import gen_batches
 from sklearn.utils._param_validation import Interval, InvalidParameterError
 from sklearn.utils.validation import check_is_fitted
 
-from svmcifar.arrays import get_namespace, take_rows
+from svmcifar.compute.arrays import get_namespace, take_rows
 from svmcifar.errors import InputError
 from svmcifar.features.normal_equations import NormalEquations
 

@@ -6,7 +6,7 @@ import numpy as np
 from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.utils import gen_batches
 
-from svmcifar.arrays import get_device, get_namespace, is_host
+from svmcifar.compute.arrays import get_device, get_namespace, is_host
 
 # Bounds what a batch takes besides the result.
 _BATCH_ROWS = 5000

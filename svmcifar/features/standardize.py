@@ -30,7 +30,7 @@ class BatchStandardScaler(StandardScaler):
         Parameters
         ----------
         X : array of shape (n_samples, n_features)
-            On a device it is worked on there, under `svmcifar.arrays.sklearn_dispatch`.
+            On a device it is worked on there, under `svmcifar.compute.arrays.sklearn_dispatch`.
         y : ignored
         sample_weight : ndarray of shape (n_samples,), default=None
 

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from svmcifar.arrays import get_namespace, move_beside
+from svmcifar.compute.arrays import get_namespace, move_beside
 from svmcifar.errors import InputError
 from svmcifar.features.image_rows import N_CHANNELS, SIDE_PX
 from svmcifar.features.kinds import AUGMENTATIONS

@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 from sklearn.base import BaseEstimator, TransformerMixin
 
-from svmcifar.arrays import get_namespace
+from svmcifar.compute.arrays import get_namespace
 from svmcifar.features.standardize import BatchStandardScaler
 
 # Deviations of float32 samples' components below this share of the largest are rounding errors
@@ -48,7 +48,7 @@ class ComponentScaling(TransformerMixin, BaseEstimator):
         Parameters
         ----------
         X : array of shape (n_samples, n_components), float32
-            On a device it is worked on there, under `svmcifar.arrays.sklearn_dispatch`.
+            On a device it is worked on there, under `svmcifar.compute.arrays.sklearn_dispatch`.
         y : ignored
 
         Returns

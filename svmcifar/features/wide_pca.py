@@ -7,7 +7,7 @@ from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.utils.extmath import randomized_svd
 from sklearn.utils.validation import check_is_fitted
 
-from svmcifar.arrays import get_namespace, sklearn_dispatch
+from svmcifar.compute.arrays import get_namespace, sklearn_dispatch
 
 # Of the randomized eigenvectors: enough for the last components to be stable.
 _N_OVERSAMPLES = 100

@@ -11,7 +11,7 @@ from svmcifar import inputs
 from svmcifar.backends.problem import Progress
 from svmcifar.backends.smo_steps import GAP, N_ITER
 from svmcifar.errors import InputError
-from svmcifar.memory import default_memory_limit, parse_bytes
+from svmcifar.compute.memory import default_memory_limit, parse_bytes
 from svmcifar.svc import RBFSVC
 from svmcifar.tuning.grid import Point
 from svmcifar.tuning.path import solve_paths

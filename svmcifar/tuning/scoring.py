@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from svmcifar.backends.plan import Plan
 from svmcifar.backends.smo_steps import INTERCEPT
 from svmcifar.kernel import rbf_of_products, sample_blocks
-from svmcifar.threads import run_tasks, single_threaded_blas
+from svmcifar.compute.threads import run_tasks, single_threaded_blas
 from svmcifar.tuning.plan import scoring_bytes
 from svmcifar.tuning.problem import SearchProblem, first_columns
 from svmcifar.tuning.products import extend_products

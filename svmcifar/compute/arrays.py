@@ -56,7 +56,7 @@ def get_namespace(*arrays: Any) -> Any:
         if _package(other) != _package(first) or get_device(other) != get_device(first):
             raise InputError(
                 f"All arrays must be on one device. Got one on {_place(first)} and one on "
-                f"{_place(other)}. Move them with svmcifar.arrays.to_device or to_host."
+                f"{_place(other)}. Move them with svmcifar.compute.arrays.to_device or to_host."
             )
     return numpy_namespace if is_host(first) else array_api_compat.array_namespace(first)
 
@@ -138,7 +138,7 @@ def require_gpu() -> None:
     BackendUnavailableError
         With the reason.
     """
-    from svmcifar.backends.gpu_probe import why_no_cupy
+    from svmcifar.compute.gpu import why_no_cupy
 
     if reason := why_no_cupy():
         raise BackendUnavailableError(

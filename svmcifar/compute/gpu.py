@@ -11,7 +11,7 @@ from importlib import import_module
 from importlib.util import find_spec
 from typing import Any
 
-from svmcifar.memory import format_bytes
+from svmcifar.compute.memory import format_bytes
 
 # RAPIDS for CUDA 13 starts at Turing.
 _MIN_CAPABILITY = (7, 5)
