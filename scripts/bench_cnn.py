@@ -19,7 +19,7 @@ import numpy as np
 import onnxruntime
 import torch
 
-from svmcifar.cifar import open_dataset
+from svmcifar.data.cifar import open_dataset
 from svmcifar.cnn.bundled import bundled_checkpoint
 from svmcifar.cnn.model_card import MEAN, STD
 from svmcifar.cnn.checkpoint import load_network

@@ -47,7 +47,7 @@ def main(data: str | None, filters: int, out: Path) -> None:
     import numpy as np
     from skimage.feature import hog
 
-    from svmcifar.cifar import open_dataset
+    from svmcifar.data.cifar import open_dataset
     from svmcifar.features.hog import HOG
     from svmcifar.features.patches import PatchFeatures
     from svmcifar.environment import describe_environment

@@ -47,7 +47,7 @@ def sgemm_rate(repeats: int = 5) -> float:
 
 def read_samples(data: str | None, n: int, n_test: int, labels: str) -> tuple:
     """Read standardised raw pixels of the first `n` training and `n_test` test images."""
-    from svmcifar.cifar import open_dataset
+    from svmcifar.data.cifar import open_dataset
     from svmcifar.features.pipeline import compute_features, fit_features
     from svmcifar.features.steps import make_feature_pipeline
 
@@ -204,7 +204,7 @@ def main(
     from importlib.util import find_spec
 
     from svmcifar.compute.blas import blas_kernels
-    from svmcifar.cifar import open_dataset
+    from svmcifar.data.cifar import open_dataset
     from svmcifar.environment import describe_environment
 
     kernels, rates = fastest_kernels()

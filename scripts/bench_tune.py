@@ -25,11 +25,11 @@ def read_parts(data: str | None, limit: int, holdout: int, pca: int | None, labe
     """Read features of raw pixels, labels, and which rows are trained on and held out."""
     import numpy as np
 
-    from svmcifar.cifar import open_dataset
+    from svmcifar.data.cifar import open_dataset
     from svmcifar.features.pipeline import compute_features, fit_features
     from svmcifar.features.steps import make_feature_pipeline
     from svmcifar.training import draw_rows
-    from svmcifar.tuning.splits import holdout_split
+    from svmcifar.data.sampling import holdout_split
 
     dataset = open_dataset(data)
     split = dataset.read_split("train")
@@ -127,7 +127,7 @@ def main(
     from svmcifar.svc import RBFSVC
     from svmcifar.tuning.grid import Grid
     from svmcifar.tuning.search import search_svc
-    from svmcifar.tuning.splits import Split, holdout_split
+    from svmcifar.data.sampling import Split, holdout_split
 
     label, X, y, rows = read_parts(data, limit, holdout, pca, labels)
     # Compile before the clock starts.

@@ -118,7 +118,7 @@ import tarfile
 from contextlib import suppress
 from pathlib import Path
 
-from svmcifar.sources import ARCHIVE_ERRORS, FILE_NAMES, data_member_name
+from svmcifar.data.locations import ARCHIVE_ERRORS, FILE_NAMES, data_member_name
 
 wanted = set(FILE_NAMES)
 with suppress(*ARCHIVE_ERRORS, OSError), tarfile.open(sys.argv[1]) as archive:

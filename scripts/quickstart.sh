@@ -34,7 +34,7 @@ download() {
     "$bin/python" - <<'PYTHON'
 import sys
 
-from svmcifar.download import download_dataset
+from svmcifar.data.download import download_dataset
 from svmcifar.errors import SvmCifarError
 
 try:

@@ -11,7 +11,7 @@ __version__ = "0.1.0"
 _PUBLIC = {
     "RBFSVC": "svmcifar.svc",
     "load_model": "svmcifar.persistence",
-    "open_dataset": "svmcifar.cifar",
+    "open_dataset": "svmcifar.data.cifar",
     "save_model": "svmcifar.persistence",
 }
 

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from svmcifar.compute.arrays import to_device
-from svmcifar.cifar import Cifar100
+from svmcifar.data.cifar import Cifar100
 from svmcifar.errors import ModelFileError
 from svmcifar.metrics import Evaluation, evaluate_predictions
 from svmcifar.model import ImageClassifier

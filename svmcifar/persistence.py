@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import skops.io
 
-from svmcifar.cifar import Cifar100
+from svmcifar.data.cifar import Cifar100
 from svmcifar.errors import ModelFileError, SvmCifarError
 from svmcifar.features import kinds
 from svmcifar.features.steps import set_workers

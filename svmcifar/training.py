@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from svmcifar.compute.arrays import is_host, to_device, wait_for
 from svmcifar.backends.registry import choose_backend
-from svmcifar.cifar import Cifar100, Split
+from svmcifar.data.cifar import Cifar100, Split
 from svmcifar.errors import InputError
 from svmcifar.features.cache import FeatureCache
 from svmcifar.features.pipeline import fit_transform_features
@@ -55,7 +55,7 @@ def train_classifier(
         Where `train` comes from, for the manifest.
     train : Split
     label_map : DataFrame
-        As `svmcifar.labels.build_label_map` gives it.
+        As `svmcifar.data.labels.build_label_map` gives it.
     svc : RBFSVC
         Not fitted yet; it is fitted in place.
     label_kind : {"coarse", "fine"}, default="coarse"

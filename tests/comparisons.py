@@ -6,7 +6,7 @@ import numpy as np
 
 from svmcifar.metrics import evaluate_predictions
 from svmcifar.paired import bootstrap_difference, count_pairs, mcnemar_p
-from svmcifar.synthetic import COARSE_NAMES, FINE_CLASSES
+from svmcifar.data.synthetic import COARSE_NAMES, FINE_CLASSES
 
 SYNTHETIC_NAMES = {
     "coarse": list(COARSE_NAMES),

@@ -14,11 +14,11 @@ import pytest
 from datafiles import write_dataset
 
 from svmcifar.backends.registry import BACKENDS
-from svmcifar.cifar import open_dataset
+from svmcifar.data.cifar import open_dataset
 from svmcifar.errors import DataError
-from svmcifar.labels import build_label_map
+from svmcifar.data.labels import build_label_map
 from svmcifar.svc import RBFSVC
-from svmcifar.synthetic import write_synthetic
+from svmcifar.data.synthetic import write_synthetic
 from svmcifar.training import train_classifier
 
 

@@ -13,7 +13,7 @@ from numba import config
 
 from svmcifar.compute.arrays import is_host, to_device
 from svmcifar.backends import cupy_ovo
-from svmcifar.labels import build_label_map
+from svmcifar.data.labels import build_label_map
 from svmcifar.persistence import load_model, save_model
 from svmcifar.svc import RBFSVC
 from svmcifar.training import train_classifier

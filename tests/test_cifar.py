@@ -10,8 +10,8 @@ from datafiles import (
     write_fields,
 )
 
-from svmcifar import cifar
-from svmcifar.cifar import open_dataset, to_pictures
+from svmcifar.data import cifar
+from svmcifar.data.cifar import open_dataset, to_pictures
 from svmcifar.errors import DataError
 
 

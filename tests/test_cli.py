@@ -11,7 +11,7 @@ from devices import stand_in_for_gpu
 from PIL import Image
 
 from svmcifar.compute import gpu
-from svmcifar.cifar import to_pictures
+from svmcifar.data.cifar import to_pictures
 from svmcifar.cli import main
 from svmcifar.persistence import load_model, save_model
 
@@ -70,7 +70,7 @@ def test_unknown_command():
 
 
 def test_bugs_keep_their_traceback(monkeypatch):
-    from svmcifar import cifar
+    from svmcifar.data import cifar
 
     def explode(*args, **kwargs):
         raise ZeroDivisionError
@@ -80,7 +80,7 @@ def test_bugs_keep_their_traceback(monkeypatch):
 
 
 def test_download_makes_the_synthetic_set(folder, monkeypatch):
-    from svmcifar import synthetic
+    from svmcifar.data import synthetic
 
     full = synthetic.write_synthetic
     sizes = {"train_per_class": 1, "test_per_class": 1}

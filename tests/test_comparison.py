@@ -23,7 +23,7 @@ from svmcifar.compare.comparison import ask_models, compare_answers, describe_mo
 from svmcifar.compare.conclusions import conclude
 from svmcifar.compare.limitations import find_limits
 from svmcifar.compare.tables import FILE_NAMES, write_json, write_tables
-from svmcifar.labels import build_label_map
+from svmcifar.data.labels import build_label_map
 from svmcifar.persistence import save_model
 from svmcifar.score_losses import temperature_log_loss
 

@@ -14,7 +14,7 @@ from svmcifar.compare.comparison import network_ids
 from svmcifar.compare.time_to_accuracy import time_to_accuracy
 from svmcifar.compare.model_entries import distinct_names, network_entry, svm_entry
 from svmcifar.compare.scores import score_answers
-from svmcifar.labels import build_label_map
+from svmcifar.data.labels import build_label_map
 from svmcifar.persistence import save_model
 
 

@@ -13,7 +13,7 @@ from svmcifar.compare.predictions import Answers
 from svmcifar.compare.comparison import compare_answers
 from svmcifar.compare.conclusions import is_difference_shown
 from svmcifar.compare.limitations import find_limits
-from svmcifar.labels import build_label_map
+from svmcifar.data.labels import build_label_map
 
 
 @pytest.fixture(scope="module")

@@ -12,8 +12,8 @@ from contextlib import contextmanager
 import pytest
 from datafiles import NAMES, md5s_of, write_archive, write_dataset
 
-from svmcifar.cifar import open_dataset
-from svmcifar.download import download_dataset
+from svmcifar.data.cifar import open_dataset
+from svmcifar.data.download import download_dataset
 from svmcifar.errors import DataError, OutputError
 
 ARCHIVE_NAME = "cifar-100-python.tar.gz"

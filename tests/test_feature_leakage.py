@@ -10,13 +10,13 @@ from scipy.stats import binom
 
 from svmcifar.features.pipeline import fit_transform_features
 from svmcifar.features.steps import make_feature_pipeline
-from svmcifar.labels import build_label_map
+from svmcifar.data.labels import build_label_map
 from svmcifar.content_hash import content_hash
 from svmcifar.svc import RBFSVC
 from svmcifar.training import train_classifier
 from svmcifar.tuning import images as tuning_images
 from svmcifar.tuning.grid import Grid
-from svmcifar.tuning.splits import holdout_split
+from svmcifar.data.sampling import holdout_split
 
 
 @pytest.fixture(autouse=True)

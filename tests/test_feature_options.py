@@ -10,12 +10,12 @@ from sklearn.decomposition import PCA
 from sklearn.preprocessing import StandardScaler
 from sklearn.svm import SVC
 
-from svmcifar import cifar
+from svmcifar.data import cifar
 from svmcifar.errors import InputError
 from svmcifar.evaluation import evaluate_classifier
 from svmcifar.features.hog import HOG
 from svmcifar.features.mirror import mirror
-from svmcifar.labels import build_label_map
+from svmcifar.data.labels import build_label_map
 from svmcifar.content_hash import content_hash
 from svmcifar.ovo import votes
 from svmcifar.persistence import model_content_hash

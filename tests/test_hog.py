@@ -10,7 +10,7 @@ from skimage.feature import hog
 from sklearn.base import clone
 
 from svmcifar.compute.arrays import to_host
-from svmcifar.cifar import to_pictures
+from svmcifar.data.cifar import to_pictures
 from svmcifar.errors import InputError
 from svmcifar.features import hog as hog_module
 from svmcifar.features.gradients import _EDGE_MARGIN, MOST_ORIENTATIONS, strongest_gradient, votes

@@ -2,9 +2,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from svmcifar.cifar import to_pictures
+from svmcifar.data.cifar import to_pictures
 from svmcifar.errors import DataError
-from svmcifar.images import read_image
+from svmcifar.data.image_files import read_image
 
 
 def _save(path, pixels, **options):

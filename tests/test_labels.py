@@ -7,9 +7,9 @@ import pandas as pd
 import pytest
 from datafiles import coarse_of, make_fields, write_fields
 
-from svmcifar.cifar import Cifar100, open_dataset
+from svmcifar.data.cifar import Cifar100, open_dataset
 from svmcifar.errors import DataError, LabelError, OutputError
-from svmcifar.labels import (
+from svmcifar.data.labels import (
     COLUMNS,
     build_label_map,
     check_label_map,

@@ -8,7 +8,7 @@ from problems import training_set
 
 from svmcifar import RBFSVC, decision
 from svmcifar.compute.arrays import to_host
-from svmcifar.cifar import to_pictures
+from svmcifar.data.cifar import to_pictures
 from svmcifar.errors import InputError
 from svmcifar.features import pipeline as feature_pipeline
 from svmcifar.features.mirror import mirror

@@ -9,11 +9,11 @@ from problems import N_PROBLEMS, Problem, random_problem
 from sklearn.svm import SVC
 
 from svmcifar import RBFSVC
-from svmcifar.cifar import open_dataset
+from svmcifar.data.cifar import open_dataset
 from svmcifar.errors import DataError
 from svmcifar.features.pipeline import compute_features, fit_features
 from svmcifar.features.steps import make_feature_pipeline
-from svmcifar.synthetic import write_synthetic
+from svmcifar.data.synthetic import write_synthetic
 
 
 @pytest.mark.parametrize("number", range(N_PROBLEMS))

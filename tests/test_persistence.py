@@ -12,7 +12,7 @@ import skops.io
 from sklearn.svm import SVC
 
 from svmcifar import persistence
-from svmcifar.cifar import open_dataset
+from svmcifar.data.cifar import open_dataset
 from svmcifar.errors import ModelFileError, OutputError
 from svmcifar.model import ImageClassifier
 from svmcifar.persistence import load_model, model_content_hash, read_manifest, save_model

@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 from datafiles import assert_is_tiny, data_error_of, md5s_of, write_archive, write_dataset
 
-from svmcifar import sources
-from svmcifar.cifar import open_dataset
+from svmcifar.data import locations
+from svmcifar.data.cifar import open_dataset
 
 
 @pytest.fixture
@@ -122,12 +122,12 @@ def test_archive(tiny_dataset, tmp_path, suffix):
 @pytest.mark.parametrize("keep_limit_bytes", [2**26, 500_000, 0])
 def test_archive_passes_and_bytes_kept(tiny_dataset, tmp_path, monkeypatch, keep_limit_bytes):
     """With a limit between test and train, as officially, `train` first makes one pass of all."""
-    monkeypatch.setattr(sources, "_KEEP_LIMIT_BYTES", keep_limit_bytes)
+    monkeypatch.setattr(locations, "_KEEP_LIMIT_BYTES", keep_limit_bytes)
     archive = write_archive(tiny_dataset, tmp_path / "a.tar.gz")
     passes = []
-    scan = sources.ArchiveSource._scan
+    scan = locations.ArchiveSource._scan
     monkeypatch.setattr(
-        sources.ArchiveSource, "_scan", lambda *args, **kw: (passes.append(1), scan(*args, **kw))
+        locations.ArchiveSource, "_scan", lambda *args, **kw: (passes.append(1), scan(*args, **kw))
     )
     dataset = open_dataset(archive)
     assert_is_tiny(dataset, "train")

@@ -12,9 +12,9 @@ from sklearn.metrics.pairwise import rbf_kernel
 from sklearn.preprocessing import StandardScaler
 from sklearn.svm import SVC
 
-from svmcifar import synthetic
+from svmcifar.data import synthetic
 from svmcifar.errors import OutputError
-from svmcifar.synthetic import write_synthetic
+from svmcifar.data.synthetic import write_synthetic
 
 FILE_NAMES = {"train", "test", "meta", "SYNTHETIC.md5", "README.txt"}
 

@@ -9,7 +9,7 @@ from sklearn.model_selection import ParameterGrid, StratifiedKFold
 from svmcifar.errors import InputError
 from svmcifar.tuning.grid import Gamma, Grid
 from svmcifar.tuning.halving import draw_share, plan_rounds, survivors
-from svmcifar.tuning.splits import fold_splits, holdout_split
+from svmcifar.data.sampling import fold_splits, holdout_split
 
 
 @pytest.mark.parametrize(

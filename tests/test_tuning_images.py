@@ -8,12 +8,12 @@ from feature_options import Means, quick_features
 
 from svmcifar.errors import InputError
 from svmcifar.features.kinds import KINDS
-from svmcifar.labels import build_label_map
+from svmcifar.data.labels import build_label_map
 from svmcifar.svc import RBFSVC
 from svmcifar.training import train_classifier
 from svmcifar.tuning.grid import Grid
 from svmcifar.tuning.images import tune
-from svmcifar.tuning.splits import fold_splits, holdout_split
+from svmcifar.data.sampling import fold_splits, holdout_split
 
 FITTED_ON = []
 

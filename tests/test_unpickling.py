@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from datafiles import assert_is_tiny, data_error_of, make_fields, python2_pickle, write_fields
 
-from svmcifar.cifar import open_dataset
+from svmcifar.data.cifar import open_dataset
 from svmcifar.errors import DataError
 
 # Pickles in the format of the official files

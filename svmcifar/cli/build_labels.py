@@ -18,7 +18,7 @@ def command(data: str | None, skip_md5: bool, out: Path, overwrite: bool) -> Non
     classes in each superclass, the same in both splits.
     """
     from svmcifar.files import check_output
-    from svmcifar.labels import build_label_map, write_label_csv
+    from svmcifar.data.labels import build_label_map, write_label_csv
 
     check_output(out, overwrite)
     dataset = open_data(data, skip_md5)

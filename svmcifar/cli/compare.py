@@ -19,7 +19,7 @@ from svmcifar.cli.options import (
 if TYPE_CHECKING:
     import pandas as pd
 
-    from svmcifar.cifar import Cifar100, Split
+    from svmcifar.data.cifar import Cifar100, Split
     from svmcifar.cnn.image_network import ImageNetwork
     from svmcifar.compare.predictions import Answers
     from svmcifar.features.cache import FeatureCache
@@ -102,7 +102,7 @@ def command(
         network_ids,
     )
     from svmcifar.comparison.folder import check_folder, staged_folder
-    from svmcifar.labels import build_label_map
+    from svmcifar.data.labels import build_label_map
     from svmcifar.persistence import save_model
 
     cnns = cnns or (_BUNDLED,)
@@ -191,7 +191,7 @@ def _write_report(
     content: dict[str, Any], answers: "dict[str, Answers]", test: "Split", folder: Path
 ) -> None:
     """Write the page, its figures, the tables and the JSON file."""
-    from svmcifar.cifar import to_pictures
+    from svmcifar.data.cifar import to_pictures
     from svmcifar.compare.tables import FILE_NAMES, write_json, write_tables
     from svmcifar.compare.report.figures import write_figures
     from svmcifar.compare.report.page import write_page

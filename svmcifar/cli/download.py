@@ -24,12 +24,12 @@ def command(data: Path, synthetic: bool) -> None:
     An interrupted transfer goes on where it stopped; a good copy is left alone.
     """
     if synthetic:
-        from svmcifar.synthetic import write_synthetic
+        from svmcifar.data.synthetic import write_synthetic
 
         folder = write_synthetic(data / "synthetic-cifar-100")
         click.echo(f"SYNTHETIC stand-in for CIFAR-100: {folder}")
     else:
-        from svmcifar.download import download_dataset
+        from svmcifar.data.download import download_dataset
 
         folder = download_dataset(data)
         click.echo(f"CIFAR-100: {folder}")

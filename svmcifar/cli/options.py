@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 if TYPE_CHECKING:
-    from svmcifar.cifar import Cifar100
+    from svmcifar.data.cifar import Cifar100
     from svmcifar.features.cache import FeatureCache
     from svmcifar.model import ImageClassifier
 
@@ -188,7 +188,7 @@ def wants_gpu(device: str) -> bool:
 
 def open_data(data: str | None, skip_md5: bool) -> "Cifar100":
     """Open the data set that the options name."""
-    from svmcifar.cifar import open_dataset
+    from svmcifar.data.cifar import open_dataset
 
     return open_dataset(data, check_md5=not skip_md5)
 

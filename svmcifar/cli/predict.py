@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     import numpy as np
     import pandas as pd
 
-    from svmcifar.cifar import Cifar100
+    from svmcifar.data.cifar import Cifar100
     from svmcifar.model import ImageClassifier
 
 
@@ -57,7 +57,7 @@ def command(
     32 x 32 pixels.
     """
     from svmcifar.files import atomic_path, check_output
-    from svmcifar.images import read_image
+    from svmcifar.data.image_files import read_image
     from svmcifar.persistence import read_manifest
 
     if out is None and not images:

@@ -105,7 +105,7 @@ def command(
     from svmcifar.compute.blas import blas_kernels
     from svmcifar.features.steps import make_feature_pipeline
     from svmcifar.files import check_output
-    from svmcifar.labels import load_or_build_labels
+    from svmcifar.data.labels import load_or_build_labels
     from svmcifar.persistence import save_model
     from svmcifar.svc import RBFSVC
     from svmcifar.training import train_classifier

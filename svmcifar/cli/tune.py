@@ -29,9 +29,9 @@ from svmcifar.cli.options import (
 from svmcifar.tuning.grid import DEFAULT_C, DEFAULT_GAMMA, Gamma, Grid
 
 if TYPE_CHECKING:
-    from svmcifar.cifar import Cifar100
+    from svmcifar.data.cifar import Cifar100
     from svmcifar.tuning.result import SearchResult
-    from svmcifar.tuning.splits import Split
+    from svmcifar.data.sampling import Split
 
 
 class _Values(click.ParamType):
@@ -139,7 +139,7 @@ def command(
     from svmcifar.svc import RBFSVC
     from svmcifar.training import draw_rows
     from svmcifar.tuning.images import require_one_count, tune
-    from svmcifar.tuning.splits import fold_splits, holdout_split
+    from svmcifar.data.sampling import fold_splits, holdout_split
     from svmcifar.tuning.writing import write_config, write_table
 
     if folds and holdout:

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from svmcifar.cifar import Cifar100, Split
+from svmcifar.data.cifar import Cifar100, Split
 from svmcifar.cnn.image_network import ImageNetwork
 from svmcifar.compare.predictions import (
     Answers,

@@ -6,7 +6,7 @@ from typing import Any
 
 import pandas as pd
 
-from svmcifar.cifar import Split
+from svmcifar.data.cifar import Split
 from svmcifar.compare.predictions import Answers
 
 FILE_NAMES = {

@@ -56,7 +56,7 @@ def tune(
     y : ndarray of shape (n_images,)
         Class ids.
     splits : iterable of (ndarray, ndarray)
-        Images to train on and images to score on (see `svmcifar.tuning.splits`).
+        Images to train on and images to score on (see `svmcifar.data.sampling`).
     fine : ndarray of shape (n_images,)
         Fine class ids, which class scores are learned from.
     features, feature_settings, whiten, ridge_scores, ridge_components, augment

@@ -14,9 +14,9 @@ from urllib.error import HTTPError
 
 from tqdm import tqdm
 
-from svmcifar.cifar import OFFICIAL_ARCHIVE_MD5, OFFICIAL_MD5S, OFFICIAL_URL
+from svmcifar.data.cifar import OFFICIAL_ARCHIVE_MD5, OFFICIAL_MD5S, OFFICIAL_URL
 from svmcifar.errors import DataError, OutputError
-from svmcifar.sources import (
+from svmcifar.data.locations import (
     ARCHIVE_ERRORS,
     ARCHIVE_NAME,
     FILE_NAMES,

@@ -123,7 +123,7 @@ def find_source(data: str | Path | None) -> FolderSource | ArchiveSource:
     Parameters
     ----------
     data : str, Path or None
-        A folder or archive, as `svmcifar.cifar.open_dataset` takes it.
+        A folder or archive, as `svmcifar.data.cifar.open_dataset` takes it.
 
     Returns
     -------

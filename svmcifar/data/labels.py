@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from svmcifar.cifar import COARSE_COUNT, FINE_COUNT, Cifar100, Split
+from svmcifar.data.cifar import COARSE_COUNT, FINE_COUNT, Cifar100, Split
 from svmcifar.errors import DataError, LabelError
 from svmcifar.files import atomic_path, check_output
 

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from svmcifar.errors import DataError
-from svmcifar.sources import (
+from svmcifar.data.locations import (
     FILE_NAMES,
     SYNTHETIC_SUMS,
     ArchiveSource,
@@ -16,7 +16,7 @@ from svmcifar.sources import (
     bytes_md5,
     find_source,
 )
-from svmcifar.unpickling import as_text, unpickle_fields
+from svmcifar.data.safe_unpickling import as_text, unpickle_fields
 
 OFFICIAL_URL = "https://www.cs.toronto.edu/~kriz/cifar-100-python.tar.gz"
 OFFICIAL_ARCHIVE_MD5 = "eb9058c3a382ffc7106e4002c42a8d85"

@@ -1,0 +1,1 @@
+"""Find, check and read the images and their labels."""
