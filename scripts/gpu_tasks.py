@@ -50,7 +50,7 @@ class Data:
         """
         from svmcifar.compute.arrays import to_device
         from svmcifar.features.pipeline import compute_features, fit_features
-        from svmcifar.features.steps import make_feature_pipeline
+        from svmcifar.features.build import make_feature_pipeline
 
         first_s = 0.0
         for _ in range(2):
@@ -72,7 +72,7 @@ class Data:
         """Give the largest difference to features that are computed on the host, of some images."""
         from svmcifar.compute.arrays import to_host
         from svmcifar.features.pipeline import compute_features, fit_features
-        from svmcifar.features.steps import make_feature_pipeline
+        from svmcifar.features.build import make_feature_pipeline
 
         some = self.images[:1000]
         on_host = compute_features(fit_features(make_feature_pipeline(), self.images), some)

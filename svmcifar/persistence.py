@@ -27,7 +27,7 @@ import skops.io
 from svmcifar.data.cifar import Cifar100
 from svmcifar.errors import ModelFileError, SvmCifarError
 from svmcifar.features import kinds
-from svmcifar.features.steps import set_workers
+from svmcifar.features.build import set_workers
 from svmcifar.files import atomic_path, check_output
 from svmcifar.content_hash import content_hash
 from svmcifar.model import ImageClassifier

@@ -14,8 +14,8 @@ from svmcifar.data.cifar import Cifar100, Split
 from svmcifar.errors import InputError
 from svmcifar.features.cache import FeatureCache
 from svmcifar.features.pipeline import fit_transform_features
-from svmcifar.features.steps import make_feature_pipeline, set_workers
-from svmcifar.features.views import require_augmentation
+from svmcifar.features.build import make_feature_pipeline, set_workers
+from svmcifar.features.augmentation import require_augmentation
 from svmcifar.environment import describe_environment, utc_now
 from svmcifar.manifest import describe_fit, plain
 from svmcifar.model import ImageClassifier

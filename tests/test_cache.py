@@ -8,11 +8,11 @@ from feature_options import quick_features
 
 from svmcifar.errors import InputError
 from svmcifar.features import cache as cache_module
-from svmcifar.features import views
+from svmcifar.features import augmentation
 from svmcifar.features.cache_keys import CacheKey
 from svmcifar.features.pipeline import compute_features, compute_training_features
-from svmcifar.features.steps import make_feature_pipeline
-from svmcifar.features.views import decision_views
+from svmcifar.features.build import make_feature_pipeline
+from svmcifar.features.augmentation import decision_views
 from svmcifar.content_hash import content_hash
 from svmcifar.compute.threads import single_threaded_blas
 
@@ -170,7 +170,7 @@ def test_other_views_are_not_mixed_up(tmp_path, monkeypatch):
             X = computing.features(pipeline, IMAGES, augment)
             np.testing.assert_array_equal(X, compute_features(pipeline, IMAGES, augment=augment))
         assert computing.done == ["fit"] + ["features"] * 3
-    monkeypatch.setattr(views, "draw_offsets", lambda n, seed: np.full((n, 2), seed))
+    monkeypatch.setattr(augmentation, "draw_offsets", lambda n, seed: np.full((n, 2), seed))
     computing.features(pipeline, IMAGES, "flip-shift", in_training=True)
     assert computing.done == ["fit"] + ["features"] * 4
 

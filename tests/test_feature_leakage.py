@@ -9,7 +9,7 @@ from feature_spy import FITTED_ON, TRANSFORMED, spy_features, views_of
 from scipy.stats import binom
 
 from svmcifar.features.pipeline import fit_transform_features
-from svmcifar.features.steps import make_feature_pipeline
+from svmcifar.features.build import make_feature_pipeline
 from svmcifar.data.labels import build_label_map
 from svmcifar.content_hash import content_hash
 from svmcifar.svc import RBFSVC

@@ -9,12 +9,12 @@ from sklearn.preprocessing import StandardScaler
 
 from svmcifar.compute.arrays import sklearn_dispatch, to_host
 from svmcifar.errors import InputError
-from svmcifar.features import moving
+from svmcifar.features import transfer
 from svmcifar.features import pipeline as feature_pipeline
 from svmcifar.features.pipeline import compute_features, fit_features
 from svmcifar.features.pixels import RawPixels
 from svmcifar.features.standardize import BatchStandardScaler
-from svmcifar.features.steps import make_feature_pipeline
+from svmcifar.features.build import make_feature_pipeline
 from svmcifar.content_hash import content_hash
 
 # scikit-learn keeps NumPy from warning of 0 / 0 in its first batch, but not what is made of NumPy.
@@ -172,9 +172,9 @@ def test_fitted_arrays_are_sent_once(images, monkeypatch):
     pipeline = fit_features(make_feature_pipeline(5), images)
     n_arrays = sum(isinstance(v, np.ndarray) for _, s in pipeline.steps for v in vars(s).values())
     sent = []
-    move_beside = moving.move_beside
+    move_beside = transfer.move_beside
     monkeypatch.setattr(
-        moving, "move_beside", lambda *args: sent.append(args) or move_beside(*args)
+        transfer, "move_beside", lambda *args: sent.append(args) or move_beside(*args)
     )
     monkeypatch.setattr(feature_pipeline, "_BATCH_ROWS", 70)
     compute_features(pipeline, on_device(images))

@@ -12,7 +12,7 @@ from svmcifar.compute.arrays import is_host, to_device, to_host
 from svmcifar.backends import cupy_ovo
 from svmcifar.errors import InputError, MemoryLimitError
 from svmcifar.features.pipeline import compute_features, fit_features
-from svmcifar.features.steps import make_feature_pipeline
+from svmcifar.features.build import make_feature_pipeline
 
 pytestmark = pytest.mark.gpu
 

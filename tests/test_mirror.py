@@ -13,7 +13,7 @@ from svmcifar.errors import InputError
 from svmcifar.features import pipeline as feature_pipeline
 from svmcifar.features.mirror import mirror
 from svmcifar.features.pipeline import compute_features, fit_features
-from svmcifar.features.steps import make_feature_pipeline
+from svmcifar.features.build import make_feature_pipeline
 from svmcifar.ovo import average_views, votes
 
 pytestmark = pytest.mark.filterwarnings("ignore:invalid value:RuntimeWarning:array_api_strict")

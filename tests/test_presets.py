@@ -10,7 +10,7 @@ from clirun import fail, run
 from svmcifar.cli import feature_options, settings
 from svmcifar.cli.train import command
 from svmcifar.features.patches import PatchFeatures
-from svmcifar.features.steps import make_feature_pipeline
+from svmcifar.features.build import make_feature_pipeline
 from svmcifar.persistence import read_manifest
 
 NAMES = settings.preset_names()
@@ -49,7 +49,7 @@ def test_makes_a_pipeline(name, monkeypatch):
         made.append(make_feature_pipeline(*arguments, **settings))
         return made[-1]
 
-    monkeypatch.setattr("svmcifar.features.steps.make_feature_pipeline", make)
+    monkeypatch.setattr("svmcifar.features.build.make_feature_pipeline", make)
     assert "nowhere" in fail("train", "--preset", name, "--data", "nowhere")
     (pipeline,) = made
     keys = tomllib.loads(settings.preset_path(name).read_text())

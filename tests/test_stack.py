@@ -13,7 +13,7 @@ from sklearn.base import BaseEstimator, TransformerMixin, clone
 from svmcifar.features import kinds
 from svmcifar.compute.arrays import get_namespace, to_host
 from svmcifar.errors import InputError
-from svmcifar.features import moving
+from svmcifar.features import transfer
 from svmcifar.features import pipeline as feature_pipeline
 from svmcifar.features import stack as stack_module
 from svmcifar.features.hog import HOG
@@ -22,7 +22,7 @@ from svmcifar.features.patches import PatchFeatures
 from svmcifar.features.pipeline import compute_features, fit_features
 from svmcifar.features.pixels import RawPixels
 from svmcifar.features.stack import FeatureStack
-from svmcifar.features.steps import make_feature_pipeline, set_workers, step_names
+from svmcifar.features.build import make_feature_pipeline, set_workers, step_names
 from svmcifar.content_hash import content_hash
 
 pytestmark = pytest.mark.filterwarnings("ignore:invalid value:RuntimeWarning:array_api_strict")
@@ -103,9 +103,9 @@ def test_stacked_transformers_move_with_their_pipeline(images, monkeypatch):
     learnt = pipeline.steps[0][1].transformers[0][1]
     assert type(learnt.mean_) is np.ndarray
     sent = []
-    move_beside = moving.move_beside
+    move_beside = transfer.move_beside
     monkeypatch.setattr(
-        moving, "move_beside", lambda *args: sent.append(args) or move_beside(*args)
+        transfer, "move_beside", lambda *args: sent.append(args) or move_beside(*args)
     )
     monkeypatch.setattr(feature_pipeline, "_BATCH_ROWS", 7)
     there = compute_features(pipeline, on_device(images))

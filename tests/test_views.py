@@ -10,7 +10,7 @@ from devices import assert_on_device, on_device
 from svmcifar.compute.arrays import to_host
 from svmcifar.errors import InputError
 from svmcifar.features.kinds import AUGMENTATIONS
-from svmcifar.features.views import (
+from svmcifar.features.augmentation import (
     decision_views,
     describe_views,
     draw_offsets,

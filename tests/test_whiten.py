@@ -8,7 +8,7 @@ from sklearn.preprocessing import StandardScaler
 from svmcifar.compute.arrays import sklearn_dispatch, to_host
 from svmcifar.errors import InputError
 from svmcifar.features.pipeline import compute_features, fit_features
-from svmcifar.features.steps import make_feature_pipeline
+from svmcifar.features.build import make_feature_pipeline
 from svmcifar.features.whiten import ComponentScaling
 from svmcifar.content_hash import content_hash
 

@@ -13,9 +13,9 @@ from sklearn.decomposition import PCA
 from svmcifar.cli.settings import preset_names, preset_path
 from svmcifar.errors import InputError
 from svmcifar.features import pipeline as feature_pipeline
-from svmcifar.features import steps as steps_module
+from svmcifar.features import build as steps_module
 from svmcifar.features.pipeline import fit_features, fit_transform_features
-from svmcifar.features.steps import make_feature_pipeline
+from svmcifar.features.build import make_feature_pipeline
 from svmcifar.features.wide_pca import WidePCA
 from svmcifar.content_hash import content_hash
 

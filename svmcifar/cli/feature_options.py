@@ -97,7 +97,7 @@ class FeatureChoice:
     for_training : dict
         Keyword arguments of `svmcifar.training.train_classifier`.
     for_pipeline : dict
-        Keyword arguments of `svmcifar.features.steps.make_feature_pipeline`.
+        Keyword arguments of `svmcifar.features.build.make_feature_pipeline`.
     """
 
     options: dict[str, Any]

@@ -50,7 +50,7 @@ def _describe_machine() -> None:
 
 def _describe_model(path: Path, as_json: bool) -> None:
     """Print how a model was made."""
-    from svmcifar.features.views import describe_views
+    from svmcifar.features.augmentation import describe_views
     from svmcifar.persistence import read_manifest
 
     manifest = read_manifest(path)

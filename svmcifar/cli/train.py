@@ -103,7 +103,7 @@ def command(
 ) -> None:
     """Train an exact one-vs-one RBF-kernel SVM and save it."""
     from svmcifar.compute.blas import blas_kernels
-    from svmcifar.features.steps import make_feature_pipeline
+    from svmcifar.features.build import make_feature_pipeline
     from svmcifar.files import check_output
     from svmcifar.data.labels import load_or_build_labels
     from svmcifar.persistence import save_model
@@ -172,8 +172,8 @@ def _usable(backend: str, strict: bool) -> str:
 
 def _report(model: "ImageClassifier", out: Path) -> None:
     """Print how the fit went."""
-    from svmcifar.features.steps import step_names
-    from svmcifar.features.views import describe_views
+    from svmcifar.features.build import step_names
+    from svmcifar.features.augmentation import describe_views
     from svmcifar.compute.memory import format_bytes
 
     fit, times = model.manifest["fit"], model.manifest["times"]

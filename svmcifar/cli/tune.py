@@ -135,7 +135,7 @@ def command(
     A part of the training images is held out, or each of several folds in turn; the test images
     are not read. Every distance is computed once, whatever the number of settings.
     """
-    from svmcifar.features.steps import make_feature_pipeline
+    from svmcifar.features.build import make_feature_pipeline
     from svmcifar.svc import RBFSVC
     from svmcifar.training import draw_rows
     from svmcifar.tuning.images import require_one_count, tune

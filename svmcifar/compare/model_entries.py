@@ -9,8 +9,8 @@ from typing import Any
 
 from svmcifar.cnn.image_network import ImageNetwork
 from svmcifar.compare.predictions import Answers
-from svmcifar.features.steps import step_names
-from svmcifar.features.views import describe_views
+from svmcifar.features.build import step_names
+from svmcifar.features.augmentation import describe_views
 from svmcifar.inputs import count_workers
 from svmcifar.environment import processor_name
 from svmcifar.model import ImageClassifier

@@ -21,8 +21,8 @@ from svmcifar.features.cache_folder import CacheFolder
 from svmcifar.features.cache_keys import CacheKey, describe_surroundings, hash_parameters
 from svmcifar.features.cache_settings import DTYPES, read_cache_settings
 from svmcifar.features.kinds import TRUSTED
-from svmcifar.features.moving import single_steps
-from svmcifar.features.views import View
+from svmcifar.features.transfer import single_steps
+from svmcifar.features.augmentation import View
 from svmcifar.trusted_types import read_trusted
 
 _ENTRY, _PIPELINE, _FEATURES = "entry.json", "pipeline.skops", "features.npy"
@@ -102,7 +102,7 @@ class FeatureCache:
         Parameters
         ----------
         pipeline : Pipeline
-            As `svmcifar.features.steps.make_feature_pipeline` gives it; fitted in place.
+            As `svmcifar.features.build.make_feature_pipeline` gives it; fitted in place.
         images : array of shape (n_images, n_pixels), uint8
             On the host or on a device.
         compute : callable
@@ -144,7 +144,7 @@ class FeatureCache:
         images : array of shape (n_images, n_pixels), uint8
             On the host or on a device.
         views : sequence of callable
-            What stands for an image, as from `svmcifar.features.views`.
+            What stands for an image, as from `svmcifar.features.augmentation`.
         compute : callable
             Gives the features of the views by the pipeline, in an array of its own.
 

@@ -33,9 +33,9 @@ RENAMED = {
         "WidePCA": "wide_pca",
     }.items()
 }
-# Parameters of all transformers that have them (see `svmcifar.features.steps`).
+# Parameters of all transformers that have them (see `svmcifar.features.build`).
 _SET_ELSEWHERE = {"random_state", "n_jobs"}
-# What training may add to the images (see `svmcifar.features.views`).
+# What training may add to the images (see `svmcifar.features.augmentation`).
 AUGMENTATIONS = ("flip", "flip-shift")
 
 

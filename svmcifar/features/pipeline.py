@@ -1,4 +1,4 @@
-"""Fitting the feature pipeline, and computing features with it (see `svmcifar.features.steps`).
+"""Fitting the feature pipeline, and computing features with it (see `svmcifar.features.build`).
 
 Images may be on a device: features are then computed there.  A fitted pipeline holds host arrays
 wherever it was fitted.
@@ -15,9 +15,9 @@ from sklearn.utils import gen_batches
 
 from svmcifar.compute.arrays import get_device, get_namespace, is_host, sklearn_dispatch, take_rows
 from svmcifar.errors import InputError
-from svmcifar.features.moving import bring_to_host, pipeline_beside
+from svmcifar.features.transfer import bring_to_host, pipeline_beside
 from svmcifar.features.ridge_scores import RidgeScores
-from svmcifar.features.views import View, decision_views, training_views
+from svmcifar.features.augmentation import View, decision_views, training_views
 from svmcifar.features.wide_pca import WidePCA
 
 if TYPE_CHECKING:
@@ -144,7 +144,7 @@ def compute_training_features(
     """Compute the features of the images that the pipeline was fitted on.
 
     They differ from what `compute_features` gives in the views (see
-    `svmcifar.features.views.training_views`) and in class scores, which are out of fold.
+    `svmcifar.features.augmentation.training_views`) and in class scores, which are out of fold.
 
     Parameters
     ----------
@@ -215,7 +215,7 @@ def compute_features(
     -------
     array of shape (n_images * n_views, n_features), float32
         Of the kind that the images are, and on their device.  The views of an image follow each
-        other (see `svmcifar.features.views.decision_views`).
+        other (see `svmcifar.features.augmentation.decision_views`).
     """
     earlier, scores = _split(pipeline)
     X = _compute(earlier, images, decision_views(augment), cache)

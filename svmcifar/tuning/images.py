@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 from svmcifar.errors import InputError
 from svmcifar.features.cache import FeatureCache
 from svmcifar.features.pipeline import compute_features, fit_transform_features
-from svmcifar.features.steps import make_feature_pipeline, set_workers
-from svmcifar.features.views import require_augmentation
+from svmcifar.features.build import make_feature_pipeline, set_workers
+from svmcifar.features.augmentation import require_augmentation
 from svmcifar.svc import RBFSVC
 from svmcifar.tuning.evaluation import Part, PartMaker
 from svmcifar.tuning.grid import Grid

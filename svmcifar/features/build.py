@@ -10,7 +10,7 @@ from sklearn.pipeline import Pipeline
 
 from svmcifar.errors import InputError
 from svmcifar.features.kinds import make_transformers
-from svmcifar.features.moving import single_steps
+from svmcifar.features.transfer import single_steps
 from svmcifar.features.ridge_scores import RidgeScores
 from svmcifar.features.stack import FeatureStack
 from svmcifar.features.standardize import BatchStandardScaler
