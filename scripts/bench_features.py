@@ -48,8 +48,8 @@ def main(data: str | None, filters: int, out: Path) -> None:
     from skimage.feature import hog
 
     from svmcifar.data.cifar import open_dataset
-    from svmcifar.features.hog import HOG
-    from svmcifar.features.patches import PatchFeatures
+    from svmcifar.features.extract.hog import HOG
+    from svmcifar.features.extract.patches import PatchFeatures
     from svmcifar.environment import describe_environment
 
     dataset = open_dataset(data)

@@ -10,7 +10,7 @@ from sklearn.base import BaseEstimator, TransformerMixin
 
 from svmcifar.features import kinds
 from svmcifar.compute.arrays import get_namespace
-from svmcifar.features.hog import HOG
+from svmcifar.features.extract.hog import HOG
 from svmcifar.features.kinds import KINDS
 
 ALL = {"features": ("means", "cells"), "n_components": 20, "whiten": 0.5, "augment": "flip"}

@@ -9,7 +9,7 @@ from clirun import fail, run
 from datafiles import make_fields, write_fields
 
 from svmcifar.cli import main
-from svmcifar.features.pixels import RawPixels
+from svmcifar.features.extract.pixels import RawPixels
 from svmcifar.persistence import load_model, read_manifest
 
 

@@ -13,7 +13,7 @@ from sklearn.svm import SVC
 from svmcifar.data import cifar
 from svmcifar.errors import InputError
 from svmcifar.evaluation import evaluate_classifier
-from svmcifar.features.hog import HOG
+from svmcifar.features.extract.hog import HOG
 from svmcifar.features.mirror import mirror
 from svmcifar.data.labels import build_label_map
 from svmcifar.content_hash import content_hash

@@ -5,8 +5,8 @@ from scipy.linalg import fractional_matrix_power
 from threadpoolctl import threadpool_limits
 
 from svmcifar.errors import InputError
-from svmcifar.features import patch_filters
-from svmcifar.features.patch_filters import (
+from svmcifar.features.extract import patch_filters
+from svmcifar.features.extract.patch_filters import (
     Whitening,
     _cluster_centres,
     _directions,
@@ -14,7 +14,7 @@ from svmcifar.features.patch_filters import (
     normalise_contrast,
     sample_patches,
 )
-from svmcifar.features.patches import PatchFeatures
+from svmcifar.features.extract.patches import PatchFeatures
 
 SMALL = {"n_filters": 20, "n_patches": 2000, "filters": "random"}
 

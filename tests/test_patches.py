@@ -9,10 +9,11 @@ from threadpoolctl import threadpool_info, threadpool_limits
 
 from svmcifar.compute.arrays import to_host
 from svmcifar.errors import InputError
-from svmcifar.features import patch_filters, patch_responses
-from svmcifar.features.patch_filters import normalise_contrast, sample_patches
-from svmcifar.features.patch_kernels import normalised_patches
-from svmcifar.features.patches import PatchFeatures
+from svmcifar.features.extract import patch_filters
+from svmcifar.features.extract import patch_responses
+from svmcifar.features.extract.patch_filters import normalise_contrast, sample_patches
+from svmcifar.features.extract.patch_kernels import normalised_patches
+from svmcifar.features.extract.patches import PatchFeatures
 
 SMALL = {"n_filters": 20, "n_patches": 2000, "filters": "random"}
 

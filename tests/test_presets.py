@@ -9,7 +9,7 @@ from clirun import fail, run
 
 from svmcifar.cli import feature_options, settings
 from svmcifar.cli.train import command
-from svmcifar.features.patches import PatchFeatures
+from svmcifar.features.extract.patches import PatchFeatures
 from svmcifar.features.build import make_feature_pipeline
 from svmcifar.persistence import read_manifest
 

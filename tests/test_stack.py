@@ -15,13 +15,13 @@ from svmcifar.compute.arrays import get_namespace, to_host
 from svmcifar.errors import InputError
 from svmcifar.features import transfer
 from svmcifar.features import pipeline as feature_pipeline
-from svmcifar.features import stack as stack_module
-from svmcifar.features.hog import HOG
+from svmcifar.features.extract import feature_union as stack_module
+from svmcifar.features.extract.hog import HOG
 from svmcifar.features.kinds import KINDS, make_transformers
-from svmcifar.features.patches import PatchFeatures
+from svmcifar.features.extract.patches import PatchFeatures
 from svmcifar.features.pipeline import compute_features, fit_features
-from svmcifar.features.pixels import RawPixels
-from svmcifar.features.stack import FeatureStack
+from svmcifar.features.extract.pixels import RawPixels
+from svmcifar.features.extract.feature_union import FeatureStack
 from svmcifar.features.build import make_feature_pipeline, set_workers, step_names
 from svmcifar.content_hash import content_hash
 

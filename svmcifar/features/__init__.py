@@ -9,10 +9,10 @@ from typing import Any
 _TRANSFORMERS = {
     "BatchStandardScaler": "svmcifar.features.standardize",
     "ComponentScaling": "svmcifar.features.whiten",
-    "FeatureStack": "svmcifar.features.stack",
-    "HOG": "svmcifar.features.hog",
-    "PatchFeatures": "svmcifar.features.patches",
-    "RawPixels": "svmcifar.features.pixels",
+    "FeatureStack": "svmcifar.features.extract.feature_union",
+    "HOG": "svmcifar.features.extract.hog",
+    "PatchFeatures": "svmcifar.features.extract.patches",
+    "RawPixels": "svmcifar.features.extract.pixels",
     "RidgeScores": "svmcifar.features.ridge_scores",
     "WidePCA": "svmcifar.features.wide_pca",
 }

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from svmcifar.compute.arrays import get_namespace, move_beside
 from svmcifar.errors import InputError
-from svmcifar.features.image_rows import N_CHANNELS, SIDE_PX
+from svmcifar.features.extract.image_rows import N_CHANNELS, SIDE_PX
 from svmcifar.features.kinds import AUGMENTATIONS
 from svmcifar.features.mirror import mirror
 

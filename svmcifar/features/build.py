@@ -12,7 +12,7 @@ from svmcifar.errors import InputError
 from svmcifar.features.kinds import make_transformers
 from svmcifar.features.transfer import single_steps
 from svmcifar.features.ridge_scores import RidgeScores
-from svmcifar.features.stack import FeatureStack
+from svmcifar.features.extract.feature_union import FeatureStack
 from svmcifar.features.standardize import BatchStandardScaler
 from svmcifar.features.whiten import ComponentScaling
 from svmcifar.features.wide_pca import WidePCA

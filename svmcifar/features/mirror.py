@@ -4,7 +4,7 @@ from typing import Any
 
 from svmcifar.compute.arrays import get_namespace
 from svmcifar.errors import InputError
-from svmcifar.features.image_rows import N_CHANNELS, N_VALUES, SIDE_PX
+from svmcifar.features.extract.image_rows import N_CHANNELS, N_VALUES, SIDE_PX
 
 
 def mirror(images: Any) -> Any:

@@ -8,7 +8,7 @@ import numpy as np
 from sklearn.pipeline import Pipeline
 
 from svmcifar.compute.arrays import is_host, move_beside, to_host
-from svmcifar.features.stack import FeatureStack
+from svmcifar.features.extract.feature_union import FeatureStack
 
 
 def bring_to_host(pipeline: Pipeline) -> None:

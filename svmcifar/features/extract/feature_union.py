@@ -26,8 +26,8 @@ class FeatureStack(TransformerMixin, BaseEstimator):
     Examples
     --------
     >>> import numpy as np
-    >>> from svmcifar.features.hog import HOG
-    >>> from svmcifar.features.pixels import RawPixels
+    >>> from svmcifar.features.extract.hog import HOG
+    >>> from svmcifar.features.extract.pixels import RawPixels
     >>> stack = FeatureStack([("pixels", RawPixels()), ("hog", HOG(pixels_per_cell=(8, 8)))])
     >>> stack.fit_transform(np.zeros((5, 3072), dtype=np.uint8)).shape
     (5, 3396)

@@ -11,7 +11,7 @@ from functools import reduce
 from typing import Any
 
 from svmcifar.compute.arrays import get_namespace
-from svmcifar.features.image_rows import N_CHANNELS, N_VALUES, SIDE_PX
+from svmcifar.features.extract.image_rows import N_CHANNELS, N_VALUES, SIDE_PX
 
 # Bins by which an orientation is moved up: more than atan2 can be wrong by, so that one that is
 # exactly on an edge is always in the bin above it, and less than any other orientation of integer

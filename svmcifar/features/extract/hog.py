@@ -10,7 +10,7 @@ from sklearn.utils._param_validation import Interval, InvalidParameterError, Str
 
 from svmcifar.compute.arrays import get_namespace, is_host
 from svmcifar.errors import InputError
-from svmcifar.features.gradients import (
+from svmcifar.features.extract.hog_gradients import (
     MOST_ORIENTATIONS,
     add_up,
     grey_of,
@@ -18,7 +18,7 @@ from svmcifar.features.gradients import (
     strongest_gradient,
     votes,
 )
-from svmcifar.features.image_rows import SIDE_PX, checked_images
+from svmcifar.features.extract.image_rows import SIDE_PX, checked_images
 
 # On the host what is worked on stays in the cache; on a GPU each call should have much to do.
 _HOST_BATCH_ROWS = 32

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from sklearn.cluster import MiniBatchKMeans
 from sklearn.utils import gen_batches
 
-from svmcifar.features.image_rows import N_CHANNELS, SIDE_PX
+from svmcifar.features.extract.image_rows import N_CHANNELS, SIDE_PX
 from svmcifar.compute.threads import single_threaded_blas
 
 _BATCH_ROWS = 10_000

@@ -1,0 +1,1 @@
+"""From images to features: pixels, histograms of gradients, patches."""
