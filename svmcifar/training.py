@@ -70,7 +70,7 @@ def train_classifier(
         From 0 to 1: the power of its standard deviation that each component is divided by.
     ridge_scores : float, default=0.0
         Weight of scores of the fine classes that are put before the components (see
-        `svmcifar.features.ridge_scores.RidgeScores`); none by default.
+        `svmcifar.features.reduce.ridge_scores.RidgeScores`); none by default.
     ridge_components : int, optional
         Components that these scores are learned from; by default those that PCA keeps.
     augment : {"flip", "flip-shift"}, optional

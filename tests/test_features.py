@@ -13,7 +13,7 @@ from svmcifar.features import transfer
 from svmcifar.features import pipeline as feature_pipeline
 from svmcifar.features.pipeline import compute_features, fit_features
 from svmcifar.features.extract.pixels import RawPixels
-from svmcifar.features.standardize import BatchStandardScaler
+from svmcifar.features.reduce.standardize import BatchStandardScaler
 from svmcifar.features.build import make_feature_pipeline
 from svmcifar.content_hash import content_hash
 

@@ -10,7 +10,7 @@ from feature_options import ALL, OPTIONS, PATCH_SCORES, SCORES, quick_features
 
 from svmcifar.features import kinds
 from svmcifar.errors import ModelFileError
-from svmcifar.features.ridge_scores import RidgeScores
+from svmcifar.features.reduce.ridge_scores import RidgeScores
 from svmcifar.content_hash import content_hash
 from svmcifar.persistence import load_model, model_content_hash, read_manifest, save_model
 

@@ -5,7 +5,7 @@ import pytest
 from ridge_problems import N_CLASSES, N_IMAGES, fold_of_images, samples
 
 from svmcifar.errors import InputError
-from svmcifar.features.ridge_scores import RidgeScores
+from svmcifar.features.reduce.ridge_scores import RidgeScores
 
 
 @pytest.mark.parametrize("n_views", [1, 2])

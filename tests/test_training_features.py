@@ -17,7 +17,7 @@ from svmcifar.features.pipeline import (
     fit_features,
     fit_transform_features,
 )
-from svmcifar.features.ridge_scores import RidgeScores
+from svmcifar.features.reduce.ridge_scores import RidgeScores
 from svmcifar.features.build import make_feature_pipeline
 from svmcifar.content_hash import content_hash
 

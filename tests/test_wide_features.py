@@ -16,7 +16,7 @@ from svmcifar.features import pipeline as feature_pipeline
 from svmcifar.features import build as steps_module
 from svmcifar.features.pipeline import fit_features, fit_transform_features
 from svmcifar.features.build import make_feature_pipeline
-from svmcifar.features.wide_pca import WidePCA
+from svmcifar.features.reduce.wide_pca import WidePCA
 from svmcifar.content_hash import content_hash
 
 pytestmark = pytest.mark.filterwarnings("ignore:invalid value:RuntimeWarning:array_api_strict")

@@ -12,8 +12,8 @@ from sklearn.exceptions import NotFittedError
 
 from svmcifar.features import kinds
 from svmcifar.compute.arrays import to_host
-from svmcifar.features import wide_pca
-from svmcifar.features.wide_pca import WidePCA
+from svmcifar.features.reduce import wide_pca
+from svmcifar.features.reduce.wide_pca import WidePCA
 from svmcifar.content_hash import content_hash
 
 # Samples and features: more of either.

@@ -7,14 +7,14 @@ from importlib import import_module
 from typing import Any
 
 _TRANSFORMERS = {
-    "BatchStandardScaler": "svmcifar.features.standardize",
-    "ComponentScaling": "svmcifar.features.whiten",
+    "BatchStandardScaler": "svmcifar.features.reduce.standardize",
+    "ComponentScaling": "svmcifar.features.reduce.component_scaling",
     "FeatureStack": "svmcifar.features.extract.feature_union",
     "HOG": "svmcifar.features.extract.hog",
     "PatchFeatures": "svmcifar.features.extract.patches",
     "RawPixels": "svmcifar.features.extract.pixels",
-    "RidgeScores": "svmcifar.features.ridge_scores",
-    "WidePCA": "svmcifar.features.wide_pca",
+    "RidgeScores": "svmcifar.features.reduce.ridge_scores",
+    "WidePCA": "svmcifar.features.reduce.wide_pca",
 }
 
 __all__ = [*_TRANSFORMERS]

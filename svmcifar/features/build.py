@@ -11,11 +11,11 @@ from sklearn.pipeline import Pipeline
 from svmcifar.errors import InputError
 from svmcifar.features.kinds import make_transformers
 from svmcifar.features.transfer import single_steps
-from svmcifar.features.ridge_scores import RidgeScores
+from svmcifar.features.reduce.ridge_scores import RidgeScores
 from svmcifar.features.extract.feature_union import FeatureStack
-from svmcifar.features.standardize import BatchStandardScaler
-from svmcifar.features.whiten import ComponentScaling
-from svmcifar.features.wide_pca import WidePCA
+from svmcifar.features.reduce.standardize import BatchStandardScaler
+from svmcifar.features.reduce.component_scaling import ComponentScaling
+from svmcifar.features.reduce.wide_pca import WidePCA
 
 # The covariance of as many features as patches have does not fit the memory.
 _WIDE_KINDS = {"patches"}
@@ -45,7 +45,7 @@ def make_feature_pipeline(
         From 0 to 1: the power of its standard deviation that each component is divided by.
     ridge_scores : float, default=0.0
         Weight of the class scores that are put before the features (see
-        `svmcifar.features.ridge_scores.RidgeScores`); none by default.
+        `svmcifar.features.reduce.ridge_scores.RidgeScores`); none by default.
     ridge_components : int, optional
         Components that the class scores are learned from, more than `n_components`; by default
         these.

@@ -83,7 +83,7 @@ class NormalEquations:
         Parameters
         ----------
         alpha : float
-            As for `svmcifar.features.ridge_scores.RidgeScores`.
+            As for `svmcifar.features.reduce.ridge_scores.RidgeScores`.
 
         Returns
         -------

@@ -6,7 +6,7 @@ import numpy as np
 from sklearn.base import BaseEstimator, TransformerMixin
 
 from svmcifar.compute.arrays import get_namespace
-from svmcifar.features.standardize import BatchStandardScaler
+from svmcifar.features.reduce.standardize import BatchStandardScaler
 
 # Deviations of float32 samples' components below this share of the largest are rounding errors
 # (of the covariances, which are squares).

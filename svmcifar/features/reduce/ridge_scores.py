@@ -12,7 +12,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from svmcifar.compute.arrays import get_namespace, take_rows
 from svmcifar.errors import InputError
-from svmcifar.features.normal_equations import NormalEquations
+from svmcifar.features.reduce.normal_equations import NormalEquations
 
 _BATCH_ROWS = 2000
 

@@ -1,0 +1,1 @@
+"""From features to samples: standardising, principal components, class scores."""
