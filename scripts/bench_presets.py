@@ -19,7 +19,7 @@ from time import perf_counter
 
 import click
 
-from svmcifar.files import atomic_path, check_output
+from svmcifar.io.files import atomic_path, check_output
 
 
 def run(*arguments: str | Path) -> dict[str, float]:

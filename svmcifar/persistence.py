@@ -28,11 +28,11 @@ from svmcifar.data.cifar import Cifar100
 from svmcifar.errors import ModelFileError, SvmCifarError
 from svmcifar.features import kinds
 from svmcifar.features.build import set_workers
-from svmcifar.files import atomic_path, check_output
+from svmcifar.io.files import atomic_path, check_output
 from svmcifar.content_hash import content_hash
 from svmcifar.model import ImageClassifier
 from svmcifar.svc import RBFSVC
-from svmcifar.trusted_types import read_trusted
+from svmcifar.io.safe_skops import read_trusted
 
 if TYPE_CHECKING:
     from svmcifar.features.cache import FeatureCache

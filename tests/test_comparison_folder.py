@@ -2,7 +2,7 @@ import os
 
 import pytest
 
-from svmcifar.comparison.folder import check_folder, staged_folder
+from svmcifar.io.staged_folder import check_folder, staged_folder
 from svmcifar.errors import OutputError
 
 

@@ -5,7 +5,7 @@ import os
 import pytest
 
 from svmcifar.errors import OutputError
-from svmcifar.files import atomic_path, check_output
+from svmcifar.io.files import atomic_path, check_output
 
 
 def test_check_output(tmp_path):

@@ -10,7 +10,7 @@ import torch
 from cnntraining import StopError, assert_same, stop_after, train
 from torch import nn
 
-from svmcifar import files
+from svmcifar.io import files
 from svmcifar.cnn.resume import load_state
 from svmcifar.errors import BackendUnavailableError, CheckpointError, InputError, OutputError
 

@@ -17,7 +17,7 @@ def command(data: str | None, skip_md5: bool, out: Path, overwrite: bool) -> Non
     It is derived from the pairs of labels in the pickles, and checked: five fine
     classes in each superclass, the same in both splits.
     """
-    from svmcifar.files import check_output
+    from svmcifar.io.files import check_output
     from svmcifar.data.labels import build_label_map, write_label_csv
 
     check_output(out, overwrite)

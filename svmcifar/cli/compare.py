@@ -101,7 +101,7 @@ def command(
         describe_models,
         network_ids,
     )
-    from svmcifar.comparison.folder import check_folder, staged_folder
+    from svmcifar.io.staged_folder import check_folder, staged_folder
     from svmcifar.data.labels import build_label_map
     from svmcifar.persistence import save_model
 

@@ -52,7 +52,7 @@ def command(
     calibrated log loss, every class, the best and the worst.
     """
     from svmcifar.evaluation import evaluate_classifier
-    from svmcifar.files import atomic_path, check_output
+    from svmcifar.io.files import atomic_path, check_output
     from svmcifar.report.figures import check_figure_path, confusion_figure, save_figure
 
     if json_path:

@@ -42,7 +42,7 @@ def command(
     """
     from svmcifar.data.cifar import to_pictures
     from svmcifar.evaluation import require_same_classes
-    from svmcifar.files import check_output
+    from svmcifar.io.files import check_output
     from svmcifar.report.figures import check_figure_path, image_grid_figure, save_figure
 
     check_output(out, overwrite, keep=[model_path])

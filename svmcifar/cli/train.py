@@ -104,7 +104,7 @@ def command(
     """Train an exact one-vs-one RBF-kernel SVM and save it."""
     from svmcifar.compute.blas import blas_kernels
     from svmcifar.features.build import make_feature_pipeline
-    from svmcifar.files import check_output
+    from svmcifar.io.files import check_output
     from svmcifar.data.labels import load_or_build_labels
     from svmcifar.persistence import save_model
     from svmcifar.svc import RBFSVC

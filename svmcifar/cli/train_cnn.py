@@ -124,7 +124,7 @@ def command(
     from svmcifar.cnn.checkpoint import checkpoint_files
     from svmcifar.cnn.recipe import Recipe, choose_device, device_name, fastest_precision
     from svmcifar.cnn.train import check_outputs, state_path, train_checkpoint
-    from svmcifar.files import check_output
+    from svmcifar.io.files import check_output
     from svmcifar.report.figures import check_figure_path
 
     check_outputs(out, resume=resume, overwrite=overwrite)

@@ -201,7 +201,7 @@ def command(
 
 def _check_outputs(out: Path, table: Path | None, heatmap: Path | None, overwrite: bool) -> None:
     """Refuse outputs that exist, are one file, or have no format, before anything is read."""
-    from svmcifar.files import check_output
+    from svmcifar.io.files import check_output
 
     check_output(out, overwrite)
     if table:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from svmcifar.cnn.model_card import REFERENCE_NORMALISATION, card_path, read_card, read_normalisation
 from svmcifar.cnn.image_network import ImageNetwork, OpenedNetwork
 from svmcifar.errors import BackendUnavailableError, CheckpointError, OutputError
-from svmcifar.files import atomic_path
+from svmcifar.io.files import atomic_path
 
 if TYPE_CHECKING:
     from svmcifar.cnn.network import ReferenceNetwork
@@ -24,7 +24,7 @@ _SUFFIXES = {".pth": ("PyTorch", ".onnx"), ".onnx": ("ONNX Runtime", ".pth")}
 def checkpoint_files(path: Path) -> list[Path]:
     """List what `save_checkpoint` writes: ``*.pth``, ``*.onnx`` and ``*.json``.
 
-    Ask `svmcifar.files.check_output` for each before the training.
+    Ask `svmcifar.io.files.check_output` for each before the training.
 
     Parameters
     ----------

@@ -7,7 +7,7 @@ import torch
 
 from svmcifar.cnn.torch_runtime import require_safe_torch
 from svmcifar.errors import CheckpointError
-from svmcifar.files import atomic_path
+from svmcifar.io.files import atomic_path
 
 History = list[dict[str, float]]
 

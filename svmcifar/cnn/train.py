@@ -14,7 +14,7 @@ from svmcifar.cnn.checkpoint import checkpoint_files, round_weights, save_checkp
 from svmcifar.cnn.recipe import Recipe, device_name
 from svmcifar.cnn.training_loop import count_right, hold_out, train_network
 from svmcifar.errors import OutputError
-from svmcifar.files import check_output
+from svmcifar.io.files import check_output
 from svmcifar.data.labels import build_label_map
 
 

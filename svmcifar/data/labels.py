@@ -9,7 +9,7 @@ import pandas as pd
 
 from svmcifar.data.cifar import COARSE_COUNT, FINE_COUNT, Cifar100, Split
 from svmcifar.errors import DataError, LabelError
-from svmcifar.files import atomic_path, check_output
+from svmcifar.io.files import atomic_path, check_output
 
 COLUMNS = ("fine_label_id", "fine_label_name", "coarse_label_id", "coarse_label_name")
 FINE_PER_COARSE = FINE_COUNT // COARSE_COUNT

@@ -23,7 +23,7 @@ from svmcifar.features.cache_settings import DTYPES, read_cache_settings
 from svmcifar.features.kinds import TRUSTED
 from svmcifar.features.transfer import single_steps
 from svmcifar.features.augmentation import View
-from svmcifar.trusted_types import read_trusted
+from svmcifar.io.safe_skops import read_trusted
 
 _ENTRY, _PIPELINE, _FEATURES = "entry.json", "pipeline.skops", "features.npy"
 # What is computed faster is not worth its place; raw pixels never are.

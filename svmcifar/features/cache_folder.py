@@ -16,11 +16,11 @@ from typing import TypeVar
 
 from svmcifar.errors import OutputError, SvmCifarError
 from svmcifar.features.cache_settings import FOLDER_VARIABLE, LIMIT_VARIABLE
-from svmcifar.files import atomic_path
+from svmcifar.io.files import atomic_path
 from svmcifar.compute.memory import format_bytes
 
 # Nothing else in the folder is touched.  A name that begins with a dot is that of a file which is
-# being written, or was when its writer died (see `svmcifar.files.atomic_path`).
+# being written, or was when its writer died (see `svmcifar.io.files.atomic_path`).
 _NAME = re.compile(
     r"(?P<dot>\.)?(?P<kind>pipeline|features)-[0-9a-f]{32}-[0-9a-f]{32}(?(dot)-[0-9a-f]{8})\.zip"
 )

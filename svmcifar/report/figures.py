@@ -16,7 +16,7 @@ from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
 
 from svmcifar.errors import OutputError
-from svmcifar.files import atomic_path
+from svmcifar.io.files import atomic_path
 
 _MAX_CLASSES_WITH_NUMBERS = 30
 # Blue and vermilion of Okabe and Ito's palette: told apart by colour-blind readers too.

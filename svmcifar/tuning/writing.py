@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from svmcifar.files import atomic_path
+from svmcifar.io.files import atomic_path
 from svmcifar.tuning.result import SearchResult
 
 

@@ -10,7 +10,7 @@ import jinja2
 import numpy as np
 from numpy.typing import NDArray
 
-from svmcifar.files import atomic_path
+from svmcifar.io.files import atomic_path
 from svmcifar.compare.report.chart_layout import (
     accuracy_axis,
     confusion_cells,
