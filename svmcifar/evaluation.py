@@ -9,7 +9,7 @@ import numpy as np
 from svmcifar.compute.arrays import to_device
 from svmcifar.data.cifar import Cifar100
 from svmcifar.errors import ModelFileError
-from svmcifar.metrics import Evaluation, evaluate_predictions
+from svmcifar.metrics.evaluation import Evaluation, evaluate_predictions
 from svmcifar.model import ImageClassifier
 
 

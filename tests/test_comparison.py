@@ -25,7 +25,7 @@ from svmcifar.compare.limitations import find_limits
 from svmcifar.compare.tables import FILE_NAMES, write_json, write_tables
 from svmcifar.data.labels import build_label_map
 from svmcifar.persistence import save_model
-from svmcifar.score_losses import temperature_log_loss
+from svmcifar.metrics.losses import temperature_log_loss
 
 
 @pytest.fixture(scope="module")

@@ -10,7 +10,7 @@ import pytest
 import sklearn.metrics
 from scipy.optimize import minimize_scalar
 
-from svmcifar.metrics import (
+from svmcifar.metrics.evaluation import (
     accuracy_interval,
     best_and_worst_class,
     evaluate_predictions,

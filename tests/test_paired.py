@@ -3,7 +3,7 @@ from math import comb
 import numpy as np
 import pytest
 
-from svmcifar.paired import PairedCounts, bootstrap_difference, count_pairs, mcnemar_p
+from svmcifar.metrics.paired_tests import PairedCounts, bootstrap_difference, count_pairs, mcnemar_p
 
 
 def counts_of(both_right=0, only_a=0, only_b=0, both_wrong=0):

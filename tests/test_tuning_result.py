@@ -10,7 +10,7 @@ from matplotlib.patches import Rectangle
 from problems import training_set
 from sklearn.model_selection import StratifiedKFold
 
-from svmcifar.class_scores import accuracy_interval
+from svmcifar.metrics.per_class import accuracy_interval
 from svmcifar.errors import OutputError
 from svmcifar.report.figures import save_figure
 from svmcifar.report.heatmap import search_figure

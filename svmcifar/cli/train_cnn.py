@@ -203,7 +203,7 @@ def _report_epoch(entry: dict[str, float], n_epochs: int) -> None:
 
 def _report(card: dict[str, Any], files: list[Path]) -> None:
     """Print what was trained and saved."""
-    from svmcifar.class_scores import accuracy_interval
+    from svmcifar.metrics.per_class import accuracy_interval
     from svmcifar.compute.memory import format_bytes
 
     click.echo(

@@ -25,7 +25,7 @@ from svmcifar.compare.limitations import find_limits
 from svmcifar.compare.scores import score_answers
 from svmcifar.environment import describe_environment, utc_now
 from svmcifar.model import ImageClassifier
-from svmcifar.paired import N_RESAMPLES, SEED, bootstrap_difference, count_pairs, mcnemar_p
+from svmcifar.metrics.paired_tests import N_RESAMPLES, SEED, bootstrap_difference, count_pairs, mcnemar_p
 
 FORMAT_NUMBER = 1
 

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from svmcifar.compare.predictions import Answers, Ids
-from svmcifar.metrics import evaluate_predictions
+from svmcifar.metrics.evaluation import evaluate_predictions
 
 # Below this a float32 probability is 0, and its logarithm no number.
 _LEAST_PROBABILITY = float(np.finfo(np.float32).tiny)
@@ -17,7 +17,7 @@ def score_answers(
 ) -> dict[str, Any]:
     """Score a model's answers.
 
-    The log loss is that of `svmcifar.score_losses.temperature_log_loss` for
+    The log loss is that of `svmcifar.metrics.losses.temperature_log_loss` for
     every model: a network's log-probabilities get a temperature in the same
     way as an SVM's decision values, so neither is at an advantage.
 
@@ -32,7 +32,7 @@ def score_answers(
     Returns
     -------
     dict
-        `svmcifar.metrics.Evaluation.to_dict`, and ``uncalibrated_log_loss``:
+        `svmcifar.metrics.evaluation.Evaluation.to_dict`, and ``uncalibrated_log_loss``:
         of the probabilities as they are, None where there are none.  The
         ``hinge_loss`` is None but for decision values, since it depends on
         their unit.

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import pandas as pd
 
-from svmcifar.class_scores import accuracy_interval
+from svmcifar.metrics.per_class import accuracy_interval
 from svmcifar.tuning.evaluation import Scored
 from svmcifar.tuning.grid import Grid, Point
 

@@ -45,7 +45,7 @@ def score_rows(scores: Mapping[str, Score], models: Sequence[ShownModel]) -> lis
     Parameters
     ----------
     scores : mapping
-        By model id: `svmcifar.metrics.Evaluation.to_dict`.
+        By model id: `svmcifar.metrics.evaluation.Evaluation.to_dict`.
     models : sequence of ShownModel
         The columns; all must have scores.
 

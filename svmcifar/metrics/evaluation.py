@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from svmcifar.class_scores import (
+from svmcifar.metrics.per_class import (
     ClassExtreme,
     accuracy_interval,
     best_and_worst_class,
@@ -23,7 +23,7 @@ from svmcifar.class_scores import (
     per_class_table,
     table_of_confusion,
 )
-from svmcifar.score_losses import N_FOLDS, check_scores, hinge_loss, temperature_log_loss
+from svmcifar.metrics.losses import N_FOLDS, check_scores, hinge_loss, temperature_log_loss
 
 __all__ = [
     "ClassExtreme",

@@ -5,7 +5,7 @@ import numpy.typing as npt
 from scipy.optimize import brentq
 from scipy.special import log_softmax, softmax
 
-from svmcifar.class_scores import check_class_ids
+from svmcifar.metrics.per_class import check_class_ids
 
 N_FOLDS = 5
 
