@@ -28,7 +28,7 @@ def read_parts(data: str | None, limit: int, holdout: int, pca: int | None, labe
     from svmcifar.data.cifar import open_dataset
     from svmcifar.features.pipeline import compute_features, fit_features
     from svmcifar.features.build import make_feature_pipeline
-    from svmcifar.training import draw_rows
+    from svmcifar.model.train import draw_rows
     from svmcifar.data.sampling import holdout_split
 
     dataset = open_dataset(data)

@@ -31,7 +31,7 @@ class Data:
 
     def __init__(self, task: dict) -> None:
         from svmcifar.data.cifar import open_dataset
-        from svmcifar.training import draw_rows
+        from svmcifar.model.train import draw_rows
 
         dataset = open_dataset(task["data"])
         train, test = dataset.read_split("train"), dataset.read_split("test")

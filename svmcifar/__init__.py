@@ -10,9 +10,9 @@ __version__ = "0.1.0"
 
 _PUBLIC = {
     "RBFSVC": "svmcifar.svc",
-    "load_model": "svmcifar.persistence",
+    "load_model": "svmcifar.model.persistence",
     "open_dataset": "svmcifar.data.cifar",
-    "save_model": "svmcifar.persistence",
+    "save_model": "svmcifar.model.persistence",
 }
 
 __all__ = ["__version__", *_PUBLIC]

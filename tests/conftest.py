@@ -19,7 +19,7 @@ from svmcifar.errors import DataError
 from svmcifar.data.labels import build_label_map
 from svmcifar.svc import RBFSVC
 from svmcifar.data.synthetic import write_synthetic
-from svmcifar.training import train_classifier
+from svmcifar.model.train import train_classifier
 
 
 def pytest_configure(config):

@@ -9,7 +9,9 @@ from dataclasses import replace
 import array_api_strict as xp
 import numpy as np
 
-from svmcifar import decision, evaluation, training
+from svmcifar import decision
+from svmcifar.model.classifier import evaluate
+from svmcifar.model.classifier import train
 from svmcifar.compute import arrays
 from svmcifar.backends.blocked import solve_blocked
 from svmcifar.backends.registry import BACKENDS, Backend
@@ -48,7 +50,7 @@ def stand_in_for_gpu(monkeypatch, free_bytes=2**30):
         problem = replace(problem, samples=on_host)
         return solve_blocked(problem, n_workers=1, progress=progress)
 
-    for module in (training, evaluation, arrays):
+    for module in (train, evaluation, arrays):
         monkeypatch.setattr(module, "to_device", to_device)
     monkeypatch.setattr(decision, "free_gpu_bytes", lambda: free_bytes)
     backend = Backend("cupy", "", lambda: None, lambda: solve, uses_gpu=True)

@@ -8,7 +8,7 @@ from clirun import run
 
 from svmcifar.cnn.bundled import bundled_checkpoint
 from svmcifar.cnn.checkpoint import load_network
-from svmcifar.persistence import save_model
+from svmcifar.model.persistence import save_model
 
 SUFFIXES = (".pth", ".onnx")
 

@@ -13,7 +13,7 @@ from PIL import Image
 from svmcifar.compute import gpu
 from svmcifar.data.cifar import to_pictures
 from svmcifar.cli import main
-from svmcifar.persistence import load_model, save_model
+from svmcifar.model.persistence import load_model, save_model
 
 COMMANDS = ["download", "build-labels", "train", "train-cnn", "evaluate"]
 COMMANDS += ["predict", "show", "compare", "info", "cache"]

@@ -12,7 +12,7 @@ from clirun import fail, run
 from contestants import make_card, make_network
 
 from svmcifar.errors import CheckpointError
-from svmcifar.persistence import load_model, model_content_hash, save_model
+from svmcifar.model.persistence import load_model, model_content_hash, save_model
 from svmcifar.svc import RBFSVC
 
 FILES = {

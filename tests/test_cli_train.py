@@ -10,7 +10,7 @@ from datafiles import make_fields, write_fields
 
 from svmcifar.cli import main
 from svmcifar.features.extract.pixels import RawPixels
-from svmcifar.persistence import load_model, read_manifest
+from svmcifar.model.persistence import load_model, read_manifest
 
 
 @pytest.fixture(autouse=True)

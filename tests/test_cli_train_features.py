@@ -7,7 +7,7 @@ from feature_options import quick_features
 from svmcifar.cli.options import open_model
 from svmcifar.features.kinds import KINDS
 from svmcifar.features.extract.patches import PatchFeatures
-from svmcifar.persistence import load_model, read_manifest
+from svmcifar.model.persistence import load_model, read_manifest
 
 
 @pytest.fixture(autouse=True)

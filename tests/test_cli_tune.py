@@ -12,8 +12,8 @@ from svmcifar.data.cifar import Cifar100
 from svmcifar.cli import main
 from svmcifar.errors import InputError
 from svmcifar.features.kinds import KINDS
-from svmcifar.persistence import read_manifest
-from svmcifar.training import draw_rows
+from svmcifar.model.persistence import read_manifest
+from svmcifar.model.train import draw_rows
 from svmcifar.data.sampling import holdout_split
 
 QUICK = ["--features", "hog", "--limit", "300", "--C", "1,10", "--gamma", "0.5x,1x"]

@@ -24,7 +24,7 @@ from svmcifar.compare.conclusions import conclude
 from svmcifar.compare.limitations import find_limits
 from svmcifar.compare.tables import FILE_NAMES, write_json, write_tables
 from svmcifar.data.labels import build_label_map
-from svmcifar.persistence import save_model
+from svmcifar.model.persistence import save_model
 from svmcifar.metrics.losses import temperature_log_loss
 
 

@@ -15,7 +15,7 @@ from svmcifar.compare.time_to_accuracy import time_to_accuracy
 from svmcifar.compare.model_entries import distinct_names, network_entry, svm_entry
 from svmcifar.compare.scores import score_answers
 from svmcifar.data.labels import build_label_map
-from svmcifar.persistence import save_model
+from svmcifar.model.persistence import save_model
 
 
 @pytest.fixture(scope="module")

@@ -4,7 +4,7 @@ from sklearn.metrics import accuracy_score, confusion_matrix
 
 from svmcifar.data.cifar import open_dataset
 from svmcifar.errors import ModelFileError
-from svmcifar.evaluation import evaluate_classifier
+from svmcifar.model.evaluate import evaluate_classifier
 
 
 def test_scores_of_a_coarse_model(train_small, synthetic_data):

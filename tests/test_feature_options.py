@@ -12,15 +12,15 @@ from sklearn.svm import SVC
 
 from svmcifar.data import cifar
 from svmcifar.errors import InputError
-from svmcifar.evaluation import evaluate_classifier
+from svmcifar.model.evaluate import evaluate_classifier
 from svmcifar.features.extract.hog import HOG
 from svmcifar.features.mirror import mirror
 from svmcifar.data.labels import build_label_map
 from svmcifar.content_hash import content_hash
 from svmcifar.ovo import votes
-from svmcifar.persistence import model_content_hash
+from svmcifar.model.persistence import model_content_hash
 from svmcifar.svc import RBFSVC
-from svmcifar.training import train_classifier
+from svmcifar.model.train import train_classifier
 
 each_option = pytest.mark.parametrize("options", OPTIONS.values(), ids=list(OPTIONS))
 

@@ -7,7 +7,7 @@ from sklearn.decomposition import PCA
 from svmcifar import RBFSVC
 from svmcifar.content_hash import content_hash
 from svmcifar.environment import describe_environment
-from svmcifar.manifest import plain
+from svmcifar.model.manifest import plain
 
 
 def test_hash_is_pinned():

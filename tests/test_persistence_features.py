@@ -12,7 +12,7 @@ from svmcifar.features import kinds
 from svmcifar.errors import ModelFileError
 from svmcifar.features.reduce.ridge_scores import RidgeScores
 from svmcifar.content_hash import content_hash
-from svmcifar.persistence import load_model, model_content_hash, read_manifest, save_model
+from svmcifar.model.persistence import load_model, model_content_hash, read_manifest, save_model
 
 SAVED = {**OPTIONS, "scores of shifted patches": {**PATCH_SCORES, "augment": "flip-shift"}}
 # What manifests of format 1 did not have.

@@ -11,7 +11,7 @@ from svmcifar.cli import feature_options, settings
 from svmcifar.cli.train import command
 from svmcifar.features.extract.patches import PatchFeatures
 from svmcifar.features.build import make_feature_pipeline
-from svmcifar.persistence import read_manifest
+from svmcifar.model.persistence import read_manifest
 
 NAMES = settings.preset_names()
 each_preset = pytest.mark.parametrize("name", NAMES)

@@ -10,7 +10,7 @@ from configs import on_command_line, write
 
 from svmcifar.cli import settings
 from svmcifar.cli.train import command
-from svmcifar.persistence import read_manifest
+from svmcifar.model.persistence import read_manifest
 
 # Of each setting: values in a preset, in a config and on the command line.
 VALUES = {

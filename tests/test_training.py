@@ -7,10 +7,10 @@ from sklearn.preprocessing import StandardScaler
 from sklearn.svm import SVC
 
 from svmcifar.errors import InputError
-from svmcifar.evaluation import evaluate_classifier
-from svmcifar.persistence import load_model, save_model
+from svmcifar.model.evaluate import evaluate_classifier
+from svmcifar.model.persistence import load_model, save_model
 from svmcifar.svc import RBFSVC
-from svmcifar.training import draw_rows
+from svmcifar.model.train import draw_rows
 
 
 def test_equals_scikit_learn_step_by_step(train_small, synthetic_data):

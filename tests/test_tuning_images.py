@@ -10,7 +10,7 @@ from svmcifar.errors import InputError
 from svmcifar.features.kinds import KINDS
 from svmcifar.data.labels import build_label_map
 from svmcifar.svc import RBFSVC
-from svmcifar.training import train_classifier
+from svmcifar.model.train import train_classifier
 from svmcifar.tuning.grid import Grid
 from svmcifar.tuning.images import tune
 from svmcifar.data.sampling import fold_splits, holdout_split

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from svmcifar.cnn.image_network import ImageNetwork
     from svmcifar.compare.predictions import Answers
     from svmcifar.features.cache import FeatureCache
-    from svmcifar.model import ImageClassifier
+    from svmcifar.model.classifier import ImageClassifier
 
 _BUNDLED = "bundled"
 _BUNDLED_NOTE = "the network that comes with svmcifar"
@@ -103,7 +103,7 @@ def command(
     )
     from svmcifar.io.staged_folder import check_folder, staged_folder
     from svmcifar.data.labels import build_label_map
-    from svmcifar.persistence import save_model
+    from svmcifar.model.persistence import save_model
 
     cnns = cnns or (_BUNDLED,)
     if ensemble and len(cnns) < 2:
@@ -165,7 +165,7 @@ def _load_svm(
     path: Path, dataset: "Cifar100", jobs: int | None, cache: "FeatureCache | None"
 ) -> "ImageClassifier":
     """Load the SVM, if its classes are those of the data set."""
-    from svmcifar.evaluation import require_same_classes
+    from svmcifar.model.evaluate import require_same_classes
 
     svm = open_model(path, dataset, jobs, cache)
     require_same_classes(svm, dataset)
@@ -177,7 +177,7 @@ def _train_svm(
 ) -> "ImageClassifier":
     """Train the SVM that nobody named."""
     from svmcifar.svc import RBFSVC
-    from svmcifar.training import train_classifier
+    from svmcifar.model.train import train_classifier
 
     click.echo(
         f"No --svm given: training one on raw pixels and the 100 fine classes, C = {_C:g}, with "

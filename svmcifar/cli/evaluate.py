@@ -51,7 +51,7 @@ def command(
     Accuracy with its 95 % interval, precision, recall, F1, kappa, hinge loss,
     calibrated log loss, every class, the best and the worst.
     """
-    from svmcifar.evaluation import evaluate_classifier
+    from svmcifar.model.evaluate import evaluate_classifier
     from svmcifar.io.files import atomic_path, check_output
     from svmcifar.report.figures import check_figure_path, confusion_figure, save_figure
 

@@ -95,7 +95,7 @@ class FeatureChoice:
         Values by the long form of each option without its dashes, as a config has them; those
         that were left open are not in it.
     for_training : dict
-        Keyword arguments of `svmcifar.training.train_classifier`.
+        Keyword arguments of `svmcifar.model.train.train_classifier`.
     for_pipeline : dict
         Keyword arguments of `svmcifar.features.build.make_feature_pipeline`.
     """

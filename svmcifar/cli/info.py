@@ -51,7 +51,7 @@ def _describe_machine() -> None:
 def _describe_model(path: Path, as_json: bool) -> None:
     """Print how a model was made."""
     from svmcifar.features.augmentation import describe_views
-    from svmcifar.persistence import read_manifest
+    from svmcifar.model.persistence import read_manifest
 
     manifest = read_manifest(path)
     if as_json:

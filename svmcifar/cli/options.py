@@ -10,7 +10,7 @@ import click
 if TYPE_CHECKING:
     from svmcifar.data.cifar import Cifar100
     from svmcifar.features.cache import FeatureCache
-    from svmcifar.model import ImageClassifier
+    from svmcifar.model.classifier import ImageClassifier
 
 Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
 
@@ -200,7 +200,7 @@ def open_model(
     cache: "FeatureCache | None" = None,
 ) -> "ImageClassifier":
     """Load a model file, to work with `jobs` threads."""
-    from svmcifar.persistence import load_model
+    from svmcifar.model.persistence import load_model
 
     return load_model(path, dataset, cache, jobs)
 

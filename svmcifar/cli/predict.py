@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from svmcifar.data.cifar import Cifar100
-    from svmcifar.model import ImageClassifier
+    from svmcifar.model.classifier import ImageClassifier
 
 
 @click.command()
@@ -58,7 +58,7 @@ def command(
     """
     from svmcifar.io.files import atomic_path, check_output
     from svmcifar.data.image_files import read_image
-    from svmcifar.persistence import read_manifest
+    from svmcifar.model.persistence import read_manifest
 
     if out is None and not images:
         out = Path("predictions.csv")
@@ -111,7 +111,7 @@ def _predict_split(
     import pandas as pd
 
     from svmcifar.compute.arrays import to_device
-    from svmcifar.evaluation import require_same_classes
+    from svmcifar.model.evaluate import require_same_classes
 
     require_same_classes(model, dataset)
     images = dataset.read_split(split)

@@ -41,7 +41,7 @@ def command(
     Nine images say nothing of accuracy: ask 'svmcifar evaluate' for that.
     """
     from svmcifar.data.cifar import to_pictures
-    from svmcifar.evaluation import require_same_classes
+    from svmcifar.model.evaluate import require_same_classes
     from svmcifar.io.files import check_output
     from svmcifar.report.figures import check_figure_path, image_grid_figure, save_figure
 

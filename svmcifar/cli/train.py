@@ -26,7 +26,7 @@ from svmcifar.cli.options import (
 from svmcifar.cli.settings import settings_in_effect, settings_options
 
 if TYPE_CHECKING:
-    from svmcifar.model import ImageClassifier
+    from svmcifar.model.classifier import ImageClassifier
 
 
 class _Gamma(click.ParamType):
@@ -106,9 +106,9 @@ def command(
     from svmcifar.features.build import make_feature_pipeline
     from svmcifar.io.files import check_output
     from svmcifar.data.labels import load_or_build_labels
-    from svmcifar.persistence import save_model
+    from svmcifar.model.persistence import save_model
     from svmcifar.svc import RBFSVC
-    from svmcifar.training import train_classifier
+    from svmcifar.model.train import train_classifier
 
     check_output(out, overwrite, keep=[config] if config else [])
     svc = RBFSVC(

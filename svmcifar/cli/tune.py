@@ -137,7 +137,7 @@ def command(
     """
     from svmcifar.features.build import make_feature_pipeline
     from svmcifar.svc import RBFSVC
-    from svmcifar.training import draw_rows
+    from svmcifar.model.train import draw_rows
     from svmcifar.tuning.images import require_one_count, tune
     from svmcifar.data.sampling import fold_splits, holdout_split
     from svmcifar.tuning.writing import write_config, write_table

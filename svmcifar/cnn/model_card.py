@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 from svmcifar.errors import CheckpointError
 from svmcifar.environment import describe_environment, utc_now
-from svmcifar.manifest import plain
+from svmcifar.model.manifest import plain
 
 FORMAT_NUMBER = 1
 

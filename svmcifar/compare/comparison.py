@@ -24,7 +24,7 @@ from svmcifar.compare.model_entries import distinct_names, ensemble_entry, netwo
 from svmcifar.compare.limitations import find_limits
 from svmcifar.compare.scores import score_answers
 from svmcifar.environment import describe_environment, utc_now
-from svmcifar.model import ImageClassifier
+from svmcifar.model.classifier import ImageClassifier
 from svmcifar.metrics.paired_tests import N_RESAMPLES, SEED, bootstrap_difference, count_pairs, mcnemar_p
 
 FORMAT_NUMBER = 1

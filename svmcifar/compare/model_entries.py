@@ -13,7 +13,7 @@ from svmcifar.features.build import step_names
 from svmcifar.features.augmentation import describe_views
 from svmcifar.inputs import count_workers
 from svmcifar.environment import processor_name
-from svmcifar.model import ImageClassifier
+from svmcifar.model.classifier import ImageClassifier
 
 # Long lists of a card that the report has in another place.
 _SHOWN_ELSEWHERE = {"history", "classes"}

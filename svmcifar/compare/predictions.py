@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from svmcifar.cnn.image_network import ImageNetwork
-from svmcifar.model import ImageClassifier
+from svmcifar.model.classifier import ImageClassifier
 
 Ids = NDArray[np.int64]
 Scores = NDArray[np.float64]

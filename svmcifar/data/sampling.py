@@ -7,7 +7,7 @@ from numpy.typing import ArrayLike, NDArray
 from sklearn.model_selection import StratifiedKFold
 
 from svmcifar.errors import InputError
-from svmcifar.training import draw_rows
+from svmcifar.model.train import draw_rows
 
 Rows = NDArray[np.intp]
 

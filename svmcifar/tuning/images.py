@@ -60,7 +60,7 @@ def tune(
     fine : ndarray of shape (n_images,)
         Fine class ids, which class scores are learned from.
     features, feature_settings, whiten, ridge_scores, ridge_components, augment
-        As for `svmcifar.training.train_classifier`.
+        As for `svmcifar.model.train.train_classifier`.
     halving, seed
         As for `svmcifar.tuning.search.search_svc`; the seed is also of what features draw.
     cache : FeatureCache, optional

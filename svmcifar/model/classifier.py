@@ -35,7 +35,7 @@ class ImageClassifier:
         The SVM was trained on the mirror images too, and decides by image and mirror image; with
         "flip-shift" it was trained on both shifted besides.
     manifest : dict
-        How it was made (see `svmcifar.manifest`).
+        How it was made (see `svmcifar.model.manifest`).
     cache : FeatureCache or None
         Where features are looked for and kept; no part of what is saved.
     """

@@ -10,7 +10,7 @@ from svmcifar.compute.arrays import to_device
 from svmcifar.data.cifar import Cifar100
 from svmcifar.errors import ModelFileError
 from svmcifar.metrics.evaluation import Evaluation, evaluate_predictions
-from svmcifar.model import ImageClassifier
+from svmcifar.model.classifier import ImageClassifier
 
 
 @dataclass(frozen=True)

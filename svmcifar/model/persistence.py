@@ -30,7 +30,7 @@ from svmcifar.features import kinds
 from svmcifar.features.build import set_workers
 from svmcifar.io.files import atomic_path, check_output
 from svmcifar.content_hash import content_hash
-from svmcifar.model import ImageClassifier
+from svmcifar.model.classifier import ImageClassifier
 from svmcifar.svc import RBFSVC
 from svmcifar.io.safe_skops import read_trusted
 

@@ -17,8 +17,8 @@ from svmcifar.features.pipeline import fit_transform_features
 from svmcifar.features.build import make_feature_pipeline, set_workers
 from svmcifar.features.augmentation import require_augmentation
 from svmcifar.environment import describe_environment, utc_now
-from svmcifar.manifest import describe_fit, plain
-from svmcifar.model import ImageClassifier
+from svmcifar.model.manifest import describe_fit, plain
+from svmcifar.model.classifier import ImageClassifier
 from svmcifar.svc import RBFSVC
 
 

@@ -1,0 +1,1 @@
+"""Features and SVM joined: trained, saved, evaluated."""
