@@ -38,7 +38,7 @@ def main(figures: Path, picture: Path) -> None:
     """Draw the learning curves in FIGURES to PICTURE."""
     from matplotlib.figure import Figure
 
-    from svmcifar.report.figures import save_figure
+    from svmcifar.plots.figures import save_figure
 
     runs = json.loads(figures.read_text())["runs"]
     figure = Figure(figsize=(9.0, 4.2), layout="constrained")

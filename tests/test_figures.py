@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from PIL import Image
 
 from svmcifar.errors import OutputError
-from svmcifar.report.figures import confusion_figure, image_grid_figure, save_figure
+from svmcifar.plots.figures import confusion_figure, image_grid_figure, save_figure
 
 NAMES = ["ant", "bumble_bee", "cattle"]
 CONFUSION = np.array([[3, 1, 0], [0, 0, 0], [1, 299, 100]])
@@ -229,7 +229,7 @@ def test_a_failed_figure_leaves_the_old_file(tmp_path, monkeypatch):
 def test_no_pyplot_and_no_global_state(tmp_path):
     code = f"""
 import sys, matplotlib, numpy
-from svmcifar.report.figures import image_grid_figure, save_figure
+from svmcifar.plots.figures import image_grid_figure, save_figure
 
 def parameters():  # but for the backend: to look at it imports pyplot
     return {{key: matplotlib.rcParams[key] for key in matplotlib.rcParams if key != "backend"}}

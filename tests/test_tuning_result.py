@@ -12,8 +12,8 @@ from sklearn.model_selection import StratifiedKFold
 
 from svmcifar.metrics.per_class import accuracy_interval
 from svmcifar.errors import OutputError
-from svmcifar.report.figures import save_figure
-from svmcifar.report.heatmap import search_figure
+from svmcifar.plots.figures import save_figure
+from svmcifar.plots.search_heatmap import search_figure
 from svmcifar.svc import RBFSVC
 from svmcifar.tuning.evaluation import Scored
 from svmcifar.tuning.grid import Grid

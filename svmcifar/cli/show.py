@@ -43,7 +43,7 @@ def command(
     from svmcifar.data.cifar import to_pictures
     from svmcifar.model.evaluate import require_same_classes
     from svmcifar.io.files import check_output
-    from svmcifar.report.figures import check_figure_path, image_grid_figure, save_figure
+    from svmcifar.plots.figures import check_figure_path, image_grid_figure, save_figure
 
     check_output(out, overwrite, keep=[model_path])
     check_figure_path(out)

@@ -125,7 +125,7 @@ def command(
     from svmcifar.cnn.recipe import Recipe, choose_device, device_name, fastest_precision
     from svmcifar.cnn.train import check_outputs, state_path, train_checkpoint
     from svmcifar.io.files import check_output
-    from svmcifar.report.figures import check_figure_path
+    from svmcifar.plots.figures import check_figure_path
 
     check_outputs(out, resume=resume, overwrite=overwrite)
     if figure_path:
@@ -222,8 +222,8 @@ def _report(card: dict[str, Any], files: list[Path]) -> None:
 
 
 def _draw(card: dict[str, Any], name: str, path: Path) -> None:
-    from svmcifar.report.curves import curves_figure
-    from svmcifar.report.figures import save_figure
+    from svmcifar.plots.learning_curves import curves_figure
+    from svmcifar.plots.figures import save_figure
 
     title = titled(f"training of {name}", card["data"]["synthetic"])
     save_figure(curves_figure(card["history"], title), path)

@@ -207,7 +207,7 @@ def _check_outputs(out: Path, table: Path | None, heatmap: Path | None, overwrit
     if table:
         check_output(table, overwrite, keep=[out])
     if heatmap:
-        from svmcifar.report.figures import check_figure_path
+        from svmcifar.plots.figures import check_figure_path
 
         check_figure_path(heatmap)
         check_output(heatmap, overwrite, keep=[path for path in (out, table) if path])
@@ -264,8 +264,8 @@ def _comments(found: "SearchResult", dataset: "Cifar100") -> list[str]:
 
 
 def _draw(found: "SearchResult", labels: str, synthetic: bool, path: Path) -> None:
-    from svmcifar.report.figures import save_figure
-    from svmcifar.report.heatmap import search_figure
+    from svmcifar.plots.figures import save_figure
+    from svmcifar.plots.search_heatmap import search_figure
 
     best = found.best
     title = titled(
