@@ -65,7 +65,7 @@ def read_samples(data: str | None, n: int, n_test: int, labels: str) -> tuple:
 def make_solver(name: str):
     """Make an estimator with the parameters that all share."""
     if name == "svmcifar":
-        from svmcifar.svc import RBFSVC
+        from svmcifar.svm.estimator import RBFSVC
 
         return RBFSVC(C=C, tol=TOL, backend="numba")
     if name == "sklearnex":

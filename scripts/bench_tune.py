@@ -43,7 +43,7 @@ def read_parts(data: str | None, limit: int, holdout: int, pca: int | None, labe
 
 def time_fits(X, y, rows, table, tol: float, jobs: int | None) -> list[dict]:
     """Fit and predict at every point of a search's table."""
-    from svmcifar.svc import RBFSVC
+    from svmcifar.svm.estimator import RBFSVC
 
     results = []
     X_train, y_train, X_held, y_held = (
@@ -124,7 +124,7 @@ def main(
     import numpy as np
 
     from svmcifar.environment import describe_environment
-    from svmcifar.svc import RBFSVC
+    from svmcifar.svm.estimator import RBFSVC
     from svmcifar.tuning.grid import Grid
     from svmcifar.tuning.search import search_svc
     from svmcifar.data.sampling import Split, holdout_split

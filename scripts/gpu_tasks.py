@@ -139,7 +139,7 @@ def measure(task: dict) -> dict:
 
 
 def _svc(backend: str, **settings: Any) -> Any:
-    from svmcifar.svc import RBFSVC
+    from svmcifar.svm.estimator import RBFSVC
 
     return RBFSVC(C=C, tol=TOL, backend=backend, decision_function_shape="ovo", **settings)
 

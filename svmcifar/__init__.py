@@ -9,7 +9,7 @@ from typing import Any
 __version__ = "0.1.0"
 
 _PUBLIC = {
-    "RBFSVC": "svmcifar.svc",
+    "RBFSVC": "svmcifar.svm.estimator",
     "load_model": "svmcifar.model.persistence",
     "open_dataset": "svmcifar.data.cifar",
     "save_model": "svmcifar.model.persistence",

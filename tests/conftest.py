@@ -17,7 +17,7 @@ from svmcifar.backends.registry import BACKENDS
 from svmcifar.data.cifar import open_dataset
 from svmcifar.errors import DataError
 from svmcifar.data.labels import build_label_map
-from svmcifar.svc import RBFSVC
+from svmcifar.svm.estimator import RBFSVC
 from svmcifar.data.synthetic import write_synthetic
 from svmcifar.model.train import train_classifier
 

@@ -15,7 +15,7 @@ from svmcifar.compute.arrays import is_host, to_device
 from svmcifar.backends import cupy_ovo
 from svmcifar.data.labels import build_label_map
 from svmcifar.model.persistence import load_model, save_model
-from svmcifar.svc import RBFSVC
+from svmcifar.svm.estimator import RBFSVC
 from svmcifar.model.train import train_classifier
 
 assert config.ENABLE_CUDASIM

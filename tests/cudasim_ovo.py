@@ -9,8 +9,8 @@ from numba import config
 from svmcifar.backends import cupy_ovo
 from svmcifar.backends.blocked import solve_blocked
 from svmcifar.backends.device_plan import make_device_plan
-from svmcifar.backends.problem import OvOProblem
-from svmcifar.kernel import rbf_kernel, sample_blocks
+from svmcifar.svm.problem import OvOProblem
+from svmcifar.svm.kernel import rbf_kernel, sample_blocks
 
 assert config.ENABLE_CUDASIM
 

@@ -9,13 +9,13 @@ from dataclasses import replace
 import array_api_strict as xp
 import numpy as np
 
-from svmcifar import decision
+from svmcifar.svm import decision_function
 from svmcifar.model.classifier import evaluate
 from svmcifar.model.classifier import train
 from svmcifar.compute import arrays
 from svmcifar.backends.blocked import solve_blocked
 from svmcifar.backends.registry import BACKENDS, Backend
-from svmcifar.kernel import SampleBlocks
+from svmcifar.svm.kernel import SampleBlocks
 
 DEVICE, OTHER_DEVICE = xp.Device("device1"), xp.Device("device2")
 
@@ -52,7 +52,7 @@ def stand_in_for_gpu(monkeypatch, free_bytes=2**30):
 
     for module in (train, evaluation, arrays):
         monkeypatch.setattr(module, "to_device", to_device)
-    monkeypatch.setattr(decision, "free_gpu_bytes", lambda: free_bytes)
+    monkeypatch.setattr(decision_function, "free_gpu_bytes", lambda: free_bytes)
     backend = Backend("cupy", "", lambda: None, lambda: solve, uses_gpu=True)
     monkeypatch.setitem(BACKENDS, "cupy", backend)
     return sent, solved

@@ -2,7 +2,7 @@
 
 from problems import training_set
 
-from svmcifar.svc import RBFSVC
+from svmcifar.svm.estimator import RBFSVC
 from svmcifar.tuning.grid import Grid
 from svmcifar.tuning.path import solve_paths
 from svmcifar.tuning.plan import make_search_plan

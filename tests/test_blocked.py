@@ -7,12 +7,12 @@ import numpy as np
 import pytest
 from reference import rbf, stored
 
-from svmcifar import kernel
+from svmcifar.svm import kernel
 from svmcifar.backends import blocked
 from svmcifar.backends import plan as plans
 from svmcifar.backends.blocked import solve_blocked
 from svmcifar.backends.plan import make_plan
-from svmcifar.backends.problem import OvOProblem
+from svmcifar.svm.problem import OvOProblem
 from svmcifar.backends.smo_cpu import PairKernel, solve_pair
 from svmcifar.errors import MemoryLimitError
 

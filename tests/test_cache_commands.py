@@ -17,7 +17,7 @@ from svmcifar.model.evaluate import evaluate_classifier
 from svmcifar.features import cache as cache_module
 from svmcifar.features import pipeline as pipeline_module
 from svmcifar.model.persistence import load_model, read_manifest, save_model
-from svmcifar.svc import RBFSVC
+from svmcifar.svm.estimator import RBFSVC
 
 SETTINGS = {"features": ("means",), "n_components": 8, "whiten": 0.5, "augment": "flip-shift"}
 

@@ -13,7 +13,7 @@ from contestants import make_card, make_network
 
 from svmcifar.errors import CheckpointError
 from svmcifar.model.persistence import load_model, model_content_hash, save_model
-from svmcifar.svc import RBFSVC
+from svmcifar.svm.estimator import RBFSVC
 
 FILES = {
     "report.html", "report.json", "predictions.csv", "scores.csv", "costs.csv", "paired.csv",

@@ -35,15 +35,16 @@ from reference import gap, objective, rbf, stored
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.svm import SVC
 
-from svmcifar import RBFSVC, kernel
+from svmcifar import RBFSVC
+from svmcifar.svm import kernel
 from svmcifar.backends import cuml_svc
 from svmcifar.backends.blocked import solve_blocked
 from svmcifar.backends.certificate import certify
 from svmcifar.backends.cuml_svc import _Gpu, solve_cuml
-from svmcifar.backends.problem import OvOProblem, OvOSolution
+from svmcifar.svm.problem import OvOProblem, OvOSolution
 from svmcifar.backends.registry import BACKENDS, Backend
 from svmcifar.errors import MemoryLimitError
-from svmcifar.ovo import class_pairs
+from svmcifar.svm.one_vs_one import class_pairs
 
 GIB = 2**30
 

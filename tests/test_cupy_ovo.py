@@ -13,9 +13,9 @@ from devices import on_device
 
 from svmcifar.backends import cupy_ovo
 from svmcifar.backends.device_plan import make_device_plan
-from svmcifar.backends.problem import OvOProblem
+from svmcifar.svm.problem import OvOProblem
 from svmcifar.errors import BackendUnavailableError, MemoryLimitError
-from svmcifar.kernel import sample_blocks
+from svmcifar.svm.kernel import sample_blocks
 
 SIMULATED = Path(__file__).with_name("cudasim_ovo.py")
 N_SIMULATED = 12

@@ -11,11 +11,13 @@ from problems import clusters
 from reference import rbf
 from sklearn.svm import SVC
 
-from svmcifar import RBFSVC, decision, kernel
+from svmcifar import RBFSVC
+from svmcifar.svm import decision_function
+from svmcifar.svm import kernel
 from svmcifar.compute.arrays import to_host
-from svmcifar.decision import OvOModel, pair_decisions
+from svmcifar.svm.decision_function import OvOModel, pair_decisions
 from svmcifar.errors import InputError
-from svmcifar.ovo import class_pairs, pair_numbers, votes
+from svmcifar.svm.one_vs_one import class_pairs, pair_numbers, votes
 
 
 @pytest.mark.parametrize("n_classes", [2, 3, 4, 7, 100])
@@ -93,7 +95,7 @@ def plain_decisions(model, support, Z):
     ],
 )
 def test_decisions_are_those_of_plain_loops(monkeypatch, n_support, offset, dtype, rtol):
-    monkeypatch.setattr(decision, "BLOCK", 7)
+    monkeypatch.setattr(decision_function, "BLOCK", 7)
     monkeypatch.setattr(kernel, "BLOCK", 5)
     center = None if offset is None else np.full(4, offset, dtype)
     support, model = random_model(n_support, dtype, center)
@@ -126,10 +128,10 @@ def test_decisions_on_a_device(monkeypatch, n_support, offset, dtype, rtol):
     Z = (np.random.default_rng(1).normal(size=(17, 4)) + (offset or 0)).astype(dtype)
     expected = plain_decisions(model, support, Z)
     model, there = moved(model, support), on_device(Z)
-    row_bytes = decision._row_bytes(model, 4, np.dtype(dtype).itemsize)
+    row_bytes = decision_function._row_bytes(model, 4, np.dtype(dtype).itemsize)
     for n_rows in (5, 17):
         free = int(np.ceil((n_rows + 0.1) * row_bytes / 0.8))
-        monkeypatch.setattr(decision, "free_gpu_bytes", lambda free=free: free)
+        monkeypatch.setattr(decision_function, "free_gpu_bytes", lambda free=free: free)
         batches = list(pair_decisions(model, there, n_workers=1))
         assert [len(to_host(batch)) for batch in batches] == [n_rows] * (17 // n_rows) + (
             [17 % n_rows] if 17 % n_rows else []
@@ -144,8 +146,8 @@ def test_decisions_on_a_device(monkeypatch, n_support, offset, dtype, rtol):
 def test_batches_on_a_device_keep_to_the_limit(monkeypatch):
     support, model = random_model((3, 4), np.float64)
     model, Z = moved(model, support), on_device(np.zeros((9000, 4)))
-    row_bytes = decision._row_bytes(model, 4, 8)
-    monkeypatch.setattr(decision, "free_gpu_bytes", lambda: 2**40)
+    row_bytes = decision_function._row_bytes(model, 4, 8)
+    monkeypatch.setattr(decision_function, "free_gpu_bytes", lambda: 2**40)
 
     def sizes(limit):
         return [batch.shape[0] for batch in pair_decisions(model, Z, 1, limit)]
@@ -153,12 +155,12 @@ def test_batches_on_a_device_keep_to_the_limit(monkeypatch):
     assert sizes(None) == [8192, 808]
     assert sizes(4000 * row_bytes) == [4000, 4000, 1000]
     assert sizes(1)[:2] == [1, 1]
-    monkeypatch.setattr(decision, "free_gpu_bytes", lambda: 5000 * row_bytes)
+    monkeypatch.setattr(decision_function, "free_gpu_bytes", lambda: 5000 * row_bytes)
     assert sizes(2**40) == [4000, 4000, 1000]
 
 
 def test_samples_and_support_vectors_are_on_one_device(monkeypatch):
-    monkeypatch.setattr(decision, "free_gpu_bytes", lambda: 2**20)
+    monkeypatch.setattr(decision_function, "free_gpu_bytes", lambda: 2**20)
     support, model = random_model((3, 4), np.float64)
     for one, Z in [
         (model, on_device(np.zeros((2, 4)))),
@@ -170,11 +172,11 @@ def test_samples_and_support_vectors_are_on_one_device(monkeypatch):
 
 
 def test_blocks_of_the_real_size():
-    n_support = (decision.BLOCK - 1, 3, 4)
+    n_support = (decision_function.BLOCK - 1, 3, 4)
     support, model = random_model(n_support, np.float64, d=2)
-    Z = np.random.default_rng(1).normal(size=(decision.BLOCK + 2, 2))
+    Z = np.random.default_rng(1).normal(size=(decision_function.BLOCK + 2, 2))
     values = np.concatenate(list(pair_decisions(model, Z, n_workers=2)))
-    rows = [0, decision.BLOCK - 1, decision.BLOCK, decision.BLOCK + 1]
+    rows = [0, decision_function.BLOCK - 1, decision_function.BLOCK, decision_function.BLOCK + 1]
     expected = plain_decisions(model, support, Z[rows])
     np.testing.assert_allclose(values[rows], expected, rtol=0, atol=1e-10)
 

@@ -12,7 +12,7 @@ from svmcifar.features.pipeline import fit_transform_features
 from svmcifar.features.build import make_feature_pipeline
 from svmcifar.data.labels import build_label_map
 from svmcifar.content_hash import content_hash
-from svmcifar.svc import RBFSVC
+from svmcifar.svm.estimator import RBFSVC
 from svmcifar.model.train import train_classifier
 from svmcifar.tuning import images as tuning_images
 from svmcifar.tuning.grid import Grid

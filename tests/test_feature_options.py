@@ -17,9 +17,9 @@ from svmcifar.features.extract.hog import HOG
 from svmcifar.features.mirror import mirror
 from svmcifar.data.labels import build_label_map
 from svmcifar.content_hash import content_hash
-from svmcifar.ovo import votes
+from svmcifar.svm.one_vs_one import votes
 from svmcifar.model.persistence import model_content_hash
-from svmcifar.svc import RBFSVC
+from svmcifar.svm.estimator import RBFSVC
 from svmcifar.model.train import train_classifier
 
 each_option = pytest.mark.parametrize("options", OPTIONS.values(), ids=list(OPTIONS))

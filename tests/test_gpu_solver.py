@@ -16,7 +16,7 @@ from svmcifar.backends.cupy_ovo import kernel_matrix, solve_cupy
 from svmcifar.backends.device_plan import make_device_plan
 from svmcifar.backends.smo_cuda import PairTables, launch_smo
 from svmcifar.errors import BackendUnavailableError, MemoryLimitError
-from svmcifar.kernel import sample_blocks
+from svmcifar.svm.kernel import sample_blocks
 
 pytestmark = pytest.mark.gpu
 

@@ -3,9 +3,10 @@ import pytest
 from problems import training_set
 from sklearn.exceptions import NotFittedError
 
-from svmcifar import RBFSVC, inputs
+from svmcifar import RBFSVC
+from svmcifar.svm import validation
 from svmcifar.errors import InputError
-from svmcifar.inputs import count_workers
+from svmcifar.svm.validation import count_workers
 
 
 @pytest.mark.parametrize(("value", "name"), [(np.nan, "NaN"), (np.inf, "inf"), (-np.inf, "inf")])
@@ -109,6 +110,6 @@ def test_predicting_asks_for_a_fitted_model_and_the_same_features():
 )
 def test_workers_are_counted(monkeypatch, n_jobs, environment, expected):
     monkeypatch.setenv("OMP_NUM_THREADS", environment)
-    monkeypatch.setattr(inputs.joblib, "cpu_count", lambda: 5)
-    monkeypatch.setattr(inputs.joblib, "effective_n_jobs", lambda n: 5 if n == -1 else n)
+    monkeypatch.setattr(validation.joblib, "cpu_count", lambda: 5)
+    monkeypatch.setattr(validation.joblib, "effective_n_jobs", lambda n: 5 if n == -1 else n)
     assert count_workers(n_jobs) == expected

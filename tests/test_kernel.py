@@ -6,11 +6,11 @@ import pytest
 from devices import OTHER_DEVICE, assert_on_device, on_device
 from reference import float32_kernel_error, rbf, stored
 
-from svmcifar import kernel
+from svmcifar.svm import kernel
 from svmcifar.compute.arrays import to_host
 from svmcifar.errors import InputError
-from svmcifar.moments import kernel_center
-from svmcifar.moments import moments as moments_of
+from svmcifar.svm.moments import kernel_center
+from svmcifar.svm.moments import moments as moments_of
 
 
 @pytest.fixture

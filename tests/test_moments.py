@@ -3,9 +3,9 @@ import pytest
 from devices import on_device
 from sklearn.svm import SVC
 
-from svmcifar import moments as moments_module
-from svmcifar.moments import kernel_center, resolve_gamma
-from svmcifar.moments import moments as moments_of
+from svmcifar.svm import moments as moments_module
+from svmcifar.svm.moments import kernel_center, resolve_gamma
+from svmcifar.svm.moments import moments as moments_of
 
 
 def samples(n, d, dtype, offset=0.0, seed=0):

@@ -16,7 +16,7 @@ from svmcifar.data.cifar import open_dataset
 from svmcifar.errors import ModelFileError, OutputError
 from svmcifar.model.classifier import ImageClassifier
 from svmcifar.model.persistence import load_model, model_content_hash, read_manifest, save_model
-from svmcifar.svc import RBFSVC
+from svmcifar.svm.estimator import RBFSVC
 
 
 @pytest.fixture(scope="module")

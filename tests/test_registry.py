@@ -8,11 +8,12 @@ from problems import random_problem
 from reference import gap, objective, rbf, stored
 from sklearn.svm import SVC
 
-from svmcifar import RBFSVC, kernel
+from svmcifar import RBFSVC
+from svmcifar.svm import kernel
 from svmcifar.backends import sklearn_svc
 from svmcifar.compute import gpu
 from svmcifar.backends.certificate import certify
-from svmcifar.backends.problem import OvOProblem, OvOSolution
+from svmcifar.svm.problem import OvOProblem, OvOSolution
 from svmcifar.backends.registry import BACKENDS, choose_backend
 from svmcifar.errors import BackendUnavailableError
 

@@ -134,7 +134,7 @@ def test_it_runs_in_the_simulator():
 
 def test_the_package_does_not_load_it():
     code = (
-        "import sys, svmcifar, svmcifar.svc, svmcifar.backends.registry as r\n"
+        "import sys, svmcifar, svmcifar.svm.estimator, svmcifar.backends.registry as r\n"
         "r.choose_backend('numba').load()\n"
         "assert 'svmcifar.backends.smo_cpu' in sys.modules\n"
         "assert 'svmcifar.backends.smo_cuda' not in sys.modules"

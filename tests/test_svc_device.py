@@ -150,7 +150,7 @@ def test_shapes_and_labels_are_checked():
 
 
 def test_the_memory_limit_holds_for_prediction_too(monkeypatch):
-    from svmcifar import prediction
+    from svmcifar.svm import prediction
 
     X, y = training_set(3)
     limits = []

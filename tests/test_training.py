@@ -9,7 +9,7 @@ from sklearn.svm import SVC
 from svmcifar.errors import InputError
 from svmcifar.model.evaluate import evaluate_classifier
 from svmcifar.model.persistence import load_model, save_model
-from svmcifar.svc import RBFSVC
+from svmcifar.svm.estimator import RBFSVC
 from svmcifar.model.train import draw_rows
 
 

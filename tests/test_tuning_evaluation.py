@@ -8,11 +8,11 @@ import pytest
 from searches import problem_of, solve
 from sklearn.metrics.pairwise import rbf_kernel
 
-from svmcifar import kernel
+from svmcifar.svm import kernel
 from svmcifar.backends import plan as plans
 from svmcifar.backends.smo_steps import GAP, OBJECTIVE
 from svmcifar.errors import InputError
-from svmcifar.svc import RBFSVC
+from svmcifar.svm.estimator import RBFSVC
 from svmcifar.tuning import scoring
 from svmcifar.tuning.evaluation import Part, evaluate_points
 from svmcifar.tuning.grid import Gamma, Grid

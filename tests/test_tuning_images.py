@@ -9,7 +9,7 @@ from feature_options import Means, quick_features
 from svmcifar.errors import InputError
 from svmcifar.features.kinds import KINDS
 from svmcifar.data.labels import build_label_map
-from svmcifar.svc import RBFSVC
+from svmcifar.svm.estimator import RBFSVC
 from svmcifar.model.train import train_classifier
 from svmcifar.tuning.grid import Grid
 from svmcifar.tuning.images import tune

@@ -4,11 +4,11 @@ import numpy as np
 import pytest
 from searches import GRID, by_point, problem_of, solve
 
-from svmcifar import kernel
+from svmcifar.svm import kernel
 from svmcifar.backends import plan as plans
 from svmcifar.backends.smo_steps import GAP, INTERCEPT, N_ITER, OBJECTIVE
-from svmcifar.kernel import rbf_kernel, rbf_of_products, sample_blocks
-from svmcifar.svc import RBFSVC
+from svmcifar.svm.kernel import rbf_kernel, rbf_of_products, sample_blocks
+from svmcifar.svm.estimator import RBFSVC
 from svmcifar.tuning.grid import Grid
 from svmcifar.tuning.scoring import predict_points
 

@@ -7,12 +7,12 @@ import numpy as np
 import pytest
 from searches import GRID, by_point, problem_of, solve
 
-from svmcifar import kernel
+from svmcifar.svm import kernel
 from svmcifar.backends import plan as plans
 from svmcifar.backends.smo_cpu import PairKernel
 from svmcifar.backends.smo_steps import N_ITER, OBJECTIVE
 from svmcifar.errors import MemoryLimitError
-from svmcifar.svc import RBFSVC
+from svmcifar.svm.estimator import RBFSVC
 from svmcifar.tuning import path as path_module
 from svmcifar.tuning.grid import Grid
 from svmcifar.tuning.pair_path import solve_pair_path

@@ -14,7 +14,7 @@ from svmcifar.metrics.per_class import accuracy_interval
 from svmcifar.errors import OutputError
 from svmcifar.plots.figures import save_figure
 from svmcifar.plots.search_heatmap import search_figure
-from svmcifar.svc import RBFSVC
+from svmcifar.svm.estimator import RBFSVC
 from svmcifar.tuning.evaluation import Scored
 from svmcifar.tuning.grid import Grid
 from svmcifar.tuning.result import RoundScores, make_result

@@ -9,7 +9,7 @@ from sklearn.model_selection import GridSearchCV, StratifiedKFold
 from sklearn.svm import SVC
 
 from svmcifar.errors import InputError, MemoryLimitError
-from svmcifar.svc import RBFSVC
+from svmcifar.svm.estimator import RBFSVC
 from svmcifar.tuning.evaluation import Part, evaluate_points
 from svmcifar.tuning.grid import Gamma, Grid
 from svmcifar.tuning.search import search_parts, search_svc

@@ -15,9 +15,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from svmcifar.backends.plan import Plan, make_plan
-from svmcifar.backends.problem import OvOProblem, OvOSolution, Progress
+from svmcifar.svm.problem import OvOProblem, OvOSolution, Progress
 from svmcifar.backends.smo_cpu import PairKernel, solve_pair
-from svmcifar.kernel import rbf_kernel
+from svmcifar.svm.kernel import rbf_kernel
 from svmcifar.compute.memory import default_memory_limit
 from svmcifar.compute.threads import run_tasks, single_threaded_blas
 

@@ -15,10 +15,10 @@ import numpy as np
 
 from svmcifar.compute.arrays import is_host
 from svmcifar.backends.certificate import gap_and_objective
-from svmcifar.backends.problem import OvOProblem, OvOSolution, PairSolution, Progress
+from svmcifar.svm.problem import OvOProblem, OvOSolution, PairSolution, Progress
 from svmcifar.errors import MemoryLimitError
 from svmcifar.compute.memory import format_bytes
-from svmcifar.ovo import class_pairs
+from svmcifar.svm.one_vs_one import class_pairs
 
 # cuML keeps its gradient in the samples' precision, and float32 drifts while it is updated.  Half
 # the tolerance takes a tenth more steps, and leaves room for the drift in most problems.

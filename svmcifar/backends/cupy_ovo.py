@@ -14,7 +14,7 @@ from sklearn.utils import gen_batches
 
 from svmcifar.compute.arrays import free_gpu_bytes, get_dtype, get_namespace, is_host, refuse_tf32
 from svmcifar.backends.device_plan import DevicePlan, make_device_plan
-from svmcifar.backends.problem import OvOProblem, OvOSolution, Progress
+from svmcifar.svm.problem import OvOProblem, OvOSolution, Progress
 from svmcifar.backends.smo_cuda import PairTables, launch_smo, longest_first
 
 # Rows and columns of one matrix product.

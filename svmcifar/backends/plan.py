@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from math import inf
 
 from svmcifar.errors import MemoryLimitError
-from svmcifar.kernel import BLOCK
+from svmcifar.svm.kernel import BLOCK
 from svmcifar.compute.memory import format_bytes
 
 _FLOAT32_BYTES = 4

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from svmcifar.compute.arrays import is_host
-from svmcifar.backends.problem import OvOProblem, OvOSolution, Progress
+from svmcifar.svm.problem import OvOProblem, OvOSolution, Progress
 from svmcifar.errors import BackendUnavailableError, InputError
 
 

@@ -26,7 +26,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from svmcifar.backends.problem import PairSolution
+from svmcifar.svm.problem import PairSolution
 from svmcifar.backends.smo_steps import BARRED, smo_steps
 
 # Steps between two returns to Python, where an interrupt can be seen.

@@ -24,7 +24,7 @@ import numpy as np
 from numba import config, cuda, float64, int32
 from numpy.typing import NDArray
 
-from svmcifar.backends.problem import PairSolution
+from svmcifar.svm.problem import PairSolution
 from svmcifar.backends.smo_cpu import _DEFAULT_MAX_ITER
 from svmcifar.backends.smo_steps import BARRED, TAU
 

@@ -145,7 +145,7 @@ def _load_networks(
     from svmcifar.cnn.bundled import bundled_checkpoint
     from svmcifar.cnn.checkpoint import load_network
     from svmcifar.errors import CheckpointError
-    from svmcifar.inputs import count_workers
+    from svmcifar.svm.validation import count_workers
 
     class_names = dataset.read_meta().fine_names
     networks: dict[str, ImageNetwork] = {}
@@ -176,7 +176,7 @@ def _train_svm(
     dataset: "Cifar100", train: "Split", label_map: "pd.DataFrame", jobs: int | None
 ) -> "ImageClassifier":
     """Train the SVM that nobody named."""
-    from svmcifar.svc import RBFSVC
+    from svmcifar.svm.estimator import RBFSVC
     from svmcifar.model.train import train_classifier
 
     click.echo(

@@ -107,7 +107,7 @@ def command(
     from svmcifar.io.files import check_output
     from svmcifar.data.labels import load_or_build_labels
     from svmcifar.model.persistence import save_model
-    from svmcifar.svc import RBFSVC
+    from svmcifar.svm.estimator import RBFSVC
     from svmcifar.model.train import train_classifier
 
     check_output(out, overwrite, keep=[config] if config else [])

@@ -136,7 +136,7 @@ def command(
     are not read. Every distance is computed once, whatever the number of settings.
     """
     from svmcifar.features.build import make_feature_pipeline
-    from svmcifar.svc import RBFSVC
+    from svmcifar.svm.estimator import RBFSVC
     from svmcifar.model.train import draw_rows
     from svmcifar.tuning.images import require_one_count, tune
     from svmcifar.data.sampling import fold_splits, holdout_split

@@ -11,7 +11,7 @@ from svmcifar.cnn.image_network import ImageNetwork
 from svmcifar.compare.predictions import Answers
 from svmcifar.features.build import step_names
 from svmcifar.features.augmentation import describe_views
-from svmcifar.inputs import count_workers
+from svmcifar.svm.validation import count_workers
 from svmcifar.environment import processor_name
 from svmcifar.model.classifier import ImageClassifier
 

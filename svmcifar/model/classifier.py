@@ -9,7 +9,7 @@ from sklearn.pipeline import Pipeline
 
 from svmcifar.features.pipeline import compute_features, compute_training_features
 from svmcifar.features.augmentation import decision_views
-from svmcifar.svc import RBFSVC
+from svmcifar.svm.estimator import RBFSVC
 
 if TYPE_CHECKING:
     from svmcifar.features.cache import FeatureCache

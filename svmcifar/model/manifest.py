@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 
-from svmcifar.svc import RBFSVC
+from svmcifar.svm.estimator import RBFSVC
 
 
 def plain(value: Any) -> Any:

@@ -31,7 +31,7 @@ from svmcifar.features.build import set_workers
 from svmcifar.io.files import atomic_path, check_output
 from svmcifar.content_hash import content_hash
 from svmcifar.model.classifier import ImageClassifier
-from svmcifar.svc import RBFSVC
+from svmcifar.svm.estimator import RBFSVC
 from svmcifar.io.safe_skops import read_trusted
 
 if TYPE_CHECKING:
@@ -42,7 +42,7 @@ if TYPE_CHECKING:
 FORMAT_NUMBER = 3
 
 # What older releases call the types that a model file may hold.
-_RENAMED = {**kinds.RENAMED, "svmcifar.svc.RBFSVC": "svmcifar.RBFSVC"}
+_RENAMED = {**kinds.RENAMED, "svmcifar.svm.estimator.RBFSVC": "svmcifar.RBFSVC"}
 
 _MANIFEST, _MODEL, _SUPPORT_VECTORS = "manifest.json", "model.skops", "support_vectors.npy"
 _REQUIRED = {

@@ -19,7 +19,7 @@ from svmcifar.features.augmentation import require_augmentation
 from svmcifar.environment import describe_environment, utc_now
 from svmcifar.model.manifest import describe_fit, plain
 from svmcifar.model.classifier import ImageClassifier
-from svmcifar.svc import RBFSVC
+from svmcifar.svm.estimator import RBFSVC
 
 
 def train_classifier(

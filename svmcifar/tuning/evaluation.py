@@ -7,12 +7,12 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from svmcifar import inputs
-from svmcifar.backends.problem import Progress
+from svmcifar.svm import validation
+from svmcifar.svm.problem import Progress
 from svmcifar.backends.smo_steps import GAP, N_ITER
 from svmcifar.errors import InputError
 from svmcifar.compute.memory import default_memory_limit, parse_bytes
-from svmcifar.svc import RBFSVC
+from svmcifar.svm.estimator import RBFSVC
 from svmcifar.tuning.grid import Point
 from svmcifar.tuning.path import solve_paths
 from svmcifar.tuning.plan import make_search_plan
@@ -129,7 +129,7 @@ def evaluate_points(
     clock = perf_counter()
     y = np.repeat(part.y_train, part.n_train_views)
     problem = make_problem(part.X_train, y, points, svc)
-    plan = make_search_plan(problem, inputs.count_workers(svc.n_jobs), limit)
+    plan = make_search_plan(problem, validation.count_workers(svc.n_jobs), limit)
     solve_paths(problem, plan, progress)
     solve_s = perf_counter() - clock
     predicted = predict_points(problem, plan, part.X_held_out, part.n_held_out_views)

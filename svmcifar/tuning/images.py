@@ -12,7 +12,7 @@ from svmcifar.features.cache import FeatureCache
 from svmcifar.features.pipeline import compute_features, fit_transform_features
 from svmcifar.features.build import make_feature_pipeline, set_workers
 from svmcifar.features.augmentation import require_augmentation
-from svmcifar.svc import RBFSVC
+from svmcifar.svm.estimator import RBFSVC
 from svmcifar.tuning.evaluation import Part, PartMaker
 from svmcifar.tuning.grid import Grid
 from svmcifar.tuning.result import SearchResult

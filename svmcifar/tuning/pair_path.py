@@ -51,7 +51,7 @@ def solve_pair_path(
         Signed coefficients.
     numbers : ndarray of shape (n_bounds, 4)
         Columns `INTERCEPT`, `OBJECTIVE`, `GAP` and `N_ITER`, as in
-        `svmcifar.backends.problem.PairSolution`.
+        `svmcifar.svm.problem.PairSolution`.
     """
     n = uppers.shape[1]
     if max_iter < 0:

@@ -18,9 +18,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from svmcifar.backends.plan import Plan
-from svmcifar.backends.problem import Progress
+from svmcifar.svm.problem import Progress
 from svmcifar.backends.smo_cpu import PairKernel
-from svmcifar.kernel import SampleBlocks, rbf_of_products
+from svmcifar.svm.kernel import SampleBlocks, rbf_of_products
 from svmcifar.compute.threads import run_tasks, single_threaded_blas
 from svmcifar.tuning.pair_path import solve_pair_path
 from svmcifar.tuning.problem import Path, SearchProblem

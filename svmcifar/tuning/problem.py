@@ -8,12 +8,12 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.utils.class_weight import compute_class_weight
 
-from svmcifar import inputs
-from svmcifar.backends.problem import OvOProblem
-from svmcifar.kernel import SampleBlocks, distance_dtype, sample_blocks
-from svmcifar.moments import Moments, kernel_center, moments, resolve_gamma
-from svmcifar.ovo import pair_number
-from svmcifar.svc import RBFSVC
+from svmcifar.svm import validation
+from svmcifar.svm.problem import OvOProblem
+from svmcifar.svm.kernel import SampleBlocks, distance_dtype, sample_blocks
+from svmcifar.svm.moments import Moments, kernel_center, moments, resolve_gamma
+from svmcifar.svm.one_vs_one import pair_number
+from svmcifar.svm.estimator import RBFSVC
 from svmcifar.tuning.grid import Point
 
 Array = NDArray[Any]
@@ -32,7 +32,7 @@ class Path:
     problem : OvOProblem
         That of C = 1.
     coef : ndarray of shape (n_C, n_classes - 1, n_samples), float32 or float64
-        ``y_i alpha_i`` in LIBSVM's layout (see `svmcifar.ovo`), as precise as prediction has them.
+        ``y_i alpha_i`` in LIBSVM's layout (see `svmcifar.svm.one_vs_one`), as precise as prediction has them.
     solved : ndarray of shape (n_C, n_pairs, 4), float64
         What else there is to tell of each pair (see `svmcifar.tuning.pair_path`).
     """
@@ -128,10 +128,10 @@ def make_problem(X: Array, y: Array, points: Sequence[Point], svc: RBFSVC) -> Se
     widths = sorted({_width(point, X) for point in points})
     X = X[:, : widths[-1]]
     found = moments(X)
-    inputs.require_finite(X, found.mean_sq_norm)
+    validation.require_finite(X, found.mean_sq_norm)
     classes, codes = np.unique(y, return_inverse=True)
     sizes = np.bincount(codes)
-    inputs.require_classes(classes, sizes)
+    validation.require_classes(classes, sizes)
     weight = compute_class_weight(svc.class_weight, classes=classes, y=y)
     order = np.argsort(codes, kind="stable")
     center = kernel_center(found, X.dtype)
@@ -141,7 +141,7 @@ def make_problem(X: Array, y: Array, points: Sequence[Point], svc: RBFSVC) -> Se
     starts = (0, *np.cumsum(sizes).tolist())
 
     upper = weight[codes[order]]
-    inputs.require_bounds(min(point.C for point in points) * upper)
+    validation.require_bounds(min(point.C for point in points) * upper)
 
     def path(width: int, gamma: float) -> Path:
         numbers = [i for i, kernel in enumerate(gammas) if kernel == (width, gamma)]

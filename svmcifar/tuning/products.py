@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from svmcifar import kernel
+from svmcifar.svm import kernel
 
 # Rows of products of the features that are added at a time, beside the sums.
 STRIP = 256
@@ -29,7 +29,7 @@ def extend_products(
         The same array for products within.
     columns : slice
         The first columns start `out` anew: they give the products of
-        `svmcifar.kernel.rbf_kernel` to the bit.
+        `svmcifar.svm.kernel.rbf_kernel` to the bit.
     out : ndarray of shape (n_a, n_b), same dtype
     map_blocks : callable, default=map
         Runs the blocks; an executor's ``map`` runs them in parallel.

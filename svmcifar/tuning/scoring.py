@@ -2,7 +2,7 @@
 
 The inner products between a batch and each class are computed once and turned into the kernel of
 each gamma; one matrix product gives the decision values of every C.  Votes are those of
-`svmcifar.ovo`.
+`svmcifar.svm.one_vs_one`.
 """
 
 from concurrent.futures import ThreadPoolExecutor
@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from svmcifar.backends.plan import Plan
 from svmcifar.backends.smo_steps import INTERCEPT
-from svmcifar.kernel import rbf_of_products, sample_blocks
+from svmcifar.svm.kernel import rbf_of_products, sample_blocks
 from svmcifar.compute.threads import run_tasks, single_threaded_blas
 from svmcifar.tuning.plan import scoring_bytes
 from svmcifar.tuning.problem import SearchProblem, first_columns

@@ -13,7 +13,7 @@ from svmcifar.errors import InputError
 from svmcifar.features.extract.image_rows import N_CHANNELS, SIDE_PX, checked_images
 from svmcifar.features.extract.patch_filters import learn_filters
 from svmcifar.features.extract.patch_responses import PatchFilters, device_features, host_features
-from svmcifar.inputs import count_workers
+from svmcifar.svm.validation import count_workers
 
 
 class PatchFeatures(TransformerMixin, BaseEstimator):

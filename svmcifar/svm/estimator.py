@@ -16,15 +16,15 @@ from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import _check_sample_weight, check_is_fitted
 from tqdm import tqdm
 
-from svmcifar import inputs
+from svmcifar.svm import validation
 from svmcifar.compute.arrays import get_dtype, take_rows, to_host
-from svmcifar.backends.problem import OvOProblem, OvOSolution, sort_by_class
+from svmcifar.svm.problem import OvOProblem, OvOSolution, sort_by_class
 from svmcifar.backends.registry import BACKENDS, choose_backend
-from svmcifar.export import to_sklearn_svc
+from svmcifar.svm.sklearn_export import to_sklearn_svc
 from svmcifar.compute.memory import parse_bytes
-from svmcifar.moments import kernel_center, moments, resolve_gamma
-from svmcifar.ovo import class_pairs
-from svmcifar.prediction import OvOPrediction
+from svmcifar.svm.moments import kernel_center, moments, resolve_gamma
+from svmcifar.svm.one_vs_one import class_pairs
+from svmcifar.svm.prediction import OvOPrediction
 
 Array = NDArray[Any]
 
@@ -190,14 +190,14 @@ class RBFSVC(OvOPrediction, ClassifierMixin, BaseEstimator):
         backend = choose_backend(self.backend)
         limit_bytes = None if self.memory_limit is None else parse_bytes(self.memory_limit)
         backend.require_place_of(X)
-        samples, labels = inputs.read_training_set(self, X, y)
+        samples, labels = validation.read_training_set(self, X, y)
         check_classification_targets(labels)
         self.classes_, codes = np.unique(labels, return_inverse=True)
         self.class_weight_ = compute_class_weight(
             self.class_weight, classes=self.classes_, y=labels
         )
         weight = _check_sample_weight(
-            inputs.host_beside(sample_weight, X), labels, dtype=np.float64, ensure_non_negative=True
+            validation.host_beside(sample_weight, X), labels, dtype=np.float64, ensure_non_negative=True
         )
         order = np.argsort(codes, kind="stable")
         order = order[weight[order] > 0]
@@ -206,7 +206,7 @@ class RBFSVC(OvOPrediction, ClassifierMixin, BaseEstimator):
         with tqdm(total=n_pairs, unit="pair", disable=not self.verbose) as bar:
             solution = backend.load()(
                 problem,
-                n_workers=inputs.count_workers(self.n_jobs),
+                n_workers=validation.count_workers(self.n_jobs),
                 memory_limit_bytes=limit_bytes,
                 progress=bar.update,
             )
@@ -259,11 +259,11 @@ class RBFSVC(OvOPrediction, ClassifierMixin, BaseEstimator):
     def _make_problem(self, X: Any, order: Array, codes: Array, weight: Array) -> OvOProblem:
         """Sort the samples by class, centre them and choose the precision of their distances."""
         found = moments(X)
-        inputs.require_finite(X, found.mean_sq_norm)
+        validation.require_finite(X, found.mean_sq_norm)
         sizes = np.bincount(codes, minlength=len(self.classes_))
-        inputs.require_classes(self.classes_, sizes)
+        validation.require_classes(self.classes_, sizes)
         upper = self.C * self.class_weight_[codes] * weight
-        inputs.require_bounds(upper)
+        validation.require_bounds(upper)
         self.gamma_ = resolve_gamma(self.gamma, X.shape[1], found.variance)
         self._center = kernel_center(found, get_dtype(X))
         return OvOProblem(

@@ -16,8 +16,8 @@ from numpy.typing import NDArray
 from sklearn.utils import gen_batches
 
 from svmcifar.compute.arrays import free_gpu_bytes, get_dtype, get_namespace, is_host, move_beside
-from svmcifar.kernel import BLOCK, Array, SampleBlocks, kernel_block, rbf_kernel, sample_blocks
-from svmcifar.ovo import class_pairs, pair_numbers
+from svmcifar.svm.kernel import BLOCK, Array, SampleBlocks, kernel_block, rbf_kernel, sample_blocks
+from svmcifar.svm.one_vs_one import class_pairs, pair_numbers
 from svmcifar.compute.threads import single_threaded_blas
 
 # What of a device's free memory a batch may take.
@@ -39,7 +39,7 @@ class OvOModel:
     n_support : ndarray of shape (n_classes,), int
         Support vectors of each class.
     coef : ndarray of shape (n_classes - 1, n_support_vectors), float64
-        ``y_i alpha_i`` in LIBSVM's layout (see `svmcifar.ovo`).
+        ``y_i alpha_i`` in LIBSVM's layout (see `svmcifar.svm.one_vs_one`).
     intercept : ndarray of shape (n_pairs,), float64
     gamma : float
     center : ndarray of shape (n_features,) or None
@@ -127,7 +127,7 @@ def _device_decisions(model: OvOModel, X: Any, limit_bytes: int) -> Iterator[Any
     runs = [slice(int(end - n), int(end)) for end, n in zip(ends, model.n_support, strict=True)]
     coef = [move_beside(model.coef[:, run].T.astype(dtype), X) for run in runs]
     intercept = move_beside(model.intercept, X)
-    # A class has a column for each of the others: row r of its coefficients (see `svmcifar.ovo`).
+    # A class has a column for each of the others: row r of its coefficients (see `svmcifar.svm.one_vs_one`).
     n_others = len(runs) - 1
     pairs = np.array(class_pairs(len(runs)))
     of_first = move_beside(pairs[:, 0] * n_others + pairs[:, 1] - 1, X)

@@ -7,10 +7,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from svmcifar import kernel
+from svmcifar.svm import kernel
 from svmcifar.compute.arrays import get_dtype, get_namespace, take_rows
-from svmcifar.kernel import SampleBlocks
-from svmcifar.ovo import pair_number
+from svmcifar.svm.kernel import SampleBlocks
+from svmcifar.svm.one_vs_one import pair_number
 
 FloatArray = NDArray[np.float64]
 
@@ -122,7 +122,7 @@ class OvOSolution:
     Attributes
     ----------
     coef : ndarray of shape (n_classes - 1, n_samples), float64
-        ``y_i alpha_i`` in LIBSVM's layout (see `svmcifar.ovo`).
+        ``y_i alpha_i`` in LIBSVM's layout (see `svmcifar.svm.one_vs_one`).
     intercept : ndarray of shape (n_pairs,), float64
     n_iter : ndarray of shape (n_pairs,), int64
     gap : ndarray of shape (n_pairs,), float64

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from sklearn.utils import gen_batches
 
 from svmcifar.compute.arrays import get_namespace, is_host, move_beside
-from svmcifar.moments import row_runs
+from svmcifar.svm.moments import row_runs
 from svmcifar.compute.llvm import float_from_bits
 
 # Every matrix product is cut into blocks of this many rows and columns,

@@ -1,0 +1,1 @@
+"""An exact multiclass RBF-kernel SVM; it knows no images."""
