@@ -56,7 +56,7 @@ PYTHON
 # reasons: a line each for the backends cupy and cuml, why they do not work here; empty if they do.
 reasons() {
     "$python" - <<'PYTHON'
-from svmcifar.backends.registry import BACKENDS
+from svmcifar.svm.backends.registry import BACKENDS
 
 for name in ("cupy", "cuml"):
     print(BACKENDS[name].why_not() or "")

@@ -88,7 +88,7 @@ def describe() -> dict:
         ``why_no_cupy``, ``why_no_cuml``, and ``gpu`` if there is one.
     """
     from svmcifar.compute.gpu import device_summary
-    from svmcifar.backends.registry import BACKENDS
+    from svmcifar.svm.backends.registry import BACKENDS
 
     reasons = {f"why_no_{name}": BACKENDS[name].why_not() for name in ("cupy", "cuml")}
     if reasons["why_no_cupy"]:

@@ -13,7 +13,7 @@ import shutil
 import pytest
 from datafiles import write_dataset
 
-from svmcifar.backends.registry import BACKENDS
+from svmcifar.svm.backends.registry import BACKENDS
 from svmcifar.data.cifar import open_dataset
 from svmcifar.errors import DataError
 from svmcifar.data.labels import build_label_map

@@ -6,7 +6,7 @@ from itertools import combinations, product
 import numpy as np
 from reference import gap, intercept, objective, rbf
 
-from svmcifar.backends.smo_cpu import PairKernel, solve_pair
+from svmcifar.svm.backends.smo import PairKernel, solve_pair
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ from feature_options import ALL, quick_features
 from numba import config
 
 from svmcifar.compute.arrays import is_host, to_device
-from svmcifar.backends import cupy_ovo
+from svmcifar.svm.backends import cupy_ovo
 from svmcifar.data.labels import build_label_map
 from svmcifar.model.persistence import load_model, save_model
 from svmcifar.svm.estimator import RBFSVC

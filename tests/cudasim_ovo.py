@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 from numba import config
 
-from svmcifar.backends import cupy_ovo
-from svmcifar.backends.blocked import solve_blocked
-from svmcifar.backends.device_plan import make_device_plan
+from svmcifar.svm.backends import cupy_ovo
+from svmcifar.svm.backends.numba_ovo import solve_blocked
+from svmcifar.svm.backends.gpu_memory_plan import make_device_plan
 from svmcifar.svm.problem import OvOProblem
 from svmcifar.svm.kernel import rbf_kernel, sample_blocks
 

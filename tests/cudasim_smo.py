@@ -11,8 +11,8 @@ import pytest
 from cudapairs import assert_identical, make_pairs
 from numba import config, cuda
 
-from svmcifar.backends import smo_cuda
-from svmcifar.backends.smo_cuda import PairTables, launch_smo, longest_first
+from svmcifar.svm.backends import smo_cuda
+from svmcifar.svm.backends.smo_cuda import PairTables, launch_smo, longest_first
 
 assert config.ENABLE_CUDASIM
 

@@ -13,8 +13,8 @@ from svmcifar.svm import decision_function
 from svmcifar.model.classifier import evaluate
 from svmcifar.model.classifier import train
 from svmcifar.compute import arrays
-from svmcifar.backends.blocked import solve_blocked
-from svmcifar.backends.registry import BACKENDS, Backend
+from svmcifar.svm.backends.numba_ovo import solve_blocked
+from svmcifar.svm.backends.registry import BACKENDS, Backend
 from svmcifar.svm.kernel import SampleBlocks
 
 DEVICE, OTHER_DEVICE = xp.Device("device1"), xp.Device("device2")

@@ -8,12 +8,12 @@ import pytest
 from reference import rbf, stored
 
 from svmcifar.svm import kernel
-from svmcifar.backends import blocked
-from svmcifar.backends import plan as plans
-from svmcifar.backends.blocked import solve_blocked
-from svmcifar.backends.plan import make_plan
+from svmcifar.svm.backends import numba_ovo
+from svmcifar.svm.backends import memory_plan as plans
+from svmcifar.svm.backends.numba_ovo import solve_blocked
+from svmcifar.svm.backends.memory_plan import make_plan
 from svmcifar.svm.problem import OvOProblem
-from svmcifar.backends.smo_cpu import PairKernel, solve_pair
+from svmcifar.svm.backends.smo import PairKernel, solve_pair
 from svmcifar.errors import MemoryLimitError
 
 # Sizes of the classes; matrix products are cut every 50 rows and columns.  The first two give three
@@ -62,8 +62,8 @@ def all_plans(sizes, n_workers, itemsize):
 
 
 def solve_by(plan, problem, monkeypatch):
-    monkeypatch.setattr(blocked, "make_plan", lambda *args: plan)
-    return blocked.solve_blocked(problem, n_workers=plan.n_workers)
+    monkeypatch.setattr(numba_ovo, "make_plan", lambda *args: plan)
+    return numba_ovo.solve_blocked(problem, n_workers=plan.n_workers)
 
 
 @pytest.mark.parametrize("sizes", SIZES.values(), ids=SIZES)
@@ -123,7 +123,7 @@ def test_the_memory_limit_chooses_the_plan(monkeypatch):
         made.append(make_plan(*args))
         return made[-1]
 
-    monkeypatch.setattr(blocked, "make_plan", spy)
+    monkeypatch.setattr(numba_ovo, "make_plan", spy)
     for limit in (None, 2 * 10**5, 3 * 10**5):
         solve_blocked(make_problem(sizes), n_workers=2, memory_limit_bytes=limit)
         assert made[-1] == make_plan(sizes, 2, limit, 8)
@@ -160,7 +160,7 @@ def test_an_interrupt_leaves_the_tiles_that_have_not_begun(monkeypatch):
     def interrupt(n_pairs):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(blocked, "rbf_kernel", slow_kernel)
+    monkeypatch.setattr(numba_ovo, "rbf_kernel", slow_kernel)
     problem = make_problem(SIZES["many small"])
     with pytest.raises(KeyboardInterrupt):
         solve_blocked(problem, n_workers=1, progress=interrupt)

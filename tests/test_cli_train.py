@@ -83,7 +83,7 @@ def test_hash_does_not_depend_on_workers(synthetic_folder):
 
 
 def test_cuml_falls_back_with_one_loud_line(synthetic_folder, monkeypatch):
-    from svmcifar.backends import registry
+    from svmcifar.svm.backends import registry
 
     reason = "the package cuml is not installed"
     broken = registry.Backend("cuml", "", lambda: reason, registry._load_cuml)

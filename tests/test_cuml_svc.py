@@ -37,12 +37,12 @@ from sklearn.svm import SVC
 
 from svmcifar import RBFSVC
 from svmcifar.svm import kernel
-from svmcifar.backends import cuml_svc
-from svmcifar.backends.blocked import solve_blocked
-from svmcifar.backends.certificate import certify
-from svmcifar.backends.cuml_svc import _Gpu, solve_cuml
+from svmcifar.svm.backends import cuml_ovo
+from svmcifar.svm.backends.numba_ovo import solve_blocked
+from svmcifar.svm.backends.optimality import certify
+from svmcifar.svm.backends.cuml_ovo import _Gpu, solve_cuml
 from svmcifar.svm.problem import OvOProblem, OvOSolution
-from svmcifar.backends.registry import BACKENDS, Backend
+from svmcifar.svm.backends.registry import BACKENDS, Backend
 from svmcifar.errors import MemoryLimitError
 from svmcifar.svm.one_vs_one import class_pairs
 
@@ -358,7 +358,7 @@ def test_the_samples_are_sent_once(gpu):
 
 
 def test_samples_on_the_gpu_are_not_sent(gpu, monkeypatch):
-    monkeypatch.setattr(cuml_svc, "is_host", lambda array: not isinstance(array, DeviceArray))
+    monkeypatch.setattr(cuml_ovo, "is_host", lambda array: not isinstance(array, DeviceArray))
     problem = make_problem(sizes=[40, 25])
     expected = solve(problem).coef
     X = problem.samples.X.view(DeviceArray)
@@ -366,8 +366,8 @@ def test_samples_on_the_gpu_are_not_sent(gpu, monkeypatch):
     gpu.cupy.uploads.clear()
     np.testing.assert_array_equal(solve(there).coef, expected)
     assert problem.samples.X.shape not in gpu.cupy.uploads
-    needed = cuml_svc._spare_bytes(problem, 2**40) + X.nbytes
-    assert cuml_svc._spare_bytes(there, 2**40) == needed
+    needed = cuml_ovo._spare_bytes(problem, 2**40) + X.nbytes
+    assert cuml_ovo._spare_bytes(there, 2**40) == needed
 
 
 def test_the_memory_plan_is_told(gpu):

@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 from devices import on_device
 
-from svmcifar.backends import cupy_ovo
-from svmcifar.backends.device_plan import make_device_plan
+from svmcifar.svm.backends import cupy_ovo
+from svmcifar.svm.backends.gpu_memory_plan import make_device_plan
 from svmcifar.svm.problem import OvOProblem
 from svmcifar.errors import BackendUnavailableError, MemoryLimitError
 from svmcifar.svm.kernel import sample_blocks

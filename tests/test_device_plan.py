@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from svmcifar.backends.device_plan import make_device_plan
+from svmcifar.svm.backends.gpu_memory_plan import make_device_plan
 from svmcifar.errors import MemoryLimitError
 
 SIZES = [[2500] * 20, [500] * 100, [7, 3], [1, 900, 2, 40, 41, 3000, 5], [60] * 3]

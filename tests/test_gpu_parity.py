@@ -9,7 +9,7 @@ from sklearn.svm import SVC
 
 from svmcifar import RBFSVC
 from svmcifar.compute.arrays import is_host, to_device, to_host
-from svmcifar.backends import cupy_ovo
+from svmcifar.svm.backends import cupy_ovo
 from svmcifar.errors import InputError, MemoryLimitError
 from svmcifar.features.pipeline import compute_features, fit_features
 from svmcifar.features.build import make_feature_pipeline

@@ -4,8 +4,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from svmcifar.backends import plan as plans
-from svmcifar.backends.plan import make_plan
+from svmcifar.svm.backends import memory_plan as plans
+from svmcifar.svm.backends.memory_plan import make_plan
 from svmcifar.errors import MemoryLimitError
 from svmcifar.compute.memory import parse_bytes
 

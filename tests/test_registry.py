@@ -10,11 +10,11 @@ from sklearn.svm import SVC
 
 from svmcifar import RBFSVC
 from svmcifar.svm import kernel
-from svmcifar.backends import sklearn_svc
+from svmcifar.svm.backends import sklearn_ovo
 from svmcifar.compute import gpu
-from svmcifar.backends.certificate import certify
+from svmcifar.svm.backends.optimality import certify
 from svmcifar.svm.problem import OvOProblem, OvOSolution
-from svmcifar.backends.registry import BACKENDS, choose_backend
+from svmcifar.svm.backends.registry import BACKENDS, choose_backend
 from svmcifar.errors import BackendUnavailableError
 
 
@@ -98,9 +98,9 @@ def test_the_sklearn_backend_bounds_its_cache(monkeypatch, limit, expected):
             sizes.append(self.cache_size)
             return super().fit(X, y, sample_weight)
 
-    monkeypatch.setattr(sklearn_svc, "SVC", Spy)
+    monkeypatch.setattr(sklearn_ovo, "SVC", Spy)
     counts = []
-    sklearn_svc.solve_sklearn(
+    sklearn_ovo.solve_sklearn(
         small_problem(), n_workers=3, memory_limit_bytes=limit, progress=counts.append
     )
     assert sizes == [expected]

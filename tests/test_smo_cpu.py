@@ -5,8 +5,8 @@ from hypothesis import strategies as st
 from reference import enumerate_dual, gap, intercept, objective, rbf, solve_tiny, stored
 from sklearn.svm import SVC
 
-from svmcifar.backends import smo_cpu
-from svmcifar.backends.smo_cpu import PairKernel, solve_pair
+from svmcifar.svm.backends import smo
+from svmcifar.svm.backends.smo import PairKernel, solve_pair
 
 
 def signs_of(n_a, n_b):
@@ -160,8 +160,8 @@ def test_max_iter_is_kept_and_told(max_iter):
 @pytest.mark.parametrize(("default", "expected"), [(3, 1400), (2000, 2000)])
 def test_the_bound_on_steps_by_default(monkeypatch, default, expected):
     """LIBSVM's: ``max(10_000_000, 100 n)``."""
-    assert smo_cpu._DEFAULT_MAX_ITER == 10_000_000
-    monkeypatch.setattr(smo_cpu, "_DEFAULT_MAX_ITER", default)
+    assert smo._DEFAULT_MAX_ITER == 10_000_000
+    monkeypatch.setattr(smo, "_DEFAULT_MAX_ITER", default)
     K, _ = random_pair(0, 8, 6, gamma=0.01)
     assert solve(K, 8, np.full(14, 1e6), 1e-9).n_iter == expected
 
@@ -180,7 +180,7 @@ def test_returning_between_steps_changes_nothing(monkeypatch, chunk):
     K, _ = random_pair(1, 30, 20)
     upper = np.full(50, 3.0)
     whole = solve(K, 30, upper)
-    monkeypatch.setattr(smo_cpu, "_STEPS_PER_CALL", chunk)
+    monkeypatch.setattr(smo, "_STEPS_PER_CALL", chunk)
     parts = solve(K, 30, upper)
     np.testing.assert_array_equal(parts.beta, whole.beta)
     assert (parts.n_iter, parts.intercept) == (whole.n_iter, whole.intercept)
@@ -189,7 +189,7 @@ def test_returning_between_steps_changes_nothing(monkeypatch, chunk):
 
 
 def test_cancelling_ends_the_work_between_calls(monkeypatch):
-    monkeypatch.setattr(smo_cpu, "_STEPS_PER_CALL", 5)
+    monkeypatch.setattr(smo, "_STEPS_PER_CALL", 5)
     K, _ = random_pair(1, 30, 20)
     answers = iter([False, False, True])
     solution = solve(K, 30, np.full(50, 3.0), cancelled=lambda: next(answers))

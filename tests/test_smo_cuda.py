@@ -12,9 +12,9 @@ import pytest
 from cudapairs import assert_identical, make_pairs
 from lockstep import DivergenceError, Lockstep, RaceError, forward
 
-from svmcifar.backends import smo_cpu
+from svmcifar.svm.backends import smo
 
-SOURCE = Path(smo_cpu.__file__).with_name("smo_cuda.py").read_text()
+SOURCE = Path(smo.__file__).with_name("smo_cuda.py").read_text()
 LINES = SOURCE.splitlines()
 BARRIERS = [k for k, line in enumerate(LINES) if "cuda.syncthreads()" in line]
 VOTE = next(k for k, line in enumerate(LINES) if "cuda.syncthreads_or(" in line)
@@ -134,10 +134,10 @@ def test_it_runs_in_the_simulator():
 
 def test_the_package_does_not_load_it():
     code = (
-        "import sys, svmcifar, svmcifar.svm.estimator, svmcifar.backends.registry as r\n"
+        "import sys, svmcifar, svmcifar.svm.estimator, svmcifar.svm.backends.registry as r\n"
         "r.choose_backend('numba').load()\n"
-        "assert 'svmcifar.backends.smo_cpu' in sys.modules\n"
-        "assert 'svmcifar.backends.smo_cuda' not in sys.modules"
+        "assert 'svmcifar.svm.backends.smo' in sys.modules\n"
+        "assert 'svmcifar.svm.backends.smo_cuda' not in sys.modules"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
 

@@ -8,7 +8,7 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.svm import SVC
 
 from svmcifar import RBFSVC
-from svmcifar.backends.plan import make_plan
+from svmcifar.svm.backends.memory_plan import make_plan
 from svmcifar.errors import MemoryLimitError
 from svmcifar.compute.memory import parse_bytes
 

@@ -9,8 +9,8 @@ from searches import problem_of, solve
 from sklearn.metrics.pairwise import rbf_kernel
 
 from svmcifar.svm import kernel
-from svmcifar.backends import plan as plans
-from svmcifar.backends.smo_steps import GAP, OBJECTIVE
+from svmcifar.svm.backends import memory_plan as plans
+from svmcifar.svm.backends.smo_numba import GAP, OBJECTIVE
 from svmcifar.errors import InputError
 from svmcifar.svm.estimator import RBFSVC
 from svmcifar.tuning import scoring

@@ -5,8 +5,8 @@ import pytest
 from searches import GRID, by_point, problem_of, solve
 
 from svmcifar.svm import kernel
-from svmcifar.backends import plan as plans
-from svmcifar.backends.smo_steps import GAP, INTERCEPT, N_ITER, OBJECTIVE
+from svmcifar.svm.backends import memory_plan as plans
+from svmcifar.svm.backends.smo_numba import GAP, INTERCEPT, N_ITER, OBJECTIVE
 from svmcifar.svm.kernel import rbf_kernel, rbf_of_products, sample_blocks
 from svmcifar.svm.estimator import RBFSVC
 from svmcifar.tuning.grid import Grid

@@ -8,9 +8,9 @@ import pytest
 from searches import GRID, by_point, problem_of, solve
 
 from svmcifar.svm import kernel
-from svmcifar.backends import plan as plans
-from svmcifar.backends.smo_cpu import PairKernel
-from svmcifar.backends.smo_steps import N_ITER, OBJECTIVE
+from svmcifar.svm.backends import memory_plan as plans
+from svmcifar.svm.backends.smo import PairKernel
+from svmcifar.svm.backends.smo_numba import N_ITER, OBJECTIVE
 from svmcifar.errors import MemoryLimitError
 from svmcifar.svm.estimator import RBFSVC
 from svmcifar.tuning import path as path_module

@@ -22,7 +22,7 @@ def _describe_machine() -> None:
     import joblib
 
     from svmcifar.compute.gpu import device_summary, why_no_cupy
-    from svmcifar.backends.registry import BACKENDS, choose_backend
+    from svmcifar.svm.backends.registry import BACKENDS, choose_backend
     from svmcifar.compute.blas import slow_kernels_advice
     from svmcifar.environment import describe_environment
     from svmcifar.compute.memory import available_bytes, format_bytes

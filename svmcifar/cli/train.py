@@ -155,7 +155,7 @@ def command(
 
 def _usable(backend: str, strict: bool) -> str:
     """Check that the backend works here; a cuML run falls back to scikit-learn."""
-    from svmcifar.backends.registry import BACKENDS, choose_backend
+    from svmcifar.svm.backends.registry import BACKENDS, choose_backend
 
     if backend != "cuml" or strict or (reason := BACKENDS["cuml"].why_not()) is None:
         return choose_backend(backend).name

@@ -9,7 +9,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from svmcifar.compute.arrays import is_host, to_device, wait_for
-from svmcifar.backends.registry import choose_backend
+from svmcifar.svm.backends.registry import choose_backend
 from svmcifar.data.cifar import Cifar100, Split
 from svmcifar.errors import InputError
 from svmcifar.features.cache import FeatureCache

@@ -19,7 +19,7 @@ from tqdm import tqdm
 from svmcifar.svm import validation
 from svmcifar.compute.arrays import get_dtype, take_rows, to_host
 from svmcifar.svm.problem import OvOProblem, OvOSolution, sort_by_class
-from svmcifar.backends.registry import BACKENDS, choose_backend
+from svmcifar.svm.backends.registry import BACKENDS, choose_backend
 from svmcifar.svm.sklearn_export import to_sklearn_svc
 from svmcifar.compute.memory import parse_bytes
 from svmcifar.svm.moments import kernel_center, moments, resolve_gamma

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from svmcifar.svm import validation
 from svmcifar.svm.problem import Progress
-from svmcifar.backends.smo_steps import GAP, N_ITER
+from svmcifar.svm.backends.smo_numba import GAP, N_ITER
 from svmcifar.errors import InputError
 from svmcifar.compute.memory import default_memory_limit, parse_bytes
 from svmcifar.svm.estimator import RBFSVC

@@ -12,8 +12,8 @@ than they do.
 import numpy as np
 from numpy.typing import NDArray
 
-from svmcifar.backends.smo_cpu import _DEFAULT_MAX_ITER, _STEPS_PER_CALL, PairKernel
-from svmcifar.backends.smo_steps import solve_path
+from svmcifar.svm.backends.smo import _DEFAULT_MAX_ITER, _STEPS_PER_CALL, PairKernel
+from svmcifar.svm.backends.smo_numba import solve_path
 
 FloatArray = NDArray[np.float64]
 
@@ -41,7 +41,7 @@ def solve_pair_path(
         Stop when the gap is at most this.
     max_iter : int
         Largest number of steps of a solution; -1 for LIBSVM's bound, as in
-        `svmcifar.backends.smo_cpu.solve_pair`.
+        `svmcifar.svm.backends.smo.solve_pair`.
     cancelled : ndarray of shape (1,), bool
         Looked at every 200,000 steps; True ends the work early.
 

@@ -1,6 +1,6 @@
 """Solving every point of a search over one pass of the distances.
 
-The schedule is that of `svmcifar.backends.blocked`: samples sorted by class, tiles between groups
+The schedule is that of `svmcifar.svm.backends.numba_ovo`: samples sorted by class, tiles between groups
 of classes, worked on in parallel.  Of a tile the inner products are computed once.  They are
 extended from the fewest features to the most, turned into the kernel of each gamma, and each pair
 is solved for every C in turn, from the solution for the C before; the first of them from that
@@ -17,9 +17,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from svmcifar.backends.plan import Plan
+from svmcifar.svm.backends.memory_plan import Plan
 from svmcifar.svm.problem import Progress
-from svmcifar.backends.smo_cpu import PairKernel
+from svmcifar.svm.backends.smo import PairKernel
 from svmcifar.svm.kernel import SampleBlocks, rbf_of_products
 from svmcifar.compute.threads import run_tasks, single_threaded_blas
 from svmcifar.tuning.pair_path import solve_pair_path

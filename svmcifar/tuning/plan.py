@@ -3,8 +3,8 @@
 from dataclasses import replace
 from functools import partial
 
-from svmcifar.backends import plan as plans
-from svmcifar.backends.plan import Plan
+from svmcifar.svm.backends import memory_plan as plans
+from svmcifar.svm.backends.memory_plan import Plan
 from svmcifar.tuning.problem import SearchProblem
 from svmcifar.tuning.products import STRIP
 
@@ -26,7 +26,7 @@ def make_search_plan(problem: SearchProblem, n_workers: int, limit_bytes: int | 
     Returns
     -------
     Plan
-        As `svmcifar.backends.plan.make_plan` makes it, where what is kept of the blocks within
+        As `svmcifar.svm.backends.memory_plan.make_plan` makes it, where what is kept of the blocks within
         classes are their inner products.
 
     Raises

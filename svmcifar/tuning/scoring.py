@@ -13,8 +13,8 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from svmcifar.backends.plan import Plan
-from svmcifar.backends.smo_steps import INTERCEPT
+from svmcifar.svm.backends.memory_plan import Plan
+from svmcifar.svm.backends.smo_numba import INTERCEPT
 from svmcifar.svm.kernel import rbf_of_products, sample_blocks
 from svmcifar.compute.threads import run_tasks, single_threaded_blas
 from svmcifar.tuning.plan import scoring_bytes

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from svmcifar.compute.arrays import is_host
-from svmcifar.backends.certificate import gap_and_objective
+from svmcifar.svm.backends.optimality import gap_and_objective
 from svmcifar.svm.problem import OvOProblem, OvOSolution, PairSolution, Progress
 from svmcifar.errors import MemoryLimitError
 from svmcifar.compute.memory import format_bytes

@@ -13,9 +13,9 @@ from numba import cuda
 from sklearn.utils import gen_batches
 
 from svmcifar.compute.arrays import free_gpu_bytes, get_dtype, get_namespace, is_host, refuse_tf32
-from svmcifar.backends.device_plan import DevicePlan, make_device_plan
+from svmcifar.svm.backends.gpu_memory_plan import DevicePlan, make_device_plan
 from svmcifar.svm.problem import OvOProblem, OvOSolution, Progress
-from svmcifar.backends.smo_cuda import PairTables, launch_smo, longest_first
+from svmcifar.svm.backends.smo_cuda import PairTables, launch_smo, longest_first
 
 # Rows and columns of one matrix product.
 _BLOCK = 4096

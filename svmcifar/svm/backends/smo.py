@@ -27,7 +27,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from svmcifar.svm.problem import PairSolution
-from svmcifar.backends.smo_steps import BARRED, smo_steps
+from svmcifar.svm.backends.smo_numba import BARRED, smo_steps
 
 # Steps between two returns to Python, where an interrupt can be seen.
 _STEPS_PER_CALL = 200_000

@@ -7,7 +7,7 @@ import numpy as np
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.svm import SVC
 
-from svmcifar.backends.certificate import certify
+from svmcifar.svm.backends.optimality import certify
 from svmcifar.svm.problem import OvOProblem, OvOSolution, Progress
 from svmcifar.svm.kernel import sample_blocks
 

@@ -20,7 +20,7 @@ class Solver(Protocol):
         memory_limit_bytes: int | None,
         progress: Progress,
     ) -> OvOSolution:
-        """See `svmcifar.backends.blocked.solve_blocked`."""
+        """See `svmcifar.svm.backends.numba_ovo.solve_blocked`."""
 
 
 @dataclass(frozen=True)
@@ -62,25 +62,25 @@ class Backend:
 
 
 def _load_numba() -> Solver:
-    from svmcifar.backends.blocked import solve_blocked
+    from svmcifar.svm.backends.numba_ovo import solve_blocked
 
     return solve_blocked
 
 
 def _load_sklearn() -> Solver:
-    from svmcifar.backends.sklearn_svc import solve_sklearn
+    from svmcifar.svm.backends.sklearn_ovo import solve_sklearn
 
     return solve_sklearn
 
 
 def _load_cuml() -> Solver:
-    from svmcifar.backends.cuml_svc import solve_cuml
+    from svmcifar.svm.backends.cuml_ovo import solve_cuml
 
     return solve_cuml
 
 
 def _load_cupy() -> Solver:
-    from svmcifar.backends.cupy_ovo import solve_cupy
+    from svmcifar.svm.backends.cupy_ovo import solve_cupy
 
     return solve_cupy
 
