@@ -125,7 +125,7 @@ def main(
 
     from svmcifar.environment import describe_environment
     from svmcifar.svm.estimator import RBFSVC
-    from svmcifar.tuning.grid import Grid
+    from svmcifar.svm.path.grid import Grid
     from svmcifar.tuning.search import search_svc
     from svmcifar.data.sampling import Split, holdout_split
 

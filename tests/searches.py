@@ -3,10 +3,10 @@
 from problems import training_set
 
 from svmcifar.svm.estimator import RBFSVC
-from svmcifar.tuning.grid import Grid
-from svmcifar.tuning.path import solve_paths
-from svmcifar.tuning.plan import make_search_plan
-from svmcifar.tuning.problem import make_problem
+from svmcifar.svm.path.grid import Grid
+from svmcifar.svm.path.schedule import solve_paths
+from svmcifar.svm.path.memory_plan import make_search_plan
+from svmcifar.svm.path.problem import make_problem
 
 GRID = Grid(C=[0.3, 1, 10, 100], gamma=["0.5x", "2x"])
 

@@ -13,11 +13,11 @@ from svmcifar.svm.backends import memory_plan as plans
 from svmcifar.svm.backends.smo_numba import GAP, OBJECTIVE
 from svmcifar.errors import InputError
 from svmcifar.svm.estimator import RBFSVC
-from svmcifar.tuning import scoring
-from svmcifar.tuning.evaluation import Part, evaluate_points
-from svmcifar.tuning.grid import Gamma, Grid
-from svmcifar.tuning.problem import make_problem
-from svmcifar.tuning.scoring import predict_points
+from svmcifar.svm.path import predict
+from svmcifar.svm.path.evaluate import Part, evaluate_points
+from svmcifar.svm.path.grid import Gamma, Grid
+from svmcifar.svm.path.problem import make_problem
+from svmcifar.svm.path.predict import predict_points
 from svmcifar.tuning.search import search_parts
 
 
@@ -45,8 +45,8 @@ def test_strips_of_a_tile_leave_no_row_out(strip, dtype, monkeypatch):
     monkeypatch.setattr(kernel, "BLOCK", 20)
     monkeypatch.setattr(plans, "BLOCK", 20)
     whole, _ = solve(X, y, grid, svc)
-    monkeypatch.setattr("svmcifar.tuning.path.STRIP", strip)
-    monkeypatch.setattr("svmcifar.tuning.products.STRIP", strip)
+    monkeypatch.setattr("svmcifar.svm.path.schedule.STRIP", strip)
+    monkeypatch.setattr("svmcifar.svm.path.products.STRIP", strip)
     found, _ = solve(X, y, grid, svc)
     for path, expected in zip(found.paths, whole.paths, strict=True):
         np.testing.assert_allclose(
@@ -55,7 +55,7 @@ def test_strips_of_a_tile_leave_no_row_out(strip, dtype, monkeypatch):
 
 
 def test_held_out_products_are_extended(monkeypatch):
-    seen, extend = [], scoring.extend_products
+    seen, extend = [], predict.extend_products
 
     def spy(A, B, columns, out):
         seen.append((columns.start, columns.stop))
@@ -63,7 +63,7 @@ def test_held_out_products_are_extended(monkeypatch):
 
     X, y, Z = problem_of(4, 12, np.float32)
     problem, plan = solve(X, y, Grid([1.0], ["1x", "2x"], [2, 3, 6]))
-    monkeypatch.setattr(scoring, "extend_products", spy)
+    monkeypatch.setattr(predict, "extend_products", spy)
     predict_points(problem, plan, Z[:1])
     assert seen == [(0, 2), (2, 3), (3, 6)] * 4
 

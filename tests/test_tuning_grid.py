@@ -7,7 +7,7 @@ import pytest
 from sklearn.model_selection import ParameterGrid, StratifiedKFold
 
 from svmcifar.errors import InputError
-from svmcifar.tuning.grid import Gamma, Grid
+from svmcifar.svm.path.grid import Gamma, Grid
 from svmcifar.tuning.halving import draw_share, plan_rounds, survivors
 from svmcifar.data.sampling import fold_splits, holdout_split
 

@@ -9,8 +9,8 @@ from svmcifar.svm.backends import memory_plan as plans
 from svmcifar.svm.backends.smo_numba import GAP, INTERCEPT, N_ITER, OBJECTIVE
 from svmcifar.svm.kernel import rbf_kernel, rbf_of_products, sample_blocks
 from svmcifar.svm.estimator import RBFSVC
-from svmcifar.tuning.grid import Grid
-from svmcifar.tuning.scoring import predict_points
+from svmcifar.svm.path.grid import Grid
+from svmcifar.svm.path.predict import predict_points
 
 
 @pytest.fixture(autouse=True)
@@ -183,7 +183,7 @@ def test_views_are_averaged_before_the_vote(n_classes, n_views, monkeypatch):
     expected, _ = svc.predict_with_decisions(Z, n_views=n_views)
     np.testing.assert_array_equal(predict_points(problem, plan, Z, n_views)[0], expected)
     # In batches of one or a few samples.
-    monkeypatch.setattr("svmcifar.tuning.scoring._MOST_ROWS", 3)
+    monkeypatch.setattr("svmcifar.svm.path.predict._MOST_ROWS", 3)
     np.testing.assert_array_equal(predict_points(problem, plan, Z, n_views)[0], expected)
 
 

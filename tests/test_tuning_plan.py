@@ -13,13 +13,13 @@ from svmcifar.svm.backends.smo import PairKernel
 from svmcifar.svm.backends.smo_numba import N_ITER, OBJECTIVE
 from svmcifar.errors import MemoryLimitError
 from svmcifar.svm.estimator import RBFSVC
-from svmcifar.tuning import path as path_module
-from svmcifar.tuning.grid import Grid
-from svmcifar.tuning.pair_path import solve_pair_path
-from svmcifar.tuning.path import solve_paths
-from svmcifar.tuning.plan import make_search_plan
-from svmcifar.tuning.problem import make_problem
-from svmcifar.tuning.scoring import predict_points
+from svmcifar.svm.path import schedule as path_module
+from svmcifar.svm.path.grid import Grid
+from svmcifar.svm.path.pair import solve_pair_path
+from svmcifar.svm.path.schedule import solve_paths
+from svmcifar.svm.path.memory_plan import make_search_plan
+from svmcifar.svm.path.problem import make_problem
+from svmcifar.svm.path.predict import predict_points
 
 
 def memory_taken(problem, plan):

@@ -15,8 +15,8 @@ from svmcifar.errors import OutputError
 from svmcifar.plots.figures import save_figure
 from svmcifar.plots.search_heatmap import search_figure
 from svmcifar.svm.estimator import RBFSVC
-from svmcifar.tuning.evaluation import Scored
-from svmcifar.tuning.grid import Grid
+from svmcifar.svm.path.evaluate import Scored
+from svmcifar.svm.path.grid import Grid
 from svmcifar.tuning.result import RoundScores, make_result
 from svmcifar.tuning.search import search_svc
 from svmcifar.tuning.writing import result_lines, write_config, write_table

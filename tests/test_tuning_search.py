@@ -10,8 +10,8 @@ from sklearn.svm import SVC
 
 from svmcifar.errors import InputError, MemoryLimitError
 from svmcifar.svm.estimator import RBFSVC
-from svmcifar.tuning.evaluation import Part, evaluate_points
-from svmcifar.tuning.grid import Gamma, Grid
+from svmcifar.svm.path.evaluate import Part, evaluate_points
+from svmcifar.svm.path.grid import Gamma, Grid
 from svmcifar.tuning.search import search_parts, search_svc
 
 FOLDS = StratifiedKFold(3, shuffle=True, random_state=0)

@@ -26,7 +26,7 @@ from svmcifar.cli.options import (
     titled,
     warn_of_slow_kernels,
 )
-from svmcifar.tuning.grid import DEFAULT_C, DEFAULT_GAMMA, Gamma, Grid
+from svmcifar.svm.path.grid import DEFAULT_C, DEFAULT_GAMMA, Gamma, Grid
 
 if TYPE_CHECKING:
     from svmcifar.data.cifar import Cifar100

@@ -13,8 +13,8 @@ from svmcifar.features.pipeline import compute_features, fit_transform_features
 from svmcifar.features.build import make_feature_pipeline, set_workers
 from svmcifar.features.augmentation import require_augmentation
 from svmcifar.svm.estimator import RBFSVC
-from svmcifar.tuning.evaluation import Part, PartMaker
-from svmcifar.tuning.grid import Grid
+from svmcifar.svm.path.evaluate import Part, PartMaker
+from svmcifar.svm.path.grid import Grid
 from svmcifar.tuning.result import SearchResult
 from svmcifar.tuning.search import search_parts
 

@@ -8,8 +8,8 @@ import numpy as np
 import pandas as pd
 
 from svmcifar.metrics.per_class import accuracy_interval
-from svmcifar.tuning.evaluation import Scored
-from svmcifar.tuning.grid import Grid, Point
+from svmcifar.svm.path.evaluate import Scored
+from svmcifar.svm.path.grid import Grid, Point
 
 
 class RoundScores(NamedTuple):

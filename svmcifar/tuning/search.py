@@ -13,8 +13,8 @@ from tqdm import tqdm
 from svmcifar.errors import InputError
 from svmcifar.svm.one_vs_one import class_pairs
 from svmcifar.svm.estimator import RBFSVC
-from svmcifar.tuning.evaluation import Part, PartMaker, evaluate_points
-from svmcifar.tuning.grid import Grid, Point
+from svmcifar.svm.path.evaluate import Part, PartMaker, evaluate_points
+from svmcifar.svm.path.grid import Grid, Point
 from svmcifar.tuning.halving import draw_share, plan_rounds, survivors
 from svmcifar.tuning.result import RoundScores, SearchResult, make_result
 

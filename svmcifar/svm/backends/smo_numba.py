@@ -2,7 +2,7 @@
 
 It is one file, since compiled code is kept by the file that it is in: what a function calls from
 another could be an older one.  What it computes is told in `smo_cpu.py` and
-`svmcifar/tuning/pair_path.py`.
+`svmcifar/svm/path/pair.py`.
 """
 
 import numpy as np

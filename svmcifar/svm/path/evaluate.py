@@ -13,11 +13,11 @@ from svmcifar.svm.backends.smo_numba import GAP, N_ITER
 from svmcifar.errors import InputError
 from svmcifar.compute.memory import default_memory_limit, parse_bytes
 from svmcifar.svm.estimator import RBFSVC
-from svmcifar.tuning.grid import Point
-from svmcifar.tuning.path import solve_paths
-from svmcifar.tuning.plan import make_search_plan
-from svmcifar.tuning.problem import make_problem
-from svmcifar.tuning.scoring import predict_points
+from svmcifar.svm.path.grid import Point
+from svmcifar.svm.path.schedule import solve_paths
+from svmcifar.svm.path.memory_plan import make_search_plan
+from svmcifar.svm.path.problem import make_problem
+from svmcifar.svm.path.predict import predict_points
 
 Array = NDArray[Any]
 

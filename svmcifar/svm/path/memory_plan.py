@@ -5,8 +5,8 @@ from functools import partial
 
 from svmcifar.svm.backends import memory_plan as plans
 from svmcifar.svm.backends.memory_plan import Plan
-from svmcifar.tuning.problem import SearchProblem
-from svmcifar.tuning.products import STRIP
+from svmcifar.svm.path.problem import SearchProblem
+from svmcifar.svm.path.products import STRIP
 
 _FLOAT32_BYTES = 4
 # What the decision values of a worker's batch of held-out samples may take.

@@ -17,9 +17,9 @@ from svmcifar.svm.backends.memory_plan import Plan
 from svmcifar.svm.backends.smo_numba import INTERCEPT
 from svmcifar.svm.kernel import rbf_of_products, sample_blocks
 from svmcifar.compute.threads import run_tasks, single_threaded_blas
-from svmcifar.tuning.plan import scoring_bytes
-from svmcifar.tuning.problem import SearchProblem, first_columns
-from svmcifar.tuning.products import extend_products
+from svmcifar.svm.path.memory_plan import scoring_bytes
+from svmcifar.svm.path.problem import SearchProblem, first_columns
+from svmcifar.svm.path.products import extend_products
 
 # Samples of a batch at most: more make its matrix products no faster, and there are fewer batches
 # to share.

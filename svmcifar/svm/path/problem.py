@@ -14,7 +14,7 @@ from svmcifar.svm.kernel import SampleBlocks, distance_dtype, sample_blocks
 from svmcifar.svm.moments import Moments, kernel_center, moments, resolve_gamma
 from svmcifar.svm.one_vs_one import pair_number
 from svmcifar.svm.estimator import RBFSVC
-from svmcifar.tuning.grid import Point
+from svmcifar.svm.path.grid import Point
 
 Array = NDArray[Any]
 
@@ -34,7 +34,7 @@ class Path:
     coef : ndarray of shape (n_C, n_classes - 1, n_samples), float32 or float64
         ``y_i alpha_i`` in LIBSVM's layout (see `svmcifar.svm.one_vs_one`), as precise as prediction has them.
     solved : ndarray of shape (n_C, n_pairs, 4), float64
-        What else there is to tell of each pair (see `svmcifar.tuning.pair_path`).
+        What else there is to tell of each pair (see `svmcifar.svm.path.pair`).
     """
 
     numbers: tuple[int, ...]

@@ -22,9 +22,9 @@ from svmcifar.svm.problem import Progress
 from svmcifar.svm.backends.smo import PairKernel
 from svmcifar.svm.kernel import SampleBlocks, rbf_of_products
 from svmcifar.compute.threads import run_tasks, single_threaded_blas
-from svmcifar.tuning.pair_path import solve_pair_path
-from svmcifar.tuning.problem import Path, SearchProblem
-from svmcifar.tuning.products import STRIP, extend_products
+from svmcifar.svm.path.pair import solve_pair_path
+from svmcifar.svm.path.problem import Path, SearchProblem
+from svmcifar.svm.path.products import STRIP, extend_products
 
 Array = NDArray[Any]
 Map = Callable[..., Iterable[Any]]
@@ -41,7 +41,7 @@ def solve_paths(
     ----------
     problem : SearchProblem
     plan : Plan
-        As `svmcifar.tuning.plan.make_search_plan` makes it.  The solutions do not depend on its
+        As `svmcifar.svm.path.memory_plan.make_search_plan` makes it.  The solutions do not depend on its
         number of workers.
     progress : callable, optional
         Called with the number of pairs just solved, counted for each point, by one thread at a
