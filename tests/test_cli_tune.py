@@ -215,7 +215,7 @@ def test_options_reach_the_search(synthetic_folder, synthetic_data, monkeypatch)
         seen.update(settings, svc=svc, y=y, splits=splits)
         raise InputError("seen enough")
 
-    monkeypatch.setattr("svmcifar.tuning.images.tune", stop)
+    monkeypatch.setattr("svmcifar.tuning.tune.tune", stop)
     fail(
         "tune", "--data", synthetic_folder, *QUICK, "--labels", "fine", "--halving",
         "--class-weight", "balanced", "--tol", 0.01, "--max-iter", 7, "--jobs", 1,

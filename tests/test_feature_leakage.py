@@ -14,7 +14,7 @@ from svmcifar.data.labels import build_label_map
 from svmcifar.content_hash import content_hash
 from svmcifar.svm.estimator import RBFSVC
 from svmcifar.model.train import train_classifier
-from svmcifar.tuning import images as tuning_images
+from svmcifar.tuning import tune as tuning_images
 from svmcifar.svm.path.grid import Grid
 from svmcifar.data.sampling import holdout_split
 

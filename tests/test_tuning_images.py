@@ -12,7 +12,7 @@ from svmcifar.data.labels import build_label_map
 from svmcifar.svm.estimator import RBFSVC
 from svmcifar.model.train import train_classifier
 from svmcifar.svm.path.grid import Grid
-from svmcifar.tuning.images import tune
+from svmcifar.tuning.tune import tune
 from svmcifar.data.sampling import fold_splits, holdout_split
 
 FITTED_ON = []

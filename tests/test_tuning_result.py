@@ -19,7 +19,7 @@ from svmcifar.svm.path.evaluate import Scored
 from svmcifar.svm.path.grid import Grid
 from svmcifar.tuning.result import RoundScores, make_result
 from svmcifar.tuning.search import search_svc
-from svmcifar.tuning.writing import result_lines, write_config, write_table
+from svmcifar.tuning.output import result_lines, write_config, write_table
 
 GRID = Grid([1, 10], ["0.5x", "2x"], [20, 40])
 

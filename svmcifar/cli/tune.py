@@ -138,9 +138,9 @@ def command(
     from svmcifar.features.build import make_feature_pipeline
     from svmcifar.svm.estimator import RBFSVC
     from svmcifar.model.train import draw_rows
-    from svmcifar.tuning.images import require_one_count, tune
+    from svmcifar.tuning.tune import require_one_count, tune
     from svmcifar.data.sampling import fold_splits, holdout_split
-    from svmcifar.tuning.writing import write_config, write_table
+    from svmcifar.tuning.output import write_config, write_table
 
     if folds and holdout:
         raise click.UsageError("--folds and --holdout exclude each other; leave one of them out.")
@@ -229,7 +229,7 @@ def _print_heading(dataset: "Cifar100", labels: str, splits: "Sequence[Split]", 
 
 def _report(found: "SearchResult", halving: bool) -> None:
     """Print what was found."""
-    from svmcifar.tuning.writing import result_lines
+    from svmcifar.tuning.output import result_lines
 
     times = found.times
     click.echo(
