@@ -19,12 +19,12 @@ import numpy as np
 import onnxruntime
 import torch
 
-from svmcifar.data.cifar import open_dataset
 from svmcifar.cnn.bundled import bundled_checkpoint
-from svmcifar.cnn.model_card import MEAN, STD
 from svmcifar.cnn.checkpoint import load_network
+from svmcifar.cnn.model_card import MEAN, STD
 from svmcifar.cnn.network import IMAGE_SHAPE, ReferenceNetwork
-from svmcifar.environment import processor_name
+from svmcifar.compute.environment import processor_name
+from svmcifar.data.cifar import open_dataset
 
 _BATCH = 128
 _WIDTH = 16

@@ -47,10 +47,10 @@ def main(data: str | None, filters: int, out: Path) -> None:
     import numpy as np
     from skimage.feature import hog
 
+    from svmcifar.compute.environment import describe_environment
     from svmcifar.data.cifar import open_dataset
     from svmcifar.features.extract.hog import HOG
     from svmcifar.features.extract.patches import PatchFeatures
-    from svmcifar.environment import describe_environment
 
     dataset = open_dataset(data)
     images = np.concatenate([dataset.read_split(split).images for split in ("train", "test")])

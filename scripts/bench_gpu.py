@@ -137,7 +137,7 @@ def main(
         content = json.loads(task)
         click.echo(json.dumps(measure(content) if content else describe()))
         return
-    from svmcifar.environment import describe_environment, utc_now
+    from svmcifar.compute.environment import describe_environment, utc_now
 
     out.mkdir(parents=True, exist_ok=True)
     # Asked in another process: one that uses the GPU may keep others from it.

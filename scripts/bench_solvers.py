@@ -48,8 +48,8 @@ def sgemm_rate(repeats: int = 5) -> float:
 def read_samples(data: str | None, n: int, n_test: int, labels: str) -> tuple:
     """Read standardised raw pixels of the first `n` training and `n_test` test images."""
     from svmcifar.data.cifar import open_dataset
-    from svmcifar.features.pipeline import compute_features, fit_features
     from svmcifar.features.build import make_feature_pipeline
+    from svmcifar.features.pipeline import compute_features, fit_features
 
     dataset = open_dataset(data)
     train, test = dataset.read_split("train"), dataset.read_split("test")
@@ -204,8 +204,8 @@ def main(
     from importlib.util import find_spec
 
     from svmcifar.compute.blas import blas_kernels
+    from svmcifar.compute.environment import describe_environment
     from svmcifar.data.cifar import open_dataset
-    from svmcifar.environment import describe_environment
 
     kernels, rates = fastest_kernels()
     for name, rate in rates.items():

@@ -26,10 +26,9 @@ def read_parts(data: str | None, limit: int, holdout: int, pca: int | None, labe
     import numpy as np
 
     from svmcifar.data.cifar import open_dataset
-    from svmcifar.features.pipeline import compute_features, fit_features
+    from svmcifar.data.sampling import draw_rows, holdout_split
     from svmcifar.features.build import make_feature_pipeline
-    from svmcifar.model.train import draw_rows
-    from svmcifar.data.sampling import holdout_split
+    from svmcifar.features.pipeline import compute_features, fit_features
 
     dataset = open_dataset(data)
     split = dataset.read_split("train")
@@ -123,11 +122,11 @@ def main(
     """Time a search over C and gamma against as many single fits."""
     import numpy as np
 
-    from svmcifar.environment import describe_environment
+    from svmcifar.compute.environment import describe_environment
+    from svmcifar.data.sampling import Split, holdout_split
     from svmcifar.svm.estimator import RBFSVC
     from svmcifar.svm.path.grid import Grid
     from svmcifar.tuning.search import search_svc
-    from svmcifar.data.sampling import Split, holdout_split
 
     label, X, y, rows = read_parts(data, limit, holdout, pca, labels)
     # Compile before the clock starts.

@@ -182,8 +182,7 @@ def watch_fit() -> Iterator[FitStages]:
     """
     import numpy as np
 
-    from svmcifar.svm.backends import cupy_ovo
-    from svmcifar.svm.backends import smo_cuda
+    from svmcifar.svm.backends import cupy_ovo, smo_cuda
 
     stages = FitStages()
     kernel_matrix, launch_smo = cupy_ovo.kernel_matrix, cupy_ovo.launch_smo

@@ -31,7 +31,7 @@ class Data:
 
     def __init__(self, task: dict) -> None:
         from svmcifar.data.cifar import open_dataset
-        from svmcifar.model.train import draw_rows
+        from svmcifar.data.sampling import draw_rows
 
         dataset = open_dataset(task["data"])
         train, test = dataset.read_split("train"), dataset.read_split("test")
@@ -49,8 +49,8 @@ class Data:
         Sets ``X`` and ``Z``, of the training and test images, arrays on the GPU.
         """
         from svmcifar.compute.arrays import to_device
-        from svmcifar.features.pipeline import compute_features, fit_features
         from svmcifar.features.build import make_feature_pipeline
+        from svmcifar.features.pipeline import compute_features, fit_features
 
         first_s = 0.0
         for _ in range(2):
@@ -71,8 +71,8 @@ class Data:
     def features_off_by(self) -> float:
         """Give the largest difference to features that are computed on the host, of some images."""
         from svmcifar.compute.arrays import to_host
-        from svmcifar.features.pipeline import compute_features, fit_features
         from svmcifar.features.build import make_feature_pipeline
+        from svmcifar.features.pipeline import compute_features, fit_features
 
         some = self.images[:1000]
         on_host = compute_features(fit_features(make_feature_pipeline(), self.images), some)

@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 
 from svmcifar.features import pipeline as pipeline_module
+from svmcifar.features.build import make_feature_pipeline, set_workers
 from svmcifar.features.cache import FeatureCache
 from svmcifar.features.pipeline import compute_features, compute_training_features, fit_features
-from svmcifar.features.build import make_feature_pipeline, set_workers
 
 LIMIT_BYTES = 10**8
 MEANS = {"kinds": ("means",)}

@@ -4,8 +4,8 @@ import pytest
 import torch
 from reference_network import random_state
 
-from svmcifar.cnn.model_card import make_card
 from svmcifar.cnn.checkpoint import load_network
+from svmcifar.cnn.model_card import make_card
 from svmcifar.cnn.network import ReferenceNetwork
 from svmcifar.errors import CheckpointError
 

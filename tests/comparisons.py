@@ -4,9 +4,9 @@ from dataclasses import asdict
 
 import numpy as np
 
+from svmcifar.data.synthetic import COARSE_NAMES, FINE_CLASSES
 from svmcifar.metrics.evaluation import evaluate_predictions
 from svmcifar.metrics.paired_tests import bootstrap_difference, count_pairs, mcnemar_p
-from svmcifar.data.synthetic import COARSE_NAMES, FINE_CLASSES
 
 SYNTHETIC_NAMES = {
     "coarse": list(COARSE_NAMES),

@@ -13,13 +13,13 @@ import shutil
 import pytest
 from datafiles import write_dataset
 
-from svmcifar.svm.backends.registry import BACKENDS
 from svmcifar.data.cifar import open_dataset
-from svmcifar.errors import DataError
 from svmcifar.data.labels import build_label_map
-from svmcifar.svm.estimator import RBFSVC
 from svmcifar.data.synthetic import write_synthetic
+from svmcifar.errors import DataError
 from svmcifar.model.train import train_classifier
+from svmcifar.svm.backends.registry import BACKENDS
+from svmcifar.svm.estimator import RBFSVC
 
 
 def pytest_configure(config):

@@ -6,8 +6,8 @@ from pathlib import Path
 import numpy as np
 from scipy.special import softmax
 
-from svmcifar.cnn.model_card import REFERENCE_NORMALISATION
 from svmcifar.cnn.image_network import ImageNetwork
+from svmcifar.cnn.model_card import REFERENCE_NORMALISATION
 from svmcifar.compare.predictions import Answers, sum_by_superclass
 
 

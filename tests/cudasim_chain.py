@@ -12,11 +12,11 @@ from feature_options import ALL, quick_features
 from numba import config
 
 from svmcifar.compute.arrays import is_host, to_device
-from svmcifar.svm.backends import cupy_ovo
 from svmcifar.data.labels import build_label_map
 from svmcifar.model.persistence import load_model, save_model
-from svmcifar.svm.estimator import RBFSVC
 from svmcifar.model.train import train_classifier
+from svmcifar.svm.backends import cupy_ovo
+from svmcifar.svm.estimator import RBFSVC
 
 assert config.ENABLE_CUDASIM
 

@@ -7,10 +7,10 @@ import pytest
 from numba import config
 
 from svmcifar.svm.backends import cupy_ovo
-from svmcifar.svm.backends.numba_ovo import solve_blocked
 from svmcifar.svm.backends.gpu_memory_plan import make_device_plan
-from svmcifar.svm.problem import OvOProblem
+from svmcifar.svm.backends.numba_ovo import solve_blocked
 from svmcifar.svm.kernel import rbf_kernel, sample_blocks
+from svmcifar.svm.problem import OvOProblem
 
 assert config.ENABLE_CUDASIM
 

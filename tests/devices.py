@@ -9,10 +9,9 @@ from dataclasses import replace
 import array_api_strict as xp
 import numpy as np
 
-from svmcifar.svm import decision_function
-from svmcifar.model.classifier import evaluate
-from svmcifar.model.classifier import train
 from svmcifar.compute import arrays
+from svmcifar.model import evaluate, train
+from svmcifar.svm import decision_function
 from svmcifar.svm.backends.numba_ovo import solve_blocked
 from svmcifar.svm.backends.registry import BACKENDS, Backend
 from svmcifar.svm.kernel import SampleBlocks
@@ -50,7 +49,7 @@ def stand_in_for_gpu(monkeypatch, free_bytes=2**30):
         problem = replace(problem, samples=on_host)
         return solve_blocked(problem, n_workers=1, progress=progress)
 
-    for module in (train, evaluation, arrays):
+    for module in (train, evaluate, arrays):
         monkeypatch.setattr(module, "to_device", to_device)
     monkeypatch.setattr(decision_function, "free_gpu_bytes", lambda: free_bytes)
     backend = Backend("cupy", "", lambda: None, lambda: solve, uses_gpu=True)

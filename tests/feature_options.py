@@ -8,8 +8,8 @@ from contextlib import contextmanager
 import pytest
 from sklearn.base import BaseEstimator, TransformerMixin
 
-from svmcifar.features import kinds
 from svmcifar.compute.arrays import get_namespace
+from svmcifar.features import kinds
 from svmcifar.features.extract.hog import HOG
 from svmcifar.features.kinds import KINDS
 

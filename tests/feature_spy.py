@@ -7,8 +7,8 @@ import pytest
 from feature_options import Means, quick_features
 
 from svmcifar.compute.arrays import to_host
-from svmcifar.features.kinds import KINDS
 from svmcifar.features.augmentation import draw_offsets
+from svmcifar.features.kinds import KINDS
 
 # Images that it was fitted on, and those whose features it computed, call by call.
 FITTED_ON, TRANSFORMED = [], []

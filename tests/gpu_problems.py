@@ -4,9 +4,9 @@ import numpy as np
 from numba import config
 from problems import clusters
 
-from svmcifar.svm.problem import OvOProblem
 from svmcifar.svm.kernel import rbf_kernel, sample_blocks
 from svmcifar.svm.one_vs_one import class_pairs
+from svmcifar.svm.problem import OvOProblem
 
 # The simulator takes about a hundred SMO steps a second.
 SIMULATED = bool(config.ENABLE_CUDASIM)

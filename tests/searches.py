@@ -4,9 +4,9 @@ from problems import training_set
 
 from svmcifar.svm.estimator import RBFSVC
 from svmcifar.svm.path.grid import Grid
-from svmcifar.svm.path.schedule import solve_paths
 from svmcifar.svm.path.memory_plan import make_search_plan
 from svmcifar.svm.path.problem import make_problem
+from svmcifar.svm.path.schedule import solve_paths
 
 GRID = Grid(C=[0.3, 1, 10, 100], gamma=["0.5x", "2x"])
 

@@ -9,8 +9,7 @@ import pytest
 import sklearn
 from devices import DEVICE, OTHER_DEVICE, assert_on_device, on_device
 
-from svmcifar.compute import arrays
-from svmcifar.compute import gpu
+from svmcifar.compute import arrays, gpu
 from svmcifar.errors import BackendUnavailableError, InputError, MemoryLimitError
 
 

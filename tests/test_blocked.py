@@ -7,14 +7,14 @@ import numpy as np
 import pytest
 from reference import rbf, stored
 
-from svmcifar.svm import kernel
-from svmcifar.svm.backends import numba_ovo
-from svmcifar.svm.backends import memory_plan as plans
-from svmcifar.svm.backends.numba_ovo import solve_blocked
-from svmcifar.svm.backends.memory_plan import make_plan
-from svmcifar.svm.problem import OvOProblem
-from svmcifar.svm.backends.smo import PairKernel, solve_pair
 from svmcifar.errors import MemoryLimitError
+from svmcifar.svm import kernel
+from svmcifar.svm.backends import memory_plan as plans
+from svmcifar.svm.backends import numba_ovo
+from svmcifar.svm.backends.memory_plan import make_plan
+from svmcifar.svm.backends.numba_ovo import solve_blocked
+from svmcifar.svm.backends.smo import PairKernel, solve_pair
+from svmcifar.svm.problem import OvOProblem
 
 # Sizes of the classes; matrix products are cut every 50 rows and columns.  The first two give three
 # workers too few tiles, so that they share blocks; the next two are grouped.

@@ -6,15 +6,15 @@ from cached_features import MEANS, PATCHES, SMALL, Computing, open_at, random_im
 from devices import on_device
 from feature_options import quick_features
 
+from svmcifar.compute.threads import single_threaded_blas
 from svmcifar.errors import InputError
-from svmcifar.features import cache as cache_module
 from svmcifar.features import augmentation
+from svmcifar.features import cache as cache_module
+from svmcifar.features.augmentation import decision_views
+from svmcifar.features.build import make_feature_pipeline
 from svmcifar.features.cache_keys import CacheKey
 from svmcifar.features.pipeline import compute_features, compute_training_features
-from svmcifar.features.build import make_feature_pipeline
-from svmcifar.features.augmentation import decision_views
-from svmcifar.content_hash import content_hash
-from svmcifar.compute.threads import single_threaded_blas
+from svmcifar.io.content_hash import content_hash
 
 pytestmark = pytest.mark.filterwarnings("error:.*feature cache:UserWarning")
 

@@ -12,9 +12,9 @@ from reference_network import TOLERANCE, normalised, probabilities, random_state
 from torch import nn
 
 from svmcifar.cnn.bundled import bundled_checkpoint
-from svmcifar.cnn.model_card import REFERENCE_NORMALISATION
 from svmcifar.cnn.checkpoint import checkpoint_files, load_network, round_weights, save_checkpoint
 from svmcifar.cnn.image_network import normalise
+from svmcifar.cnn.model_card import REFERENCE_NORMALISATION
 from svmcifar.errors import (
     CheckpointError,
     InputError,

@@ -10,9 +10,9 @@ from clirun import fail, run
 from devices import stand_in_for_gpu
 from PIL import Image
 
+from svmcifar.cli import main
 from svmcifar.compute import gpu
 from svmcifar.data.cifar import to_pictures
-from svmcifar.cli import main
 from svmcifar.model.persistence import load_model, save_model
 
 COMMANDS = ["download", "build-labels", "train", "train-cnn", "evaluate"]

@@ -11,8 +11,8 @@ from configs import on_command_line
 
 from svmcifar.cli.feature_options import _KIND_OPTIONS, _SHARED, feature_options
 from svmcifar.errors import InputError
-from svmcifar.features.kinds import KINDS
 from svmcifar.features.build import make_feature_pipeline
+from svmcifar.features.kinds import KINDS
 
 
 def choice_of(*arguments, several_pca=False):

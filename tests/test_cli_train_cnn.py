@@ -10,7 +10,6 @@ from clirun import fail, run
 from PIL import Image
 
 from svmcifar.cli import main, train_cnn
-from svmcifar.cnn import train
 from svmcifar.cnn import training_loop
 from svmcifar.cnn.checkpoint import load_network
 
@@ -128,9 +127,7 @@ def test_half_is_half_the_size_and_rounded(train, folder):
 
 def test_half_is_tested_as_it_is_stored(train, folder, monkeypatch):
     tested = []
-    monkeypatch.setattr(
-        train, "count_right", lambda network, *_: tested.append(network) or (1, 2)
-    )
+    monkeypatch.setattr(train_module, "count_right", lambda network, *_: tested.append(network) or (1, 2))
     train("--half")
     weights = tested[0].state_dict()
     for name, stored in torch.load("model.pth", weights_only=True).items():

@@ -5,8 +5,8 @@ from clirun import fail, run
 from feature_options import quick_features
 
 from svmcifar.cli.options import open_model
-from svmcifar.features.kinds import KINDS
 from svmcifar.features.extract.patches import PatchFeatures
+from svmcifar.features.kinds import KINDS
 from svmcifar.model.persistence import load_model, read_manifest
 
 

@@ -8,13 +8,12 @@ from click.testing import CliRunner
 from clirun import fail, run
 from feature_options import quick_features
 
-from svmcifar.data.cifar import Cifar100
 from svmcifar.cli import main
+from svmcifar.data.cifar import Cifar100
+from svmcifar.data.sampling import draw_rows, holdout_split
 from svmcifar.errors import InputError
 from svmcifar.features.kinds import KINDS
 from svmcifar.model.persistence import read_manifest
-from svmcifar.model.train import draw_rows
-from svmcifar.data.sampling import holdout_split
 
 QUICK = ["--features", "hog", "--limit", "300", "--C", "1,10", "--gamma", "0.5x,1x"]
 

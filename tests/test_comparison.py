@@ -16,16 +16,16 @@ from sklearn.metrics import (
     recall_score,
 )
 
-from svmcifar.compare.predictions import (
-    sum_by_superclass,
-)
 from svmcifar.compare.comparison import ask_models, compare_answers, describe_models
 from svmcifar.compare.conclusions import conclude
 from svmcifar.compare.limitations import find_limits
+from svmcifar.compare.predictions import (
+    sum_by_superclass,
+)
 from svmcifar.compare.tables import FILE_NAMES, write_json, write_tables
 from svmcifar.data.labels import build_label_map
-from svmcifar.model.persistence import save_model
 from svmcifar.metrics.losses import temperature_log_loss
+from svmcifar.model.persistence import save_model
 
 
 @pytest.fixture(scope="module")

@@ -9,11 +9,11 @@ from feature_options import ALL, quick_features
 from scipy.special import log_softmax, softmax
 from sklearn.metrics import log_loss
 
-from svmcifar.compare.predictions import Answers, answer_by_network, answer_by_svm, combine_networks
 from svmcifar.compare.comparison import network_ids
-from svmcifar.compare.time_to_accuracy import time_to_accuracy
 from svmcifar.compare.model_entries import distinct_names, network_entry, svm_entry
+from svmcifar.compare.predictions import Answers, answer_by_network, answer_by_svm, combine_networks
 from svmcifar.compare.scores import score_answers
+from svmcifar.compare.time_to_accuracy import time_to_accuracy
 from svmcifar.data.labels import build_label_map
 from svmcifar.model.persistence import save_model
 

@@ -6,13 +6,13 @@ import pytest
 from comparisons import LONG_NAMES, SYNTHETIC_NAMES, make_comparison
 from PIL import Image
 
-from svmcifar.errors import OutputError
 from svmcifar.compare.report.figures import (
     accuracy_figure,
     recall_figure,
     time_figure,
     write_figures,
 )
+from svmcifar.errors import OutputError
 
 
 @pytest.fixture(scope="module")

@@ -2,8 +2,8 @@ import os
 
 import pytest
 
-from svmcifar.io.staged_folder import check_folder, staged_folder
 from svmcifar.errors import OutputError
+from svmcifar.io.staged_folder import check_folder, staged_folder
 
 
 def write(folder, **files):

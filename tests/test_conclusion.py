@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 from contestants import answers_of, entry_of
 
-from svmcifar.compare.predictions import Answers
 from svmcifar.compare.comparison import compare_answers
 from svmcifar.compare.conclusions import is_difference_shown
 from svmcifar.compare.limitations import find_limits
+from svmcifar.compare.predictions import Answers
 from svmcifar.data.labels import build_label_map
 
 

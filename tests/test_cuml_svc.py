@@ -36,15 +36,15 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.svm import SVC
 
 from svmcifar import RBFSVC
+from svmcifar.errors import MemoryLimitError
 from svmcifar.svm import kernel
 from svmcifar.svm.backends import cuml_ovo
+from svmcifar.svm.backends.cuml_ovo import _Gpu, solve_cuml
 from svmcifar.svm.backends.numba_ovo import solve_blocked
 from svmcifar.svm.backends.optimality import certify
-from svmcifar.svm.backends.cuml_ovo import _Gpu, solve_cuml
-from svmcifar.svm.problem import OvOProblem, OvOSolution
 from svmcifar.svm.backends.registry import BACKENDS, Backend
-from svmcifar.errors import MemoryLimitError
 from svmcifar.svm.one_vs_one import class_pairs
+from svmcifar.svm.problem import OvOProblem, OvOSolution
 
 GIB = 2**30
 

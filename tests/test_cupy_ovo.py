@@ -11,11 +11,11 @@ import numpy as np
 import pytest
 from devices import on_device
 
+from svmcifar.errors import BackendUnavailableError, MemoryLimitError
 from svmcifar.svm.backends import cupy_ovo
 from svmcifar.svm.backends.gpu_memory_plan import make_device_plan
-from svmcifar.svm.problem import OvOProblem
-from svmcifar.errors import BackendUnavailableError, MemoryLimitError
 from svmcifar.svm.kernel import sample_blocks
+from svmcifar.svm.problem import OvOProblem
 
 SIMULATED = Path(__file__).with_name("cudasim_ovo.py")
 N_SIMULATED = 12

@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
 
-from svmcifar.plots.learning_curves import curves_figure
 from svmcifar.plots.figures import save_figure
+from svmcifar.plots.learning_curves import curves_figure
 
 
 def history(n_epochs=3, validation=True):

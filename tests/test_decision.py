@@ -12,11 +12,10 @@ from reference import rbf
 from sklearn.svm import SVC
 
 from svmcifar import RBFSVC
-from svmcifar.svm import decision_function
-from svmcifar.svm import kernel
 from svmcifar.compute.arrays import to_host
-from svmcifar.svm.decision_function import OvOModel, pair_decisions
 from svmcifar.errors import InputError
+from svmcifar.svm import decision_function, kernel
+from svmcifar.svm.decision_function import OvOModel, pair_decisions
 from svmcifar.svm.one_vs_one import class_pairs, pair_numbers, votes
 
 

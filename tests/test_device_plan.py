@@ -4,8 +4,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from svmcifar.svm.backends.gpu_memory_plan import make_device_plan
 from svmcifar.errors import MemoryLimitError
+from svmcifar.svm.backends.gpu_memory_plan import make_device_plan
 
 SIZES = [[2500] * 20, [500] * 100, [7, 3], [1, 900, 2, 40, 41, 3000, 5], [60] * 3]
 sizes_lists = st.lists(st.integers(1, 3000), min_size=2, max_size=30)

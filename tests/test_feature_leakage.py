@@ -8,15 +8,15 @@ from feature_options import PATCH_SCORES, SCORES
 from feature_spy import FITTED_ON, TRANSFORMED, spy_features, views_of
 from scipy.stats import binom
 
-from svmcifar.features.pipeline import fit_transform_features
-from svmcifar.features.build import make_feature_pipeline
 from svmcifar.data.labels import build_label_map
-from svmcifar.content_hash import content_hash
-from svmcifar.svm.estimator import RBFSVC
-from svmcifar.model.train import train_classifier
-from svmcifar.tuning import tune as tuning_images
-from svmcifar.svm.path.grid import Grid
 from svmcifar.data.sampling import holdout_split
+from svmcifar.features.build import make_feature_pipeline
+from svmcifar.features.pipeline import fit_transform_features
+from svmcifar.io.content_hash import content_hash
+from svmcifar.model.train import train_classifier
+from svmcifar.svm.estimator import RBFSVC
+from svmcifar.svm.path.grid import Grid
+from svmcifar.tuning import tune as tuning_images
 
 
 @pytest.fixture(autouse=True)

@@ -11,16 +11,16 @@ from sklearn.preprocessing import StandardScaler
 from sklearn.svm import SVC
 
 from svmcifar.data import cifar
-from svmcifar.errors import InputError
-from svmcifar.model.evaluate import evaluate_classifier
-from svmcifar.features.extract.hog import HOG
-from svmcifar.features.mirror import mirror
 from svmcifar.data.labels import build_label_map
-from svmcifar.content_hash import content_hash
-from svmcifar.svm.one_vs_one import votes
+from svmcifar.errors import InputError
+from svmcifar.features.augmentation import mirror
+from svmcifar.features.extract.hog import HOG
+from svmcifar.io.content_hash import content_hash
+from svmcifar.model.evaluate import evaluate_classifier
 from svmcifar.model.persistence import model_content_hash
-from svmcifar.svm.estimator import RBFSVC
 from svmcifar.model.train import train_classifier
+from svmcifar.svm.estimator import RBFSVC
+from svmcifar.svm.one_vs_one import votes
 
 each_option = pytest.mark.parametrize("options", OPTIONS.values(), ids=list(OPTIONS))
 

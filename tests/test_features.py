@@ -9,13 +9,13 @@ from sklearn.preprocessing import StandardScaler
 
 from svmcifar.compute.arrays import sklearn_dispatch, to_host
 from svmcifar.errors import InputError
-from svmcifar.features import transfer
 from svmcifar.features import pipeline as feature_pipeline
-from svmcifar.features.pipeline import compute_features, fit_features
-from svmcifar.features.extract.pixels import RawPixels
-from svmcifar.features.reduce.standardize import BatchStandardScaler
+from svmcifar.features import transfer
 from svmcifar.features.build import make_feature_pipeline
-from svmcifar.content_hash import content_hash
+from svmcifar.features.extract.pixels import RawPixels
+from svmcifar.features.pipeline import compute_features, fit_features
+from svmcifar.features.reduce.standardize import BatchStandardScaler
+from svmcifar.io.content_hash import content_hash
 
 # scikit-learn keeps NumPy from warning of 0 / 0 in its first batch, but not what is made of NumPy.
 pytestmark = pytest.mark.filterwarnings("ignore:invalid value:RuntimeWarning:array_api_strict")

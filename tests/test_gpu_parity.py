@@ -9,10 +9,10 @@ from sklearn.svm import SVC
 
 from svmcifar import RBFSVC
 from svmcifar.compute.arrays import is_host, to_device, to_host
-from svmcifar.svm.backends import cupy_ovo
 from svmcifar.errors import InputError, MemoryLimitError
-from svmcifar.features.pipeline import compute_features, fit_features
 from svmcifar.features.build import make_feature_pipeline
+from svmcifar.features.pipeline import compute_features, fit_features
+from svmcifar.svm.backends import cupy_ovo
 
 pytestmark = pytest.mark.gpu
 

@@ -10,13 +10,12 @@ from gpu_problems import assert_same_solution, here, ovo_problem
 from reference import float32_kernel_error, rbf
 
 from svmcifar.compute.arrays import to_device, to_host
-from svmcifar.svm.backends import cupy_ovo
-from svmcifar.svm.backends import smo_cuda
-from svmcifar.svm.backends.numba_ovo import solve_blocked
+from svmcifar.errors import BackendUnavailableError, MemoryLimitError
+from svmcifar.svm.backends import cupy_ovo, smo_cuda
 from svmcifar.svm.backends.cupy_ovo import kernel_matrix, solve_cupy
 from svmcifar.svm.backends.gpu_memory_plan import make_device_plan
+from svmcifar.svm.backends.numba_ovo import solve_blocked
 from svmcifar.svm.backends.smo_cuda import PairTables, launch_smo
-from svmcifar.errors import BackendUnavailableError, MemoryLimitError
 from svmcifar.svm.kernel import sample_blocks
 
 pytestmark = pytest.mark.gpu

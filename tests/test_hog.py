@@ -13,8 +13,13 @@ from svmcifar.compute.arrays import to_host
 from svmcifar.data.cifar import to_pictures
 from svmcifar.errors import InputError
 from svmcifar.features.extract import hog as hog_module
-from svmcifar.features.extract.hog_gradients import _EDGE_MARGIN, MOST_ORIENTATIONS, strongest_gradient, votes
 from svmcifar.features.extract.hog import HOG
+from svmcifar.features.extract.hog_gradients import (
+    _EDGE_MARGIN,
+    MOST_ORIENTATIONS,
+    strongest_gradient,
+    votes,
+)
 
 BLOCK_NORMS = ["L1", "L1-sqrt", "L2", "L2-Hys"]
 

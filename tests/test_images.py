@@ -3,8 +3,8 @@ import pytest
 from PIL import Image
 
 from svmcifar.data.cifar import to_pictures
-from svmcifar.errors import DataError
 from svmcifar.data.image_files import read_image
+from svmcifar.errors import DataError
 
 
 def _save(path, pixels, **options):

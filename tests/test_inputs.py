@@ -4,9 +4,9 @@ from problems import training_set
 from sklearn.exceptions import NotFittedError
 
 from svmcifar import RBFSVC
-from svmcifar.svm import validation
+from svmcifar.compute.threads import count_workers
 from svmcifar.errors import InputError
-from svmcifar.svm.validation import count_workers
+from svmcifar.svm import validation
 
 
 @pytest.mark.parametrize(("value", "name"), [(np.nan, "NaN"), (np.inf, "inf"), (-np.inf, "inf")])

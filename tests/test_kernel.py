@@ -6,9 +6,9 @@ import pytest
 from devices import OTHER_DEVICE, assert_on_device, on_device
 from reference import float32_kernel_error, rbf, stored
 
-from svmcifar.svm import kernel
 from svmcifar.compute.arrays import to_host
 from svmcifar.errors import InputError
+from svmcifar.svm import kernel
 from svmcifar.svm.moments import kernel_center
 from svmcifar.svm.moments import moments as moments_of
 

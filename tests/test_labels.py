@@ -8,7 +8,6 @@ import pytest
 from datafiles import coarse_of, make_fields, write_fields
 
 from svmcifar.data.cifar import Cifar100, open_dataset
-from svmcifar.errors import DataError, LabelError, OutputError
 from svmcifar.data.labels import (
     COLUMNS,
     build_label_map,
@@ -17,6 +16,7 @@ from svmcifar.data.labels import (
     read_label_csv,
     write_label_csv,
 )
+from svmcifar.errors import DataError, LabelError, OutputError
 
 
 @pytest.fixture

@@ -5,8 +5,8 @@ import pytest
 from sklearn.decomposition import PCA
 
 from svmcifar import RBFSVC
-from svmcifar.content_hash import content_hash
-from svmcifar.environment import describe_environment
+from svmcifar.compute.environment import describe_environment
+from svmcifar.io.content_hash import content_hash
 from svmcifar.model.manifest import plain
 
 

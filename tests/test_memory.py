@@ -5,8 +5,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from svmcifar.compute import memory
-from svmcifar.errors import InputError
 from svmcifar.compute.memory import available_bytes, default_memory_limit, format_bytes, parse_bytes
+from svmcifar.errors import InputError
 
 
 @pytest.mark.parametrize(

@@ -7,14 +7,14 @@ from devices import assert_on_device, on_device, stand_in_for_gpu
 from problems import training_set
 
 from svmcifar import RBFSVC
-from svmcifar.svm import decision_function
 from svmcifar.compute.arrays import to_host
 from svmcifar.data.cifar import to_pictures
 from svmcifar.errors import InputError
 from svmcifar.features import pipeline as feature_pipeline
-from svmcifar.features.mirror import mirror
-from svmcifar.features.pipeline import compute_features, fit_features
+from svmcifar.features.augmentation import mirror
 from svmcifar.features.build import make_feature_pipeline
+from svmcifar.features.pipeline import compute_features, fit_features
+from svmcifar.svm import decision_function
 from svmcifar.svm.one_vs_one import average_views, votes
 
 pytestmark = pytest.mark.filterwarnings("ignore:invalid value:RuntimeWarning:array_api_strict")
@@ -85,7 +85,9 @@ def test_a_sample_without_all_its_views():
 @pytest.mark.parametrize("n_classes", [2, 4])
 def test_pairs_are_averaged_before_they_vote(monkeypatch, n_classes, device_rows):
     stand_in_for_gpu(monkeypatch)
-    monkeypatch.setattr(decision_function, "_MOST_ROWS", device_rows)  # fewer than a sample has, or odd
+    monkeypatch.setattr(
+        decision_function, "_MOST_ROWS", device_rows
+    )  # fewer than a sample, or odd
     X, y = training_set(n_classes, n=30)
     svc = RBFSVC(C=5.0).fit(X, y)
     rng = np.random.default_rng(1)

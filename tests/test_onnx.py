@@ -8,11 +8,11 @@ import torch
 from onnx import TensorProto, helper, numpy_helper
 from reference_network import TOLERANCE, logits, random_state
 
-from svmcifar.cnn.model_card import REFERENCE_NORMALISATION
 from svmcifar.cnn.checkpoint import load_network
+from svmcifar.cnn.model_card import REFERENCE_NORMALISATION
 from svmcifar.cnn.network import ReferenceNetwork
-from svmcifar.cnn.onnx_inspect import count_parameters
 from svmcifar.cnn.onnx_export import reference_to_onnx
+from svmcifar.cnn.onnx_inspect import count_parameters
 from svmcifar.errors import CheckpointError
 
 NAMES = [f"class {k}" for k in range(5)]

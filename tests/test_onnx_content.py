@@ -4,8 +4,8 @@ from onnx import TensorProto, helper, numpy_helper
 from reference_network import random_state
 
 from svmcifar.cnn.model_card import REFERENCE_NORMALISATION
-from svmcifar.cnn.onnx_inspect import count_parameters
 from svmcifar.cnn.onnx_export import reference_to_onnx
+from svmcifar.cnn.onnx_inspect import count_parameters
 from svmcifar.errors import CheckpointError
 
 

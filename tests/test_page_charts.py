@@ -7,8 +7,12 @@ import numpy as np
 import pytest
 from comparisons import make_comparison
 
-from svmcifar.compare.report.chart_layout import accuracy_axis, confusion_cells, time_axis, time_chart
-from svmcifar.compare.report.model_styles import show_models
+from svmcifar.compare.report.chart_layout import (
+    accuracy_axis,
+    confusion_cells,
+    time_axis,
+    time_chart,
+)
 from svmcifar.compare.report.formatting import (
     count,
     decimal,
@@ -21,6 +25,7 @@ from svmcifar.compare.report.formatting import (
     significant,
     size,
 )
+from svmcifar.compare.report.model_styles import show_models
 from svmcifar.compare.report.thumbnails import png_data_uri
 
 

@@ -8,8 +8,8 @@ import pytest
 from comparisons import LONG_NAMES, SYNTHETIC_NAMES, make_comparison
 from pagetree import PICTURES, Element, Tree, read, section, table_of
 
-from svmcifar.errors import OutputError
 from svmcifar.compare.report.page import render_page, write_page
+from svmcifar.errors import OutputError
 
 NASTY = "<script>alert(\"x\")</script> & 'q' </style></title>"
 VARIANTS = {

@@ -10,10 +10,10 @@ from sklearn.svm import SVC
 
 from svmcifar import RBFSVC
 from svmcifar.data.cifar import open_dataset
-from svmcifar.errors import DataError
-from svmcifar.features.pipeline import compute_features, fit_features
-from svmcifar.features.build import make_feature_pipeline
 from svmcifar.data.synthetic import write_synthetic
+from svmcifar.errors import DataError
+from svmcifar.features.build import make_feature_pipeline
+from svmcifar.features.pipeline import compute_features, fit_features
 
 
 @pytest.mark.parametrize("number", range(N_PROBLEMS))

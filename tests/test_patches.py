@@ -9,8 +9,7 @@ from threadpoolctl import threadpool_info, threadpool_limits
 
 from svmcifar.compute.arrays import to_host
 from svmcifar.errors import InputError
-from svmcifar.features.extract import patch_filters
-from svmcifar.features.extract import patch_responses
+from svmcifar.features.extract import patch_filters, patch_responses
 from svmcifar.features.extract.patch_filters import normalise_contrast, sample_patches
 from svmcifar.features.extract.patch_kernels import normalised_patches
 from svmcifar.features.extract.patches import PatchFeatures

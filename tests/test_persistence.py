@@ -11,10 +11,9 @@ import pytest
 import skops.io
 from sklearn.svm import SVC
 
-from svmcifar.model.classifier import persistence
 from svmcifar.data.cifar import open_dataset
 from svmcifar.errors import ModelFileError, OutputError
-from svmcifar.model.classifier import ImageClassifier
+from svmcifar.model.classifier import ImageClassifier, persistence
 from svmcifar.model.persistence import load_model, model_content_hash, read_manifest, save_model
 from svmcifar.svm.estimator import RBFSVC
 

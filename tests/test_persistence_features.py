@@ -8,10 +8,10 @@ import pytest
 import skops.io
 from feature_options import ALL, OPTIONS, PATCH_SCORES, SCORES, quick_features
 
-from svmcifar.features import kinds
 from svmcifar.errors import ModelFileError
+from svmcifar.features import kinds
 from svmcifar.features.reduce.ridge_scores import RidgeScores
-from svmcifar.content_hash import content_hash
+from svmcifar.io.content_hash import content_hash
 from svmcifar.model.persistence import load_model, model_content_hash, read_manifest, save_model
 
 SAVED = {**OPTIONS, "scores of shifted patches": {**PATCH_SCORES, "augment": "flip-shift"}}
@@ -36,7 +36,9 @@ def rewritten(path, target, *, manifest=None, content=None):
             if name == "manifest.json" and manifest:
                 data = json.dumps(manifest(json.loads(data)))
             if name == "model.skops" and content:
-                data = skops.io.dumps(content(skops.io.loads(data, [*kinds.TRUSTED, "svmcifar.RBFSVC"])))
+                data = skops.io.dumps(
+                    content(skops.io.loads(data, [*kinds.TRUSTED, "svmcifar.RBFSVC"]))
+                )
             archive.writestr(name, data)
     return target
 

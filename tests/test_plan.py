@@ -4,10 +4,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from svmcifar.compute.memory import parse_bytes
+from svmcifar.errors import MemoryLimitError
 from svmcifar.svm.backends import memory_plan as plans
 from svmcifar.svm.backends.memory_plan import make_plan
-from svmcifar.errors import MemoryLimitError
-from svmcifar.compute.memory import parse_bytes
 
 SIZES = [
     [2500] * 20,

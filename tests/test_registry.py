@@ -9,13 +9,13 @@ from reference import gap, objective, rbf, stored
 from sklearn.svm import SVC
 
 from svmcifar import RBFSVC
+from svmcifar.compute import gpu
+from svmcifar.errors import BackendUnavailableError
 from svmcifar.svm import kernel
 from svmcifar.svm.backends import sklearn_ovo
-from svmcifar.compute import gpu
 from svmcifar.svm.backends.optimality import certify
-from svmcifar.svm.problem import OvOProblem, OvOSolution
 from svmcifar.svm.backends.registry import BACKENDS, choose_backend
-from svmcifar.errors import BackendUnavailableError
+from svmcifar.svm.problem import OvOProblem, OvOSolution
 
 
 @pytest.fixture

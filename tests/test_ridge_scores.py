@@ -10,12 +10,12 @@ from sklearn.base import clone
 from sklearn.exceptions import NotFittedError
 from sklearn.linear_model import Ridge
 
-from svmcifar.features import kinds
 from svmcifar.compute.arrays import to_host
 from svmcifar.errors import InputError
+from svmcifar.features import kinds
 from svmcifar.features.reduce import ridge_scores
 from svmcifar.features.reduce.ridge_scores import RidgeScores
-from svmcifar.content_hash import content_hash
+from svmcifar.io.content_hash import content_hash
 
 FITTED = ("coef_", "intercept_", "fold_coef_", "fold_intercept_")
 

@@ -10,20 +10,19 @@ from devices import assert_on_device, on_device
 from feature_options import quick_features
 from sklearn.base import BaseEstimator, TransformerMixin, clone
 
-from svmcifar.features import kinds
 from svmcifar.compute.arrays import get_namespace, to_host
 from svmcifar.errors import InputError
-from svmcifar.features import transfer
+from svmcifar.features import kinds, transfer
 from svmcifar.features import pipeline as feature_pipeline
-from svmcifar.features.extract import feature_union as stack_module
-from svmcifar.features.extract.hog import HOG
-from svmcifar.features.kinds import KINDS, make_transformers
-from svmcifar.features.extract.patches import PatchFeatures
-from svmcifar.features.pipeline import compute_features, fit_features
-from svmcifar.features.extract.pixels import RawPixels
-from svmcifar.features.extract.feature_union import FeatureStack
 from svmcifar.features.build import make_feature_pipeline, set_workers, step_names
-from svmcifar.content_hash import content_hash
+from svmcifar.features.extract import feature_union as stack_module
+from svmcifar.features.extract.feature_union import FeatureStack
+from svmcifar.features.extract.hog import HOG
+from svmcifar.features.extract.patches import PatchFeatures
+from svmcifar.features.extract.pixels import RawPixels
+from svmcifar.features.kinds import KINDS, make_transformers
+from svmcifar.features.pipeline import compute_features, fit_features
+from svmcifar.io.content_hash import content_hash
 
 pytestmark = pytest.mark.filterwarnings("ignore:invalid value:RuntimeWarning:array_api_strict")
 
@@ -123,8 +122,8 @@ def test_pipelines_by_kind():
         ("hog",): (["hog", "standardize"], ["hog", "standardize"]),
         ("hog", "raw"): (["stack", "standardize"], ["hog + pixels", "standardize"]),
     }
-    for kinds, (steps, for_people) in names.items():
-        pipeline = make_feature_pipeline(kinds=kinds)
+    for chosen, (steps, for_people) in names.items():
+        pipeline = make_feature_pipeline(kinds=chosen)
         assert list(pipeline.named_steps) == steps
         assert step_names(pipeline) == for_people
     pipeline = make_feature_pipeline(9, kinds=("raw", "hog"), whiten=0.5)
@@ -247,8 +246,8 @@ def test_workers_reach_patches_of_every_size():
 
 
 def test_workers_reach_the_features_that_have_them():
-    for kinds in (("patches",), ("hog", "patches")):
-        pipeline = make_feature_pipeline(5, kinds=kinds)
+    for chosen in (("patches",), ("hog", "patches")):
+        pipeline = make_feature_pipeline(5, kinds=chosen)
         set_workers(pipeline, 3)
         first = pipeline.steps[0][1]
         patches = first if kinds == ("patches",) else dict(first.transformers)["patches"]

@@ -8,9 +8,9 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.svm import SVC
 
 from svmcifar import RBFSVC
-from svmcifar.svm.backends.memory_plan import make_plan
-from svmcifar.errors import MemoryLimitError
 from svmcifar.compute.memory import parse_bytes
+from svmcifar.errors import MemoryLimitError
+from svmcifar.svm.backends.memory_plan import make_plan
 
 FITTED = ("classes_", "support_", "support_vectors_", "n_support_", "dual_coef_", "intercept_")
 

@@ -10,7 +10,7 @@ from sklearn.svm import SVC
 from svmcifar import RBFSVC
 from svmcifar.compute.arrays import to_host
 from svmcifar.errors import InputError
-from svmcifar.content_hash import content_hash
+from svmcifar.io.content_hash import content_hash
 
 FITTED = ("classes_", "support_", "support_vectors_", "n_support_", "dual_coef_", "intercept_")
 
@@ -119,7 +119,8 @@ def test_backends_of_the_host_refuse_samples_on_a_device(backend):
         RBFSVC(backend=backend).fit(on_device(X), y)
     assert str(caught.value) == (
         f"Samples must be on the host for the backend {backend.replace('auto', 'numba')!r}. Got an "
-        f"array on a device instead. Use the backend 'cupy' or 'cuml', or svmcifar.compute.arrays.to_host."
+        f"array on a device instead. Use the backend 'cupy' or 'cuml', or "
+        "svmcifar.compute.arrays.to_host."
     )
 
 

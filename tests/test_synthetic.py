@@ -13,8 +13,8 @@ from sklearn.preprocessing import StandardScaler
 from sklearn.svm import SVC
 
 from svmcifar.data import synthetic
-from svmcifar.errors import OutputError
 from svmcifar.data.synthetic import write_synthetic
+from svmcifar.errors import OutputError
 
 FILE_NAMES = {"train", "test", "meta", "SYNTHETIC.md5", "README.txt"}
 

@@ -6,11 +6,11 @@ from devices import on_device, stand_in_for_gpu
 from sklearn.preprocessing import StandardScaler
 from sklearn.svm import SVC
 
+from svmcifar.data.sampling import draw_rows
 from svmcifar.errors import InputError
 from svmcifar.model.evaluate import evaluate_classifier
 from svmcifar.model.persistence import load_model, save_model
 from svmcifar.svm.estimator import RBFSVC
-from svmcifar.model.train import draw_rows
 
 
 def test_equals_scikit_learn_step_by_step(train_small, synthetic_data):

@@ -20,7 +20,8 @@ from torch import nn
 from svmcifar.cnn import recipe as recipe_module
 from svmcifar.cnn import training_loop
 from svmcifar.cnn.recipe import Recipe, choose_device, fastest_precision
-from svmcifar.cnn.training_loop import count_right, hold_out, normalise, train_network
+from svmcifar.cnn.training_loop import count_right, normalise, train_network
+from svmcifar.data.sampling import hold_out
 from svmcifar.errors import BackendUnavailableError, InputError
 
 
@@ -92,7 +93,9 @@ def test_same_seed_same_network(tmp_path):
 def test_seed_is_that_of_first_weights_and_of_order(tmp_path, monkeypatch):
     seen = []
     augment = training_loop.augment_batch
-    monkeypatch.setattr(training_loop, "augment_batch", lambda x, g: seen.append(x) or augment(x, g))
+    monkeypatch.setattr(
+        training_loop, "augment_batch", lambda x, g: seen.append(x) or augment(x, g)
+    )
     still = {"max_learning_rate": 1e-30, "validation": 0.0, "batch_size": 32, "epochs": 1}
     first, other = (train(tmp_path / str(seed), seed=seed, **still) for seed in (3, 4))
     name = "convolution1.0.weight"

@@ -10,7 +10,7 @@ from feature_spy import views_of
 from svmcifar.compute.arrays import to_host
 from svmcifar.errors import InputError
 from svmcifar.features import pipeline as feature_pipeline
-from svmcifar.features.transfer import single_steps
+from svmcifar.features.build import make_feature_pipeline
 from svmcifar.features.pipeline import (
     compute_features,
     compute_training_features,
@@ -18,8 +18,8 @@ from svmcifar.features.pipeline import (
     fit_transform_features,
 )
 from svmcifar.features.reduce.ridge_scores import RidgeScores
-from svmcifar.features.build import make_feature_pipeline
-from svmcifar.content_hash import content_hash
+from svmcifar.features.transfer import single_steps
+from svmcifar.io.content_hash import content_hash
 
 pytestmark = pytest.mark.filterwarnings("ignore:invalid value:RuntimeWarning:array_api_strict")
 

@@ -10,9 +10,9 @@ import torch
 from cnntraining import StopError, assert_same, stop_after, train
 from torch import nn
 
-from svmcifar.io import files
 from svmcifar.cnn.resume import load_state
 from svmcifar.errors import BackendUnavailableError, CheckpointError, InputError, OutputError
+from svmcifar.io import files
 
 
 @pytest.mark.parametrize("precision", ["float32", "bfloat16"])

@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 from sklearn.model_selection import ParameterGrid, StratifiedKFold
 
+from svmcifar.data.sampling import fold_splits, holdout_split
 from svmcifar.errors import InputError
 from svmcifar.svm.path.grid import Gamma, Grid
 from svmcifar.tuning.halving import draw_share, plan_rounds, survivors
-from svmcifar.data.sampling import fold_splits, holdout_split
 
 
 @pytest.mark.parametrize(

@@ -6,14 +6,14 @@ import numpy as np
 import pytest
 from feature_options import Means, quick_features
 
+from svmcifar.data.labels import build_label_map
+from svmcifar.data.sampling import fold_splits, holdout_split
 from svmcifar.errors import InputError
 from svmcifar.features.kinds import KINDS
-from svmcifar.data.labels import build_label_map
-from svmcifar.svm.estimator import RBFSVC
 from svmcifar.model.train import train_classifier
+from svmcifar.svm.estimator import RBFSVC
 from svmcifar.svm.path.grid import Grid
 from svmcifar.tuning.tune import tune
-from svmcifar.data.sampling import fold_splits, holdout_split
 
 FITTED_ON = []
 

@@ -7,19 +7,19 @@ import numpy as np
 import pytest
 from searches import GRID, by_point, problem_of, solve
 
+from svmcifar.errors import MemoryLimitError
 from svmcifar.svm import kernel
 from svmcifar.svm.backends import memory_plan as plans
 from svmcifar.svm.backends.smo import PairKernel
 from svmcifar.svm.backends.smo_numba import N_ITER, OBJECTIVE
-from svmcifar.errors import MemoryLimitError
 from svmcifar.svm.estimator import RBFSVC
 from svmcifar.svm.path import schedule as path_module
 from svmcifar.svm.path.grid import Grid
-from svmcifar.svm.path.pair import solve_pair_path
-from svmcifar.svm.path.schedule import solve_paths
 from svmcifar.svm.path.memory_plan import make_search_plan
-from svmcifar.svm.path.problem import make_problem
+from svmcifar.svm.path.pair import solve_pair_path
 from svmcifar.svm.path.predict import predict_points
+from svmcifar.svm.path.problem import make_problem
+from svmcifar.svm.path.schedule import solve_paths
 
 
 def memory_taken(problem, plan):

@@ -10,16 +10,16 @@ from matplotlib.patches import Rectangle
 from problems import training_set
 from sklearn.model_selection import StratifiedKFold
 
-from svmcifar.metrics.per_class import accuracy_interval
 from svmcifar.errors import OutputError
+from svmcifar.metrics.per_class import accuracy_interval
 from svmcifar.plots.figures import save_figure
 from svmcifar.plots.search_heatmap import search_figure
 from svmcifar.svm.estimator import RBFSVC
 from svmcifar.svm.path.evaluate import Scored
 from svmcifar.svm.path.grid import Grid
+from svmcifar.tuning.output import result_lines, write_config, write_table
 from svmcifar.tuning.result import RoundScores, make_result
 from svmcifar.tuning.search import search_svc
-from svmcifar.tuning.output import result_lines, write_config, write_table
 
 GRID = Grid([1, 10], ["0.5x", "2x"], [20, 40])
 

@@ -9,7 +9,6 @@ from devices import assert_on_device, on_device
 
 from svmcifar.compute.arrays import to_host
 from svmcifar.errors import InputError
-from svmcifar.features.kinds import AUGMENTATIONS
 from svmcifar.features.augmentation import (
     decision_views,
     describe_views,
@@ -18,6 +17,7 @@ from svmcifar.features.augmentation import (
     shift,
     training_views,
 )
+from svmcifar.features.kinds import AUGMENTATIONS
 
 N_IMAGES = 23
 ALL_OFFSETS = np.array(list(product(range(-3, 4), repeat=2)))

@@ -7,10 +7,10 @@ from sklearn.preprocessing import StandardScaler
 
 from svmcifar.compute.arrays import sklearn_dispatch, to_host
 from svmcifar.errors import InputError
-from svmcifar.features.pipeline import compute_features, fit_features
 from svmcifar.features.build import make_feature_pipeline
+from svmcifar.features.pipeline import compute_features, fit_features
 from svmcifar.features.reduce.component_scaling import ComponentScaling
-from svmcifar.content_hash import content_hash
+from svmcifar.io.content_hash import content_hash
 
 pytestmark = pytest.mark.filterwarnings("ignore:invalid value:RuntimeWarning:array_api_strict")
 

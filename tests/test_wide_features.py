@@ -12,12 +12,12 @@ from sklearn.decomposition import PCA
 
 from svmcifar.cli.settings import preset_names, preset_path
 from svmcifar.errors import InputError
-from svmcifar.features import pipeline as feature_pipeline
 from svmcifar.features import build as steps_module
-from svmcifar.features.pipeline import fit_features, fit_transform_features
+from svmcifar.features import pipeline as feature_pipeline
 from svmcifar.features.build import make_feature_pipeline
+from svmcifar.features.pipeline import fit_features, fit_transform_features
 from svmcifar.features.reduce.wide_pca import WidePCA
-from svmcifar.content_hash import content_hash
+from svmcifar.io.content_hash import content_hash
 
 pytestmark = pytest.mark.filterwarnings("ignore:invalid value:RuntimeWarning:array_api_strict")
 

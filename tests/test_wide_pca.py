@@ -10,11 +10,11 @@ from sklearn.base import clone
 from sklearn.decomposition import PCA
 from sklearn.exceptions import NotFittedError
 
-from svmcifar.features import kinds
 from svmcifar.compute.arrays import to_host
+from svmcifar.features import kinds
 from svmcifar.features.reduce import wide_pca
 from svmcifar.features.reduce.wide_pca import WidePCA
-from svmcifar.content_hash import content_hash
+from svmcifar.io.content_hash import content_hash
 
 # Samples and features: more of either.
 SHAPES = [(60, 200), (150, 30)]

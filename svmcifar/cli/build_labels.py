@@ -17,8 +17,8 @@ def command(data: str | None, skip_md5: bool, out: Path, overwrite: bool) -> Non
     It is derived from the pairs of labels in the pickles, and checked: five fine
     classes in each superclass, the same in both splits.
     """
-    from svmcifar.io.files import check_output
     from svmcifar.data.labels import build_label_map, write_label_csv
+    from svmcifar.io.files import check_output
 
     check_output(out, overwrite)
     dataset = open_data(data, skip_md5)

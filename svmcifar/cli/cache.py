@@ -18,9 +18,9 @@ def command() -> None:
 @command.command()
 def info() -> None:
     """Print the folder, the limit and every entry."""
+    from svmcifar.compute.memory import format_bytes
     from svmcifar.features.cache_folder import CacheFolder
     from svmcifar.features.cache_settings import read_cache_settings
-    from svmcifar.compute.memory import format_bytes
 
     settings = read_cache_settings()
     entries = CacheFolder(settings.folder, settings.limit_bytes).entries()
@@ -38,9 +38,9 @@ def info() -> None:
 @command.command()
 def clear() -> None:
     """Remove every entry, and no other file of the folder."""
+    from svmcifar.compute.memory import format_bytes
     from svmcifar.features.cache_folder import CacheFolder
     from svmcifar.features.cache_settings import read_cache_settings
-    from svmcifar.compute.memory import format_bytes
 
     settings = read_cache_settings()
     removed = CacheFolder(settings.folder, settings.limit_bytes).clear()

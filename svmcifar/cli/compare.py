@@ -19,9 +19,9 @@ from svmcifar.cli.options import (
 if TYPE_CHECKING:
     import pandas as pd
 
-    from svmcifar.data.cifar import Cifar100, Split
     from svmcifar.cnn.image_network import ImageNetwork
     from svmcifar.compare.predictions import Answers
+    from svmcifar.data.cifar import Cifar100, Split
     from svmcifar.features.cache import FeatureCache
     from svmcifar.model.classifier import ImageClassifier
 
@@ -101,8 +101,8 @@ def command(
         describe_models,
         network_ids,
     )
-    from svmcifar.io.staged_folder import check_folder, staged_folder
     from svmcifar.data.labels import build_label_map
+    from svmcifar.io.staged_folder import check_folder, staged_folder
     from svmcifar.model.persistence import save_model
 
     cnns = cnns or (_BUNDLED,)
@@ -144,8 +144,8 @@ def _load_networks(
     """Load the networks; each may take part once."""
     from svmcifar.cnn.bundled import bundled_checkpoint
     from svmcifar.cnn.checkpoint import load_network
+    from svmcifar.compute.threads import count_workers
     from svmcifar.errors import CheckpointError
-    from svmcifar.svm.validation import count_workers
 
     class_names = dataset.read_meta().fine_names
     networks: dict[str, ImageNetwork] = {}
@@ -176,8 +176,8 @@ def _train_svm(
     dataset: "Cifar100", train: "Split", label_map: "pd.DataFrame", jobs: int | None
 ) -> "ImageClassifier":
     """Train the SVM that nobody named."""
-    from svmcifar.svm.estimator import RBFSVC
     from svmcifar.model.train import train_classifier
+    from svmcifar.svm.estimator import RBFSVC
 
     click.echo(
         f"No --svm given: training one on raw pixels and the 100 fine classes, C = {_C:g}, with "
@@ -191,10 +191,10 @@ def _write_report(
     content: dict[str, Any], answers: "dict[str, Answers]", test: "Split", folder: Path
 ) -> None:
     """Write the page, its figures, the tables and the JSON file."""
-    from svmcifar.data.cifar import to_pictures
-    from svmcifar.compare.tables import FILE_NAMES, write_json, write_tables
     from svmcifar.compare.report.figures import write_figures
     from svmcifar.compare.report.page import write_page
+    from svmcifar.compare.tables import FILE_NAMES, write_json, write_tables
+    from svmcifar.data.cifar import to_pictures
 
     content["files"] = {**FILE_NAMES, "figures": write_figures(content, folder)}
     if (folder / _MODEL_NAME).exists():

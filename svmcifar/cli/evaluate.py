@@ -51,8 +51,8 @@ def command(
     Accuracy with its 95 % interval, precision, recall, F1, kappa, hinge loss,
     calibrated log loss, every class, the best and the worst.
     """
-    from svmcifar.model.evaluate import evaluate_classifier
     from svmcifar.io.files import atomic_path, check_output
+    from svmcifar.model.evaluate import evaluate_classifier
     from svmcifar.plots.figures import check_figure_path, confusion_figure, save_figure
 
     if json_path:

@@ -21,11 +21,11 @@ def _describe_machine() -> None:
     """Print versions, backends with reasons, BLAS kernels and memory."""
     import joblib
 
-    from svmcifar.compute.gpu import device_summary, why_no_cupy
-    from svmcifar.svm.backends.registry import BACKENDS, choose_backend
     from svmcifar.compute.blas import slow_kernels_advice
-    from svmcifar.environment import describe_environment
+    from svmcifar.compute.environment import describe_environment
+    from svmcifar.compute.gpu import device_summary, why_no_cupy
     from svmcifar.compute.memory import available_bytes, format_bytes
+    from svmcifar.svm.backends.registry import BACKENDS, choose_backend
 
     environment = describe_environment()
     for name, number in environment["versions"].items():

@@ -56,8 +56,8 @@ def command(
     Image files may have any size and format; their central square is reduced to
     32 x 32 pixels.
     """
-    from svmcifar.io.files import atomic_path, check_output
     from svmcifar.data.image_files import read_image
+    from svmcifar.io.files import atomic_path, check_output
     from svmcifar.model.persistence import read_manifest
 
     if out is None and not images:

@@ -41,8 +41,8 @@ def command(
     Nine images say nothing of accuracy: ask 'svmcifar evaluate' for that.
     """
     from svmcifar.data.cifar import to_pictures
-    from svmcifar.model.evaluate import require_same_classes
     from svmcifar.io.files import check_output
+    from svmcifar.model.evaluate import require_same_classes
     from svmcifar.plots.figures import check_figure_path, image_grid_figure, save_figure
 
     check_output(out, overwrite, keep=[model_path])

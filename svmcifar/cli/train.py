@@ -103,12 +103,12 @@ def command(
 ) -> None:
     """Train an exact one-vs-one RBF-kernel SVM and save it."""
     from svmcifar.compute.blas import blas_kernels
+    from svmcifar.data.labels import load_or_build_labels
     from svmcifar.features.build import make_feature_pipeline
     from svmcifar.io.files import check_output
-    from svmcifar.data.labels import load_or_build_labels
     from svmcifar.model.persistence import save_model
-    from svmcifar.svm.estimator import RBFSVC
     from svmcifar.model.train import train_classifier
+    from svmcifar.svm.estimator import RBFSVC
 
     check_output(out, overwrite, keep=[config] if config else [])
     svc = RBFSVC(
@@ -172,9 +172,9 @@ def _usable(backend: str, strict: bool) -> str:
 
 def _report(model: "ImageClassifier", out: Path) -> None:
     """Print how the fit went."""
-    from svmcifar.features.build import step_names
-    from svmcifar.features.augmentation import describe_views
     from svmcifar.compute.memory import format_bytes
+    from svmcifar.features.augmentation import describe_views
+    from svmcifar.features.build import step_names
 
     fit, times = model.manifest["fit"], model.manifest["times"]
     unconverged = fit["unconverged_pairs"]

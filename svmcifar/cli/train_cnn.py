@@ -203,8 +203,8 @@ def _report_epoch(entry: dict[str, float], n_epochs: int) -> None:
 
 def _report(card: dict[str, Any], files: list[Path]) -> None:
     """Print what was trained and saved."""
-    from svmcifar.metrics.per_class import accuracy_interval
     from svmcifar.compute.memory import format_bytes
+    from svmcifar.metrics.per_class import accuracy_interval
 
     click.echo(
         f"trained      {card['training_s']:.0f} s, {card['validation_rows']} images held out"
@@ -222,8 +222,8 @@ def _report(card: dict[str, Any], files: list[Path]) -> None:
 
 
 def _draw(card: dict[str, Any], name: str, path: Path) -> None:
-    from svmcifar.plots.learning_curves import curves_figure
     from svmcifar.plots.figures import save_figure
+    from svmcifar.plots.learning_curves import curves_figure
 
     title = titled(f"training of {name}", card["data"]["synthetic"])
     save_figure(curves_figure(card["history"], title), path)

@@ -30,8 +30,8 @@ from svmcifar.svm.path.grid import DEFAULT_C, DEFAULT_GAMMA, Gamma, Grid
 
 if TYPE_CHECKING:
     from svmcifar.data.cifar import Cifar100
-    from svmcifar.tuning.result import SearchResult
     from svmcifar.data.sampling import Split
+    from svmcifar.tuning.result import SearchResult
 
 
 class _Values(click.ParamType):
@@ -135,12 +135,11 @@ def command(
     A part of the training images is held out, or each of several folds in turn; the test images
     are not read. Every distance is computed once, whatever the number of settings.
     """
+    from svmcifar.data.sampling import draw_rows, fold_splits, holdout_split
     from svmcifar.features.build import make_feature_pipeline
     from svmcifar.svm.estimator import RBFSVC
-    from svmcifar.model.train import draw_rows
-    from svmcifar.tuning.tune import require_one_count, tune
-    from svmcifar.data.sampling import fold_splits, holdout_split
     from svmcifar.tuning.output import write_config, write_table
+    from svmcifar.tuning.tune import require_one_count, tune
 
     if folds and holdout:
         raise click.UsageError("--folds and --holdout exclude each other; leave one of them out.")

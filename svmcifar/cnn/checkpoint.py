@@ -9,8 +9,13 @@ from itertools import zip_longest
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from svmcifar.cnn.model_card import REFERENCE_NORMALISATION, card_path, read_card, read_normalisation
 from svmcifar.cnn.image_network import ImageNetwork, OpenedNetwork
+from svmcifar.cnn.model_card import (
+    REFERENCE_NORMALISATION,
+    card_path,
+    read_card,
+    read_normalisation,
+)
 from svmcifar.errors import BackendUnavailableError, CheckpointError, OutputError
 from svmcifar.io.files import atomic_path
 

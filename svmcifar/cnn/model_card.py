@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from svmcifar.compute.environment import describe_environment, utc_now
 from svmcifar.errors import CheckpointError
-from svmcifar.environment import describe_environment, utc_now
 from svmcifar.model.manifest import plain
 
 FORMAT_NUMBER = 1

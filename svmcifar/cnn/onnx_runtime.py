@@ -9,8 +9,8 @@ import numpy as np
 import onnxruntime
 from numpy.typing import NDArray
 
-from svmcifar.cnn.model_card import Normalisation, read_normalisation
 from svmcifar.cnn.image_network import IMAGE_SHAPE, OpenedNetwork
+from svmcifar.cnn.model_card import Normalisation, read_normalisation
 from svmcifar.cnn.onnx_inspect import count_parameters, not_onnx
 from svmcifar.errors import CheckpointError
 

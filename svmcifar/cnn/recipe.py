@@ -6,8 +6,8 @@ from typing import Any
 
 import torch
 
+from svmcifar.compute.environment import processor_name
 from svmcifar.errors import BackendUnavailableError, InputError
-from svmcifar.environment import processor_name
 
 
 @dataclass(frozen=True)

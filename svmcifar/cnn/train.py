@@ -8,14 +8,15 @@ from typing import Any
 import torch
 from tqdm import tqdm
 
-from svmcifar.data.cifar import Cifar100
-from svmcifar.cnn.model_card import make_card
 from svmcifar.cnn.checkpoint import checkpoint_files, round_weights, save_checkpoint
+from svmcifar.cnn.model_card import make_card
 from svmcifar.cnn.recipe import Recipe, device_name
-from svmcifar.cnn.training_loop import count_right, hold_out, train_network
+from svmcifar.cnn.training_loop import count_right, train_network
+from svmcifar.data.cifar import Cifar100
+from svmcifar.data.labels import build_label_map
+from svmcifar.data.sampling import hold_out
 from svmcifar.errors import OutputError
 from svmcifar.io.files import check_output
-from svmcifar.data.labels import build_label_map
 
 
 def state_path(out: Path) -> Path:

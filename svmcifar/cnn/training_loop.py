@@ -14,11 +14,12 @@ from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
 from svmcifar.cnn.augment import augment_batch
-from svmcifar.cnn.model_card import MEAN, STD
 from svmcifar.cnn.image_network import IMAGE_SHAPE
+from svmcifar.cnn.model_card import MEAN, STD
 from svmcifar.cnn.network import ReferenceNetwork
 from svmcifar.cnn.recipe import Recipe
 from svmcifar.cnn.resume import History, load_state, save_state
+from svmcifar.data.sampling import hold_out
 from svmcifar.errors import InputError
 
 _EVALUATION_BATCH = 250
@@ -166,32 +167,6 @@ def normalise(images: Tensor) -> Tensor:
     mean = torch.tensor(MEAN, device=images.device)[:, None, None]
     std = torch.tensor(STD, device=images.device)[:, None, None]
     return ((images - mean) / std).contiguous(memory_format=torch.channels_last)
-
-
-def hold_out(labels: NDArray[np.int64], share: float, seed: int) -> NDArray[np.bool_]:
-    """Choose images to hold out, the same share of each class and at least one of it.
-
-    Parameters
-    ----------
-    labels : ndarray of shape (n_images,)
-    share : float
-        From 0 to below 1.  0 holds out nothing; otherwise a class keeps at least one image.
-    seed : int
-
-    Returns
-    -------
-    ndarray of shape (n_images,), bool
-    """
-    if share == 0:
-        return np.zeros(len(labels), dtype=bool)
-    shuffled = np.random.default_rng(seed).permutation(len(labels))
-    by_class = shuffled[np.argsort(labels[shuffled], kind="stable")]
-    sizes = np.bincount(labels)
-    ranks = np.arange(len(labels)) - np.repeat(np.cumsum(sizes) - sizes, sizes)
-    chosen = np.zeros(len(labels), dtype=bool)
-    n_held_out = np.clip(np.round(share * sizes), 1, np.maximum(sizes - 1, 0))
-    chosen[by_class[ranks < np.repeat(n_held_out, sizes)]] = True
-    return chosen
 
 
 def count_right(

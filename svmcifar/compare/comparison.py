@@ -9,8 +9,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from svmcifar.data.cifar import Cifar100, Split
 from svmcifar.cnn.image_network import ImageNetwork
+from svmcifar.compare.conclusions import conclude
+from svmcifar.compare.limitations import find_limits
+from svmcifar.compare.model_entries import distinct_names, ensemble_entry, network_entry, svm_entry
 from svmcifar.compare.predictions import (
     Answers,
     Ids,
@@ -18,14 +20,18 @@ from svmcifar.compare.predictions import (
     answer_by_svm,
     combine_networks,
 )
-from svmcifar.compare.conclusions import conclude
-from svmcifar.compare.time_to_accuracy import time_to_accuracy
-from svmcifar.compare.model_entries import distinct_names, ensemble_entry, network_entry, svm_entry
-from svmcifar.compare.limitations import find_limits
 from svmcifar.compare.scores import score_answers
-from svmcifar.environment import describe_environment, utc_now
+from svmcifar.compare.time_to_accuracy import time_to_accuracy
+from svmcifar.compute.environment import describe_environment, utc_now
+from svmcifar.data.cifar import Cifar100, Split
+from svmcifar.metrics.paired_tests import (
+    N_RESAMPLES,
+    SEED,
+    bootstrap_difference,
+    count_pairs,
+    mcnemar_p,
+)
 from svmcifar.model.classifier import ImageClassifier
-from svmcifar.metrics.paired_tests import N_RESAMPLES, SEED, bootstrap_difference, count_pairs, mcnemar_p
 
 FORMAT_NUMBER = 1
 

@@ -9,10 +9,10 @@ from typing import Any
 
 from svmcifar.cnn.image_network import ImageNetwork
 from svmcifar.compare.predictions import Answers
-from svmcifar.features.build import step_names
+from svmcifar.compute.environment import processor_name
+from svmcifar.compute.threads import count_workers
 from svmcifar.features.augmentation import describe_views
-from svmcifar.svm.validation import count_workers
-from svmcifar.environment import processor_name
+from svmcifar.features.build import step_names
 from svmcifar.model.classifier import ImageClassifier
 
 # Long lists of a card that the report has in another place.

@@ -6,8 +6,8 @@ from typing import Any
 
 import pandas as pd
 
-from svmcifar.data.cifar import Split
 from svmcifar.compare.predictions import Answers
+from svmcifar.data.cifar import Split
 
 FILE_NAMES = {
     "predictions": "predictions.csv",

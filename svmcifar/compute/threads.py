@@ -1,11 +1,13 @@
 """BLAS in one thread while our own threads work, and work that ends early."""
 
+import os
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor, as_completed
 from contextlib import contextmanager
 from threading import Lock
 from typing import Any
 
+import joblib
 from threadpoolctl import threadpool_limits
 
 _lock = Lock()
@@ -60,3 +62,23 @@ def run_tasks(
         for future in futures:
             future.cancel()
         raise
+
+
+def count_workers(n_jobs: int | None) -> int:
+    """Count the threads to work with.
+
+    Parameters
+    ----------
+    n_jobs : int or None
+        As in joblib; None for OMP_NUM_THREADS, or all processors where that
+        is not set.
+
+    Returns
+    -------
+    int
+        At least 1.
+    """
+    if n_jobs is not None:
+        return int(joblib.effective_n_jobs(n_jobs))
+    configured = os.environ.get("OMP_NUM_THREADS", "")
+    return max(int(configured), 1) if configured.isdigit() else int(joblib.cpu_count())

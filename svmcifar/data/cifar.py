@@ -7,7 +7,6 @@ from typing import Any
 
 import numpy as np
 
-from svmcifar.errors import DataError
 from svmcifar.data.locations import (
     FILE_NAMES,
     SYNTHETIC_SUMS,
@@ -17,6 +16,7 @@ from svmcifar.data.locations import (
     find_source,
 )
 from svmcifar.data.safe_unpickling import as_text, unpickle_fields
+from svmcifar.errors import DataError
 
 OFFICIAL_URL = "https://www.cs.toronto.edu/~kriz/cifar-100-python.tar.gz"
 OFFICIAL_ARCHIVE_MD5 = "eb9058c3a382ffc7106e4002c42a8d85"

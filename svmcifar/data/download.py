@@ -15,7 +15,6 @@ from urllib.error import HTTPError
 from tqdm import tqdm
 
 from svmcifar.data.cifar import OFFICIAL_ARCHIVE_MD5, OFFICIAL_MD5S, OFFICIAL_URL
-from svmcifar.errors import DataError, OutputError
 from svmcifar.data.locations import (
     ARCHIVE_ERRORS,
     ARCHIVE_NAME,
@@ -25,6 +24,7 @@ from svmcifar.data.locations import (
     file_md5,
     unreadable_archive,
 )
+from svmcifar.errors import DataError, OutputError
 
 _CHUNK_BYTES = 2**18
 _RANGE_NOT_SATISFIABLE = 416

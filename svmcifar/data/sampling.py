@@ -1,4 +1,4 @@
-"""Which images a search trains on and which it holds out."""
+"""Random draws of images that are even over the classes: subsets, held-out parts and folds."""
 
 from typing import Any, NamedTuple
 
@@ -7,7 +7,6 @@ from numpy.typing import ArrayLike, NDArray
 from sklearn.model_selection import StratifiedKFold
 
 from svmcifar.errors import InputError
-from svmcifar.model.train import draw_rows
 
 Rows = NDArray[np.intp]
 
@@ -105,3 +104,63 @@ def fold_splits(y: ArrayLike, n_folds: int, seed: int = 0) -> list[Split]:
         )
     folds = StratifiedKFold(n_folds, shuffle=True, random_state=seed).split(np.zeros(len(y)), y)
     return [Split(train, held_out) for train, held_out in folds]
+
+
+def draw_rows(fine: NDArray[np.int64], limit: int, seed: int) -> NDArray[np.intp]:
+    """Draw training images, evenly over the fine classes.
+
+    Parameters
+    ----------
+    fine : ndarray of shape (n_images,)
+        Fine class ids.
+    limit : int
+        Images to draw.
+    seed : int
+
+    Returns
+    -------
+    ndarray of shape (limit,), ascending
+
+    Raises
+    ------
+    InputError
+        If there are fewer images, or fewer to draw than classes.
+    """
+    n_classes = len(np.unique(fine))
+    if not n_classes <= limit <= len(fine):
+        raise InputError(
+            f"The number of training images must be from {n_classes}, one a fine class, "
+            f"to {len(fine)}. Got {limit} instead."
+        )
+    shuffled = np.random.default_rng(seed).permutation(len(fine))
+    # Rank each image within its class, in shuffled order; low ranks of all classes come first.
+    by_class = shuffled[np.argsort(fine[shuffled], kind="stable")]
+    starts = np.searchsorted(fine[by_class], fine[by_class])
+    ranks = np.arange(len(fine)) - starts
+    return np.sort(by_class[np.argsort(ranks, kind="stable")[:limit]])
+
+
+def hold_out(labels: NDArray[np.int64], share: float, seed: int) -> NDArray[np.bool_]:
+    """Choose images to hold out, the same share of each class and at least one of it.
+
+    Parameters
+    ----------
+    labels : ndarray of shape (n_images,)
+    share : float
+        From 0 to below 1.  0 holds out nothing; otherwise a class keeps at least one image.
+    seed : int
+
+    Returns
+    -------
+    ndarray of shape (n_images,), bool
+    """
+    if share == 0:
+        return np.zeros(len(labels), dtype=bool)
+    shuffled = np.random.default_rng(seed).permutation(len(labels))
+    by_class = shuffled[np.argsort(labels[shuffled], kind="stable")]
+    sizes = np.bincount(labels)
+    ranks = np.arange(len(labels)) - np.repeat(np.cumsum(sizes) - sizes, sizes)
+    chosen = np.zeros(len(labels), dtype=bool)
+    n_held_out = np.clip(np.round(share * sizes), 1, np.maximum(sizes - 1, 0))
+    chosen[by_class[ranks < np.repeat(n_held_out, sizes)]] = True
+    return chosen

@@ -21,9 +21,9 @@ import numpy as np
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from svmcifar.errors import OutputError
 from svmcifar.data.locations import FILE_NAMES, SYNTHETIC_SUMS, file_md5
 from svmcifar.data.synthetic_shapes import FAMILIES, FINISHES, N_WORDS, SIDE_PX, draw_images
+from svmcifar.errors import OutputError
 
 COARSE_NAMES = [f"{family}s" for family in sorted(FAMILIES)]
 """Superclass names in the order of their labels."""

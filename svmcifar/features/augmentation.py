@@ -9,12 +9,39 @@ from numpy.typing import NDArray
 
 from svmcifar.compute.arrays import get_namespace, move_beside
 from svmcifar.errors import InputError
-from svmcifar.features.extract.image_rows import N_CHANNELS, SIDE_PX
+from svmcifar.features.extract.image_rows import N_CHANNELS, N_VALUES, SIDE_PX
 from svmcifar.features.kinds import AUGMENTATIONS
-from svmcifar.features.mirror import mirror
 
 # Pixels that an image is shifted by at most, in each direction.
 _MOST_SHIFT = 3
+
+
+def mirror(images: Any) -> Any:
+    """Swap left and right.
+
+    Parameters
+    ----------
+    images : array of shape (n_images, 3072)
+        Rows of three planes of 32 x 32 pixels, on the host or on a device.
+
+    Returns
+    -------
+    array of shape (n_images, 3072)
+        A copy, where the images are.
+
+    Raises
+    ------
+    InputError
+        If the images are not such rows.
+    """
+    if images.ndim != 2 or images.shape[1] != N_VALUES:
+        raise InputError(
+            f"Images to be mirrored must be of shape (n_images, {N_VALUES}). "
+            f"Got shape {images.shape} instead."
+        )
+    xp = get_namespace(images)
+    pixels = xp.reshape(images, (images.shape[0] * N_CHANNELS, SIDE_PX, SIDE_PX))
+    return xp.reshape(xp.flip(pixels, axis=2), images.shape)
 
 
 def shift(images: Any, offsets: NDArray[np.integer]) -> Any:

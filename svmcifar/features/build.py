@@ -9,13 +9,13 @@ from sklearn.decomposition import PCA
 from sklearn.pipeline import Pipeline
 
 from svmcifar.errors import InputError
-from svmcifar.features.kinds import make_transformers
-from svmcifar.features.transfer import single_steps
-from svmcifar.features.reduce.ridge_scores import RidgeScores
 from svmcifar.features.extract.feature_union import FeatureStack
-from svmcifar.features.reduce.standardize import BatchStandardScaler
+from svmcifar.features.kinds import make_transformers
 from svmcifar.features.reduce.component_scaling import ComponentScaling
+from svmcifar.features.reduce.ridge_scores import RidgeScores
+from svmcifar.features.reduce.standardize import BatchStandardScaler
 from svmcifar.features.reduce.wide_pca import WidePCA
+from svmcifar.features.transfer import single_steps
 
 # The covariance of as many features as patches have does not fit the memory.
 _WIDE_KINDS = {"patches"}

@@ -17,12 +17,12 @@ from sklearn.pipeline import Pipeline
 
 from svmcifar.compute.arrays import is_host
 from svmcifar.errors import InputError
+from svmcifar.features.augmentation import View
 from svmcifar.features.cache_folder import CacheFolder
 from svmcifar.features.cache_keys import CacheKey, describe_surroundings, hash_parameters
 from svmcifar.features.cache_settings import DTYPES, read_cache_settings
 from svmcifar.features.kinds import TRUSTED
 from svmcifar.features.transfer import single_steps
-from svmcifar.features.augmentation import View
 from svmcifar.io.safe_skops import read_trusted
 
 _ENTRY, _PIPELINE, _FEATURES = "entry.json", "pipeline.skops", "features.npy"

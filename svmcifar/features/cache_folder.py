@@ -14,10 +14,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
+from svmcifar.compute.memory import format_bytes
 from svmcifar.errors import OutputError, SvmCifarError
 from svmcifar.features.cache_settings import FOLDER_VARIABLE, LIMIT_VARIABLE
 from svmcifar.io.files import atomic_path
-from svmcifar.compute.memory import format_bytes
 
 # Nothing else in the folder is touched.  A name that begins with a dot is that of a file which is
 # being written, or was when its writer died (see `svmcifar.io.files.atomic_path`).

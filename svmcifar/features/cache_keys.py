@@ -11,11 +11,11 @@ from sklearn.base import clone
 from sklearn.pipeline import Pipeline
 
 import svmcifar
-from svmcifar.content_hash import content_hash
-from svmcifar.environment import describe_environment
+from svmcifar.compute.environment import describe_environment
+from svmcifar.io.content_hash import content_hash
 
 # What computes features, besides the modules beside this one.
-_CODE = ("arrays.py", "simd.py", "threads.py")
+_CODE = ("compute/arrays.py", "compute/llvm.py", "compute/threads.py")
 
 
 class CacheKey:
@@ -95,7 +95,7 @@ def describe_surroundings() -> list[str]:
 def _hash_code() -> str:
     package = Path(svmcifar.__file__).parent
     md5 = hashlib.md5(usedforsecurity=False)
-    for path in [*(package / name for name in _CODE), *sorted(package.glob("features/*.py"))]:
+    for path in [*(package / name for name in _CODE), *sorted(package.glob("features/**/*.py"))]:
         md5.update(path.read_bytes())
     return md5.hexdigest()
 

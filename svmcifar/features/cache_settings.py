@@ -5,8 +5,8 @@ import sys
 from pathlib import Path
 from typing import NamedTuple
 
-from svmcifar.errors import InputError
 from svmcifar.compute.memory import parse_bytes
+from svmcifar.errors import InputError
 
 FOLDER_VARIABLE = "SVMCIFAR_CACHE"
 LIMIT_VARIABLE = "SVMCIFAR_CACHE_LIMIT"
@@ -37,8 +37,8 @@ def read_cache_settings() -> CacheSettings:
     """Read the settings from the environment.
 
     ``SVMCIFAR_CACHE`` names the folder, ``SVMCIFAR_CACHE_LIMIT`` the limit (as
-    `svmcifar.compute.memory.parse_bytes` reads it, or 0), ``SVMCIFAR_CACHE_DTYPE`` the dtype.  Without
-    them it is the platform's folder for caches, 10 GiB and float32.
+    `svmcifar.compute.memory.parse_bytes` reads it, or 0), ``SVMCIFAR_CACHE_DTYPE`` the dtype.
+    Without them it is the platform's folder for caches, 10 GiB and float32.
 
     Returns
     -------

@@ -15,10 +15,10 @@ from sklearn.utils import gen_batches
 
 from svmcifar.compute.arrays import get_device, get_namespace, is_host, sklearn_dispatch, take_rows
 from svmcifar.errors import InputError
-from svmcifar.features.transfer import bring_to_host, pipeline_beside
-from svmcifar.features.reduce.ridge_scores import RidgeScores
 from svmcifar.features.augmentation import View, decision_views, training_views
+from svmcifar.features.reduce.ridge_scores import RidgeScores
 from svmcifar.features.reduce.wide_pca import WidePCA
+from svmcifar.features.transfer import bring_to_host, pipeline_beside
 
 if TYPE_CHECKING:
     from svmcifar.features.cache import FeatureCache

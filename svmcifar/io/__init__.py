@@ -1,1 +1,1 @@
-"""Files and folders written whole, hashes of what they hold, objects read without running anything."""
+"""Files that appear whole, hashes of their content, and reading them without running anything."""

@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from svmcifar.metrics.losses import N_FOLDS, check_scores, hinge_loss, temperature_log_loss
 from svmcifar.metrics.per_class import (
     ClassExtreme,
     accuracy_interval,
@@ -23,7 +24,6 @@ from svmcifar.metrics.per_class import (
     per_class_table,
     table_of_confusion,
 )
-from svmcifar.metrics.losses import N_FOLDS, check_scores, hinge_loss, temperature_log_loss
 
 __all__ = [
     "ClassExtreme",

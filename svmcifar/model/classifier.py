@@ -7,8 +7,8 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.pipeline import Pipeline
 
-from svmcifar.features.pipeline import compute_features, compute_training_features
 from svmcifar.features.augmentation import decision_views
+from svmcifar.features.pipeline import compute_features, compute_training_features
 from svmcifar.svm.estimator import RBFSVC
 
 if TYPE_CHECKING:

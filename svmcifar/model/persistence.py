@@ -28,11 +28,11 @@ from svmcifar.data.cifar import Cifar100
 from svmcifar.errors import ModelFileError, SvmCifarError
 from svmcifar.features import kinds
 from svmcifar.features.build import set_workers
+from svmcifar.io.content_hash import content_hash
 from svmcifar.io.files import atomic_path, check_output
-from svmcifar.content_hash import content_hash
+from svmcifar.io.safe_skops import read_trusted
 from svmcifar.model.classifier import ImageClassifier
 from svmcifar.svm.estimator import RBFSVC
-from svmcifar.io.safe_skops import read_trusted
 
 if TYPE_CHECKING:
     from svmcifar.features.cache import FeatureCache
@@ -42,7 +42,7 @@ if TYPE_CHECKING:
 FORMAT_NUMBER = 3
 
 # What older releases call the types that a model file may hold.
-_RENAMED = {**kinds.RENAMED, "svmcifar.svm.estimator.RBFSVC": "svmcifar.RBFSVC"}
+_RENAMED = {**kinds.RENAMED, "svmcifar.svc.RBFSVC": "svmcifar.RBFSVC"}
 
 _MANIFEST, _MODEL, _SUPPORT_VECTORS = "manifest.json", "model.skops", "support_vectors.npy"
 _REQUIRED = {

@@ -6,19 +6,18 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
 from svmcifar.compute.arrays import is_host, to_device, wait_for
-from svmcifar.svm.backends.registry import choose_backend
+from svmcifar.compute.environment import describe_environment, utc_now
 from svmcifar.data.cifar import Cifar100, Split
-from svmcifar.errors import InputError
+from svmcifar.data.sampling import draw_rows
+from svmcifar.features.augmentation import require_augmentation
+from svmcifar.features.build import make_feature_pipeline, set_workers
 from svmcifar.features.cache import FeatureCache
 from svmcifar.features.pipeline import fit_transform_features
-from svmcifar.features.build import make_feature_pipeline, set_workers
-from svmcifar.features.augmentation import require_augmentation
-from svmcifar.environment import describe_environment, utc_now
-from svmcifar.model.manifest import describe_fit, plain
 from svmcifar.model.classifier import ImageClassifier
+from svmcifar.model.manifest import describe_fit, plain
+from svmcifar.svm.backends.registry import choose_backend
 from svmcifar.svm.estimator import RBFSVC
 
 
@@ -174,37 +173,3 @@ def train_classifier(
         augment=augment,
         manifest=manifest,
     )
-
-
-def draw_rows(fine: NDArray[np.int64], limit: int, seed: int) -> NDArray[np.intp]:
-    """Draw training images, evenly over the fine classes.
-
-    Parameters
-    ----------
-    fine : ndarray of shape (n_images,)
-        Fine class ids.
-    limit : int
-        Images to draw.
-    seed : int
-
-    Returns
-    -------
-    ndarray of shape (limit,), ascending
-
-    Raises
-    ------
-    InputError
-        If there are fewer images, or fewer to draw than classes.
-    """
-    n_classes = len(np.unique(fine))
-    if not n_classes <= limit <= len(fine):
-        raise InputError(
-            f"The number of training images must be from {n_classes}, one a fine class, "
-            f"to {len(fine)}. Got {limit} instead."
-        )
-    shuffled = np.random.default_rng(seed).permutation(len(fine))
-    # Rank each image within its class, in shuffled order; low ranks of all classes come first.
-    by_class = shuffled[np.argsort(fine[shuffled], kind="stable")]
-    starts = np.searchsorted(fine[by_class], fine[by_class])
-    ranks = np.arange(len(fine)) - starts
-    return np.sort(by_class[np.argsort(ranks, kind="stable")[:limit]])

@@ -16,9 +16,9 @@ from numpy.typing import NDArray
 from sklearn.utils import gen_batches
 
 from svmcifar.compute.arrays import free_gpu_bytes, get_dtype, get_namespace, is_host, move_beside
+from svmcifar.compute.threads import single_threaded_blas
 from svmcifar.svm.kernel import BLOCK, Array, SampleBlocks, kernel_block, rbf_kernel, sample_blocks
 from svmcifar.svm.one_vs_one import class_pairs, pair_numbers
-from svmcifar.compute.threads import single_threaded_blas
 
 # What of a device's free memory a batch may take.
 _SHARE = 0.8
@@ -127,7 +127,7 @@ def _device_decisions(model: OvOModel, X: Any, limit_bytes: int) -> Iterator[Any
     runs = [slice(int(end - n), int(end)) for end, n in zip(ends, model.n_support, strict=True)]
     coef = [move_beside(model.coef[:, run].T.astype(dtype), X) for run in runs]
     intercept = move_beside(model.intercept, X)
-    # A class has a column for each of the others: row r of its coefficients (see `svmcifar.svm.one_vs_one`).
+    # A class has a column for each of the others: row r of its coefficients (see one_vs_one.py).
     n_others = len(runs) - 1
     pairs = np.array(class_pairs(len(runs)))
     of_first = move_beside(pairs[:, 0] * n_others + pairs[:, 1] - 1, X)

@@ -16,15 +16,16 @@ from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import _check_sample_weight, check_is_fitted
 from tqdm import tqdm
 
-from svmcifar.svm import validation
 from svmcifar.compute.arrays import get_dtype, take_rows, to_host
-from svmcifar.svm.problem import OvOProblem, OvOSolution, sort_by_class
-from svmcifar.svm.backends.registry import BACKENDS, choose_backend
-from svmcifar.svm.sklearn_export import to_sklearn_svc
 from svmcifar.compute.memory import parse_bytes
+from svmcifar.compute.threads import count_workers
+from svmcifar.svm import validation
+from svmcifar.svm.backends.registry import BACKENDS, choose_backend
 from svmcifar.svm.moments import kernel_center, moments, resolve_gamma
 from svmcifar.svm.one_vs_one import class_pairs
 from svmcifar.svm.prediction import OvOPrediction
+from svmcifar.svm.problem import OvOProblem, OvOSolution, sort_by_class
+from svmcifar.svm.sklearn_export import to_sklearn_svc
 
 Array = NDArray[Any]
 
@@ -197,7 +198,10 @@ class RBFSVC(OvOPrediction, ClassifierMixin, BaseEstimator):
             self.class_weight, classes=self.classes_, y=labels
         )
         weight = _check_sample_weight(
-            validation.host_beside(sample_weight, X), labels, dtype=np.float64, ensure_non_negative=True
+            validation.host_beside(sample_weight, X),
+            labels,
+            dtype=np.float64,
+            ensure_non_negative=True,
         )
         order = np.argsort(codes, kind="stable")
         order = order[weight[order] > 0]
@@ -206,7 +210,7 @@ class RBFSVC(OvOPrediction, ClassifierMixin, BaseEstimator):
         with tqdm(total=n_pairs, unit="pair", disable=not self.verbose) as bar:
             solution = backend.load()(
                 problem,
-                n_workers=validation.count_workers(self.n_jobs),
+                n_workers=count_workers(self.n_jobs),
                 memory_limit_bytes=limit_bytes,
                 progress=bar.update,
             )

@@ -20,8 +20,8 @@ from numpy.typing import NDArray
 from sklearn.utils import gen_batches
 
 from svmcifar.compute.arrays import get_namespace, is_host, move_beside
-from svmcifar.svm.moments import row_runs
 from svmcifar.compute.llvm import float_from_bits
+from svmcifar.svm.moments import row_runs
 
 # Every matrix product is cut into blocks of this many rows and columns,
 # whatever the number of workers, so that its rounding never depends on them.

@@ -13,11 +13,12 @@ from sklearn.utils.multiclass import _ovr_decision_function
 from sklearn.utils.validation import check_is_fitted
 
 from svmcifar.compute.arrays import get_namespace, move_beside, to_host
-from svmcifar.svm.decision_function import OvOModel, pair_decisions
-from svmcifar.svm.validation import count_workers, read_samples
-from svmcifar.svm.kernel import SampleBlocks
 from svmcifar.compute.memory import parse_bytes
+from svmcifar.compute.threads import count_workers
+from svmcifar.svm.decision_function import OvOModel, pair_decisions
+from svmcifar.svm.kernel import SampleBlocks
 from svmcifar.svm.one_vs_one import average_views, votes
+from svmcifar.svm.validation import read_samples
 
 FloatArray = NDArray[np.float64]
 Array = NDArray[Any]

@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from svmcifar.svm import kernel
 from svmcifar.compute.arrays import get_dtype, get_namespace, take_rows
+from svmcifar.svm import kernel
 from svmcifar.svm.kernel import SampleBlocks
 from svmcifar.svm.one_vs_one import pair_number
 

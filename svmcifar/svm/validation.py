@@ -1,9 +1,7 @@
 """What `RBFSVC` asks of its input and of the machine before it starts."""
 
-import os
 from typing import Any
 
-import joblib
 import numpy as np
 from numpy.typing import NDArray
 from sklearn.base import BaseEstimator
@@ -14,26 +12,6 @@ from svmcifar.compute.arrays import get_namespace, is_host, sklearn_dispatch, to
 from svmcifar.errors import InputError
 
 Array = NDArray[Any]
-
-
-def count_workers(n_jobs: int | None) -> int:
-    """Count the threads to work with.
-
-    Parameters
-    ----------
-    n_jobs : int or None
-        As in joblib; None for OMP_NUM_THREADS, or all processors where that
-        is not set.
-
-    Returns
-    -------
-    int
-        At least 1.
-    """
-    if n_jobs is not None:
-        return int(joblib.effective_n_jobs(n_jobs))
-    configured = os.environ.get("OMP_NUM_THREADS", "")
-    return max(int(configured), 1) if configured.isdigit() else int(joblib.cpu_count())
 
 
 def read_training_set(estimator: BaseEstimator, X: Any, y: Any) -> tuple[Any, Array]:

@@ -11,8 +11,8 @@ from sklearn.exceptions import ConvergenceWarning
 from tqdm import tqdm
 
 from svmcifar.errors import InputError
-from svmcifar.svm.one_vs_one import class_pairs
 from svmcifar.svm.estimator import RBFSVC
+from svmcifar.svm.one_vs_one import class_pairs
 from svmcifar.svm.path.evaluate import Part, PartMaker, evaluate_points
 from svmcifar.svm.path.grid import Grid, Point
 from svmcifar.tuning.halving import draw_share, plan_rounds, survivors

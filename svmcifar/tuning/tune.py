@@ -8,10 +8,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from svmcifar.errors import InputError
+from svmcifar.features.augmentation import require_augmentation
+from svmcifar.features.build import make_feature_pipeline, set_workers
 from svmcifar.features.cache import FeatureCache
 from svmcifar.features.pipeline import compute_features, fit_transform_features
-from svmcifar.features.build import make_feature_pipeline, set_workers
-from svmcifar.features.augmentation import require_augmentation
 from svmcifar.svm.estimator import RBFSVC
 from svmcifar.svm.path.evaluate import Part, PartMaker
 from svmcifar.svm.path.grid import Grid

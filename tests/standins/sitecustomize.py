@@ -8,8 +8,7 @@ if os.environ.get("NUMBA_ENABLE_CUDASIM") == "1":
     from numba import cuda
     from numba.cuda.simulator.cudadrv.devicearray import FakeCUDAArray
 
-    from svmcifar.svm.backends import cupy_ovo
-    from svmcifar.svm.backends import smo_cuda
+    from svmcifar.svm.backends import cupy_ovo, smo_cuda
 
     # The simulator lacks it; an array of the stand-in for CuPy is used in place, as CuPy's are.
     cuda.as_cuda_array = lambda array: FakeCUDAArray(array._host)

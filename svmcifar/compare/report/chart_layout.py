@@ -9,8 +9,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from svmcifar.compare.report.model_styles import ShownModel
 from svmcifar.compare.report.formatting import percent
+from svmcifar.compare.report.model_styles import ShownModel
 
 _TIME_TICKS_S = (
     1e-3, 1e-2, 0.1, 1.0, 10.0, 60.0, 600.0, 3600.0, 36e3, 86400.0, 864e3, 864e4

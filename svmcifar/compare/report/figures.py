@@ -10,10 +10,10 @@ from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.ticker import FixedLocator, NullLocator
 
-from svmcifar.plots.figures import confusion_figure, save_figure
 from svmcifar.compare.report.chart_layout import tick_label, time_axis
 from svmcifar.compare.report.model_styles import ShownModel, rivals, show_models
 from svmcifar.compare.report.score_tables import recall_rows
+from svmcifar.plots.figures import confusion_figure, save_figure
 
 FIGURE_FOLDER = "figures"
 

@@ -6,8 +6,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from svmcifar.compare.report.model_styles import ShownModel
 from svmcifar.compare.report.formatting import count, shown
+from svmcifar.compare.report.model_styles import ShownModel
 from svmcifar.compare.report.thumbnails import png_data_uri
 
 _N_OPEN = 9  # pictures of a gallery that are seen without a click

@@ -10,21 +10,11 @@ import jinja2
 import numpy as np
 from numpy.typing import NDArray
 
-from svmcifar.io.files import atomic_path
 from svmcifar.compare.report.chart_layout import (
     accuracy_axis,
     confusion_cells,
     frequent_mistakes,
     time_chart,
-)
-from svmcifar.compare.report.model_styles import ShownModel, rivals, show_models
-from svmcifar.compare.report.paired_tests import paired_rows
-from svmcifar.compare.report.galleries import galleries, nine_images
-from svmcifar.compare.report.score_tables import (
-    cost_rows,
-    flat_items,
-    recall_rows,
-    score_rows,
 )
 from svmcifar.compare.report.formatting import (
     count,
@@ -35,6 +25,16 @@ from svmcifar.compare.report.formatting import (
     percent_range,
     shown,
 )
+from svmcifar.compare.report.galleries import galleries, nine_images
+from svmcifar.compare.report.model_styles import ShownModel, rivals, show_models
+from svmcifar.compare.report.paired_tests import paired_rows
+from svmcifar.compare.report.score_tables import (
+    cost_rows,
+    flat_items,
+    recall_rows,
+    score_rows,
+)
+from svmcifar.io.files import atomic_path
 
 PAGE_NAME = "report.html"
 _FILE_WORDS = {

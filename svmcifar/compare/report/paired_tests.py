@@ -4,8 +4,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from svmcifar.compare.report.model_styles import ShownModel
 from svmcifar.compare.report.formatting import count, points, probability
+from svmcifar.compare.report.model_styles import ShownModel
 
 _LEVEL = 0.05
 

@@ -4,7 +4,6 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from svmcifar.compare.report.model_styles import ShownModel
 from svmcifar.compare.report.formatting import (
     ABSENT,
     count,
@@ -17,6 +16,7 @@ from svmcifar.compare.report.formatting import (
     significant,
     size,
 )
+from svmcifar.compare.report.model_styles import ShownModel
 
 Score = Mapping[str, Any]
 

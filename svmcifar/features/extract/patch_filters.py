@@ -8,8 +8,8 @@ from numpy.typing import NDArray
 from sklearn.cluster import MiniBatchKMeans
 from sklearn.utils import gen_batches
 
-from svmcifar.features.extract.image_rows import N_CHANNELS, SIDE_PX
 from svmcifar.compute.threads import single_threaded_blas
+from svmcifar.features.extract.image_rows import N_CHANNELS, SIDE_PX
 
 _BATCH_ROWS = 10_000
 _KMEANS_BATCH_ROWS = 8192

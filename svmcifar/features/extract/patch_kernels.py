@@ -10,8 +10,8 @@ where everything but the quotient and its root is exact: the pixels are bytes.
 import numpy as np
 from numba import njit
 
-from svmcifar.features.extract.image_rows import N_CHANNELS, SIDE_PX
 from svmcifar.compute.llvm import fast_max
+from svmcifar.features.extract.image_rows import N_CHANNELS, SIDE_PX
 
 
 @njit(nogil=True, cache=True, error_model="numpy")

@@ -10,9 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from svmcifar.compute.arrays import get_namespace
+from svmcifar.compute.threads import single_threaded_blas
 from svmcifar.features.extract.image_rows import N_CHANNELS, SIDE_PX
 from svmcifar.features.extract.patch_kernels import normalised_patches, pool_rectified
-from svmcifar.compute.threads import single_threaded_blas
 
 # The responses of this many filters to one image are computed by one matrix product and pooled
 # while they are in the cache.  Fixed, so that rounding does not depend on the number of workers.

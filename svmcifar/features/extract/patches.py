@@ -9,11 +9,11 @@ from sklearn.utils._param_validation import Interval, InvalidParameterError, Str
 from sklearn.utils.validation import check_is_fitted
 
 from svmcifar.compute.arrays import get_device, get_namespace, is_host, move_beside, to_host
+from svmcifar.compute.threads import count_workers
 from svmcifar.errors import InputError
 from svmcifar.features.extract.image_rows import N_CHANNELS, SIDE_PX, checked_images
 from svmcifar.features.extract.patch_filters import learn_filters
 from svmcifar.features.extract.patch_responses import PatchFilters, device_features, host_features
-from svmcifar.svm.validation import count_workers
 
 
 class PatchFeatures(TransformerMixin, BaseEstimator):

@@ -14,11 +14,11 @@ from typing import Any
 import numpy as np
 
 from svmcifar.compute.arrays import is_host
-from svmcifar.svm.backends.optimality import gap_and_objective
-from svmcifar.svm.problem import OvOProblem, OvOSolution, PairSolution, Progress
-from svmcifar.errors import MemoryLimitError
 from svmcifar.compute.memory import format_bytes
+from svmcifar.errors import MemoryLimitError
+from svmcifar.svm.backends.optimality import gap_and_objective
 from svmcifar.svm.one_vs_one import class_pairs
+from svmcifar.svm.problem import OvOProblem, OvOSolution, PairSolution, Progress
 
 # cuML keeps its gradient in the samples' precision, and float32 drifts while it is updated.  Half
 # the tolerance takes a tenth more steps, and leaves room for the drift in most problems.

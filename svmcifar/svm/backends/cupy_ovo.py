@@ -14,8 +14,8 @@ from sklearn.utils import gen_batches
 
 from svmcifar.compute.arrays import free_gpu_bytes, get_dtype, get_namespace, is_host, refuse_tf32
 from svmcifar.svm.backends.gpu_memory_plan import DevicePlan, make_device_plan
-from svmcifar.svm.problem import OvOProblem, OvOSolution, Progress
 from svmcifar.svm.backends.smo_cuda import PairTables, launch_smo, longest_first
+from svmcifar.svm.problem import OvOProblem, OvOSolution, Progress
 
 # Rows and columns of one matrix product.
 _BLOCK = 4096

@@ -4,8 +4,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import combinations
 
-from svmcifar.errors import MemoryLimitError
 from svmcifar.compute.memory import format_bytes
+from svmcifar.errors import MemoryLimitError
 
 _KERNEL_BYTES = 4
 # Of each sample in each pair of a launch: coefficient, flags and, for large pairs, gradient.

@@ -4,9 +4,9 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from math import inf
 
+from svmcifar.compute.memory import format_bytes
 from svmcifar.errors import MemoryLimitError
 from svmcifar.svm.kernel import BLOCK
-from svmcifar.compute.memory import format_bytes
 
 _FLOAT32_BYTES = 4
 _REMEDY = (

@@ -14,12 +14,12 @@ from threading import Event
 import numpy as np
 from numpy.typing import NDArray
 
-from svmcifar.svm.backends.memory_plan import Plan, make_plan
-from svmcifar.svm.problem import OvOProblem, OvOSolution, Progress
-from svmcifar.svm.backends.smo import PairKernel, solve_pair
-from svmcifar.svm.kernel import rbf_kernel
 from svmcifar.compute.memory import default_memory_limit
 from svmcifar.compute.threads import run_tasks, single_threaded_blas
+from svmcifar.svm.backends.memory_plan import Plan, make_plan
+from svmcifar.svm.backends.smo import PairKernel, solve_pair
+from svmcifar.svm.kernel import rbf_kernel
+from svmcifar.svm.problem import OvOProblem, OvOSolution, Progress
 
 KernelArray = NDArray[np.float32]
 

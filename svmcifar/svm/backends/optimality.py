@@ -6,9 +6,9 @@ as the blocked solver's matrix products.
 
 import numpy as np
 
-from svmcifar.svm.problem import FloatArray, OvOProblem, OvOSolution
 from svmcifar.svm.kernel import rbf_kernel
 from svmcifar.svm.one_vs_one import class_pairs
+from svmcifar.svm.problem import FloatArray, OvOProblem, OvOSolution
 
 
 def certify(problem: OvOProblem, solution: OvOSolution) -> None:

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from svmcifar.compute.arrays import is_host
-from svmcifar.svm.problem import OvOProblem, OvOSolution, Progress
 from svmcifar.errors import BackendUnavailableError, InputError
+from svmcifar.svm.problem import OvOProblem, OvOSolution, Progress
 
 
 class Solver(Protocol):

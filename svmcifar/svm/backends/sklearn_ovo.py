@@ -8,8 +8,8 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.svm import SVC
 
 from svmcifar.svm.backends.optimality import certify
-from svmcifar.svm.problem import OvOProblem, OvOSolution, Progress
 from svmcifar.svm.kernel import sample_blocks
+from svmcifar.svm.problem import OvOProblem, OvOSolution, Progress
 
 _CACHE_MB = 1000
 

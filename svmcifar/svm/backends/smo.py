@@ -26,8 +26,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from svmcifar.svm.problem import PairSolution
 from svmcifar.svm.backends.smo_numba import BARRED, smo_steps
+from svmcifar.svm.problem import PairSolution
 
 # Steps between two returns to Python, where an interrupt can be seen.
 _STEPS_PER_CALL = 200_000

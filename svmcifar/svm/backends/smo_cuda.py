@@ -24,9 +24,9 @@ import numpy as np
 from numba import config, cuda, float64, int32
 from numpy.typing import NDArray
 
-from svmcifar.svm.problem import PairSolution
 from svmcifar.svm.backends.smo import _DEFAULT_MAX_ITER
 from svmcifar.svm.backends.smo_numba import BARRED, TAU
+from svmcifar.svm.problem import PairSolution
 
 # Bits of a sample's flags.
 _MAY_RISE, _MAY_FALL = 1, 2

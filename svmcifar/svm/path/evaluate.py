@@ -7,17 +7,17 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from svmcifar.svm import validation
-from svmcifar.svm.problem import Progress
-from svmcifar.svm.backends.smo_numba import GAP, N_ITER
-from svmcifar.errors import InputError
 from svmcifar.compute.memory import default_memory_limit, parse_bytes
+from svmcifar.compute.threads import count_workers
+from svmcifar.errors import InputError
+from svmcifar.svm.backends.smo_numba import GAP, N_ITER
 from svmcifar.svm.estimator import RBFSVC
 from svmcifar.svm.path.grid import Point
-from svmcifar.svm.path.schedule import solve_paths
 from svmcifar.svm.path.memory_plan import make_search_plan
-from svmcifar.svm.path.problem import make_problem
 from svmcifar.svm.path.predict import predict_points
+from svmcifar.svm.path.problem import make_problem
+from svmcifar.svm.path.schedule import solve_paths
+from svmcifar.svm.problem import Progress
 
 Array = NDArray[Any]
 
@@ -129,7 +129,7 @@ def evaluate_points(
     clock = perf_counter()
     y = np.repeat(part.y_train, part.n_train_views)
     problem = make_problem(part.X_train, y, points, svc)
-    plan = make_search_plan(problem, validation.count_workers(svc.n_jobs), limit)
+    plan = make_search_plan(problem, count_workers(svc.n_jobs), limit)
     solve_paths(problem, plan, progress)
     solve_s = perf_counter() - clock
     predicted = predict_points(problem, plan, part.X_held_out, part.n_held_out_views)

@@ -26,8 +26,8 @@ def make_search_plan(problem: SearchProblem, n_workers: int, limit_bytes: int | 
     Returns
     -------
     Plan
-        As `svmcifar.svm.backends.memory_plan.make_plan` makes it, where what is kept of the blocks within
-        classes are their inner products.
+        As `svmcifar.svm.backends.memory_plan.make_plan` makes it, where what is kept of the blocks
+        within classes are their inner products.
 
     Raises
     ------

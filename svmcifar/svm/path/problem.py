@@ -9,12 +9,12 @@ from numpy.typing import NDArray
 from sklearn.utils.class_weight import compute_class_weight
 
 from svmcifar.svm import validation
-from svmcifar.svm.problem import OvOProblem
+from svmcifar.svm.estimator import RBFSVC
 from svmcifar.svm.kernel import SampleBlocks, distance_dtype, sample_blocks
 from svmcifar.svm.moments import Moments, kernel_center, moments, resolve_gamma
 from svmcifar.svm.one_vs_one import pair_number
-from svmcifar.svm.estimator import RBFSVC
 from svmcifar.svm.path.grid import Point
+from svmcifar.svm.problem import OvOProblem
 
 Array = NDArray[Any]
 
@@ -32,7 +32,8 @@ class Path:
     problem : OvOProblem
         That of C = 1.
     coef : ndarray of shape (n_C, n_classes - 1, n_samples), float32 or float64
-        ``y_i alpha_i`` in LIBSVM's layout (see `svmcifar.svm.one_vs_one`), as precise as prediction has them.
+        ``y_i alpha_i`` in LIBSVM's layout (see `svmcifar.svm.one_vs_one`), as precise as
+        prediction has them.
     solved : ndarray of shape (n_C, n_pairs, 4), float64
         What else there is to tell of each pair (see `svmcifar.svm.path.pair`).
     """

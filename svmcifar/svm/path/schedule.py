@@ -1,7 +1,7 @@
 """Solving every point of a search over one pass of the distances.
 
-The schedule is that of `svmcifar.svm.backends.numba_ovo`: samples sorted by class, tiles between groups
-of classes, worked on in parallel.  Of a tile the inner products are computed once.  They are
+The schedule is that of `svmcifar.svm.backends.numba_ovo`: samples sorted by class, tiles between
+groups of classes, worked on in parallel.  Of a tile the inner products are computed once.  They are
 extended from the fewest features to the most, turned into the kernel of each gamma, and each pair
 is solved for every C in turn, from the solution for the C before; the first of them from that
 for the gamma before.
@@ -17,14 +17,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from svmcifar.compute.threads import run_tasks, single_threaded_blas
 from svmcifar.svm.backends.memory_plan import Plan
-from svmcifar.svm.problem import Progress
 from svmcifar.svm.backends.smo import PairKernel
 from svmcifar.svm.kernel import SampleBlocks, rbf_of_products
-from svmcifar.compute.threads import run_tasks, single_threaded_blas
 from svmcifar.svm.path.pair import solve_pair_path
 from svmcifar.svm.path.problem import Path, SearchProblem
 from svmcifar.svm.path.products import STRIP, extend_products
+from svmcifar.svm.problem import Progress
 
 Array = NDArray[Any]
 Map = Callable[..., Iterable[Any]]
@@ -41,8 +41,8 @@ def solve_paths(
     ----------
     problem : SearchProblem
     plan : Plan
-        As `svmcifar.svm.path.memory_plan.make_search_plan` makes it.  The solutions do not depend on its
-        number of workers.
+        As `svmcifar.svm.path.memory_plan.make_search_plan` makes it.  The solutions do not depend
+        on its number of workers.
     progress : callable, optional
         Called with the number of pairs just solved, counted for each point, by one thread at a
         time.
