@@ -113,7 +113,7 @@ echo "data: ${SVMCIFAR_DATA:-where svmcifar finds it}"
 echo
 echo "== tests, $tests_s s at most"
 tests=passed
-timeout "$tests_s" "$python" -m pytest -m gpu -p no:cacheprovider tests/test_gpu_*.py \
+timeout "$tests_s" "$python" -m pytest -m gpu -p no:cacheprovider tests/gpu/test_gpu_*.py \
     2>&1 | tee "$out/tests.txt" || tests="FAILED (exit status $?)"
 
 echo

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 # How far decision values of two solvers may be apart at C = 1 and tol = 1e-3: the limit that
-# tests/test_parity.py sets for 5,000 images.
+# tests/svm/test_parity.py sets for 5,000 images.
 DECISION_BAND = 5e-3
 # Decision values that are kept to compare by.
 _N_VALUES = 20_000_000

@@ -1,6 +1,6 @@
 """As much of cuML as the package and its benchmark call, made of scikit-learn.
 
-What it does was read from cuML 26.10; tests/test_cuml_svc.py has the details.
+What it does was read from cuML 26.10; tests/svm/backends/test_cuml_ovo.py has the details.
 """
 
 from contextlib import nullcontext

@@ -10,6 +10,7 @@ from clirun import fail, run
 from PIL import Image
 
 from svmcifar.cli import main, train_cnn
+from svmcifar.cnn import train as train_module
 from svmcifar.cnn import training_loop
 from svmcifar.cnn.checkpoint import load_network
 
@@ -127,7 +128,8 @@ def test_half_is_half_the_size_and_rounded(train, folder):
 
 def test_half_is_tested_as_it_is_stored(train, folder, monkeypatch):
     tested = []
-    monkeypatch.setattr(train_module, "count_right", lambda network, *_: tested.append(network) or (1, 2))
+    count_right = lambda network, *_: tested.append(network) or (1, 2)  # noqa: E731
+    monkeypatch.setattr(train_module, "count_right", count_right)
     train("--half")
     weights = tested[0].state_dict()
     for name, stored in torch.load("model.pth", weights_only=True).items():

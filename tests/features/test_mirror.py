@@ -85,9 +85,7 @@ def test_a_sample_without_all_its_views():
 @pytest.mark.parametrize("n_classes", [2, 4])
 def test_pairs_are_averaged_before_they_vote(monkeypatch, n_classes, device_rows):
     stand_in_for_gpu(monkeypatch)
-    monkeypatch.setattr(
-        decision_function, "_MOST_ROWS", device_rows
-    )  # fewer than a sample, or odd
+    monkeypatch.setattr(decision_function, "_MOST_ROWS", device_rows)  # fewer than a sample, or odd
     X, y = training_set(n_classes, n=30)
     svc = RBFSVC(C=5.0).fit(X, y)
     rng = np.random.default_rng(1)

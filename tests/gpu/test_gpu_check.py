@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-TOP = Path(__file__).parents[1]
+TOP = Path(__file__).parents[2]
 SCRIPT = TOP / "scripts/gpu_check.sh"
 STANDINS = TOP / "tests/standins"
 N_SIMULATED = 60
@@ -35,7 +35,7 @@ def run_pytest(*arguments, **variables):
 
 
 def test_the_gpu_tests_in_the_simulator():
-    paths = sorted((TOP / "tests").glob("test_gpu_*.py"))
+    paths = sorted((TOP / "tests/gpu").glob("test_gpu_*.py"))
     done = run_pytest("-q", "-m", "gpu", *paths, **SIMULATOR)
     assert done.returncode == 0, done.stdout + done.stderr
     summary = re.search(r"^(.+) in [\d.]+s", done.stdout, re.MULTILINE)[1]
@@ -45,7 +45,7 @@ def test_the_gpu_tests_in_the_simulator():
 
 
 def test_without_a_gpu_its_tests_are_left_out_and_the_header_says_so():
-    done = run_pytest("tests/test_gpu_solver.py", "--collect-only", **NO_GPU)
+    done = run_pytest("tests/gpu/test_gpu_solver.py", "--collect-only", **NO_GPU)
     assert re.search(r"^no GPU: the tests marked 'gpu' are not run \(.+\)$", done.stdout, re.M)
     assert re.search(r"no tests collected \(\d+ deselected\)", done.stdout)
     assert done.returncode == pytest.ExitCode.NO_TESTS_COLLECTED
@@ -53,7 +53,7 @@ def test_without_a_gpu_its_tests_are_left_out_and_the_header_says_so():
 
 @pytest.mark.parametrize("expression", ["gpu", "gpu and not slow"])
 def test_without_a_gpu_asking_for_its_tests_is_an_error(expression):
-    done = run_pytest("-m", expression, "tests/test_gpu_solver.py", **NO_GPU)
+    done = run_pytest("-m", expression, "tests/gpu/test_gpu_solver.py", **NO_GPU)
     assert done.returncode == pytest.ExitCode.USAGE_ERROR
     lines = [line for line in done.stderr.splitlines() if line.strip()]
     assert len(lines) == 1
@@ -61,7 +61,7 @@ def test_without_a_gpu_asking_for_its_tests_is_an_error(expression):
 
 
 def test_without_a_gpu_all_but_its_tests_can_be_asked_for():
-    done = run_pytest("-q", "-m", "not gpu", "tests/test_device_plan.py", **NO_GPU)
+    done = run_pytest("-q", "-m", "not gpu", "tests/svm/backends/test_gpu_memory_plan.py", **NO_GPU)
     assert done.returncode == 0, done.stdout
 
 
@@ -72,7 +72,7 @@ def test_gpu_tests_are_where_the_script_looks_for_them():
         if "pytest.mark.gpu" in path.read_text() and path != Path(__file__)
     ]
     assert sorted(marked) == ["test_gpu_parity.py", "test_gpu_solver.py"]
-    assert "tests/test_gpu_*.py" in SCRIPT.read_text()
+    assert "tests/gpu/test_gpu_*.py" in SCRIPT.read_text()
 
 
 @needs_bash
@@ -140,7 +140,7 @@ def test_the_script_runs_everything_and_tells_how_it_went(
     assert re.search(r"^GPU +simulated GPU, compute capability 9\.0", report, re.MULTILINE)
     assert re.search(r"^numba-cuda ", report, re.MULTILINE)
     tests, benchmark = (tmp_path / "calls").read_text().splitlines()
-    assert re.match(r"-m pytest -m gpu .*tests/test_gpu_parity\.py", tests)
+    assert re.match(r"-m pytest -m gpu .*tests/gpu/test_gpu_parity\.py", tests)
     found = re.fullmatch(r"scripts/bench_gpu\.py --out (\S+) --budget (\d+)", benchmark)
     assert found[1] == str(tmp_path / "results")
     assert 300 < int(found[2]) <= 460

@@ -48,7 +48,7 @@ def test_finished_training_is_not_trained_on(tmp_path):
 
 def test_killed_process_leaves_a_state_to_go_on_from(tmp_path):
     code = (
-        f"import os, signal, sys; sys.path.insert(0, {str(__file__.rpartition('/')[0])!r})\n"
+        f"import os, signal, sys; sys.path.insert(0, {str(Path(__file__).parents[1])!r})\n"
         "from pathlib import Path; import cnntraining as t\n"
         "done = []\n"
         "def on_batch(n):\n"

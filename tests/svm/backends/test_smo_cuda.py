@@ -18,7 +18,7 @@ SOURCE = Path(smo.__file__).with_name("smo_cuda.py").read_text()
 LINES = SOURCE.splitlines()
 BARRIERS = [k for k, line in enumerate(LINES) if "cuda.syncthreads()" in line]
 VOTE = next(k for k, line in enumerate(LINES) if "cuda.syncthreads_or(" in line)
-SIMULATED = Path(__file__).with_name("cudasim_smo.py")
+SIMULATED = Path(__file__).parents[2] / "cudasim_smo.py"
 N_SIMULATED = 16
 
 

@@ -108,7 +108,7 @@ def test_another_process_finds_what_this_one_kept(tmp_path):
     done = subprocess.run(
         [sys.executable, "-c", code, tmp_path],
         capture_output=True,
-        cwd=Path(__file__).parent,
+        cwd=Path(__file__).parents[1],
         check=True,
     )
     assert done.stdout == X.tobytes()

@@ -17,7 +17,7 @@ from svmcifar.svm.backends.gpu_memory_plan import make_device_plan
 from svmcifar.svm.kernel import sample_blocks
 from svmcifar.svm.problem import OvOProblem
 
-SIMULATED = Path(__file__).with_name("cudasim_ovo.py")
+SIMULATED = Path(__file__).parents[2] / "cudasim_ovo.py"
 N_SIMULATED = 12
 
 

@@ -14,7 +14,7 @@ import pytest
 from datafiles import make_fields, write_fields, write_sums
 from parity import is_certain as reference_is_certain
 
-TOP = Path(__file__).parents[1]
+TOP = Path(__file__).parents[2]
 sys.path.append(str(TOP / "scripts"))
 
 import bench_gpu  # noqa: E402

@@ -56,7 +56,7 @@ def assert_close(ours, theirs, Z, *, rtol, atol):
     [(np.float64, 1e-8, 1e-4), (np.float32, 1e-6, 0.1)],
 )
 def test_random_problem(number, dtype, objective_rtol, decision_atol):
-    """As tests/test_parity.py does on the CPU, with its limits."""
+    """As tests/svm/test_parity.py does on the CPU, with its limits."""
     problem = problem_of(number, dtype)
     ours = problem.fit(RBFSVC, tol=1e-6, backend="cupy")
     assert ours.backend_ == "cupy"
