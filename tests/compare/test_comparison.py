@@ -2,11 +2,13 @@
 
 import json
 from math import comb
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
 from contestants import make_card, make_network
+from reportform import form_of
 from sklearn.metrics import (
     accuracy_score,
     cohen_kappa_score,
@@ -72,6 +74,13 @@ def read(report):
     folder, kind = report
     content = json.loads((folder / "report.json").read_text())
     return content, pd.read_csv(folder / "predictions.csv"), kind
+
+
+def test_report_json_keeps_its_form(report):
+    """Against the keys, their order and the types of format 1."""
+    content, _, kind = read(report)
+    expected = Path(__file__).with_name(f"report-form-{kind}.txt").read_text().splitlines()
+    assert form_of(content) == expected
 
 
 def ids_with(content, labels):
