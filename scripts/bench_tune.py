@@ -106,7 +106,6 @@ def report_lines(report: dict) -> list[str]:
 @click.option("--labels", type=click.Choice(["coarse", "fine"]), default="coarse")
 @click.option("--tol", default=1e-3, show_default=True)
 @click.option("--jobs", type=int)
-@click.option("--halving", is_flag=True, help="Time successive halving instead of the full grid.")
 @click.option("--out", type=click.Path(path_type=Path), help="Write the figures here, as JSON.")
 def main(
     data: str | None,
@@ -116,7 +115,6 @@ def main(
     labels: str,
     tol: float,
     jobs: int | None,
-    halving: bool,
     out: Path | None,
 ) -> None:
     """Time a search over C and gamma against as many single fits."""
@@ -135,7 +133,7 @@ def main(
     time_fits(X[:1500], y[:1500], Split(*few), warm_up.table[:1], tol, jobs)
 
     clock, cpu = perf_counter(), process_time()
-    found = search_svc(RBFSVC(tol=tol, n_jobs=jobs), Grid(), X, y, [rows], halving=halving)
+    found = search_svc(RBFSVC(tol=tol, n_jobs=jobs), Grid(), X, y, [rows])
     total_s, cpu_s = perf_counter() - clock, process_time() - cpu
     fits = time_fits(X, y, rows, found.table, tol, jobs)
     seconds = np.array([fit["fit_s"] + fit["predict_s"] for fit in fits])
@@ -149,7 +147,6 @@ def main(
         "n_held_out": len(rows.held_out),
         "n_features": X.shape[1],
         "tol": tol,
-        "halving": halving,
         "processors": os.cpu_count(),
         "python": platform.python_version(),
         **describe_environment(),

@@ -83,12 +83,6 @@ class _Values(click.ParamType):
 @click.option(
     "--folds", type=click.IntRange(min=2), help="Score by so many folds instead of one part."
 )
-@click.option(
-    "--halving",
-    is_flag=True,
-    help="Train all settings on a ninth of the images, the best third of them on a third, and "
-    "so on, instead of every setting on all; in fewer rounds where images or settings are few.",
-)
 @solver_options
 @limit_option("Search on so many training images, drawn evenly.")
 @seed_option("Of every draw of images.")
@@ -116,7 +110,6 @@ def command(
     gamma: tuple[list[Any], ...],
     holdout: int | None,
     folds: int | None,
-    halving: bool,
     tol: float,
     max_iter: int | None,
     class_weight: str | None,
@@ -172,9 +165,9 @@ def command(
     settings = {k: v for k, v in features[0].for_training.items() if k != "n_components"}
     found = tune(
         svc, grid, images, y, splits,
-        fine=fine, halving=halving, seed=seed, cache=cache, **settings,
+        fine=fine, seed=seed, cache=cache, **settings,
     )  # fmt: skip
-    _report(found, halving)
+    _report(found)
     chosen = features[counts.index(found.best.n_components)] if len(features) > 1 else features[0]
     options = {
         "labels": labels,
@@ -226,7 +219,7 @@ def _print_heading(dataset: "Cifar100", labels: str, splits: "Sequence[Split]", 
         click.echo(f"             components {', '.join(map(str, grid.n_components))}")
 
 
-def _report(found: "SearchResult", halving: bool) -> None:
+def _report(found: "SearchResult") -> None:
     """Print what was found."""
     from svmcifar.tuning.output import result_lines
 
@@ -239,12 +232,6 @@ def _report(found: "SearchResult", halving: bool) -> None:
     click.echo(f"memory plan  {found.memory_plan}")
     for line in result_lines(found):
         click.echo(line)
-    if halving and found.table["round"].max() == 1:
-        click.secho(
-            "WARNING: --halving had no effect: images or settings are too few for two rounds.",
-            fg="yellow",
-            err=True,
-        )
     for edge in found.edges:
         click.secho(f"WARNING: {edge}; search beyond it.", fg="yellow", err=True)
 

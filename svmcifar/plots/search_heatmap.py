@@ -1,7 +1,5 @@
 """A search's scores as heat maps: C across, gamma down, a panel for each number of components."""
 
-from typing import Any
-
 import matplotlib as mpl
 import numpy as np
 import pandas as pd
@@ -21,8 +19,7 @@ _COLOURS = "cividis"
 def search_figure(table: pd.DataFrame, title: str) -> Figure:
     """Draw the scores of a search.
 
-    Each cell has its accuracy in percent; the best is framed.  Settings that a halving left out
-    before its last round are grey, and what they had by then is in brackets.
+    Each cell has its accuracy in percent; the best is framed.
 
     Parameters
     ----------
@@ -42,8 +39,7 @@ def search_figure(table: pd.DataFrame, title: str) -> Figure:
     layout = ConstrainedLayoutEngine(w_pad=0.08, h_pad=0.08)
     figure = Figure(figsize=(max(width, 5.0), max(height, 2.6)), layout=layout)
     figure.suptitle(title, fontsize=_TITLE_POINTS, wrap=True)
-    last = table[table["round"] == table["round"].max()]
-    colours = Normalize(100 * last["score"].min(), 100 * last["score"].max())
+    colours = Normalize(100 * table["score"].min(), 100 * table["score"].max())
     all_axes = figure.subplots(n_rows, n_columns, squeeze=False)
     for axes in all_axes.flat[len(panels) :]:
         axes.set_visible(False)
@@ -62,16 +58,12 @@ def _draw_panel(axes: Axes, panel: pd.DataFrame, best: pd.Series, colours: Norma
     """Draw the settings of one number of components."""
     Cs = sorted(panel["C"].unique())
     settings = list(panel.sort_values("gamma")["setting"].unique())
-    last_round = best["round"]
     percent = np.full((len(settings), len(Cs)), np.nan)
     for row in panel.itertuples():
         place = settings.index(row.setting), Cs.index(row.C)
-        in_last = row.round == last_round
-        if in_last:
-            percent[place] = 100 * row.score
-        _write_cell(axes, place, row, in_last, colours)
-    colour_map = mpl.colormaps[_COLOURS].with_extremes(bad="0.88")
-    axes.imshow(percent, cmap=colour_map, norm=colours, interpolation="nearest", aspect="auto")
+        percent[place] = 100 * row.score
+        _write_cell(axes, place, percent[place], colours)
+    axes.imshow(percent, cmap=_COLOURS, norm=colours, interpolation="nearest", aspect="auto")
     axes.set_xticks(range(len(Cs)), [f"{C:g}" for C in Cs])
     axes.set_yticks(range(len(settings)), [_gamma_label(setting) for setting in settings])
     axes.set_xlabel("C")
@@ -86,19 +78,16 @@ def _draw_panel(axes: Axes, panel: pd.DataFrame, best: pd.Series, colours: Norma
             )
 
 
-def _write_cell(
-    axes: Axes, place: tuple[int, int], row: Any, in_last: bool, colours: Normalize
-) -> None:
-    score = f"{100 * row.score:.1f}"
-    dark = in_last and colours(100 * row.score) < 0.5
+def _write_cell(axes: Axes, place: tuple[int, int], percent: float, colours: Normalize) -> None:
+    """Write a score in a colour that can be read on its cell."""
     axes.text(
         place[1],
         place[0],
-        score if in_last else f"({score})",
+        f"{percent:.1f}",
         ha="center",
         va="center",
         fontsize=_CELL_POINTS,
-        color="white" if dark else "black",
+        color="white" if colours(percent) < 0.5 else "black",
     )
 
 

@@ -10,20 +10,20 @@ from svmcifar.tuning.result import SearchResult
 
 
 def result_lines(result: SearchResult, n_rows: int = 10) -> list[str]:
-    """Lay the best settings out, one a line.
+    """Describe the best settings, one a line.
 
     Parameters
     ----------
     result : SearchResult
     n_rows : int, default=10
-        Settings to show at most.
+        Largest number of settings.
 
     Returns
     -------
     list of str
-        A heading, the settings, and what marks and scores mean.
+        A heading, the settings, and a footnote on the marks.
     """
-    table = result.table[result.table["round"] == result.table["round"].max()]
+    table = result.table
     with_components = table["n_components"].notna().all()
     heading = f"   {'accuracy':>9}  {_error_heading(result):<17}{'C':>9}  {'gamma':<20}"
     lines = [(heading + ("components" if with_components else "")).rstrip()]
@@ -36,7 +36,7 @@ def result_lines(result: SearchResult, n_rows: int = 10) -> list[str]:
         )
     n_within = int(table["within"].sum())
     lines.append(
-        f" * {n_within} of {len(result.table)} settings are within a standard error "
+        f" * {n_within} of {len(table)} settings are within a standard error "
         f"({100 * result.best.std_error:.2f} points) of the best"
     )
     return lines
@@ -77,15 +77,15 @@ def write_table(result: SearchResult, path: str | Path) -> None:
 def write_config(
     path: str | Path, options: Mapping[str, Any], comments: Sequence[str] = ()
 ) -> None:
-    """Write options of `svmcifar train` as the flat TOML that its ``--config`` reads.
+    """Write options of `svmcifar train` as flat TOML for its ``--config``.
 
     Parameters
     ----------
     path : str or Path
     options : mapping of str to str, int, float or list of these
-        Options by their long name without dashes; None for those to leave out.
+        Options by their long name without dashes; those that are None are left out.
     comments : sequence of str
-        Lines to go before them.
+        Lines of comment before them.
 
     Raises
     ------

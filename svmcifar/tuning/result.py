@@ -1,4 +1,4 @@
-"""What a search found."""
+"""The result of a search: a table of settings and scores, and the best of them."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -12,22 +12,8 @@ from svmcifar.svm.path.evaluate import Scored
 from svmcifar.svm.path.grid import Grid, Point
 
 
-class RoundScores(NamedTuple):
-    """What one round of a search found; a full grid is one round.
-
-    Attributes
-    ----------
-    points : sequence of Point
-    scored : sequence of Scored
-        One a split.
-    """
-
-    points: Sequence[Point]
-    scored: Sequence[Scored]
-
-
 class Best(NamedTuple):
-    """The setting that won.
+    """The setting with the highest score.
 
     Attributes
     ----------
@@ -53,7 +39,7 @@ class Best(NamedTuple):
 
 @dataclass(frozen=True)
 class SearchResult:
-    """What a search found.
+    """The result of a search.
 
     Attributes
     ----------
@@ -64,11 +50,10 @@ class SearchResult:
     table : DataFrame
         One row a setting, the best first: ``C``, ``gamma`` (mean over the splits), ``setting``
         (gamma as the grid has it), ``n_components``, ``score``, ``std_error``, ``within`` (whether
-        the score is within a standard error of the best), ``round``, ``n_train``, ``n_held_out``
-        (of the first split), ``split_1`` and so on, ``low`` and ``high`` (95 % interval, with one
-        split alone), ``n_iter`` (SMO steps on all splits), ``unconverged`` (pairs), ``n_support``
-        (mean over the splits).  Settings that did not reach the last round of a halving come after
-        those that did, with what they got in their last one.
+        the score is within a standard error of the best), ``round`` (always 1), ``n_train``,
+        ``n_held_out`` (of the first split), ``split_1`` and so on, ``low`` and ``high`` (95 %
+        interval, with one split alone), ``n_iter`` (SMO steps on all splits), ``unconverged``
+        (pairs), ``n_support`` (mean over the splits).
     times : dict
         Seconds: ``features_s``, ``solve_s``, ``score_s``.
     memory_plan : str
@@ -83,14 +68,14 @@ class SearchResult:
 
     @property
     def n_splits(self) -> int:
-        """How many times a part was held out."""
+        """Number of held-out parts."""
         return sum(name.startswith("split_") for name in self.table.columns)
 
     @property
     def edges(self) -> list[str]:
-        """Say for which values the best lies at the edge of what was searched."""
+        """Sentences about each value of the best setting that is an end of the grid."""
         point = self.best.point
-        found = []
+        sentences = []
         for name, value, values in (
             ("C", point.C, self.grid.C),
             ("gamma", point.gamma, self.grid.gamma),
@@ -99,56 +84,33 @@ class SearchResult:
             if len(values) > 1 and value in (values[0], values[-1]):
                 end = "largest" if value == values[-1] else "smallest"
                 shown = f"{value:g}" if isinstance(value, float) else value
-                found.append(f"the best {name}, {shown}, is the {end} that was searched")
-        return found
+                sentences.append(f"the best {name}, {shown}, is the {end} that was searched")
+        return sentences
 
 
-def make_result(
-    grid: Grid, rounds: Sequence[RoundScores], times: Mapping[str, float]
-) -> SearchResult:
-    """Put scores together.
-
-    Parameters
-    ----------
-    grid : Grid
-    rounds : sequence of RoundScores
-        The last one decides.
-    times : mapping
-
-    Returns
-    -------
-    SearchResult
-    """
-    tables = [_table(*scores, number) for number, scores in enumerate(rounds, 1)]
-    # A point counts with the last round it was in; sorting is stable, so ties keep their order.
-    table = pd.concat(tables[::-1]).drop_duplicates(["C", "setting", "n_components"])
-    table = table.sort_values(["round", "score"], ascending=False, kind="stable", ignore_index=True)
+def make_result(grid: Grid, scored: Sequence[Scored], times: Mapping[str, float]) -> SearchResult:
+    """Rank the settings of a grid by their scores, one `Scored` a split."""
+    points = grid.points
+    table = _table(points, scored)
+    order = np.argsort(-table["score"].to_numpy(), kind="stable")  # ties keep the grid's order
+    table = table.iloc[order].reset_index(drop=True)
     first = table.iloc[0]
-    last_round = table["round"] == first["round"]
-    within = last_round & (table["score"] >= first["score"] - first["std_error"])
+    within = table["score"] >= first["score"] - first["std_error"]
     table.insert(table.columns.get_loc("std_error") + 1, "within", within)
-    of_best = [p for p in rounds[-1].points if _key(p) == _key_of_row(first)]
+    point = points[order[0]]
     best = Best(
-        float(first["C"]),
-        float(first["gamma"]),
-        of_best[0].n_components,
-        float(first["score"]),
-        float(first["std_error"]),
-        of_best[0],
+        C=point.C,
+        gamma=float(first["gamma"]),
+        n_components=point.n_components,
+        score=float(first["score"]),
+        std_error=float(first["std_error"]),
+        point=point,
     )
-    return SearchResult(grid, best, table, dict(times), rounds[-1].scored[-1].memory_plan)
+    return SearchResult(grid, best, table, dict(times), scored[-1].memory_plan)
 
 
-def _key(point: Point) -> tuple[float, str, int]:
-    return point.C, str(point.gamma), point.n_components or 0
-
-
-def _key_of_row(row: pd.Series) -> tuple[float, str, int]:
-    return row["C"], row["setting"], 0 if pd.isna(row["n_components"]) else row["n_components"]
-
-
-def _table(points: Sequence[Point], scored: Sequence[Scored], number: int) -> pd.DataFrame:
-    """Lay out one round, in the order of its points."""
+def _table(points: Sequence[Point], scored: Sequence[Scored]) -> pd.DataFrame:
+    """Lay the scores out, one row a setting, in the order of the points."""
     accuracy = np.stack([split.accuracy for split in scored], axis=1)
     gammas = np.stack([split.gamma for split in scored], axis=1)
     n_splits = len(scored)
@@ -165,7 +127,7 @@ def _table(points: Sequence[Point], scored: Sequence[Scored], number: int) -> pd
         "std_error": accuracy.std(axis=1, ddof=1) / np.sqrt(n_splits)
         if n_splits > 1
         else np.sqrt(score * (1 - score) / scored[0].n_held_out),
-        "round": number,
+        "round": 1,  # readers of the CSV know the column from searches in several rounds
         "n_train": scored[0].n_train,
         "n_held_out": scored[0].n_held_out,
     }

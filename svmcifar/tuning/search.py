@@ -14,9 +14,8 @@ from svmcifar.errors import InputError
 from svmcifar.svm.estimator import RBFSVC
 from svmcifar.svm.one_vs_one import class_pairs
 from svmcifar.svm.path.evaluate import Part, PartMaker, evaluate_points
-from svmcifar.svm.path.grid import Grid, Point
-from svmcifar.tuning.halving import draw_share, plan_rounds, survivors
-from svmcifar.tuning.result import RoundScores, SearchResult, make_result
+from svmcifar.svm.path.grid import Grid
+from svmcifar.tuning.result import SearchResult, make_result
 
 Array = NDArray[Any]
 
@@ -27,11 +26,8 @@ def search_svc(
     X: ArrayLike,
     y: ArrayLike,
     splits: Iterable[tuple[ArrayLike, ArrayLike]],
-    *,
-    halving: bool = False,
-    seed: int = 0,
 ) -> SearchResult:
-    """Search C, gamma and the number of features for samples that are at hand.
+    """Search C, gamma and the number of features by cross-validation on given samples.
 
     The scores are those of `sklearn.model_selection.GridSearchCV` over the same splits, but every
     distance is computed once a split.
@@ -39,7 +35,7 @@ def search_svc(
     Parameters
     ----------
     svc : RBFSVC
-        Its parameters besides C and gamma, which have no effect; it is not fitted.
+        Gives every parameter but C and gamma; it is not fitted.
     grid : Grid
     X : array-like of shape (n_samples, n_features), float32 or float64
         On the host.
@@ -47,11 +43,6 @@ def search_svc(
         Class labels.
     splits : iterable of (array-like, array-like)
         Rows to train on and rows to score on, such as a splitter of scikit-learn gives.
-    halving : bool, default=False
-        Whether to search by successive halving (see `svmcifar.tuning.halving`) instead of training
-        every point on all of the training part.
-    seed : int, default=0
-        Of the samples that its rounds draw.
 
     Returns
     -------
@@ -82,26 +73,18 @@ def search_svc(
     def maker(train: Array, held_out: Array) -> PartMaker:
         return lambda: Part(X[train], y[train], X[held_out], y[held_out])
 
-    makers = [maker(*map(np.asarray, split)) for split in splits]
-    return search_parts(svc, grid, makers, halving=halving, seed=seed)
+    return search_parts(svc, grid, [maker(*map(np.asarray, split)) for split in splits])
 
 
-def search_parts(
-    svc: RBFSVC,
-    grid: Grid,
-    makers: Sequence[PartMaker],
-    *,
-    halving: bool = False,
-    seed: int = 0,
-) -> SearchResult:
+def search_parts(svc: RBFSVC, grid: Grid, makers: Sequence[PartMaker]) -> SearchResult:
     """Search over parts that are made one at a time.
 
     Parameters
     ----------
-    svc, grid, halving, seed
+    svc, grid
         As for `search_svc`.
     makers : sequence of callable
-        Each makes a `Part`.  It is called once; with `halving` all parts are kept.
+        Each makes a `Part`, and is called once.
 
     Returns
     -------
@@ -113,22 +96,26 @@ def search_parts(
         As for `search_svc`.
     """
     _require_searchable(svc, makers)
-    points, run = grid.points, _Run(svc)
-    if not halving:
-        return run.result(grid, [run.score(points, makers)])
-    parts = [run.make(maker) for maker in makers]
-    smallest = min(int(np.unique(part.y_train, return_counts=True)[1].min()) for part in parts)
-    rounds: list[RoundScores] = []
-    for n_points, share in plan_rounds(len(points), smallest):
-        if rounds:
-            scores = np.stack([split.accuracy for split in rounds[-1].scored], axis=1).mean(axis=1)
-            points = [points[i] for i in survivors(scores, n_points)]
-        rounds.append(run.score(points, [_on_share(part, share, seed) for part in parts]))
-    return run.result(grid, rounds)
+    points, scored = grid.points, []
+    times = {"features_s": 0.0, "solve_s": 0.0, "score_s": 0.0}
+    for number, maker in enumerate(makers, 1):
+        clock = perf_counter()
+        part = maker()
+        times["features_s"] += perf_counter() - clock
+        name = f"split {number} of {len(makers)}, {len(points)} settings"
+        total = len(points) * len(class_pairs(len(np.unique(part.y_train))))
+        with tqdm(total=total, desc=name, unit="pair", disable=not svc.verbose) as bar:
+            scored.append(evaluate_points(part, points, svc, bar.update))
+        times["solve_s"] += scored[-1].solve_s
+        times["score_s"] += scored[-1].score_s
+        del part  # before the next is made
+    result = make_result(grid, scored, times)
+    _warn_unconverged(result, svc)
+    return result
 
 
 def _require_searchable(svc: RBFSVC, makers: Sequence[PartMaker]) -> None:
-    """Refuse what a search cannot do, before anything is computed."""
+    """Raise if the estimator or the splits cannot be searched with, before anything is computed."""
     svc._validate_params()
     if svc.backend not in ("auto", "numba"):
         raise InputError(
@@ -143,50 +130,14 @@ def _require_searchable(svc: RBFSVC, makers: Sequence[PartMaker]) -> None:
         raise InputError("A search needs a split to score on. Got none. Give one or more.")
 
 
-def _on_share(part: Part, share: float, seed: int) -> PartMaker:
-    if share == 1:
-        return lambda: part
-    return lambda: part.training_on(draw_share(part.y_train, share, seed))
-
-
-class _Run:
-    """Makes parts and scores points, and keeps count of the seconds."""
-
-    def __init__(self, svc: RBFSVC) -> None:
-        self.svc = svc
-        self.times = {"features_s": 0.0, "solve_s": 0.0, "score_s": 0.0}
-
-    def make(self, maker: PartMaker) -> Part:
-        """Make a part."""
-        clock = perf_counter()
-        part = maker()
-        self.times["features_s"] += perf_counter() - clock
-        return part
-
-    def score(self, points: Sequence[Point], makers: Sequence[PartMaker]) -> RoundScores:
-        """Score points on every part."""
-        scored = []
-        for number, maker in enumerate(makers, 1):
-            part = self.make(maker)
-            name = f"split {number} of {len(makers)}, {len(points)} settings"
-            n_classes = len(np.unique(part.y_train))
-            total = len(points) * len(class_pairs(n_classes))
-            with tqdm(total=total, desc=name, unit="pair", disable=not self.svc.verbose) as bar:
-                scored.append(evaluate_points(part, points, self.svc, bar.update))
-            self.times["solve_s"] += scored[-1].solve_s
-            self.times["score_s"] += scored[-1].score_s
-            del part  # before the next is made
-        return RoundScores(points, scored)
-
-    def result(self, grid: Grid, rounds: Sequence[RoundScores]) -> SearchResult:
-        """Put the rounds together, and warn of what has not converged."""
-        result = make_result(grid, rounds, self.times)
-        if n_unsolved := int(result.table["unconverged"].sum()):
-            warnings.warn(
-                f"{n_unsolved} pairs of {(result.table['unconverged'] > 0).sum()} settings ended "
-                f"with a KKT gap above tol={self.svc.tol:g} (max_iter={self.svc.max_iter}). "
-                f"Raise max_iter or tol; the table counts them.",
-                ConvergenceWarning,
-                stacklevel=4,
-            )
-        return result
+def _warn_unconverged(result: SearchResult, svc: RBFSVC) -> None:
+    """Warn if pairs have ended above the tolerance."""
+    unconverged = result.table["unconverged"]
+    if n_pairs := int(unconverged.sum()):
+        warnings.warn(
+            f"{n_pairs} pairs of {(unconverged > 0).sum()} settings ended "
+            f"with a KKT gap above tol={svc.tol:g} (max_iter={svc.max_iter}). "
+            f"Raise max_iter or tol; the table counts them.",
+            ConvergenceWarning,
+            stacklevel=4,
+        )

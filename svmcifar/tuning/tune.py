@@ -35,7 +35,6 @@ def tune(
     ridge_scores: float = 0.0,
     ridge_components: int | None = None,
     augment: str | None = None,
-    halving: bool = False,
     seed: int = 0,
     cache: FeatureCache | None = None,
 ) -> SearchResult:
@@ -61,8 +60,8 @@ def tune(
         Fine class ids, which class scores are learned from.
     features, feature_settings, whiten, ridge_scores, ridge_components, augment
         As for `svmcifar.model.train.train_classifier`.
-    halving, seed
-        As for `svmcifar.tuning.search.search_svc`; the seed is also of what features draw.
+    seed : int, default=0
+        Random seed of the features.
     cache : FeatureCache, optional
         Where features are looked for and kept.
 
@@ -110,7 +109,7 @@ def tune(
         return make
 
     makers = [maker(*split) for split in splits]
-    return search_parts(svc, grid, makers, halving=halving, seed=seed)
+    return search_parts(svc, grid, makers)
 
 
 def require_one_count(grid: Grid, ridge_scores: float) -> None:

@@ -94,10 +94,10 @@ def test_folds(synthetic_folder):
     assert {"split_1", "split_2"} <= set(table.columns)
 
 
-def test_halving_and_pictures(synthetic_folder, folder):
+def test_pictures(synthetic_folder, folder):
     arguments = [*QUICK[:4], "--C", "1", "--C", "10,100", "--gamma", "0.5x", "--gamma", "1x"]
     output = run(
-        "tune", "--data", synthetic_folder, *arguments, "--halving", "--table", "all.csv",
+        "tune", "--data", synthetic_folder, *arguments, "--table", "all.csv",
         "--heatmap", "map.png",
     )  # fmt: skip
     assert "saved        tuned.toml, all.csv, map.png\n" in output
@@ -216,23 +216,18 @@ def test_options_reach_the_search(synthetic_folder, synthetic_data, monkeypatch)
 
     monkeypatch.setattr("svmcifar.tuning.tune.tune", stop)
     fail(
-        "tune", "--data", synthetic_folder, *QUICK, "--labels", "fine", "--halving",
+        "tune", "--data", synthetic_folder, *QUICK, "--labels", "fine",
         "--class-weight", "balanced", "--tol", 0.01, "--max-iter", 7, "--jobs", 1,
         "--memory-limit", "1GB", "--seed", 9,
     )  # fmt: skip
     svc = seen["svc"]
     assert (svc.class_weight, svc.tol, svc.max_iter, svc.n_jobs) == ("balanced", 0.01, 7, 1)
-    assert (svc.memory_limit, seen["halving"], seen["seed"]) == ("1GB", True, 9)
+    assert (svc.memory_limit, seen["seed"]) == ("1GB", 9)
     fine = synthetic_data.read_split("train").fine
     rows = draw_rows(fine, 300, 9)
     np.testing.assert_array_equal(seen["y"], fine[rows])
     (split,), expected = seen["splits"], holdout_split(fine[rows], None, 9)
     np.testing.assert_array_equal(split.held_out, expected.held_out)
-
-
-def test_a_halving_of_one_round_says_so(synthetic_folder):
-    text = CliRunner().invoke(main, ["tune", "--data", str(synthetic_folder), *QUICK, "--halving"])
-    assert "WARNING: --halving had no effect" in text.stderr
 
 
 @pytest.mark.parametrize(

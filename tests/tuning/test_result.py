@@ -18,7 +18,7 @@ from svmcifar.svm.estimator import RBFSVC
 from svmcifar.svm.path.evaluate import Scored
 from svmcifar.svm.path.grid import Grid
 from svmcifar.tuning.output import result_lines, write_config, write_table
-from svmcifar.tuning.result import RoundScores, make_result
+from svmcifar.tuning.result import make_result
 from svmcifar.tuning.search import search_svc
 
 GRID = Grid([1, 10], ["0.5x", "2x"], [20, 40])
@@ -44,8 +44,8 @@ def scored(accuracy, n_held_out=200, gamma=0.01, unconverged=0):
 HOLDOUT = scored([0.2, 0.25, 0.3, 0.35, 0.8, 0.79, 0.75, 0.4])
 
 
-def result_of(*splits, points=GRID.points, grid=GRID):
-    return make_result(grid, [RoundScores(points, splits)], {"solve_s": 1.0})
+def result_of(*splits, grid=GRID):
+    return make_result(grid, splits, {"solve_s": 1.0})
 
 
 def test_lines_of_one_split():
@@ -64,21 +64,10 @@ def test_lines_of_one_split():
 def test_lines_of_folds_without_components():
     grid = Grid([1, 10], [0.5, 2.0])
     splits = [scored([0.2, 0.3, 0.4, 0.5]), scored([0.3, 0.3, 0.4, 0.6])]
-    lines = result_lines(result_of(*splits, points=grid.points, grid=grid))
+    lines = result_lines(result_of(*splits, grid=grid))
     assert lines[0].split() == ["accuracy", "over", "2", "folds", "C", "gamma"]
     assert lines[1].split() == ["*", "55.00", "%", "+-", "5.00", "10", "2"]
     assert len(lines) == 6
-
-
-def test_a_halving_shows_its_last_round_alone():
-    last = RoundScores([GRID.points[5], GRID.points[2]], [scored([0.5, 0.6])])
-    result = make_result(GRID, [RoundScores(GRID.points, [HOLDOUT]), last], {})
-    assert result.best.point == GRID.points[2]
-    assert result.table["round"].tolist() == [2, 2] + [1] * 6
-    assert result.table["score"].tolist() == [0.6, 0.5, 0.8, 0.75, 0.4, 0.35, 0.25, 0.2]
-    lines = result_lines(result)
-    assert ["60.00" in lines[1], "50.00" in lines[2], len(lines)] == [True, True, 4]
-    assert "of 8 settings" in lines[-1]
 
 
 def test_the_config_is_what_toml_reads(tmp_path):
@@ -148,37 +137,29 @@ def test_cells_can_be_read_on_their_colour():
             assert (max(lightness) + 0.05) / (min(lightness) + 0.05) > 3
 
 
-def test_what_a_halving_left_out_is_grey_and_in_brackets():
-    last = RoundScores([GRID.points[4], GRID.points[0]], [scored([0.5, 0.6])])
-    table = make_result(GRID, [RoundScores(GRID.points, [HOLDOUT]), last], {}).table
-    few, many = panels(search_figure(table, "Search"))
-    assert cells(few) == {(0, 0): "60.0", (0, 1): "(30.0)", (1, 0): "50.0", (1, 1): "(75.0)"}
-    assert few.images[0].get_array().mask.tolist() == [[False, False], [True, True]]
-    assert many.images[0].get_array().mask.all()
-
-
 @pytest.mark.parametrize("counts", [[None], [5], [1, 2, 3, 4, 5, 6, 7]])
 @pytest.mark.parametrize("n_values", [1, 6])
 def test_any_grid_can_be_drawn(tmp_path, counts, n_values):
     grid = Grid(np.geomspace(0.01, 1e4, n_values), np.geomspace(1e-6, 1, n_values), counts)
     accuracy = np.linspace(0.1, 0.9, len(grid.points)) if n_values > 1 else [0.5] * len(counts)
-    result = result_of(scored(accuracy), points=grid.points, grid=grid)
+    result = result_of(scored(accuracy), grid=grid)
     figure = search_figure(result.table, "SYNTHETIC data: any")
     assert len(panels(figure)) >= len(counts)
     save_figure(figure, tmp_path / "a.png", dpi=40)
     assert (tmp_path / "a.png").stat().st_size > 1000
 
 
-def test_settings_of_earlier_rounds_are_not_within_an_error_of_the_best():
-    last = RoundScores([GRID.points[5], GRID.points[2]], [scored([0.5, 0.6])])
-    result = make_result(GRID, [RoundScores(GRID.points, [HOLDOUT]), last], {})
-    assert result.table["within"].tolist() == [True] + [False] * 7
+def test_settings_within_an_error_of_the_best_are_marked():
+    result = result_of(HOLDOUT)
+    assert result.best.point == GRID.points[4]
+    assert result.table["within"].tolist() == [True, True] + [False] * 6
+    assert result.table["round"].tolist() == [1] * 8
 
 
-def test_a_halving_goes_by_the_mean_over_the_folds(monkeypatch):
-    accuracy = iter([[1.0, 0.6, 0.5], [0.0, 0.6, 0.5], [0.4], [0.4]])
+def test_the_mean_over_the_folds_decides(monkeypatch):
+    accuracy = iter([[1.0, 0.6, 0.5], [0.0, 0.6, 0.5]])
     monkeypatch.setattr("svmcifar.tuning.search.evaluate_points", lambda *_: scored(next(accuracy)))
     X, y = training_set(2, 80, d=4, seed=0, dtype=np.float64)
     folds = StratifiedKFold(2, shuffle=True, random_state=0).split(X, y)
-    found = search_svc(RBFSVC(), Grid([1.0, 2.0, 3.0], [1.0]), X, y, folds, halving=True)
+    found = search_svc(RBFSVC(), Grid([1.0, 2.0, 3.0], [1.0]), X, y, folds)
     assert found.best.C == 2.0

@@ -1,7 +1,6 @@
 """Searches on plain samples, held against scikit-learn's GridSearchCV."""
 
 import numpy as np
-import pandas as pd
 import pytest
 from problems import training_set
 from sklearn.exceptions import ConvergenceWarning
@@ -168,46 +167,17 @@ def test_the_edge_of_the_grid_is_told():
     ]
 
 
-def test_halving_keeps_the_best_and_ends_with_all_samples():
-    X, y = checkerboard(900)
-    grid = Grid([1e-6, 1e-5, 10], [1e-6, 2, 1e4])
-    split = [next(FOLDS.split(X, y))]
-    full = search_svc(RBFSVC(), grid, X, y, split)
-    found = search_svc(RBFSVC(), grid, X, y, split, halving=True)
-    assert full.table["score"][0] > full.table["score"][1] + 0.05  # it is easy
-    assert found.best == full.best
-    assert found.table["round"].tolist() == [3] + [2] * 2 + [1] * 6
-    assert found.table["n_train"].tolist() == [600] + [201] * 2 + [68] * 6
-    assert found.table["within"].tolist() == [True] + [False] * 8
-    assert not found.table.duplicated(["C", "gamma", "n_components"]).any()
-
-
-def test_halving_over_folds_draws_by_the_seed():
-    X, y = overlapping(3, 60)
-    grid = Grid([0.1, 3.0, 30.0], [0.01, 0.2, 1.0])
-
-    def search(seed):
-        folds = FOLDS.split(X, y)
-        return search_svc(RBFSVC(), grid, X, y, folds, halving=True, seed=seed).table
-
-    first = search(1)
-    pd.testing.assert_frame_equal(first, search(1))
-    assert first["round"].max() == 2
-    assert not first.equals(search(2))
-
-
 def test_each_part_is_made_once():
     X, y = overlapping(3, 90)
     split = next(FOLDS.split(X, y))
-    for halving in (False, True):
-        made = []
+    made = []
 
-        def make(made=made):
-            made.append(1)
-            return Part(X[split[0]], y[split[0]], X[split[1]], y[split[1]])
+    def make():
+        made.append(1)
+        return Part(X[split[0]], y[split[0]], X[split[1]], y[split[1]])
 
-        search_parts(RBFSVC(), Grid(), [make, make], halving=halving)
-        assert len(made) == 2
+    search_parts(RBFSVC(), Grid(), [make, make])
+    assert len(made) == 2
 
 
 def test_unconverged_pairs_are_not_silent():

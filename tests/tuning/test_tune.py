@@ -49,11 +49,10 @@ def search(train, splits, grid=GRID, **changed):
     return tune(RBFSVC(), grid, images, y, splits, fine=train.fine, **settings)
 
 
-@pytest.mark.parametrize("halving", [False, True])
 @pytest.mark.parametrize("augment", [None, "flip", "flip-shift"])
-def test_features_are_fitted_on_each_training_part_alone(quick, train, augment, halving):
+def test_features_are_fitted_on_each_training_part_alone(quick, train, augment):
     splits = fold_splits(train.coarse, 3, seed=1)
-    search(train, splits, augment=augment, halving=halving)
+    search(train, splits, augment=augment)
     assert len(FITTED_ON) == 3  # once a part, whatever the settings
     for seen, split in zip(FITTED_ON, splits, strict=True):
         np.testing.assert_array_equal(seen, train.images[split.train])

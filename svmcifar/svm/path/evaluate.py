@@ -51,12 +51,6 @@ class Part(NamedTuple):
         """Views of each held-out sample."""
         return len(self.X_held_out) // len(self.y_held_out)
 
-    def training_on(self, rows: Array) -> "Part":
-        """Leave all but some samples of the training part out."""
-        n_views = self.n_train_views
-        views = (rows[:, None] * n_views + np.arange(n_views)).ravel()
-        return self._replace(X_train=self.X_train[views], y_train=self.y_train[rows])
-
 
 # Makes a part; features of images are fitted when it is called.
 PartMaker = Callable[[], Part]

@@ -1,6 +1,4 @@
-"""What a search tries, on which images, and in which rounds."""
-
-from itertools import pairwise
+"""What a search tries, and on which images."""
 
 import numpy as np
 import pytest
@@ -9,7 +7,6 @@ from sklearn.model_selection import ParameterGrid, StratifiedKFold
 from svmcifar.data.sampling import fold_splits, holdout_split
 from svmcifar.errors import InputError
 from svmcifar.svm.path.grid import Gamma, Grid
-from svmcifar.tuning.halving import draw_share, plan_rounds, survivors
 
 
 @pytest.mark.parametrize(
@@ -100,33 +97,3 @@ def test_folds_are_those_of_scikit_learn():
 def test_folds_out_of_range(n_folds):
     with pytest.raises(InputError, match=rf"folds must be from 2 to 5.* Got {n_folds} "):
         fold_splits(np.repeat([0, 1], [5, 9]), n_folds)
-
-
-@pytest.mark.parametrize("n_points", [1, 2, 3, 8, 9, 25, 27, 100])
-@pytest.mark.parametrize("smallest", [5, 30, 89, 90, 400])
-def test_rounds(n_points, smallest):
-    rounds = plan_rounds(n_points, smallest)
-    assert rounds[0].n_points == n_points
-    assert rounds[-1].share == 1.0
-    assert rounds[-1].n_points >= 1
-    for before, after in pairwise(rounds):
-        assert after.n_points * 3 <= before.n_points
-        assert after.share == pytest.approx(3 * before.share)
-    assert len(rounds) == 1 or rounds[0].share * smallest >= 10
-    # A round more would leave no point to the last or too few samples to the first.
-    assert n_points < 3 ** len(rounds) or rounds[0].share * smallest < 30
-
-
-def test_a_share_has_its_part_of_every_class():
-    y = np.random.default_rng(0).permutation(np.repeat([3, 5, 9], [90, 30, 10]))
-    shares = [draw_share(y, share, seed=2) for share in (1 / 9, 1 / 3, 1)]
-    assert [np.unique(y[rows], return_counts=True)[1].tolist() for rows in shares] == [
-        [10, 4, 2], [30, 10, 4], [90, 30, 10],
-    ]  # fmt: skip
-    assert set(shares[0]) < set(shares[1]) < set(shares[2])
-    assert (np.diff(shares[1]) > 0).all()
-    assert draw_share(y, 1 / 3, seed=3).tolist() != shares[1].tolist()
-
-
-def test_survivors_are_the_best_and_of_those_tied_the_first():
-    assert survivors([0.2, 0.5, 0.4, 0.5, 0.4], 3) == [1, 2, 3]

@@ -68,13 +68,6 @@ def test_held_out_products_are_extended(monkeypatch):
     assert seen == [(0, 2), (2, 3), (3, 6)] * 4
 
 
-def test_a_share_of_a_part_has_all_views_of_its_samples():
-    part = Part(np.arange(12.0).reshape(6, 2), np.array([7, 8, 9]), np.zeros((1, 2)), np.array([7]))
-    share = part.training_on(np.array([0, 2]))
-    np.testing.assert_array_equal(share.X_train, part.X_train[[0, 1, 4, 5]])
-    assert share.y_train.tolist() == [7, 9]
-
-
 @pytest.mark.parametrize("tiny", [1e-300, 1e-17, 1e-16, 1e-14, 1e-11, 1e-8])
 def test_a_tiny_bound_does_not_spoil_the_next(tiny):
     """The gap that is told is that of the coefficients."""
