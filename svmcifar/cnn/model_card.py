@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 from svmcifar.compute.environment import describe_environment, utc_now
 from svmcifar.errors import CheckpointError
-from svmcifar.model.manifest import plain
+from svmcifar.json_values import plain
 
 FORMAT_NUMBER = 1
 

@@ -6,13 +6,14 @@ knows about models, so an SVM and a network are scored by the same code.
 """
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, fields, is_dataclass
+from dataclasses import dataclass, fields
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from svmcifar.json_values import finite, plain
 from svmcifar.metrics.losses import N_FOLDS, check_scores, hinge_loss, temperature_log_loss
 from svmcifar.metrics.per_class import (
     ClassExtreme,
@@ -77,7 +78,8 @@ class Evaluation:
 
     def to_dict(self) -> dict[str, Any]:
         """Return the scores as plain types for JSON; NaN and infinity become None."""
-        return _plain({field.name: getattr(self, field.name) for field in fields(self)})
+        values = {field.name: getattr(self, field.name) for field in fields(self)}
+        return finite(plain(values | {"per_class": self.per_class.to_dict("records")}))
 
     def to_text(self) -> str:
         """Return an aligned summary for the terminal, with no trailing newline."""
@@ -173,23 +175,6 @@ def evaluate_predictions(
         confusion=confusion,
         per_class=table,
     )
-
-
-def _plain(value: Any) -> Any:
-    """Turn arrays, tables and data classes into types that JSON knows."""
-    if isinstance(value, pd.DataFrame):
-        value = value.to_dict("records")
-    elif is_dataclass(value) and not isinstance(value, type):
-        value = asdict(value)
-    elif isinstance(value, np.ndarray | np.generic):
-        value = value.tolist()
-    if isinstance(value, dict):
-        return {key: _plain(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [_plain(item) for item in value]
-    if isinstance(value, float) and not np.isfinite(value):
-        return None
-    return value
 
 
 def _score_line(name: str, value: float, unit: str = "", note: str = "") -> str:

@@ -2,18 +2,7 @@
 
 from typing import Any
 
-import numpy as np
-
 from svmcifar.svm.estimator import RBFSVC
-
-
-def plain(value: Any) -> Any:
-    """Turn NumPy scalars, also in dicts and lists, into Python's own, for JSON."""
-    if isinstance(value, dict):
-        return {plain(k): plain(v) for k, v in value.items()}
-    if isinstance(value, list | tuple):
-        return [plain(item) for item in value]
-    return value.item() if isinstance(value, np.generic) else value
 
 
 def describe_fit(svc: RBFSVC) -> dict[str, Any]:

@@ -15,8 +15,9 @@ from svmcifar.features.augmentation import require_augmentation
 from svmcifar.features.build import make_feature_pipeline, set_workers
 from svmcifar.features.cache import FeatureCache
 from svmcifar.features.pipeline import fit_transform_features
+from svmcifar.json_values import plain
 from svmcifar.model.classifier import ImageClassifier
-from svmcifar.model.manifest import describe_fit, plain
+from svmcifar.model.manifest import describe_fit
 from svmcifar.svm.backends.registry import choose_backend
 from svmcifar.svm.estimator import RBFSVC
 

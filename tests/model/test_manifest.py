@@ -7,7 +7,6 @@ from sklearn.decomposition import PCA
 from svmcifar import RBFSVC
 from svmcifar.compute.environment import describe_environment
 from svmcifar.io.content_hash import content_hash
-from svmcifar.model.manifest import plain
 
 
 def test_hash_is_pinned():
@@ -62,11 +61,6 @@ def test_how_a_model_was_computed_is_not_hashed():
 def test_unknown_values_are_refused():
     with pytest.raises(TypeError, match="cannot hash a set"):
         content_hash({1, 2})
-
-
-def test_plain_values_are_json_ready():
-    value = {np.int64(3): [np.float32(0.5), (True, None, "x")]}
-    assert json.dumps(plain(value)) == '{"3": [0.5, [true, null, "x"]]}'
 
 
 def test_environment_is_json_ready():
