@@ -2,8 +2,7 @@
 """Train and score the presets: accuracy, time and memory of each, by the command line alone.
 
 Each command is a process of its own, whose peak memory the system tells.  The test images are
-read once, by the evaluation of the model that was trained.  Features of patches are kept between
-the runs that share them (`svmcifar cache`); times are those of computing them.
+read once, by the evaluation of the model that was trained.
 
     python scripts/bench_presets.py --preset patches-best --seed 0 --seed 1 --seed 2 --json out.json
 """
@@ -38,11 +37,11 @@ def run(*arguments: str | Path) -> dict[str, float]:
 def measure(preset: str, labels: str, seed: int, limit: int | None, folder: Path) -> dict:
     """Train and score one model."""
     model, scores, manifest = folder / "model.skops", folder / "scores.json", folder / "info.json"
-    settings = ["--preset", preset, "--labels", labels, "--seed", str(seed)]
+    settings = ["--preset", preset, "--labels", labels, "--seed", str(seed), "--no-cache"]
     if limit is not None:
         settings += ["--limit", str(limit)]
     train = run("train", *settings, "--out", model, "--overwrite")
-    evaluate = run("evaluate", model, "--json", scores, "--overwrite")
+    evaluate = run("evaluate", model, "--json", scores, "--overwrite", "--no-cache")
     with manifest.open("wb") as file:
         subprocess.run(
             [sys.executable, "-m", "svmcifar.cli", "info", model, "--json"], stdout=file, check=True

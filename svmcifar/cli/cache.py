@@ -1,6 +1,6 @@
 """svmcifar cache."""
 
-from datetime import datetime
+from pathlib import Path
 
 import click
 
@@ -11,7 +11,7 @@ def command() -> None:
 
     Features that take long to compute are kept on disk, so that the next command need not
     compute them again. $SVMCIFAR_CACHE names the folder, $SVMCIFAR_CACHE_LIMIT its limit such
-    as 20GB (0: no cache), $SVMCIFAR_CACHE_DTYPE=float16 halves what features take.
+    as 20GB (0: no cache).
     """
 
 
@@ -19,33 +19,30 @@ def command() -> None:
 def info() -> None:
     """Print the folder, the limit and every entry."""
     from svmcifar.compute.memory import format_bytes
-    from svmcifar.features.cache_folder import CacheFolder
-    from svmcifar.features.cache_settings import read_cache_settings
+    from svmcifar.features.cache import list_entries, read_cache_settings
 
-    settings = read_cache_settings()
-    entries = CacheFolder(settings.folder, settings.limit_bytes).entries()
-    limit = format_bytes(settings.limit_bytes) if settings.limit_bytes else "0, the cache is off"
-    total = format_bytes(sum(entry.n_bytes for entry in entries))
-    click.echo(f"{'folder':13}{settings.folder}")
+    folder, limit_bytes = read_cache_settings()
+    entries = list_entries(folder)
+    limit = format_bytes(limit_bytes) if limit_bytes else "0, the cache is off"
+    total = format_bytes(sum(entry.size for entry in entries))
+    click.echo(f"{'folder':13}{folder}")
     click.echo(f"{'limit':13}{limit}")
-    click.echo(f"{'dtype':13}{settings.dtype}")
     click.echo(f"{'total':13}{total} in {_counted(len(entries))}")
     for entry in reversed(entries):
-        used = f"{datetime.fromtimestamp(entry.used):%Y-%m-%d %H:%M}"
-        click.echo(f"  {entry.kind:11}{format_bytes(entry.n_bytes):>10}, last used {used}")
+        kind, used = Path(entry.path).parent.name, f"{entry.last_access:%Y-%m-%d %H:%M}"
+        click.echo(f"  {kind:11}{format_bytes(entry.size):>10}, last used {used}")
 
 
 @command.command()
 def clear() -> None:
     """Remove every entry, and no other file of the folder."""
     from svmcifar.compute.memory import format_bytes
-    from svmcifar.features.cache_folder import CacheFolder
-    from svmcifar.features.cache_settings import read_cache_settings
+    from svmcifar.features.cache import clear_entries, read_cache_settings
 
-    settings = read_cache_settings()
-    removed = CacheFolder(settings.folder, settings.limit_bytes).clear()
-    freed = format_bytes(sum(entry.n_bytes for entry in removed))
-    click.echo(f"freed {freed} in {_counted(len(removed))} of {settings.folder}")
+    folder, _ = read_cache_settings()
+    removed = clear_entries(folder)
+    freed = format_bytes(sum(entry.size for entry in removed))
+    click.echo(f"freed {freed} in {_counted(len(removed))} of {folder}")
 
 
 def _counted(n_entries: int) -> str:

@@ -154,10 +154,10 @@ def open_feature_cache(no_cache: bool) -> "FeatureCache | None":
 def _report_cache(cache: "FeatureCache") -> None:
     from svmcifar.compute.memory import format_bytes
 
-    if cache.saved_s:
-        click.echo(f"cache: {cache.saved_s:.1f} s of computing features saved", err=True)
+    if cache.n_found:
+        click.echo(f"cache: features found in {cache.folder}, not computed", err=True)
     if cache.kept_bytes:
-        kept, folder = format_bytes(cache.kept_bytes), cache.folder.path
+        kept, folder = format_bytes(cache.kept_bytes), cache.folder
         click.echo(f"cache: {kept} kept in {folder} (see 'svmcifar cache')", err=True)
 
 

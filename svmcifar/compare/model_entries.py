@@ -169,6 +169,7 @@ def svm_entry(
             "training_s": times["features_s"] + times["fit_s"],
             "training_hardware": (
                 f"{manifest['host']['processor']}, backend {manifest['fit']['backend']}"
+                + (", features found in the cache" if times.get("features_found") else "")
             ),
             "features_s": answers.features_s,
             **_inference_cost(answers, f"{processor_name()}, {workers}"),

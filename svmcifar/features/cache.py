@@ -1,100 +1,89 @@
-"""Features, and the pipelines that compute them, kept on disk."""
+"""Features, and the fitted state of the pipelines that compute them, kept on disk by joblib.
 
-import json
-import math
-import zipfile
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+joblib pickles what it keeps, so the folder must be its user's own: nobody else may write to it.
+"""
+
+import hashlib
+import os
+import shutil
+import sys
+import warnings
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from pathlib import Path
 from time import perf_counter
-from typing import Any
+from typing import Any, NamedTuple
 
 import joblib
 import numpy as np
-import skops.io
-from numpy.typing import NDArray
+from sklearn.base import clone
 from sklearn.pipeline import Pipeline
 
+import svmcifar
 from svmcifar.compute.arrays import is_host
-from svmcifar.errors import InputError
+from svmcifar.compute.environment import describe_environment
+from svmcifar.compute.memory import format_bytes, parse_bytes
+from svmcifar.errors import InputError, OutputError
 from svmcifar.features.augmentation import View
-from svmcifar.features.cache_folder import CacheFolder
-from svmcifar.features.cache_keys import CacheKey, describe_surroundings, hash_parameters
-from svmcifar.features.cache_settings import DTYPES, read_cache_settings
-from svmcifar.features.kinds import TRUSTED
 from svmcifar.features.transfer import single_steps
-from svmcifar.io.safe_skops import read_trusted
+from svmcifar.io.content_hash import content_hash
 
-_ENTRY, _PIPELINE, _FEATURES = "entry.json", "pipeline.skops", "features.npy"
+_FOLDER_VARIABLE, _LIMIT_VARIABLE = "SVMCIFAR_CACHE", "SVMCIFAR_CACHE_LIMIT"
+_DEFAULT_LIMIT = "10GiB"
+# A folder of its own, which is cleared as a whole.
+_STORE = "entries"
+# What older releases kept, beside it.
+_FORMER_ENTRIES = f"*-{'[0-9a-f]' * 32}-{'[0-9a-f]' * 32}.zip"
 # What is computed faster is not worth its place; raw pixels never are.
 _LEAST_S = 10.0
+# Bounds what a file has besides its arrays.
+_OVERHEAD_BYTES = 8192
+# What computes features, besides everything in svmcifar/features.
+_CODE = ("compute/arrays.py", "compute/llvm.py", "compute/threads.py")
 
 
 class FeatureCache:
-    """Keeps fitted pipelines and computed features in a folder, and finds them again.
+    """Keeps the state of fitted pipelines and computed features in a folder.
 
     An entry is found again if everything that the result depends on is the same: the classes,
     parameters and fitted arrays of the pipeline, every byte of the images, the code that computes
     features, the versions of the packages, the processor and its BLAS kernels.  The number of
     threads does not count; BLAS may round otherwise with another, and then the entry is as the
-    one that wrote it had it.
+    one that wrote it had it.  An entry that is damaged is computed again, with a warning.
 
     Images on a device pass by: what is computed from them is neither kept nor looked for.
 
     Parameters
     ----------
     folder : str or Path
-        Made when the first entry is written.
+        Made for its user alone where it is missing.
     limit_bytes : int
         What all entries may take together; the least recently used ones are removed first.
-    dtype : {"float32", "float16"}, default="float32"
-        That features are kept in.  With float16 those that were not kept are rounded too, so
-        that a result does not depend on what was found; features beyond its range stay as they
-        are.
     least_s : float, default=10.0
         What was computed in fewer seconds is not kept.
 
     Attributes
     ----------
-    folder : CacheFolder
-    saved_s : float
-        Seconds that all results found so far had taken to compute.
+    n_found : int
+        Results found so far.
     kept_bytes : int
         What all results kept so far take.
-    overhead_s : float
-        Seconds that looking for results, reading and keeping them took so far.
 
     Raises
     ------
-    InputError
-        If the dtype is another.
+    OutputError
+        If the folder cannot be made, belongs to another user, or others can write to it.
     """
 
-    def __init__(
-        self,
-        folder: str | Path,
-        limit_bytes: int,
-        dtype: str = DTYPES[0],
-        least_s: float = _LEAST_S,
-    ) -> None:
-        if dtype not in DTYPES:
-            raise InputError(
-                f"The 'dtype' parameter of FeatureCache must be one of {', '.join(DTYPES)}. "
-                f"Got {dtype!r} instead."
-            )
-        self.folder = CacheFolder(Path(folder), limit_bytes)
-        self.dtype = dtype
+    def __init__(self, folder: str | Path, limit_bytes: int, least_s: float = _LEAST_S) -> None:
+        self.folder = Path(folder)
+        self.limit_bytes = limit_bytes
         self.least_s = least_s
-        self.saved_s = 0.0
+        self.n_found = 0
         self.kept_bytes = 0
-        self.overhead_s = 0.0
-        self._computed_s = 0.0
-        self._surroundings = describe_surroundings()
-
-    @property
-    def clock_correction_s(self) -> float:
-        """Seconds to add to those of a clock, for those that computing alone takes."""
-        return self.saved_s - self.overhead_s
+        self._make_folder()
+        self._memory = joblib.Memory(self.folder / _STORE, verbose=0)
+        self._context = _describe_context()
 
     def fit(self, pipeline: Pipeline, images: Any, compute: Callable[[], Any]) -> Pipeline:
         """Fit a pipeline, or take over what was fitted before.
@@ -116,16 +105,15 @@ class FeatureCache:
         if not is_host(images):
             compute()
             return pipeline
-        with self._counted():
-            key = CacheKey("pipeline", pipeline, images, *self._surroundings)
-            fitted = self._find(key, lambda archive: _read_pipeline(archive, pipeline))
-            if fitted is not None:
-                _take_over(pipeline, fitted)
-                return pipeline
-            _, seconds = self._timed(compute)
-            if seconds >= self.least_s:
-                data = skops.io.dumps(pipeline)
-                self._keep(key, seconds, len(data), lambda file: file.writestr(_PIPELINE, data))
+
+        def fit_and_list() -> list[dict[str, Any]]:
+            compute()
+            return [_fitted_attributes(step) for step in single_steps(pipeline.steps)]
+
+        key = content_hash(clone(pipeline), np.asarray(images), self._context)
+        fitted = self._find("pipeline", key, fit_and_list)
+        for step, attributes in zip(single_steps(pipeline.steps), fitted, strict=True):
+            vars(step).update(attributes)
         return pipeline
 
     def features(
@@ -146,7 +134,7 @@ class FeatureCache:
         views : sequence of callable
             What stands for an image, as from `svmcifar.features.augmentation`.
         compute : callable
-            Gives the features of the views by the pipeline, in an array of its own.
+            Returns the features of the views by the pipeline, in an array of its own.
 
         Returns
         -------
@@ -155,66 +143,93 @@ class FeatureCache:
         """
         if not is_host(images):
             return compute()
-        with self._counted():
-            options = [joblib.hash(list(views)), self.dtype, *self._surroundings]
-            key = CacheKey("features", pipeline, images, *options)
-            n_rows = len(views) * len(images)
-            features = self._find(key, lambda archive: _read_features(archive, n_rows))
-            if features is not None:
-                return features
-            features, seconds = self._timed(compute)
-            kept = _rounded(features) if self.dtype == "float16" else features
-            if seconds >= self.least_s:
-                self._keep(key, seconds, kept.nbytes, lambda file: _write_features(file, kept))
-            if kept is not features:
-                features[...] = kept
-        return features
+        key = content_hash(pipeline, np.asarray(images), joblib.hash(list(views)), self._context)
+        (found,) = self._find("features", key, lambda: [{"X": compute()}])
+        return found["X"]
 
-    @contextmanager
-    def _counted(self) -> Iterator[None]:
-        """Count the seconds of all that is not computing."""
-        clock, computed_s = perf_counter(), self._computed_s
-        yield
-        self.overhead_s += perf_counter() - clock - (self._computed_s - computed_s)
+    def _make_folder(self) -> None:
+        """Make the folder where it is missing; raise if others could put files there."""
+        for path in (self.folder, self.folder / _STORE):
+            _make_private(path)
 
-    def _timed(self, compute: Callable[[], Any]) -> tuple[Any, float]:
+    def _find(
+        self, kind: str, key: str, compute: Callable[[], list[dict[str, Any]]]
+    ) -> list[dict[str, Any]]:
+        """Read an entry, or compute it and keep what took long."""
+        found = self._read(kind, key)
+        if found is not None:
+            self.n_found += 1
+            return found
         clock = perf_counter()
         result = compute()
-        seconds = perf_counter() - clock
-        self._computed_s += seconds
-        return result, seconds
+        if perf_counter() - clock >= self.least_s:
+            self._keep(kind, key, result)
+        return result
 
-    def _find(self, key: CacheKey, load: Callable[[zipfile.ZipFile], Any]) -> Any:
-        """Read an entry if there is one, and count the seconds that it saved."""
-        # Most results were never kept: for them nothing large is hashed.
-        if not self.folder.has_any(key.prefix):
+    def _read(self, kind: str, key: str) -> list[dict[str, Any]] | None:
+        """Read an entry; remove it, with a warning, if it is damaged."""
+        store, path = self._memory.store_backend, self.folder / _STORE / kind / key
+        if not store.contains_item((kind, key)):
             return None
-        name = key.name
-
-        def load_checked(archive: zipfile.ZipFile) -> tuple[Any, float]:
-            described = json.loads(archive.read(_ENTRY))
-            if described["name"] != name:
-                raise ValueError(f"the entry {described['name']}")
-            return load(archive), float(described["seconds"])
-
-        found = self.folder.read(name, load_checked)
-        if found is None:
+        try:
+            checksum, result = store.load_item((kind, key))
+            if content_hash(result) != checksum:
+                raise ValueError("its checksum is another")
+        except Exception as error:  # unpickling a damaged file may raise any
+            if store.contains_item((kind, key)):  # or another process has removed it
+                reason = " ".join(str(error).split()) or type(error).__name__
+                warnings.warn(
+                    f"{path}: an entry of the feature cache must be whole and fit the memory, got "
+                    f"'{reason}'; it is removed, and features are computed again",
+                    stacklevel=2,
+                )
+                store.clear_item((kind, key))
             return None
-        content, seconds = found
-        self.saved_s += seconds
-        return content
+        with suppress(OSError):  # so that it counts as used where reading does not
+            os.utime(path / "output.pkl")
+        return result
 
-    def _keep(
-        self, key: CacheKey, seconds: float, n_bytes: int, save: Callable[[zipfile.ZipFile], None]
-    ) -> None:
-        """Write an entry."""
-
-        def save_described(archive: zipfile.ZipFile) -> None:
-            archive.writestr(_ENTRY, json.dumps({"name": key.name, "seconds": seconds}))
-            save(archive)
-
-        if self.folder.write(key.name, n_bytes, save_described):
+    def _keep(self, kind: str, key: str, result: list[dict[str, Any]]) -> None:
+        """Write an entry, after the least recently used ones that it has no room beside."""
+        try:
+            self._make_folder()  # it may be gone
+        except OutputError as error:
+            warnings.warn(f"{error}; features are not kept", stacklevel=2)
+            return
+        n_bytes = _OVERHEAD_BYTES
+        n_bytes += sum(getattr(value, "nbytes", 0) for part in result for value in part.values())
+        # Leave as much again free on the disk: the model is still to be written.
+        room = min(self.limit_bytes, shutil.disk_usage(self.folder).free // 2)
+        if n_bytes > room:
+            warnings.warn(
+                f"{self.folder}: an entry of the feature cache must fit its limit of "
+                f"{format_bytes(self.limit_bytes)} and half of the disk's free space, got "
+                f"{format_bytes(n_bytes)}; it is not kept; raise the limit with "
+                f"${_LIMIT_VARIABLE} or name another folder with ${_FOLDER_VARIABLE}",
+                stacklevel=2,
+            )
+            return
+        self._memory.reduce_size(bytes_limit=self.limit_bytes - n_bytes)
+        store = self._memory.store_backend
+        store.dump_item((kind, key), (content_hash(result), result), verbose=0)
+        if store.contains_item((kind, key)):
             self.kept_bytes += n_bytes
+        else:
+            store.clear_item((kind, key))  # what was begun and, with a warning, given up
+
+
+class CacheSettings(NamedTuple):
+    """Where the cache lies and how large it may be.
+
+    Attributes
+    ----------
+    folder : Path
+    limit_bytes : int
+        What all entries may take together; 0 turns the cache off.
+    """
+
+    folder: Path
+    limit_bytes: int
 
 
 def open_cache() -> FeatureCache | None:
@@ -223,58 +238,156 @@ def open_cache() -> FeatureCache | None:
     Returns
     -------
     FeatureCache or None
-        None if its limit is 0.
+        None if its limit is 0, or, with a warning, if its folder is not its user's own.
 
     Raises
     ------
     InputError
-        If a variable is not what it may be (see
-        `svmcifar.features.cache_settings.read_cache_settings`).
+        If a variable is invalid (see `read_cache_settings`).
     """
     settings = read_cache_settings()
     if settings.limit_bytes == 0:
         return None
-    return FeatureCache(settings.folder, settings.limit_bytes, settings.dtype)
+    try:
+        return FeatureCache(settings.folder, settings.limit_bytes)
+    except OutputError as error:
+        warnings.warn(f"{error}; features are not kept", stacklevel=2)
+        return None
 
 
-def _read_pipeline(archive: zipfile.ZipFile, pipeline: Pipeline) -> Pipeline:
-    """Read a fitted pipeline with the parameters of another."""
-    fitted = read_trusted(archive.read(_PIPELINE), _PIPELINE, TRUSTED)
-    if not isinstance(fitted, Pipeline) or hash_parameters(fitted) != hash_parameters(pipeline):
-        raise ValueError("a pipeline with other parameters")
-    return fitted
+def read_cache_settings() -> CacheSettings:
+    """Read the settings from the environment.
+
+    ``SVMCIFAR_CACHE`` names the folder, ``SVMCIFAR_CACHE_LIMIT`` the limit (as
+    `svmcifar.compute.memory.parse_bytes` reads it, or 0).  Without them it is the platform's
+    folder for caches and 10 GiB.
+
+    Raises
+    ------
+    InputError
+        If a variable is invalid, or no home folder is known.
+    """
+    return CacheSettings(_folder(), _limit_bytes())
 
 
-def _take_over(pipeline: Pipeline, fitted: Pipeline) -> None:
-    """Take over what was fitted; parameters stay, since some are not part of the key."""
-    pairs = zip(single_steps(pipeline.steps), single_steps(fitted.steps), strict=True)
-    for step, fitted_step in pairs:
-        for name in vars(fitted_step).keys() - step.get_params(deep=False).keys():
-            setattr(step, name, getattr(fitted_step, name))
+def list_entries(folder: Path) -> list[Any]:
+    """List the entries in a folder, the least recently used first.
+
+    Returns
+    -------
+    list of joblib's CacheItemInfo
+        With ``path``, whose parent is named "pipeline" or "features", ``size`` in bytes and
+        ``last_access``.
+    """
+    if not (folder / _STORE).is_dir():
+        return []
+    items = joblib.Memory(folder / _STORE, verbose=0).store_backend.get_items()
+    return sorted(items, key=lambda item: item.last_access)
 
 
-def _rounded(features: NDArray[np.float32]) -> NDArray[Any]:
-    """Round to float16; features that it cannot hold stay what they are."""
-    most = np.finfo(np.float16).max
-    fits = features.size == 0 or (features.max() <= most and features.min() >= -most)
-    return features.astype(np.float16) if fits else features
+def clear_entries(folder: Path) -> list[Any]:
+    """Remove every entry, those of older releases too, and no other file.
+
+    Returns
+    -------
+    list of joblib's CacheItemInfo
+        Those that were removed, as `list_entries` lists them.
+
+    Raises
+    ------
+    OutputError
+        If the operating system refuses to remove one.
+    """
+    entries = list_entries(folder)
+    try:
+        for path in (folder / _STORE).glob("*/"):
+            shutil.rmtree(path)
+        for path in folder.glob(_FORMER_ENTRIES):
+            path.unlink()
+    except OSError as error:
+        raise OutputError(
+            f"{error.filename}: an entry of the feature cache must be removable, got "
+            f"'{error.strerror}'; fix the folder or remove it yourself"
+        ) from error
+    return entries
 
 
-def _write_features(archive: zipfile.ZipFile, features: NDArray[Any]) -> None:
-    with archive.open(_FEATURES, "w", force_zip64=True) as file:
-        np.lib.format.write_array(file, features, allow_pickle=False)
+def _make_private(path: Path) -> None:
+    """Make a folder where it is missing; raise if it is not this user's own."""
+    try:
+        path.mkdir(mode=0o700, parents=True, exist_ok=True)
+        status, reason = path.stat(), ""
+    except OSError as error:
+        reason = str(error.strerror)
+    else:
+        if hasattr(os, "getuid"):  # not on Windows, where homes are private
+            if status.st_uid != os.getuid():
+                reason = "it belongs to another user"
+            elif status.st_mode & 0o022:
+                reason = f"others can write to it (mode {status.st_mode & 0o777:o})"
+    if reason:
+        raise OutputError(
+            f"{path}: the folder of the feature cache must be yours, and only you may write to "
+            f"it, got '{reason}'; fix it or name another with ${_FOLDER_VARIABLE}"
+        )
 
 
-def _read_features(archive: zipfile.ZipFile, n_rows: int) -> NDArray[np.float32]:
-    n_bytes = archive.getinfo(_FEATURES).file_size
-    with archive.open(_FEATURES) as file:
-        np.lib.format.read_magic(file)
-        shape, _, dtype = np.lib.format.read_array_header_1_0(file)
-        # Before memory is asked for: what a damaged header says may not be there.
-        if file.tell() + math.prod(shape) * dtype.itemsize != n_bytes:
-            raise ValueError(f"features of shape {shape} in {n_bytes} bytes")
-        file.seek(0)
-        features = np.lib.format.read_array(file, allow_pickle=False)
-    if features.ndim != 2 or len(features) != n_rows or features.dtype not in DTYPES:
-        raise ValueError(f"features of type {features.dtype} and shape {features.shape}")
-    return features.astype(np.float32, copy=False)
+def _fitted_attributes(step: Any) -> dict[str, Any]:
+    """List all but the parameters, some of which, such as n_jobs, are not part of the key."""
+    parameters = step.get_params(deep=False)
+    return {name: value for name, value in vars(step).items() if name not in parameters}
+
+
+def _describe_context() -> list[Any]:
+    """List what features depend on besides images and pipeline.
+
+    The code is hashed, since a checkout changes without its version; what is rounded how depends
+    on the processor and the kernels of BLAS.
+    """
+    environment = describe_environment()
+    host = environment["host"]
+    return [environment["versions"], host["processor"], host["blas"], _CODE_SHA256]
+
+
+def _hash_code() -> str:
+    package = Path(svmcifar.__file__).parent
+    paths = [*(package / name for name in _CODE), *sorted(package.glob("features/**/*.py"))]
+    return hashlib.sha256(b"".join(path.read_bytes() for path in paths)).hexdigest()
+
+
+# When it is imported: files that change later are not the code that runs.
+_CODE_SHA256 = _hash_code()
+
+
+def _folder() -> Path:
+    named = os.environ.get(_FOLDER_VARIABLE)
+    try:
+        return Path(named).expanduser() if named else _platform_folder() / "svmcifar"
+    except RuntimeError as error:  # from expanduser
+        raise InputError(
+            f"The feature cache must have a folder, and no home folder is known. "
+            f"Got ${_FOLDER_VARIABLE}={named or ''}. Name a folder with it, or set "
+            f"{_LIMIT_VARIABLE}=0 to do without."
+        ) from error
+
+
+def _platform_folder() -> Path:
+    """Return the folder where programs keep what they can make again."""
+    if sys.platform == "win32":
+        return Path(os.environ.get("LOCALAPPDATA") or "~/AppData/Local").expanduser()
+    if sys.platform == "darwin":
+        return Path("~/Library/Caches").expanduser()
+    named = Path(os.environ.get("XDG_CACHE_HOME", ""))
+    # The specification has relative paths ignored.
+    return named if named.is_absolute() else Path("~/.cache").expanduser()
+
+
+def _limit_bytes() -> int:
+    text = os.environ.get(_LIMIT_VARIABLE) or _DEFAULT_LIMIT
+    try:
+        return 0 if text.strip() == "0" else parse_bytes(text)
+    except InputError as error:
+        raise InputError(
+            f"${_LIMIT_VARIABLE} must be 0, a number of bytes, or such as '3GB' or '512MiB'. "
+            f"Got {text!r} instead."
+        ) from error

@@ -54,11 +54,6 @@ class ImageClassifier:
         """Whether it was trained on the synthetic stand-in."""
         return bool(self.manifest.get("data", {}).get("synthetic", False))
 
-    @property
-    def clock_correction_s(self) -> float:
-        """Seconds to add to those of a clock: what the cache has saved, less what it took."""
-        return 0.0 if self.cache is None else self.cache.clock_correction_s
-
     def predict(self, images: Any) -> NDArray[np.int64]:
         """Predict the class id of each image.
 

@@ -28,7 +28,7 @@ class ModelEvaluation:
     superclass_scores : Evaluation or None
         For a model of fine labels: its predictions mapped up to superclasses.
     predict_s : float
-        Seconds that features and prediction took, or would have without a cache.
+        Seconds that features and prediction took; features may have come from a cache.
     """
 
     data_label: str
@@ -78,10 +78,10 @@ def evaluate_classifier(
     require_same_classes(model, dataset)
     images = dataset.read_split(split)
     truth = images.coarse if model.label_kind == "coarse" else images.fine
-    clock, correction_s = perf_counter(), model.clock_correction_s
+    clock = perf_counter()
     inputs = to_device(images.images) if on_gpu else images.images
     predictions, decisions = model.predict_with_decisions(inputs)
-    predict_s = perf_counter() - clock + model.clock_correction_s - correction_s
+    predict_s = perf_counter() - clock
     upper = None
     if model.label_kind == "fine":
         coarse = np.array(model.coarse_of_fine)

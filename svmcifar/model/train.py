@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from svmcifar.compute.arrays import is_host, to_device, wait_for
+from svmcifar.compute.arrays import to_device, wait_for
 from svmcifar.compute.environment import describe_environment, utc_now
 from svmcifar.data.cifar import Cifar100, Split
 from svmcifar.data.sampling import draw_rows
@@ -84,8 +84,8 @@ def train_classifier(
     preset : str, optional
         Name of the preset that settings come from, for the manifest.
     cache : FeatureCache, optional
-        Where features are looked for and kept.  The manifest has the seconds that they take to
-        compute even so, and as ``cached_s`` how many of them were saved.
+        Where features are looked for and kept.  If any were found there, the manifest says so
+        (``features_found``) beside the seconds that passed.
 
     Returns
     -------
@@ -118,7 +118,7 @@ def train_classifier(
     y = labels if rows is None else labels[rows]
 
     clock = perf_counter()
-    before = (cache.saved_s, cache.clock_correction_s) if cache else (0.0, 0.0)
+    n_found = cache.n_found if cache else 0
     if choose_backend(svc.backend).uses_gpu:
         images = to_device(images)
     # Class scores of superclass models come from fine classes too: they know more.
@@ -126,10 +126,7 @@ def train_classifier(
     X = fit_transform_features(pipeline, images, fine, augment=augment, seed=seed, cache=cache)
     del images  # its place on the GPU is needed
     wait_for(X)
-    features_s, cached_s = perf_counter() - clock, 0.0
-    if cache:
-        cached_s = cache.saved_s - before[0]
-        features_s += cache.clock_correction_s - before[1]
+    features_s = perf_counter() - clock
     clock = perf_counter()
     svc.fit(X, np.repeat(y, X.shape[0] // len(y)))  # a label for each view of an image
     fit_s = perf_counter() - clock
@@ -154,14 +151,14 @@ def train_classifier(
             "ridge_scores": ridge_scores,
             "ridge_components": ridge_components,
             "augment": augment,
-            "feature_dtype": cache.dtype if cache and is_host(X) else "float32",
+            "feature_dtype": "float32",
             "rows": None if rows is None else rows.tolist(),
             "seed": seed,
         },
         "fit": describe_fit(svc),
         "times": {
             "features_s": features_s,
-            **({"cached_s": cached_s} if cached_s else {}),
+            **({"features_found": True} if cache and cache.n_found > n_found else {}),
             "fit_s": fit_s,
         },
     }

@@ -1,29 +1,31 @@
 """What the environment says of the feature cache."""
 
+import errno
 import os
+import stat
 from pathlib import Path
 
 import pytest
+from cached_features import warned
 
-from svmcifar.errors import InputError
-from svmcifar.features import cache_settings
-from svmcifar.features.cache import open_cache
-from svmcifar.features.cache_settings import read_cache_settings
+from svmcifar.errors import InputError, OutputError
+from svmcifar.features import cache as cache_module
+from svmcifar.features.cache import FeatureCache, open_cache, read_cache_settings
 
-VARIABLES = ("CACHE", "CACHE_LIMIT", "CACHE_DTYPE")
+VARIABLES = ("SVMCIFAR_CACHE", "SVMCIFAR_CACHE_LIMIT")
 
 
 @pytest.fixture(autouse=True)
 def _bare(monkeypatch):
-    for name in [f"SVMCIFAR_{variable}" for variable in VARIABLES] + ["XDG_CACHE_HOME"]:
+    for name in (*VARIABLES, "XDG_CACHE_HOME"):
         monkeypatch.delenv(name, raising=False)
     for name in ("HOME", "USERPROFILE"):
         monkeypatch.setenv(name, str(Path("/ann")))
-    monkeypatch.setattr(cache_settings.sys, "platform", "linux")
+    monkeypatch.setattr(cache_module.sys, "platform", "linux")
 
 
 def test_defaults():
-    assert read_cache_settings() == (Path("/ann/.cache/svmcifar"), 10 * 2**30, "float32")
+    assert read_cache_settings() == (Path("/ann/.cache/svmcifar"), 10 * 2**30)
 
 
 @pytest.mark.parametrize(
@@ -43,7 +45,7 @@ def test_defaults():
     ],
 )
 def test_folder(monkeypatch, platform, variables, folder):
-    monkeypatch.setattr(cache_settings.sys, "platform", platform)
+    monkeypatch.setattr(cache_module.sys, "platform", platform)
     for name, value in variables.items():
         monkeypatch.setenv(name, value)
     assert read_cache_settings().folder == Path(folder)
@@ -73,19 +75,66 @@ def test_what_is_no_limit_is_refused(monkeypatch, text):
         read_cache_settings()
 
 
-def test_dtype(monkeypatch):
-    monkeypatch.setenv("SVMCIFAR_CACHE_DTYPE", "float16")
-    assert read_cache_settings().dtype == "float16"
-    monkeypatch.setenv("SVMCIFAR_CACHE_DTYPE", "float64")
-    with pytest.raises(InputError, match=r"'float32' or 'float16'\. Got 'float64' instead"):
-        read_cache_settings()
-
-
 def test_open_cache(monkeypatch, tmp_path):
-    for variable, value in zip(VARIABLES, (str(tmp_path), "1MB", "float16"), strict=True):
-        monkeypatch.setenv(f"SVMCIFAR_{variable}", value)
+    for variable, value in zip(VARIABLES, (str(tmp_path / "cache"), "1MB"), strict=True):
+        monkeypatch.setenv(variable, value)
     cache = open_cache()
-    assert (cache.folder.path, cache.folder.limit_bytes) == (tmp_path, 10**6)
-    assert (cache.dtype, cache.least_s) == ("float16", 10.0)
+    assert (cache.folder, cache.limit_bytes, cache.least_s) == (tmp_path / "cache", 10**6, 10.0)
     monkeypatch.setenv("SVMCIFAR_CACHE_LIMIT", "0")
     assert open_cache() is None
+
+
+# --- what is read is unpickled: nobody else may write there
+
+
+def test_folder_is_made_for_its_user_alone(tmp_path):
+    umask = os.umask(0)
+    try:
+        FeatureCache(tmp_path / "parent" / "cache", 10**6)
+    finally:
+        os.umask(umask)
+    for path in (tmp_path / "parent" / "cache", tmp_path / "parent" / "cache" / "entries"):
+        assert stat.S_IMODE(path.stat().st_mode) == 0o700
+
+
+def assert_goes_without(monkeypatch, folder, reason):
+    monkeypatch.setenv("SVMCIFAR_CACHE", str(folder))
+    with warned(1) as texts:
+        assert open_cache() is None
+    assert reason in texts[0]
+    assert "$SVMCIFAR_CACHE; features are not kept" in texts[0]
+    with pytest.raises(OutputError, match="must be yours, and only you may write to it"):
+        FeatureCache(folder, 10**6)
+
+
+@pytest.mark.parametrize("mode", [0o777, 0o770, 0o702, 0o720])
+@pytest.mark.parametrize("name", ["cache", "cache/entries"])
+def test_folder_that_others_can_write_to(monkeypatch, tmp_path, name, mode):
+    FeatureCache(tmp_path / "cache", 10**6)
+    (tmp_path / name).chmod(mode)
+    assert_goes_without(monkeypatch, tmp_path / "cache", f"others can write to it (mode {mode:o})")
+    (tmp_path / name).chmod(0o755)
+    FeatureCache(tmp_path / "cache", 10**6)
+
+
+def test_folder_of_another_user(monkeypatch, tmp_path):
+    FeatureCache(tmp_path / "cache", 10**6)
+    monkeypatch.setattr(cache_module.os, "getuid", lambda: os.stat(tmp_path).st_uid + 1)
+    assert_goes_without(monkeypatch, tmp_path / "cache", "it belongs to another user")
+
+
+@pytest.mark.parametrize("name", ["file", "file/cache"])
+def test_folder_that_is_none(monkeypatch, tmp_path, name):
+    (tmp_path / "file").touch()
+    reason = os.strerror(errno.EEXIST if name == "file" else errno.ENOTDIR)
+    assert_goes_without(monkeypatch, tmp_path / name, reason)
+    assert os.listdir(tmp_path) == ["file"]
+
+
+@pytest.mark.parametrize("code", [errno.EROFS, errno.EACCES])
+def test_folder_that_cannot_be_made(monkeypatch, tmp_path, code):
+    def refuse(*_, **__):
+        raise OSError(code, os.strerror(code))
+
+    monkeypatch.setattr(cache_module.Path, "mkdir", refuse)
+    assert_goes_without(monkeypatch, tmp_path / "cache", os.strerror(code))
