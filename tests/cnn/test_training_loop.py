@@ -28,7 +28,7 @@ from svmcifar.errors import BackendUnavailableError, InputError
 def test_learns_what_is_easy(tmp_path):
     images, labels = coloured_images(12)
     trained = train(
-        tmp_path / "s", images=images, labels=labels, width=2, epochs=12, batch_size=6,
+        tmp_path / "s", images=images, labels=labels, width=2, epochs=24, batch_size=6,
         max_learning_rate=0.01,
     )  # fmt: skip
     last = trained.history[-1]

@@ -5,7 +5,7 @@ import pytest
 from threadpoolctl import threadpool_info
 
 from svmcifar.compute import threads
-from svmcifar.compute.threads import single_threaded_blas
+from svmcifar.compute.threads import count_workers, single_threaded_blas
 
 
 @pytest.fixture
@@ -53,3 +53,14 @@ def test_blas_works_in_one_thread():
     with single_threaded_blas():
         assert set(blas_threads()) == {1}
     assert blas_threads() == before
+
+
+@pytest.mark.parametrize(
+    ("n_jobs", "environment", "expected"),
+    [(3, "7", 3), (-1, "7", 5), (None, "7", 7), (None, "0", 1), (None, "", 5), (None, "4,2", 5)],
+)
+def test_workers_are_counted(monkeypatch, n_jobs, environment, expected):
+    monkeypatch.setenv("OMP_NUM_THREADS", environment)
+    monkeypatch.setattr(threads.joblib, "cpu_count", lambda: 5)
+    monkeypatch.setattr(threads.joblib, "effective_n_jobs", lambda n: 5 if n == -1 else n)
+    assert count_workers(n_jobs) == expected

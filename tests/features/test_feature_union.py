@@ -250,7 +250,7 @@ def test_workers_reach_the_features_that_have_them():
         pipeline = make_feature_pipeline(5, kinds=chosen)
         set_workers(pipeline, 3)
         first = pipeline.steps[0][1]
-        patches = first if kinds == ("patches",) else dict(first.transformers)["patches"]
+        patches = first if chosen == ("patches",) else dict(first.transformers)["patches"]
         assert patches.n_jobs == 3
 
 

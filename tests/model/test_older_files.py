@@ -1,7 +1,7 @@
 """Model files that older releases wrote, on the small synthetic data set of conftest.py.
 
-`format-1.skops` knew nothing but raw pixels; both `format-2` files name types by the modules that they
-lay in then.  The predictions are those that the releases printed when they wrote the files.
+`format-1.skops` knew nothing but raw pixels; both `format-2` files name types by the modules that
+they lay in then.  The predictions are those that the releases printed when they wrote the files.
 """
 
 import json

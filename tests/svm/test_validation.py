@@ -4,9 +4,7 @@ from problems import training_set
 from sklearn.exceptions import NotFittedError
 
 from svmcifar import RBFSVC
-from svmcifar.compute.threads import count_workers
 from svmcifar.errors import InputError
-from svmcifar.svm import validation
 
 
 @pytest.mark.parametrize(("value", "name"), [(np.nan, "NaN"), (np.inf, "inf"), (-np.inf, "inf")])
@@ -102,14 +100,3 @@ def test_predicting_asks_for_a_fitted_model_and_the_same_features():
         model.predict(X[:, :2])
     with pytest.raises(ValueError, match="Input X contains NaN"):
         model.predict(np.full((1, 3), np.nan))
-
-
-@pytest.mark.parametrize(
-    ("n_jobs", "environment", "expected"),
-    [(3, "7", 3), (-1, "7", 5), (None, "7", 7), (None, "0", 1), (None, "", 5), (None, "4,2", 5)],
-)
-def test_workers_are_counted(monkeypatch, n_jobs, environment, expected):
-    monkeypatch.setenv("OMP_NUM_THREADS", environment)
-    monkeypatch.setattr(validation.joblib, "cpu_count", lambda: 5)
-    monkeypatch.setattr(validation.joblib, "effective_n_jobs", lambda n: 5 if n == -1 else n)
-    assert count_workers(n_jobs) == expected
