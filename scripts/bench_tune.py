@@ -29,13 +29,16 @@ def read_parts(data: str | None, limit: int, holdout: int, pca: int | None, labe
     from svmcifar.data.sampling import draw_rows, holdout_split
     from svmcifar.features.build import make_feature_pipeline
     from svmcifar.features.pipeline import compute_features, fit_features
+    from svmcifar.features.settings import FeatureSettings
 
     dataset = open_dataset(data)
     split = dataset.read_split("train")
     drawn = draw_rows(split.fine, limit, seed=0)
     rows = holdout_split(split.fine[drawn], holdout, seed=0)
     images, fine, coarse = split.images[drawn], split.fine[drawn], split.coarse[drawn]
-    features = fit_features(make_feature_pipeline(pca), images[rows.train])
+    features = fit_features(
+        make_feature_pipeline(FeatureSettings(n_components=pca)), images[rows.train]
+    )
     X = np.ascontiguousarray(compute_features(features, images))
     return dataset.label, X, coarse if labels == "coarse" else fine, rows
 

@@ -10,6 +10,7 @@ from svmcifar.features import pipeline as pipeline_module
 from svmcifar.features.build import make_feature_pipeline, set_workers
 from svmcifar.features.cache import FeatureCache
 from svmcifar.features.pipeline import compute_features, compute_training_features, fit_features
+from svmcifar.features.settings import FeatureSettings
 
 LIMIT_BYTES = 10**8
 MEANS = {"kinds": ("means",)}
@@ -33,8 +34,8 @@ class Computing:
         self.cache = cache
         self.done = []
 
-    def fit(self, images, n_jobs=None, **settings):
-        pipeline = make_feature_pipeline(**settings)
+    def fit(self, images, n_jobs=None, seed=0, **settings):
+        pipeline = make_feature_pipeline(FeatureSettings(**settings), seed=seed)
         set_workers(pipeline, n_jobs)
         if self.cache is None:
             return fit_features(pipeline, images)

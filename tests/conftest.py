@@ -9,6 +9,7 @@ and its last line counts; a run that asks for them (`pytest -m gpu`) is refused.
 import os
 import re
 import shutil
+from dataclasses import fields
 
 import pytest
 from datafiles import write_dataset
@@ -17,6 +18,7 @@ from svmcifar.data.cifar import open_dataset
 from svmcifar.data.labels import build_label_map
 from svmcifar.data.synthetic import write_synthetic
 from svmcifar.errors import DataError
+from svmcifar.features.settings import FeatureSettings
 from svmcifar.model.train import train_classifier
 from svmcifar.svm.backends.registry import BACKENDS
 from svmcifar.svm.estimator import RBFSVC
@@ -84,10 +86,17 @@ def synthetic_data(synthetic_folder):
 
 @pytest.fixture(scope="session")
 def train_small(synthetic_data):
-    """Train a classifier on the small synthetic data set, with settings of choice."""
+    """Train a classifier on the small synthetic data set, with settings of choice.
+
+    Those of features are given one by one.
+    """
     split, label_map = synthetic_data.read_split("train"), build_label_map(synthetic_data)
 
     def train(svc=None, **settings):
-        return train_classifier(synthetic_data, split, label_map, svc or RBFSVC(), **settings)
+        names = {field.name for field in fields(FeatureSettings)} & settings.keys()
+        features = FeatureSettings(**{name: settings.pop(name) for name in names})
+        return train_classifier(
+            synthetic_data, split, label_map, svc or RBFSVC(), features, **settings
+        )
 
     return train

@@ -13,6 +13,7 @@ from numba import config
 
 from svmcifar.compute.arrays import is_host, to_device
 from svmcifar.data.labels import build_label_map
+from svmcifar.features.settings import FeatureSettings
 from svmcifar.model.persistence import load_model, save_model
 from svmcifar.model.train import train_classifier
 from svmcifar.svm.backends import cupy_ovo
@@ -87,11 +88,11 @@ def test_train_save_load_predict(
 @pytest.mark.filterwarnings("ignore:invalid value:RuntimeWarning")
 def test_train_with_other_features(synthetic_data, images_of_three_classes):
     label_map = build_label_map(synthetic_data)
-    options = {**ALL, "n_components": 6}
+    features = FeatureSettings(**(ALL | {"n_components": 6}))
     with quick_features():
         model, here = (
             train_classifier(
-                synthetic_data, images_of_three_classes, label_map, RBFSVC(backend=b), **options
+                synthetic_data, images_of_three_classes, label_map, RBFSVC(backend=b), features
             )
             for b in ("cupy", "numba")
         )

@@ -13,26 +13,26 @@ from svmcifar.features import kinds
 from svmcifar.features.extract.hog import HOG
 from svmcifar.features.kinds import KINDS
 
-ALL = {"features": ("means", "cells"), "n_components": 20, "whiten": 0.5, "augment": "flip"}
+ALL = {"kinds": ("means", "cells"), "n_components": 20, "whiten": 0.5, "augment": "flip"}
 SCORES = {**ALL, "ridge_scores": 0.8, "ridge_components": 40, "augment": "flip-shift"}
 PATCH_SCORES = {
-    "features": ("patches",),
-    "feature_settings": {"patches": {"n_filters": 6, "n_patches": 500, "patch_size": [6, 8]}},
+    "kinds": ("patches",),
+    "parameters": {"patches": {"n_filters": 6, "n_patches": 500, "patch_size": [6, 8]}},
     "n_components": 30,
     "whiten": 0.5,
     "ridge_scores": 0.8,
 }
 OPTIONS = {
-    "hog": {"features": ("hog",)},
-    "raw + hog": {"features": ("raw", "hog")},
+    "hog": {"kinds": ("hog",)},
+    "raw + hog": {"kinds": ("raw", "hog")},
     "patches": {
-        "features": ("patches",),
-        "feature_settings": {"patches": {"n_filters": 8, "n_patches": 500}},
+        "kinds": ("patches",),
+        "parameters": {"patches": {"n_filters": 8, "n_patches": 500}},
     },
-    "whiten": {"features": ("means",), "n_components": 20, "whiten": 0.5},
+    "whiten": {"kinds": ("means",), "n_components": 20, "whiten": 0.5},
     "flip": {"augment": "flip"},
-    "flip-shift": {"features": ("means", "cells"), "augment": "flip-shift"},
-    "scores": {"features": ("means",), "ridge_scores": 0.8},
+    "flip-shift": {"kinds": ("means", "cells"), "augment": "flip-shift"},
+    "scores": {"kinds": ("means",), "ridge_scores": 0.8},
     "scores of patches": PATCH_SCORES,
     "all": ALL,
     "all with scores": SCORES,

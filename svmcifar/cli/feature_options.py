@@ -1,7 +1,6 @@
-"""Options that say which features are computed; commands that train share them."""
+"""Options of the features that are computed; commands that train share them."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from functools import wraps
 from typing import Any, NamedTuple
 
@@ -11,13 +10,15 @@ from click.core import ParameterSource
 from svmcifar.cli.options import Decorator, FiniteRange
 from svmcifar.cli.settings import gives_way
 from svmcifar.errors import InputError
-from svmcifar.features.kinds import AUGMENTATIONS, KINDS
+from svmcifar.features.kinds import KINDS
+from svmcifar.features.settings import AUGMENTATIONS, FeatureSettings
 
 
 class _KindOption(NamedTuple):
-    """An option that concerns one kind of features.
+    """An option of one kind of features.
 
-    Its default is the transformer's own, which help is not to import; a test compares them.
+    `argument` is the transformer's, of so many equal values if `n_equal` is above 1.  `default`
+    is the transformer's too, which help must not import; a test compares them.
     """
 
     kind: str
@@ -25,15 +26,19 @@ class _KindOption(NamedTuple):
     type: click.ParamType
     default: str
     help: str
-    convert: Callable[[Any], Any] = lambda value: value
+    n_equal: int = 1
     multiple: bool = False
 
+    def to_argument(self, value: Any) -> Any:
+        """Return the argument of the transformer that a value of the option stands for."""
+        return value if self.n_equal == 1 else (value,) * self.n_equal
 
-def _square(side: int) -> tuple[int, int]:
-    return side, side
+    def to_option(self, argument: Any) -> Any:
+        """Return the value of the option that stands for an argument of the transformer."""
+        return argument if self.n_equal == 1 else argument[0]
 
 
-# By parameter name; the option has dashes.  The argument is the transformer's.
+# By parameter name.
 _KIND_OPTIONS = {
     "filters": _KindOption(
         "patches",
@@ -73,47 +78,34 @@ _KIND_OPTIONS = {
         click.IntRange(1, 16),
         "4",
         "Rows and columns of a cell, pixels.",
-        _square,
+        n_equal=2,
     ),
     "hog_orientations": _KindOption(
         "hog", "orientations", click.IntRange(1, 180), "9", "Bins of a histogram."
     ),
 }
 
-# Takes that of a preset or config away.
+# Removes the augmentation of a preset or config.
 _NO_AUGMENTATION = "none"
-_SHARED = ("features", "pca", "whiten", "ridge_scores", "ridge_pca", "augment")
-
-
-@dataclass(frozen=True)
-class FeatureChoice:
-    """What the options say about features.
-
-    Attributes
-    ----------
-    options : dict
-        Values by the long form of each option without its dashes, as a config has them; those
-        that were left open are not in it.
-    for_training : dict
-        Keyword arguments of `svmcifar.model.train.train_classifier`.
-    for_pipeline : dict
-        Keyword arguments of `svmcifar.features.build.make_feature_pipeline`.
-    """
-
-    options: dict[str, Any]
-    for_training: dict[str, Any]
-    for_pipeline: dict[str, Any]
+# Of all kinds: the field of `FeatureSettings` by parameter name.
+_SHARED = {
+    "features": "kinds",
+    "pca": "n_components",
+    "whiten": "whiten",
+    "ridge_scores": "ridge_scores",
+    "ridge_pca": "ridge_components",
+    "augment": "augment",
+}
 
 
 def feature_options(several_pca: bool = False) -> Decorator:
-    """Add the options of features; the command gets them as one argument, ``features``.
+    """Add the options of features; the command gets them as `FeatureSettings`, ``features``.
 
     Parameters
     ----------
     several_pca : bool, default=False
-        Whether ``--pca`` may be given several times.  The command then gets a list of
-        `FeatureChoice`, one for each number of components, or one without PCA where there is
-        none; otherwise it gets one `FeatureChoice`.
+        Whether ``--pca`` may be given several times.  The command then gets these numbers as
+        ``n_components``, a list, or of None alone without PCA; `features` has none.
 
     Returns
     -------
@@ -124,12 +116,12 @@ def feature_options(several_pca: bool = False) -> Decorator:
         @wraps(command)
         def collected(**values: Any) -> Any:
             own = {name: values.pop(name) for name in (*_SHARED, *_KIND_OPTIONS)}
+            if several_pca:
+                values["n_components"] = list(own["pca"]) or [None]
+                own["pca"] = None
             _leave_out(own)
             _require_used(own)
-            if not several_pca:
-                return command(features=_choose(own), **values)
-            choices = [_choose(own | {"pca": pca}) for pca in own["pca"] or [None]]
-            return command(features=choices, **values)
+            return command(features=_to_settings(own), **values)
 
         decorated: Callable[..., Any] = collected
         for option in reversed(_options(several_pca)):
@@ -139,8 +131,33 @@ def feature_options(several_pca: bool = False) -> Decorator:
     return decorate
 
 
+def to_options(features: FeatureSettings) -> dict[str, Any]:
+    """Return settings by the long form of their options without dashes, as a config has them.
+
+    Parameters
+    ----------
+    features : FeatureSettings
+        From options: what these cannot say is left out.
+
+    Returns
+    -------
+    dict of str to str, int, float or list of these
+        Without what was left open.
+    """
+    values = {name: getattr(features, field) for name, field in _SHARED.items()}
+    for name, option in _KIND_OPTIONS.items():
+        of_kind = features.parameters.get(option.kind, {})
+        if option.argument in of_kind:
+            values[name] = option.to_option(of_kind[option.argument])
+    return {
+        _flag(name)[2:]: list(value) if isinstance(value, tuple) else value
+        for name, value in values.items()
+        if value is not None
+    }
+
+
 def _options(several_pca: bool) -> list[Decorator]:
-    """Make the options, in the order of help."""
+    """Build the options, in the order of help."""
     return [
         click.option(
             "--features",
@@ -181,56 +198,38 @@ def _options(several_pca: bool) -> list[Decorator]:
             type=FiniteRange(min=0, max=100),
             default=0.0,
             show_default=True,
-            help="Put scores of the fine classes by ridge regression, out of fold, before the "
-            "components; 1 gives them as much variance as these have.",
+            help="Prepend out-of-fold ridge scores of the fine classes (stacking); weight 1 gives "
+            "them as much variance as the components have.",
         ),
         click.option(
             "--ridge-pca",
             type=click.IntRange(min=1),
-            help="Components that these scores are learned from, more than --pca; by default "
-            "those.",
+            help="Components that these scores are learned from, more than --pca.  [default: those "
+            "of --pca]",
         ),
         click.option(
             "--augment",
             type=click.Choice([*AUGMENTATIONS, _NO_AUGMENTATION]),
-            help="Train on mirror images too, and decide by image and mirror image: about 4 times "
-            "the work. With shift, train on both moved by up to 3 pixels besides: 16 times in "
+            help="Train on mirror images too, and average over both in prediction: about 4 times "
+            "the work. With shift, train on both shifted by up to 3 pixels besides: 16 times in "
             "training.",
         ),
     ]
 
 
-def _choose(values: Mapping[str, Any]) -> FeatureChoice:
-    """Turn the values of the options into arguments."""
-    settings: dict[str, dict[str, Any]] = {}
+def _to_settings(values: Mapping[str, Any]) -> FeatureSettings:
+    """Turn the values of the options into settings."""
+    parameters: dict[str, dict[str, Any]] = {}
     for name, option in _KIND_OPTIONS.items():
         if values[name] is not None:
-            of_kind = settings.setdefault(option.kind, {})
-            of_kind[option.argument] = option.convert(values[name])
-    shared = {
-        "n_components": values["pca"],
-        "whiten": values["whiten"],
-        "ridge_scores": values["ridge_scores"],
-        "ridge_components": values["ridge_pca"],
-    }
-    return FeatureChoice(
-        options={
-            _flag(name)[2:]: list(value) if isinstance(value, tuple) else value
-            for name, value in values.items()
-            if value is not None
-        },
-        for_training={
-            "features": values["features"],
-            "feature_settings": settings,
-            "augment": values["augment"],
-            **shared,
-        },
-        for_pipeline={"kinds": values["features"], "settings": settings, **shared},
-    )
+            of_kind = parameters.setdefault(option.kind, {})
+            of_kind[option.argument] = option.to_argument(values[name])
+    shared = {field: values[name] for name, field in _SHARED.items()}
+    return FeatureSettings(parameters=parameters, **shared)
 
 
 def _leave_out(values: dict[str, Any]) -> None:
-    """Leave out what is not given, and what a preset or config has no use for any more."""
+    """Drop what is not given, and what a stronger source left a preset or config no use for."""
     context = click.get_current_context()
     for name, option in _KIND_OPTIONS.items():
         if option.multiple and not values[name]:
@@ -244,7 +243,7 @@ def _leave_out(values: dict[str, Any]) -> None:
 
 
 def _require_used(values: Mapping[str, Any]) -> None:
-    """Refuse an option of features that are not computed."""
+    """Raise if an option is of features that are not computed."""
     for name, option in _KIND_OPTIONS.items():
         if values[name] is not None and option.kind not in values["features"]:
             source = click.get_current_context().get_parameter_source(name)
@@ -259,5 +258,5 @@ def _require_used(values: Mapping[str, Any]) -> None:
 
 
 def _flag(name: str) -> str:
-    """Name the option of a parameter."""
+    """Return the option of a parameter."""
     return f"--{name.replace('_', '-')}"

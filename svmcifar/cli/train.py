@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from svmcifar.cli.feature_options import FeatureChoice, feature_options
+from svmcifar.cli.feature_options import feature_options
 from svmcifar.cli.options import (
     FILE,
     POSITIVE,
@@ -26,6 +26,7 @@ from svmcifar.cli.options import (
 from svmcifar.cli.settings import settings_in_effect, settings_options
 
 if TYPE_CHECKING:
+    from svmcifar.features.settings import FeatureSettings
     from svmcifar.model.classifier import ImageClassifier
 
 
@@ -84,7 +85,7 @@ def command(
     skip_md5: bool,
     label_csv: Path | None,
     labels: str,
-    features: FeatureChoice,
+    features: "FeatureSettings",
     C: float,
     gamma: str | float,
     tol: float,
@@ -104,7 +105,6 @@ def command(
     """Train an exact one-vs-one RBF-kernel SVM and save it."""
     from svmcifar.compute.blas import blas_kernels
     from svmcifar.data.labels import load_or_build_labels
-    from svmcifar.features.build import make_feature_pipeline
     from svmcifar.io.files import check_output
     from svmcifar.model.persistence import save_model
     from svmcifar.model.train import train_classifier
@@ -123,7 +123,7 @@ def command(
         verbose=True,
     )
     # Refuse what is wrong before the data is read.
-    make_feature_pipeline(**features.for_pipeline)
+    features.validate()
     cache = open_feature_cache(no_cache)
     dataset = open_data(data, skip_md5)
     train = dataset.read_split("train")
@@ -142,12 +142,12 @@ def command(
         train,
         label_map,
         svc,
+        features,
         label_kind=labels,
         limit=limit,
         seed=seed,
         preset=preset,
         cache=cache,
-        **features.for_training,
     )
     save_model(model, out, slim=slim, overwrite=overwrite)
     _report(model, out)

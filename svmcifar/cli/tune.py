@@ -1,13 +1,14 @@
 """svmcifar tune."""
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from svmcifar.cli.feature_options import FeatureChoice, feature_options
+from svmcifar.cli.feature_options import feature_options, to_options
 from svmcifar.cli.options import (
     FILE,
     POSITIVE,
@@ -31,6 +32,7 @@ from svmcifar.svm.path.grid import DEFAULT_C, DEFAULT_GAMMA, Gamma, Grid
 if TYPE_CHECKING:
     from svmcifar.data.cifar import Cifar100
     from svmcifar.data.sampling import Split
+    from svmcifar.features.settings import FeatureSettings
     from svmcifar.tuning.result import SearchResult
 
 
@@ -105,7 +107,8 @@ def command(
     data: str | None,
     skip_md5: bool,
     labels: str,
-    features: list[FeatureChoice],
+    features: "FeatureSettings",
+    n_components: list[int | None],
     C: tuple[list[float], ...],
     gamma: tuple[list[Any], ...],
     holdout: int | None,
@@ -129,20 +132,16 @@ def command(
     are not read. Every distance is computed once, whatever the number of settings.
     """
     from svmcifar.data.sampling import draw_rows, fold_splits, holdout_split
-    from svmcifar.features.build import make_feature_pipeline
     from svmcifar.svm.estimator import RBFSVC
     from svmcifar.tuning.output import write_config, write_table
-    from svmcifar.tuning.tune import require_one_count, tune
+    from svmcifar.tuning.tune import require_searchable, tune
 
     if folds and holdout:
         raise click.UsageError("--folds and --holdout exclude each other; leave one of them out.")
     _check_outputs(out, table, heatmap, overwrite)
     # Refuse what is wrong before the data is read.
-    counts = [choice.for_training["n_components"] for choice in features]
-    grid = Grid(chain(*C), chain(*gamma), counts)
-    require_one_count(grid, features[0].for_training["ridge_scores"])
-    for choice in features:
-        make_feature_pipeline(**choice.for_pipeline)
+    grid = Grid(chain(*C), chain(*gamma), n_components)
+    features = require_searchable(features, grid)
     svc = RBFSVC(
         tol=tol,
         max_iter=-1 if max_iter is None else max_iter,
@@ -162,16 +161,15 @@ def command(
     splits = fold_splits(y, folds, seed) if folds else [holdout_split(fine, holdout, seed)]
     _print_heading(dataset, labels, splits, grid)
     warn_of_slow_kernels()
-    settings = {k: v for k, v in features[0].for_training.items() if k != "n_components"}
     found = tune(
-        svc, grid, images, y, splits,
-        fine=fine, seed=seed, cache=cache, **settings,
+        svc, grid, images, y, splits, features,
+        fine=fine, seed=seed, cache=cache,
     )  # fmt: skip
     _report(found)
-    chosen = features[counts.index(found.best.n_components)] if len(features) > 1 else features[0]
+    chosen = replace(features, n_components=found.best.n_components or features.n_components)
     options = {
         "labels": labels,
-        **chosen.options,
+        **to_options(chosen),
         "C": found.best.C,
         "gamma": found.best.gamma,
         "tol": tol,

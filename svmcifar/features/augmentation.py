@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from svmcifar.compute.arrays import get_namespace, move_beside
 from svmcifar.errors import InputError
 from svmcifar.features.extract.image_rows import N_CHANNELS, N_VALUES, SIDE_PX
-from svmcifar.features.kinds import AUGMENTATIONS
+from svmcifar.features.settings import require_augmentation
 
 # Pixels that an image is shifted by at most, in each direction.
 _MOST_SHIFT = 3
@@ -88,20 +88,6 @@ def draw_offsets(n_images: int, seed: int) -> NDArray[np.int64]:
 
 # Of a batch of images, and which rows they are of all.
 View = Callable[[Any, slice], Any]
-
-
-def require_augmentation(augment: str | None) -> None:
-    """Refuse an augmentation that is not known.
-
-    Raises
-    ------
-    InputError
-    """
-    if augment is not None and augment not in AUGMENTATIONS:
-        raise InputError(
-            f"Images can be augmented by {' or '.join(map(repr, AUGMENTATIONS))}. "
-            f"Got {augment!r} instead."
-        )
 
 
 def describe_views(augment: str | None) -> str:

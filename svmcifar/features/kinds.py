@@ -35,8 +35,6 @@ RENAMED = {
 }
 # Parameters of all transformers that have them (see `svmcifar.features.build`).
 _SET_ELSEWHERE = {"random_state", "n_jobs"}
-# What training may add to the images (see `svmcifar.features.augmentation`).
-AUGMENTATIONS = ("flip", "flip-shift")
 
 
 def make_transformers(

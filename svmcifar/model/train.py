@@ -1,6 +1,5 @@
 """From a data set to a trained image classifier."""
 
-from collections.abc import Mapping, Sequence
 from time import perf_counter
 from typing import Any
 
@@ -11,10 +10,10 @@ from svmcifar.compute.arrays import to_device, wait_for
 from svmcifar.compute.environment import describe_environment, utc_now
 from svmcifar.data.cifar import Cifar100, Split
 from svmcifar.data.sampling import draw_rows
-from svmcifar.features.augmentation import require_augmentation
 from svmcifar.features.build import make_feature_pipeline, set_workers
 from svmcifar.features.cache import FeatureCache
 from svmcifar.features.pipeline import fit_transform_features
+from svmcifar.features.settings import RAW_PIXELS, FeatureSettings
 from svmcifar.json_values import plain
 from svmcifar.model.classifier import ImageClassifier
 from svmcifar.model.manifest import describe_fit
@@ -27,15 +26,9 @@ def train_classifier(
     train: Split,
     label_map: pd.DataFrame,
     svc: RBFSVC,
+    features: FeatureSettings = RAW_PIXELS,
     *,
     label_kind: str = "coarse",
-    features: Sequence[str] = ("raw",),
-    feature_settings: Mapping[str, Mapping[str, Any]] | None = None,
-    n_components: int | None = None,
-    whiten: float = 0.0,
-    ridge_scores: float = 0.0,
-    ridge_components: int | None = None,
-    augment: str | None = None,
     limit: int | None = None,
     seed: int = 0,
     preset: str | None = None,
@@ -58,24 +51,10 @@ def train_classifier(
         As `svmcifar.data.labels.build_label_map` gives it.
     svc : RBFSVC
         Not fitted yet; it is fitted in place.
+    features : FeatureSettings, optional
+        Raw pixels by default.
     label_kind : {"coarse", "fine"}, default="coarse"
         Train on the 20 superclasses or on the 100 fine classes.
-    features : sequence of str, default=("raw",)
-        Kinds of features, which are concatenated (see `svmcifar.features.kinds`).
-    feature_settings : mapping of str to mapping, optional
-        Parameters of the features by kind, such as ``{"patches": {"n_filters": 400}}``.
-    n_components : int, optional
-        Components that PCA keeps; no PCA by default.
-    whiten : float, default=0.0
-        From 0 to 1: the power of its standard deviation that each component is divided by.
-    ridge_scores : float, default=0.0
-        Weight of scores of the fine classes that are put before the components (see
-        `svmcifar.features.reduce.ridge_scores.RidgeScores`); none by default.
-    ridge_components : int, optional
-        Components that these scores are learned from; by default those that PCA keeps.
-    augment : {"flip", "flip-shift"}, optional
-        Train on the mirror image of each image too, and decide by both; with "flip-shift" train
-        on both shifted by up to 3 pixels besides.
     limit : int, optional
         Train on this many images, drawn at random, the same number (give or
         take one) of each fine class; all by default.
@@ -100,17 +79,8 @@ def train_classifier(
     BackendUnavailableError
         If the backend does not work on this machine.
     """
-    require_augmentation(augment)
     started = utc_now()
-    pipeline = make_feature_pipeline(
-        n_components,
-        kinds=features,
-        settings=feature_settings,
-        whiten=whiten,
-        ridge_scores=ridge_scores,
-        ridge_components=ridge_components,
-        seed=seed,
-    )
+    pipeline = make_feature_pipeline(features, seed=seed)
     set_workers(pipeline, svc.n_jobs)
     rows = None if limit is None else draw_rows(train.fine, limit, seed)
     images: Any = train.images if rows is None else train.images[rows]
@@ -123,7 +93,9 @@ def train_classifier(
         images = to_device(images)
     # Class scores of superclass models come from fine classes too: they know more.
     fine = train.fine if rows is None else train.fine[rows]
-    X = fit_transform_features(pipeline, images, fine, augment=augment, seed=seed, cache=cache)
+    X = fit_transform_features(
+        pipeline, images, fine, augment=features.augment, seed=seed, cache=cache
+    )
     del images  # its place on the GPU is needed
     wait_for(X)
     features_s = perf_counter() - clock
@@ -144,13 +116,7 @@ def train_classifier(
             "label_kind": label_kind,
             "parameters": plain(svc.get_params()),
             "preset": preset,
-            "features": list(features),
-            "feature_settings": plain(dict(feature_settings or {})),
-            "n_components": n_components,
-            "whiten": whiten,
-            "ridge_scores": ridge_scores,
-            "ridge_components": ridge_components,
-            "augment": augment,
+            **plain(features.to_manifest()),
             "feature_dtype": "float32",
             "rows": None if rows is None else rows.tolist(),
             "seed": seed,
@@ -168,6 +134,6 @@ def train_classifier(
         label_kind=label_kind,
         class_names=names[~names.index.duplicated()].sort_index().tolist(),
         coarse_of_fine=label_map["coarse_label_id"].tolist(),
-        augment=augment,
+        augment=features.augment,
         manifest=manifest,
     )

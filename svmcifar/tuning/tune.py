@@ -1,6 +1,6 @@
 """Searching for images: features are fitted on each training part alone."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable
 from dataclasses import replace
 from typing import Any
 
@@ -8,10 +8,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from svmcifar.errors import InputError
-from svmcifar.features.augmentation import require_augmentation
 from svmcifar.features.build import make_feature_pipeline, set_workers
 from svmcifar.features.cache import FeatureCache
 from svmcifar.features.pipeline import compute_features, fit_transform_features
+from svmcifar.features.settings import RAW_PIXELS, FeatureSettings
 from svmcifar.svm.estimator import RBFSVC
 from svmcifar.svm.path.evaluate import Part, PartMaker
 from svmcifar.svm.path.grid import Grid
@@ -27,14 +27,9 @@ def tune(
     images: NDArray[np.uint8],
     y: Array,
     splits: Iterable[tuple[Array, Array]],
+    features: FeatureSettings = RAW_PIXELS,
     *,
     fine: Array,
-    features: Sequence[str] = ("raw",),
-    feature_settings: Mapping[str, Mapping[str, Any]] | None = None,
-    whiten: float = 0.0,
-    ridge_scores: float = 0.0,
-    ridge_components: int | None = None,
-    augment: str | None = None,
     seed: int = 0,
     cache: FeatureCache | None = None,
 ) -> SearchResult:
@@ -56,10 +51,10 @@ def tune(
         Class ids.
     splits : iterable of (ndarray, ndarray)
         Images to train on and images to score on (see `svmcifar.data.sampling`).
+    features : FeatureSettings, optional
+        Raw pixels by default.  Its `n_components` has no effect: the grid has them.
     fine : ndarray of shape (n_images,)
         Fine class ids, which class scores are learned from.
-    features, feature_settings, whiten, ridge_scores, ridge_components, augment
-        As for `svmcifar.model.train.train_classifier`.
     seed : int, default=0
         Random seed of the features.
     cache : FeatureCache, optional
@@ -72,31 +67,19 @@ def tune(
     Raises
     ------
     InputError
-        If a setting is not what it may be.
+        If a setting is invalid.
     MemoryLimitError
         If kernel blocks of one pair and the coefficients do not fit the memory limit.
     """
-    require_one_count(grid, ridge_scores)
-    most = _most_components(grid)
-    require_augmentation(augment)
-    # Refuse what is wrong before anything is computed.
-    settings: dict[str, Any] = {
-        "n_components": most,
-        "kinds": features,
-        "settings": feature_settings,
-        "whiten": whiten,
-        "ridge_scores": ridge_scores,
-        "ridge_components": ridge_components,
-        "seed": seed,
-    }
-    make_feature_pipeline(**settings)
-    if ridge_scores:
+    features = require_searchable(features, grid)
+    if features.ridge_scores:
         grid = replace(grid, n_components=(None,))  # scores and components
 
     def maker(train: Array, held_out: Array) -> PartMaker:
         def make() -> Part:
-            pipeline = make_feature_pipeline(**settings)
+            pipeline = make_feature_pipeline(features, seed=seed)
             set_workers(pipeline, svc.n_jobs)
+            augment = features.augment
             return Part(
                 fit_transform_features(
                     pipeline, images[train], fine[train], augment=augment, seed=seed, cache=cache
@@ -112,25 +95,34 @@ def tune(
     return search_parts(svc, grid, makers)
 
 
-def require_one_count(grid: Grid, ridge_scores: float) -> None:
-    """Refuse several numbers of components where there are class scores.
+def require_searchable(features: FeatureSettings, grid: Grid) -> FeatureSettings:
+    """Raise if features cannot be searched with the grid's numbers of components.
+
+    Parameters
+    ----------
+    features : FeatureSettings
+    grid : Grid
+
+    Returns
+    -------
+    FeatureSettings
+        The same with the most components that the grid has.
 
     Raises
     ------
     InputError
     """
-    if ridge_scores and len(grid.n_components) > 1:
+    counts = [count for count in grid.n_components if count is not None]
+    if features.ridge_scores and len(grid.n_components) > 1:
         raise InputError(
             f"Class scores depend on all components: with them there must be one number of "
             f"components. Got {', '.join(map(str, grid.n_components))}. Search each by itself."
         )
-
-
-def _most_components(grid: Grid) -> int | None:
-    counts = [count for count in grid.n_components if count is not None]
     if counts and len(counts) < len(grid.n_components):
         raise InputError(
             f"Numbers of components to search must not have 'none' among them. "
             f"Got none and {', '.join(map(str, counts))}. Search without PCA apart."
         )
-    return max(counts, default=None)
+    for count in grid.n_components:
+        replace(features, n_components=count).validate()
+    return replace(features, n_components=max(counts, default=None))

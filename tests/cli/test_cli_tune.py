@@ -13,6 +13,7 @@ from svmcifar.data.cifar import Cifar100
 from svmcifar.data.sampling import draw_rows, holdout_split
 from svmcifar.errors import InputError
 from svmcifar.features.kinds import KINDS
+from svmcifar.features.settings import FeatureSettings
 from svmcifar.model.persistence import read_manifest
 
 QUICK = ["--features", "hog", "--limit", "300", "--C", "1,10", "--gamma", "0.5x,1x"]
@@ -210,8 +211,8 @@ def test_existing_outputs_are_refused_first(synthetic_folder, folder, option):
 def test_options_reach_the_search(synthetic_folder, synthetic_data, monkeypatch):
     seen = {}
 
-    def stop(svc, grid, images, y, splits, **settings):
-        seen.update(settings, svc=svc, y=y, splits=splits)
+    def stop(svc, grid, images, y, splits, features, **settings):
+        seen.update(settings, svc=svc, features=features, y=y, splits=splits)
         raise InputError("seen enough")
 
     monkeypatch.setattr("svmcifar.tuning.tune.tune", stop)
@@ -223,6 +224,7 @@ def test_options_reach_the_search(synthetic_folder, synthetic_data, monkeypatch)
     svc = seen["svc"]
     assert (svc.class_weight, svc.tol, svc.max_iter, svc.n_jobs) == ("balanced", 0.01, 7, 1)
     assert (svc.memory_limit, seen["seed"]) == ("1GB", 9)
+    assert seen["features"] == FeatureSettings(kinds=("hog",))
     fine = synthetic_data.read_split("train").fine
     rows = draw_rows(fine, 300, 9)
     np.testing.assert_array_equal(seen["y"], fine[rows])

@@ -11,6 +11,7 @@ from svmcifar.cli import feature_options, settings
 from svmcifar.cli.train import command
 from svmcifar.features.build import make_feature_pipeline
 from svmcifar.features.extract.patches import PatchFeatures
+from svmcifar.features.settings import FeatureSettings
 from svmcifar.model.persistence import read_manifest
 
 NAMES = settings.preset_names()
@@ -45,13 +46,11 @@ def test_settings_reach_the_command(name):
 def test_makes_a_pipeline(name, monkeypatch):
     made = []
 
-    def make(*arguments, **settings):
-        made.append(make_feature_pipeline(*arguments, **settings))
-        return made[-1]
-
-    monkeypatch.setattr("svmcifar.features.build.make_feature_pipeline", make)
+    monkeypatch.setattr(FeatureSettings, "validate", lambda self: made.append(self))
     assert "nowhere" in fail("train", "--preset", name, "--data", "nowhere")
-    (pipeline,) = made
+    (features,) = made
+    monkeypatch.undo()
+    pipeline = make_feature_pipeline(features)
     keys = tomllib.loads(settings.preset_path(name).read_text())
     assert ("pca" in pipeline.named_steps) == ("pca" in keys)
     if "pca" in keys:

@@ -12,6 +12,7 @@ from svmcifar.features import cache as cache_module
 from svmcifar.features.build import make_feature_pipeline
 from svmcifar.features.cache import list_entries
 from svmcifar.features.pipeline import compute_features, compute_training_features
+from svmcifar.features.settings import FeatureSettings
 from svmcifar.io.content_hash import content_hash
 
 pytestmark = pytest.mark.filterwarnings("error:.*feature cache:UserWarning")
@@ -21,14 +22,14 @@ KINDS_OF_PIPELINES = {
     "raw": {},
     "components": SMALL,
     "stack": {"kinds": ("means", "cells"), "n_components": 6, "whiten": 1.0},
-    "patches": {"kinds": ("patches",), "settings": {"patches": PATCHES}},
-    "wide": {"kinds": ("patches",), "settings": {"patches": PATCHES}, "n_components": 4},
+    "patches": {"kinds": ("patches",), "parameters": {"patches": PATCHES}},
+    "wide": {"kinds": ("patches",), "parameters": {"patches": PATCHES}, "n_components": 4},
     "patches of two sizes": {
         "kinds": ("patches",),
-        "settings": {"patches": PATCHES | {"patch_size": [4, 5]}},
+        "parameters": {"patches": PATCHES | {"patch_size": [4, 5]}},
     },
-    "stacked patches": {"kinds": ("raw", "patches"), "settings": {"patches": PATCHES}},
-    "hog": {"kinds": ("hog",), "settings": {"hog": {"pixels_per_cell": (16, 16)}}},
+    "stacked patches": {"kinds": ("raw", "patches"), "parameters": {"patches": PATCHES}},
+    "hog": {"kinds": ("hog",), "parameters": {"hog": {"pixels_per_cell": (16, 16)}}},
 }
 
 
@@ -68,11 +69,11 @@ def altered(images):
 
 
 def of_patches(**change):
-    return {"kinds": ("patches",), "settings": {"patches": PATCHES | change}}
+    return {"kinds": ("patches",), "parameters": {"patches": PATCHES | change}}
 
 
 def of_hog(**change):
-    return {"kinds": ("hog",), "settings": {"hog": {"pixels_per_cell": (16, 16)} | change}}
+    return {"kinds": ("hog",), "parameters": {"hog": {"pixels_per_cell": (16, 16)} | change}}
 
 
 CHANGED_PATCHES = {
@@ -98,7 +99,7 @@ CHANGED_HOG = {
 
 def test_changes_are_of_every_parameter():
     for before, changed in ((of_patches(), CHANGED_PATCHES), (of_hog(), CHANGED_HOG)):
-        parameters = make_feature_pipeline(**before)[0].get_params()
+        parameters = make_feature_pipeline(FeatureSettings(**before))[0].get_params()
         assert changed.keys() == parameters.keys() - {"n_jobs", "random_state"}
         assert not any(parameters[name] == value for name, value in changed.items())
 
@@ -189,7 +190,7 @@ def test_number_of_threads_does_not_matter_and_stays(tmp_path, kinds):
     computing = Computing(open_at(tmp_path))
     for n_jobs in (1, 2, None):
         settings = {"patches": PATCHES}
-        pipeline = computing.fit(IMAGES, n_jobs=n_jobs, kinds=kinds, settings=settings)
+        pipeline = computing.fit(IMAGES, n_jobs=n_jobs, kinds=kinds, parameters=settings)
         computing.features(pipeline, IMAGES)
         steps = dict(pipeline.steps if len(kinds) == 1 else pipeline[0].transformers)
         assert steps["patches"].n_jobs == n_jobs

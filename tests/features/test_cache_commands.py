@@ -20,7 +20,7 @@ from svmcifar.model.evaluate import evaluate_classifier
 from svmcifar.model.persistence import load_model, read_manifest, save_model
 from svmcifar.svm.estimator import RBFSVC
 
-SETTINGS = {"features": ("means",), "n_components": 8, "whiten": 0.5, "augment": "flip-shift"}
+SETTINGS = {"kinds": ("means",), "n_components": 8, "whiten": 0.5, "augment": "flip-shift"}
 
 
 @pytest.fixture(scope="module", autouse=True)

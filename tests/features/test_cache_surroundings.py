@@ -101,7 +101,7 @@ def test_code_that_counts_is_all_that_computes_features():
 
 
 def test_another_process_finds_what_this_one_kept(tmp_path):
-    settings = {"kinds": ("hog",), "settings": {"hog": {"pixels_per_cell": (16, 16)}}}
+    settings = {"kinds": ("hog",), "parameters": {"hog": {"pixels_per_cell": (16, 16)}}}
     computing = Computing(open_at(tmp_path))
     X = computing.features(computing.fit(IMAGES, **settings), IMAGES, "flip-shift")
     code = (

@@ -10,6 +10,7 @@ from svmcifar.errors import InputError
 from svmcifar.features.build import make_feature_pipeline
 from svmcifar.features.pipeline import compute_features, fit_features
 from svmcifar.features.reduce.component_scaling import ComponentScaling
+from svmcifar.features.settings import FeatureSettings
 from svmcifar.io.content_hash import content_hash
 
 pytestmark = pytest.mark.filterwarnings("ignore:invalid value:RuntimeWarning:array_api_strict")
@@ -73,7 +74,9 @@ def test_scaling_on_a_device(components):
 
 
 def test_whole_whitening_is_scikit_learns(images):
-    pipeline = fit_features(make_feature_pipeline(5, whiten=1.0), images)
+    pipeline = fit_features(
+        make_feature_pipeline(FeatureSettings(n_components=5, whiten=1.0)), images
+    )
     X = compute_features(pipeline, images)
     standardised = StandardScaler().fit_transform(images / 255.0)
     expected = PCA(5, svd_solver="full", whiten=True).fit_transform(standardised)
@@ -82,14 +85,21 @@ def test_whole_whitening_is_scikit_learns(images):
 
 
 def test_partial_whitening_of_a_pipeline(images):
-    plain = compute_features(fit_features(make_feature_pipeline(5), images), images)
-    partly = compute_features(fit_features(make_feature_pipeline(5, whiten=0.5), images), images)
+    plain = compute_features(
+        fit_features(make_feature_pipeline(FeatureSettings(n_components=5)), images), images
+    )
+    partly = compute_features(
+        fit_features(make_feature_pipeline(FeatureSettings(n_components=5, whiten=0.5)), images),
+        images,
+    )
     np.testing.assert_allclose(partly, plain / plain.std(axis=0) ** 0.5, rtol=1e-3, atol=1e-4)
 
 
 def test_pipeline_on_a_device(images):
-    here = fit_features(make_feature_pipeline(5, whiten=0.5), images)
-    there = fit_features(make_feature_pipeline(5, whiten=0.5), on_device(images))
+    here = fit_features(make_feature_pipeline(FeatureSettings(n_components=5, whiten=0.5)), images)
+    there = fit_features(
+        make_feature_pipeline(FeatureSettings(n_components=5, whiten=0.5)), on_device(images)
+    )
     divisors = there.named_steps["whiten"].divisors_
     assert type(divisors) is np.ndarray
     np.testing.assert_allclose(divisors, here.named_steps["whiten"].divisors_, rtol=1e-4)
@@ -102,12 +112,12 @@ def test_pipeline_on_a_device(images):
 @pytest.mark.parametrize("whiten", [0.0, 0.5])
 def test_too_many_components(images, whiten):
     with pytest.raises(InputError, match=r"at most 30 components .* Got 31 instead"):
-        fit_features(make_feature_pipeline(31, whiten=whiten), images)
+        fit_features(make_feature_pipeline(FeatureSettings(n_components=31, whiten=whiten)), images)
 
 
 def test_no_whitening_leaves_no_trace(images):
-    without = fit_features(make_feature_pipeline(5), images)
-    zero = fit_features(make_feature_pipeline(5, whiten=0.0), images)
+    without = fit_features(make_feature_pipeline(FeatureSettings(n_components=5)), images)
+    zero = fit_features(make_feature_pipeline(FeatureSettings(n_components=5, whiten=0.0)), images)
     assert list(zero.named_steps) == ["pixels", "standardize", "pca"]
     assert content_hash(zero) == content_hash(without)
 
@@ -115,9 +125,9 @@ def test_no_whitening_leaves_no_trace(images):
 @pytest.mark.parametrize("power", [-0.1, 1.1, float("nan")])
 def test_power_out_of_range(power):
     with pytest.raises(InputError, match=rf"must be from 0 to 1\. Got {power} instead"):
-        make_feature_pipeline(5, whiten=power)
+        make_feature_pipeline(FeatureSettings(n_components=5, whiten=power))
 
 
 def test_whitening_needs_components():
     with pytest.raises(InputError, match=r"needs principal components .* Got power 0\.5 without"):
-        make_feature_pipeline(whiten=0.5)
+        make_feature_pipeline(FeatureSettings(whiten=0.5))

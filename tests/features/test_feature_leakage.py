@@ -12,6 +12,7 @@ from svmcifar.data.labels import build_label_map
 from svmcifar.data.sampling import holdout_split
 from svmcifar.features.build import make_feature_pipeline
 from svmcifar.features.pipeline import fit_transform_features
+from svmcifar.features.settings import FeatureSettings
 from svmcifar.io.content_hash import content_hash
 from svmcifar.model.train import train_classifier
 from svmcifar.svm.estimator import RBFSVC
@@ -35,14 +36,14 @@ def test(synthetic_data):
     return synthetic_data.read_split("test")
 
 
-SEEN = {**SCORES, "features": ("spy",)}
+SEEN = {**SCORES, "kinds": ("spy",)}
 
 
 @pytest.mark.parametrize("augment", [None, "flip", "flip-shift"])
 def test_training_asks_for_training_images_alone(synthetic_data, train, test, augment):
     label_map = build_label_map(synthetic_data)
-    options = {**SEEN, "augment": augment}
-    model = train_classifier(synthetic_data, train, label_map, RBFSVC(), limit=200, **options)
+    features = FeatureSettings(**(SEEN | {"augment": augment}))
+    model = train_classifier(synthetic_data, train, label_map, RBFSVC(), features, limit=200)
     rows = model.manifest["training"]["rows"]
     (fitted_on,) = FITTED_ON
     np.testing.assert_array_equal(fitted_on, train.images[rows])
@@ -60,7 +61,13 @@ def test_scores_are_learned_from_the_fine_classes_of_the_drawn_images(train_smal
     model = train_small(limit=200, **SCORES)
     rows = model.manifest["training"]["rows"]
     pipeline = make_feature_pipeline(
-        20, kinds=("means", "cells"), whiten=0.5, ridge_scores=0.8, ridge_components=40
+        FeatureSettings(
+            n_components=20,
+            kinds=("means", "cells"),
+            whiten=0.5,
+            ridge_scores=0.8,
+            ridge_components=40,
+        )
     )
     X = fit_transform_features(pipeline, train.images[rows], train.fine[rows], augment="flip-shift")
     assert content_hash(pipeline) == content_hash(model.features)
@@ -81,7 +88,8 @@ def parts_of_a_search(monkeypatch, images, coarse, fine, splits, **options):
         tuning_images, "search_parts", lambda svc, grid, makers, **_: taken.extend(makers)
     )
     grid = Grid([1.0], ["1x"], [20])
-    tuning_images.tune(RBFSVC(), grid, images, coarse, splits, fine=fine, seed=4, **options)
+    features = FeatureSettings(**options)
+    tuning_images.tune(RBFSVC(), grid, images, coarse, splits, features, fine=fine, seed=4)
     return [make() for make in taken]
 
 
@@ -95,7 +103,6 @@ def test_a_search_learns_nothing_of_held_out_images(monkeypatch, train, augment)
     images[changed] = rng.integers(0, 256, images[changed].shape, dtype=np.uint8)
     coarse[split.held_out], fine[split.held_out] = 19 - coarse[split.held_out], 0
     options = {**SEEN, "augment": augment}
-    del options["n_components"]
     (part,) = parts_of_a_search(
         monkeypatch, train.images, train.coarse, train.fine, [split], **options
     )
@@ -117,8 +124,7 @@ def test_a_search_learns_nothing_of_held_out_images(monkeypatch, train, augment)
 
 def test_a_search_has_the_features_of_training(monkeypatch, train, synthetic_data):
     split = holdout_split(train.fine, 100)
-    options = {**SCORES, "features": ("means",)}
-    n_components = options.pop("n_components")
+    options = {**SCORES, "kinds": ("means",)}
     (part,) = parts_of_a_search(
         monkeypatch, train.images, train.coarse, train.fine, [split], **options
     )
@@ -127,8 +133,8 @@ def test_a_search_has_the_features_of_training(monkeypatch, train, synthetic_dat
         coarse=train.coarse[split.train],
     )  # fmt: skip
     model = train_classifier(
-        synthetic_data, own, build_label_map(synthetic_data), RBFSVC(), seed=4,
-        n_components=n_components, **options,
+        synthetic_data, own, build_label_map(synthetic_data), RBFSVC(), FeatureSettings(**options),
+        seed=4,
     )  # fmt: skip
     expected = model.compute_training_features(own.images)
     np.testing.assert_array_equal(part.X_train, expected)
@@ -169,6 +175,8 @@ def test_shuffled_training_labels_give_chance(synthetic_data, train, test):
     order = np.random.default_rng(5).permutation(len(train.fine))
     shuffled = replace(train, fine=train.fine[order], coarse=train.coarse[order])
     label_map = build_label_map(synthetic_data)
-    model = train_classifier(synthetic_data, shuffled, label_map, RBFSVC(), **SCORES)
+    model = train_classifier(
+        synthetic_data, shuffled, label_map, RBFSVC(), FeatureSettings(**SCORES)
+    )
     n_hits = (model.predict(test.images) == test.coarse).sum()
     assert n_hits <= binom(len(test.coarse), 1 / 20).ppf(0.999)

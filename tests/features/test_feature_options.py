@@ -15,6 +15,7 @@ from svmcifar.data.labels import build_label_map
 from svmcifar.errors import InputError
 from svmcifar.features.augmentation import mirror
 from svmcifar.features.extract.hog import HOG
+from svmcifar.features.settings import FeatureSettings
 from svmcifar.io.content_hash import content_hash
 from svmcifar.model.evaluate import evaluate_classifier
 from svmcifar.model.persistence import model_content_hash
@@ -69,8 +70,8 @@ def test_equals_scikit_learn_step_by_step(train_small, synthetic_data, split):
 @each_option
 def test_manifest_names_the_features(train_small, options):
     training = train_small(limit=200, **options).manifest["training"]
-    assert training["features"] == list(options.get("features", ["raw"]))
-    assert training["feature_settings"] == options.get("feature_settings", {})
+    assert training["features"] == list(options.get("kinds", ["raw"]))
+    assert training["feature_settings"] == options.get("parameters", {})
     assert training["whiten"] == options.get("whiten", 0.0)
     assert training["ridge_scores"] == options.get("ridge_scores", 0.0)
     assert training["ridge_components"] == options.get("ridge_components")
@@ -88,8 +89,8 @@ def test_nothing_fitted_sees_other_images(synthetic_data, monkeypatch, options):
 
     def fit(images):
         return train_classifier(
-            synthetic_data, replace(train, images=images), label_map, RBFSVC(), limit=200,
-            **options,
+            synthetic_data, replace(train, images=images), label_map, RBFSVC(),
+            FeatureSettings(**options), limit=200,
         )  # fmt: skip
 
     model = fit(train.images)
@@ -127,7 +128,7 @@ def test_shuffled_test_labels_give_chance(train_small, split, options):
 
 @pytest.mark.parametrize(("augment", "n_views"), [("flip", 2), ("flip-shift", 4)])
 def test_features_are_fitted_without_mirror_images(train_small, augment, n_views):
-    for settings in ({}, {"features": ("cells",), "n_components": 10, "whiten": 1.0}):
+    for settings in ({}, {"kinds": ("cells",), "n_components": 10, "whiten": 1.0}):
         augmented = train_small(limit=200, augment=augment, **settings)
         without = train_small(limit=200, **settings)
         assert content_hash(augmented.features) == content_hash(without.features)
@@ -170,7 +171,7 @@ def test_unknown_augmentation(train_small, augment):
         train_small(augment=augment)
 
 
-@pytest.mark.parametrize("options", [{"features": ("hog", "hog")}, {"whiten": 0.5}])
+@pytest.mark.parametrize("options", [{"kinds": ("hog", "hog")}, {"whiten": 0.5}])
 def test_wrong_features_are_refused(train_small, options):
     svc = RBFSVC()
     with pytest.raises(InputError):

@@ -22,6 +22,7 @@ from svmcifar.features.extract.patches import PatchFeatures
 from svmcifar.features.extract.pixels import RawPixels
 from svmcifar.features.kinds import KINDS, make_transformers
 from svmcifar.features.pipeline import compute_features, fit_features
+from svmcifar.features.settings import FeatureSettings
 from svmcifar.io.content_hash import content_hash
 
 pytestmark = pytest.mark.filterwarnings("ignore:invalid value:RuntimeWarning:array_api_strict")
@@ -82,7 +83,9 @@ def test_stack_needs_no_second_copy(monkeypatch):
 
 def stack_pipeline(n_components=None):
     """A pipeline in whose stack one transformer has learnt an array."""
-    pipeline = make_feature_pipeline(n_components, kinds=("hog", "raw"))
+    pipeline = make_feature_pipeline(
+        FeatureSettings(n_components=n_components, kinds=("hog", "raw"))
+    )
     pipeline.steps[0] = ("stack", FeatureStack([("learnt", FromMean()), ("pixels", RawPixels())]))
     return pipeline
 
@@ -123,15 +126,17 @@ def test_pipelines_by_kind():
         ("hog", "raw"): (["stack", "standardize"], ["hog + pixels", "standardize"]),
     }
     for chosen, (steps, for_people) in names.items():
-        pipeline = make_feature_pipeline(kinds=chosen)
+        pipeline = make_feature_pipeline(FeatureSettings(kinds=chosen))
         assert list(pipeline.named_steps) == steps
         assert step_names(pipeline) == for_people
-    pipeline = make_feature_pipeline(9, kinds=("raw", "hog"), whiten=0.5)
+    pipeline = make_feature_pipeline(
+        FeatureSettings(n_components=9, kinds=("raw", "hog"), whiten=0.5)
+    )
     assert step_names(pipeline) == ["pixels + hog", "standardize", "pca", "whiten^0.5"]
 
 
 def test_kinds_are_standardised_together(images):
-    pipeline = fit_features(make_feature_pipeline(kinds=("raw", "hog")), images)
+    pipeline = fit_features(make_feature_pipeline(FeatureSettings(kinds=("raw", "hog"))), images)
     X = compute_features(pipeline, images)
     parts = [t.transform(images) for t in (RawPixels(), HOG())]
     stacked = np.hstack(parts).astype(np.float64)
@@ -143,12 +148,16 @@ def test_more_components_than_features(images):
     """HOG has fewer features than an image has pixels."""
     many = np.tile(images, (50, 1))
     with pytest.raises(InputError, match=r"at most 1764 components of 2000 images .* Got 1765 "):
-        fit_features(make_feature_pipeline(1765, kinds=("hog",)), many)
+        fit_features(
+            make_feature_pipeline(FeatureSettings(n_components=1765, kinds=("hog",))), many
+        )
 
 
 def test_pipeline_with_a_stack_can_be_cloned_and_saved(images):
     with quick_features():
-        pipeline = make_feature_pipeline(5, kinds=("cells", "means"), whiten=0.5)
+        pipeline = make_feature_pipeline(
+            FeatureSettings(n_components=5, kinds=("cells", "means"), whiten=0.5)
+        )
         trusted = kinds.TRUSTED
     fit_features(pipeline, images)
     again = fit_features(clone(pipeline), images)
@@ -166,7 +175,7 @@ def test_pipeline_with_a_stack_can_be_cloned_and_saved(images):
 )
 def test_wrong_kinds(kinds, got):
     with pytest.raises(InputError, match=rf"one or more of raw, hog.*each once\. Got {got} inst"):
-        make_feature_pipeline(kinds=kinds)
+        make_feature_pipeline(FeatureSettings(kinds=kinds))
 
 
 def test_settings_reach_their_transformers():
@@ -177,7 +186,7 @@ def test_settings_reach_their_transformers():
     patches = made["patches"]
     assert (patches.n_filters, patches.pooling, patches.patch_size) == (5, 2, 6)
     settings = {"hog": {"orientations": 3}, "patches": {}}
-    pipeline = make_feature_pipeline(kinds=("hog",), settings=settings)
+    pipeline = make_feature_pipeline(FeatureSettings(kinds=("hog",), parameters=settings))
     assert pipeline.named_steps["hog"].orientations == 3
 
 
@@ -199,7 +208,7 @@ def test_settings_reach_their_transformers():
 )
 def test_wrong_settings(settings, message):
     with pytest.raises(InputError, match=message):
-        make_feature_pipeline(kinds=("raw", "hog"), settings=settings)
+        make_feature_pipeline(FeatureSettings(kinds=("raw", "hog"), parameters=settings))
 
 
 @pytest.mark.parametrize("sizes", [[6, 8], (8, 6), [4]])
@@ -211,7 +220,7 @@ def test_patches_of_several_sizes(sizes):
     for (_, transformer), size in zip(made[1:-1], sizes, strict=True):
         assert (transformer.patch_size, transformer.n_filters) == (size, 5)
     assert settings == {"patches": {"patch_size": sizes, "n_filters": 5}}
-    pipeline = make_feature_pipeline(kinds=("patches",), settings=settings)
+    pipeline = make_feature_pipeline(FeatureSettings(kinds=("patches",), parameters=settings))
     assert step_names(pipeline)[0] == " + ".join(names)
 
 
@@ -223,7 +232,9 @@ def test_one_size_is_no_list():
 def test_features_of_several_sizes_side_by_side(images):
     settings = {"n_filters": 3, "n_patches": 200, "pooling": 2}
     pipeline = make_feature_pipeline(
-        kinds=("patches",), settings={"patches": {"patch_size": [6, 8], **settings}}
+        FeatureSettings(
+            kinds=("patches",), parameters={"patches": {"patch_size": [6, 8], **settings}}
+        )
     )
     X = fit_features(pipeline, images).steps[0][1].transform(images)
     alone = [PatchFeatures(patch_size=size, **settings).fit_transform(images) for size in (6, 8)]
@@ -240,14 +251,14 @@ def test_wrong_sizes(sizes, got):
 
 def test_workers_reach_patches_of_every_size():
     settings = {"patches": {"patch_size": [6, 8]}}
-    pipeline = make_feature_pipeline(kinds=("patches", "hog"), settings=settings)
+    pipeline = make_feature_pipeline(FeatureSettings(kinds=("patches", "hog"), parameters=settings))
     set_workers(pipeline, 3)
     assert [t.n_jobs for _, t in pipeline.steps[0][1].transformers[:2]] == [3, 3]
 
 
 def test_workers_reach_the_features_that_have_them():
     for chosen in (("patches",), ("hog", "patches")):
-        pipeline = make_feature_pipeline(5, kinds=chosen)
+        pipeline = make_feature_pipeline(FeatureSettings(n_components=5, kinds=chosen))
         set_workers(pipeline, 3)
         first = pipeline.steps[0][1]
         patches = first if chosen == ("patches",) else dict(first.transformers)["patches"]
@@ -256,7 +267,7 @@ def test_workers_reach_the_features_that_have_them():
 
 def test_a_kind_is_a_line_of_the_table(images, monkeypatch):
     monkeypatch.setitem(KINDS, "mine", ("my-step", f"{__name__}.FromMean"))
-    pipeline = fit_features(make_feature_pipeline(kinds=("raw", "mine")), images)
+    pipeline = fit_features(make_feature_pipeline(FeatureSettings(kinds=("raw", "mine"))), images)
     assert step_names(pipeline)[0] == "pixels + my-step"
     assert compute_features(pipeline, images).shape == (40, 2 * 3072)
 

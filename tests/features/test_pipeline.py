@@ -15,6 +15,7 @@ from svmcifar.features.build import make_feature_pipeline
 from svmcifar.features.extract.pixels import RawPixels
 from svmcifar.features.pipeline import compute_features, fit_features
 from svmcifar.features.reduce.standardize import BatchStandardScaler
+from svmcifar.features.settings import FeatureSettings
 from svmcifar.io.content_hash import content_hash
 
 # scikit-learn keeps NumPy from warning of 0 / 0 in its first batch, but not what is made of NumPy.
@@ -87,7 +88,7 @@ def test_new_images_are_scaled_by_the_training_images(images):
 
 
 def test_pca_equals_scikit_learns(images):
-    pipeline = fit_features(make_feature_pipeline(5), images)
+    pipeline = fit_features(make_feature_pipeline(FeatureSettings(n_components=5)), images)
     X = compute_features(pipeline, images)
     assert X.shape == (len(images), 5)
     standardised = StandardScaler().fit_transform(images / 255.0)
@@ -105,11 +106,13 @@ def test_a_row_does_not_depend_on_its_batch(images, monkeypatch):
 @pytest.mark.parametrize(("n_images", "n_components", "most"), [(20, 30, 20), (2300, 49, 48)])
 def test_too_many_components(images, n_images, n_components, most):
     with pytest.raises(InputError, match=f"at most {most} components .* Got {n_components} "):
-        fit_features(make_feature_pipeline(n_components), images[:n_images])
+        fit_features(
+            make_feature_pipeline(FeatureSettings(n_components=n_components)), images[:n_images]
+        )
 
 
 def test_pipeline_can_be_cloned(images):
-    pipeline = fit_features(make_feature_pipeline(4), images)
+    pipeline = fit_features(make_feature_pipeline(FeatureSettings(n_components=4)), images)
     again = clone(pipeline).fit(images)
     np.testing.assert_array_equal(
         compute_features(again, images), compute_features(pipeline, images)
@@ -142,8 +145,8 @@ def test_scaler_on_a_device(images):
 @pytest.mark.parametrize("n_components", [None, 5])
 def test_features_on_a_device(images, n_components):
     """All of it there: NumPy cannot read the arrays.  What is stored is on the host."""
-    ours = fit_features(make_feature_pipeline(n_components), images)
-    pipeline = make_feature_pipeline(n_components)
+    ours = fit_features(make_feature_pipeline(FeatureSettings(n_components=n_components)), images)
+    pipeline = make_feature_pipeline(FeatureSettings(n_components=n_components))
     assert fit_features(pipeline, on_device(images)) is pipeline
     for (_, step), (_, our_step) in zip(pipeline.steps, ours.steps, strict=True):
         assert vars(step).keys() == vars(our_step).keys()
@@ -169,7 +172,7 @@ def test_features_on_a_device(images, n_components):
 
 
 def test_fitted_arrays_are_sent_once(images, monkeypatch):
-    pipeline = fit_features(make_feature_pipeline(5), images)
+    pipeline = fit_features(make_feature_pipeline(FeatureSettings(n_components=5)), images)
     n_arrays = sum(isinstance(v, np.ndarray) for _, s in pipeline.steps for v in vars(s).values())
     sent = []
     move_beside = transfer.move_beside
@@ -183,4 +186,6 @@ def test_fitted_arrays_are_sent_once(images, monkeypatch):
 
 def test_too_many_components_on_a_device(images):
     with pytest.raises(InputError, match=r"at most 20 components .* Got 30 "):
-        fit_features(make_feature_pipeline(30), on_device(images[:20]))
+        fit_features(
+            make_feature_pipeline(FeatureSettings(n_components=30)), on_device(images[:20])
+        )

@@ -12,11 +12,12 @@ from sklearn.decomposition import PCA
 
 from svmcifar.cli.settings import preset_names, preset_path
 from svmcifar.errors import InputError
-from svmcifar.features import build as steps_module
 from svmcifar.features import pipeline as feature_pipeline
+from svmcifar.features import settings as settings_module
 from svmcifar.features.build import make_feature_pipeline
 from svmcifar.features.pipeline import fit_features, fit_transform_features
 from svmcifar.features.reduce.wide_pca import WidePCA
+from svmcifar.features.settings import FeatureSettings
 from svmcifar.io.content_hash import content_hash
 
 pytestmark = pytest.mark.filterwarnings("ignore:invalid value:RuntimeWarning:array_api_strict")
@@ -29,7 +30,7 @@ WIDE_IMAGES = feature_pipeline._WIDE_IMAGES
 def wide(monkeypatch):
     """Patches, and features that stand for them, are learned from at most 50 images."""
     monkeypatch.setattr(feature_pipeline, "_WIDE_IMAGES", 50)
-    monkeypatch.setattr(steps_module, "_WIDE_KINDS", {"spy", "patches"})
+    monkeypatch.setattr(settings_module, "WIDE_KINDS", {"spy", "patches"})
     with spy_features():
         yield
 
@@ -58,7 +59,10 @@ def test_enough_images_for_the_components_of_a_preset():
 def test_seed_draws_the_images():
     images, drawn = images_of_few_patterns(120), []
     for seed in (0, 1, 1):
-        fit_features(make_feature_pipeline(4, kinds=("spy",), seed=seed), images)
+        fit_features(
+            make_feature_pipeline(FeatureSettings(n_components=4, kinds=("spy",)), seed=seed),
+            images,
+        )
         drawn.append(rows_of(TRANSFORMED.pop(), images))
     assert len(np.intersect1d(drawn[0], drawn[1])) < 40
     np.testing.assert_array_equal(drawn[1], drawn[2])
@@ -67,7 +71,9 @@ def test_seed_draws_the_images():
 @pytest.mark.parametrize("place", [np.asarray, on_device], ids=["host", "device"])
 def test_wide_features_are_learned_from_a_part_of_the_images(place):
     images = images_of_few_patterns(120)
-    pipeline = fit_features(make_feature_pipeline(4, kinds=("spy",)), place(images))
+    pipeline = fit_features(
+        make_feature_pipeline(FeatureSettings(n_components=4, kinds=("spy",))), place(images)
+    )
     (fitted_on,), (seen, *rest) = FITTED_ON, TRANSFORMED
     assert not rest
     np.testing.assert_array_equal(fitted_on, images)  # filters are learned from all
@@ -89,7 +95,7 @@ def test_wide_features_are_learned_from_a_part_of_the_images(place):
 
 
 def test_wide_features_are_whitened_by_what_they_are_learned_from():
-    pipeline = make_feature_pipeline(4, kinds=("spy",), whiten=1.0)
+    pipeline = make_feature_pipeline(FeatureSettings(n_components=4, kinds=("spy",), whiten=1.0))
     images = images_of_few_patterns(120)
     fit_features(pipeline, images)
     X = pipeline.transform(TRANSFORMED[0])
@@ -100,7 +106,7 @@ def test_wide_features_are_whitened_by_what_they_are_learned_from():
 @pytest.mark.parametrize("n_images", [49, 50])
 def test_few_images_are_all_learned_from(n_images):
     images = images_of_few_patterns(n_images)
-    fit_features(make_feature_pipeline(4, kinds=("spy",)), images)
+    fit_features(make_feature_pipeline(FeatureSettings(n_components=4, kinds=("spy",))), images)
     np.testing.assert_array_equal(TRANSFORMED[0], images)
 
 
@@ -108,9 +114,9 @@ def test_few_images_are_all_learned_from(n_images):
 def test_other_features_are_learned_from_all_images(monkeypatch, options):
     """And so is the standardiser of patches without components."""
     kinds = {"patches"} if options["n_components"] else {"patches", "spy"}
-    monkeypatch.setattr(steps_module, "_WIDE_KINDS", kinds)
+    monkeypatch.setattr(settings_module, "WIDE_KINDS", kinds)
     images = images_of_few_patterns(120)
-    fit_features(make_feature_pipeline(kinds=("spy",), **options), images)
+    fit_features(make_feature_pipeline(FeatureSettings(kinds=("spy",), **options)), images)
     np.testing.assert_array_equal(TRANSFORMED[0], images)
 
 
@@ -118,7 +124,9 @@ def test_same_wide_features_again():
     images, y = images_of_few_patterns(120), np.arange(120) % N_CLASSES
     hashes = set()
     for _ in range(2):
-        pipeline = make_feature_pipeline(4, kinds=("spy",), whiten=0.5, ridge_scores=0.8)
+        pipeline = make_feature_pipeline(
+            FeatureSettings(n_components=4, kinds=("spy",), whiten=0.5, ridge_scores=0.8)
+        )
         X = fit_transform_features(pipeline, images, y, augment="flip-shift")
         hashes.add(content_hash(pipeline, X))
     assert len(hashes) == 1
@@ -129,7 +137,9 @@ def test_same_wide_features_again():
 
 def test_patches_are_wide():
     settings = {"n_filters": 4, "n_patches": 500, "pooling": 2, "patch_size": [6, 8]}
-    pipeline = make_feature_pipeline(5, kinds=("patches",), settings={"patches": settings})
+    pipeline = make_feature_pipeline(
+        FeatureSettings(n_components=5, kinds=("patches",), parameters={"patches": settings})
+    )
     images = images_of_few_patterns(60)
     fit_features(pipeline, images)
     scaler, pca = pipeline.named_steps["standardize"], pipeline.named_steps["pca"]
@@ -143,5 +153,7 @@ def test_patches_are_wide():
 def test_more_components_than_the_part_has_images_are_refused_at_once():
     images = images_of_few_patterns(120)
     with pytest.raises(InputError, match=r"at most 50 components of 50 images\. Got 51 instead"):
-        fit_features(make_feature_pipeline(51, kinds=("spy",)), images)
+        fit_features(
+            make_feature_pipeline(FeatureSettings(n_components=51, kinds=("spy",))), images
+        )
     assert FITTED_ON == []

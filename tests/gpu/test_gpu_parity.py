@@ -12,6 +12,7 @@ from svmcifar.compute.arrays import is_host, to_device, to_host
 from svmcifar.errors import InputError, MemoryLimitError
 from svmcifar.features.build import make_feature_pipeline
 from svmcifar.features.pipeline import compute_features, fit_features
+from svmcifar.features.settings import FeatureSettings
 from svmcifar.svm.backends import cupy_ovo
 
 pytestmark = pytest.mark.gpu
@@ -138,8 +139,12 @@ def test_features_on_the_gpu(n_components):
     images[:, 0] = 7  # has no spread
     images[:, 1::2] //= 3  # spreads unlike the others
     others = images[::-2].copy()
-    on_host = fit_features(make_feature_pipeline(n_components), images)
-    on_gpu = fit_features(make_feature_pipeline(n_components), to_device(images))
+    on_host = fit_features(
+        make_feature_pipeline(FeatureSettings(n_components=n_components)), images
+    )
+    on_gpu = fit_features(
+        make_feature_pipeline(FeatureSettings(n_components=n_components)), to_device(images)
+    )
     expected, features = compute_features(on_host, others), []
     for pipeline in (on_host, on_gpu):
         device_features = compute_features(pipeline, to_device(others))

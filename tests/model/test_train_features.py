@@ -18,6 +18,7 @@ from svmcifar.features.pipeline import (
     fit_transform_features,
 )
 from svmcifar.features.reduce.ridge_scores import RidgeScores
+from svmcifar.features.settings import FeatureSettings
 from svmcifar.features.transfer import single_steps
 from svmcifar.io.content_hash import content_hash
 
@@ -46,7 +47,9 @@ def y():
 
 
 def means_pipeline(n_components=10, **options):
-    return make_feature_pipeline(n_components, kinds=("means",), **options)
+    return make_feature_pipeline(
+        FeatureSettings(n_components=n_components, kinds=("means",), **options)
+    )
 
 
 @here_and_there
@@ -215,7 +218,10 @@ def test_too_few_images(images, y):
 def test_seed_reaches_everything_that_draws(seed):
     settings = {"patches": {"patch_size": [6, 8], "n_filters": 3}}
     pipeline = make_feature_pipeline(
-        5, kinds=("patches", "means"), settings=settings, ridge_scores=0.8, seed=seed
+        FeatureSettings(
+            n_components=5, kinds=("patches", "means"), parameters=settings, ridge_scores=0.8
+        ),
+        seed=seed,
     )
     drawing = [step for step in single_steps(pipeline.steps) if "random_state" in step.get_params()]
     names = ["PatchFeatures", "PatchFeatures", "WidePCA", "RidgeScores"]
@@ -224,7 +230,7 @@ def test_seed_reaches_everything_that_draws(seed):
 
 
 def test_seed_of_the_shifts_stays_with_the_model(synthetic_data, train_small):
-    model = train_small(limit=100, augment="flip-shift", seed=3, features=("means",))
+    model = train_small(limit=100, augment="flip-shift", seed=3, kinds=("means",))
     images = synthetic_data.read_split("train").images[model.manifest["training"]["rows"]]
     X = model.compute_training_features(images)
     np.testing.assert_array_equal(X[model.svc.support_], model.svc.support_vectors_)
@@ -236,18 +242,20 @@ def test_seed_of_the_shifts_stays_with_the_model(synthetic_data, train_small):
 @pytest.mark.parametrize("kinds", [("means",), ("patches",)])
 def test_numbers_of_components_that_are_none(n_components, kinds):
     with pytest.raises(InputError, match=f"integer of at least 1. Got {n_components!r} instead"):
-        make_feature_pipeline(n_components, kinds=kinds)
+        make_feature_pipeline(FeatureSettings(n_components=n_components, kinds=kinds))
 
 
 def test_class_scores_of_wide_features_need_components():
     with pytest.raises(InputError, match=r"Class scores need .* of patches\. .* without PCA\. Say"):
-        make_feature_pipeline(kinds=("patches",), ridge_scores=0.8)
+        make_feature_pipeline(FeatureSettings(kinds=("patches",), ridge_scores=0.8))
 
 
 @pytest.mark.parametrize("setting", ["random_state", "n_jobs"])
 def test_what_has_a_setting_of_its_own_is_none_of_a_kind(setting):
     with pytest.raises(InputError, match=rf"Settings of the features 'patches' .* Got {setting} "):
-        make_feature_pipeline(kinds=("patches",), settings={"patches": {setting: 1}})
+        make_feature_pipeline(
+            FeatureSettings(kinds=("patches",), parameters={"patches": {setting: 1}})
+        )
 
 
 @pytest.mark.parametrize(
@@ -260,4 +268,4 @@ def test_what_has_a_setting_of_its_own_is_none_of_a_kind(setting):
 )
 def test_settings_are_refused_before_there_are_images(kind, settings, words):
     with pytest.raises(InputError, match=words):
-        make_feature_pipeline(kinds=(kind,), settings={kind: settings})
+        make_feature_pipeline(FeatureSettings(kinds=(kind,), parameters={kind: settings}))

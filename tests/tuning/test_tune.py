@@ -10,6 +10,7 @@ from svmcifar.data.labels import build_label_map
 from svmcifar.data.sampling import fold_splits, holdout_split
 from svmcifar.errors import InputError
 from svmcifar.features.kinds import KINDS
+from svmcifar.features.settings import FeatureSettings
 from svmcifar.model.train import train_classifier
 from svmcifar.svm.estimator import RBFSVC
 from svmcifar.svm.path.grid import Grid
@@ -45,8 +46,8 @@ GRID = Grid([1.0, 10.0], ["1x"], [5, 20])
 def search(train, splits, grid=GRID, **changed):
     """Search on images of a training split, or on others and for other labels."""
     images, y = changed.pop("images", train.images), changed.pop("y", train.coarse)
-    settings = {"features": ["spy"], "whiten": 0.5, **changed}
-    return tune(RBFSVC(), grid, images, y, splits, fine=train.fine, **settings)
+    features = FeatureSettings(**({"kinds": ["spy"], "whiten": 0.5} | changed))
+    return tune(RBFSVC(), grid, images, y, splits, features, fine=train.fine)
 
 
 @pytest.mark.parametrize("augment", [None, "flip", "flip-shift"])
@@ -84,7 +85,7 @@ def test_shuffled_labels_give_chance(quick, train):
 def test_a_search_scores_what_training_gives(quick, train, synthetic_data, augment):
     """The held-out accuracy of a model that is trained on the same part with the same settings."""
     rows, held_out = holdout_split(train.fine, 100)
-    settings = {"features": ["means"], "whiten": 0.5, "augment": augment}
+    settings = {"kinds": ["means"], "whiten": 0.5, "augment": augment}
     found = search(train, [(rows, held_out)], **settings)
     part = replace(
         train, images=train.images[rows], fine=train.fine[rows], coarse=train.coarse[rows]
@@ -93,9 +94,8 @@ def test_a_search_scores_what_training_gives(quick, train, synthetic_data, augme
     for row in found.table.itertuples():
         svc = RBFSVC(C=row.C, gamma=row.gamma)
         count = row.n_components
-        model = train_classifier(
-            synthetic_data, part, label_map, svc, n_components=count, **settings
-        )
+        features = FeatureSettings(n_components=count, **settings)
+        model = train_classifier(synthetic_data, part, label_map, svc, features)
         n_right = (model.predict(train.images[held_out]) == train.coarse[held_out]).sum()
         # Products over 5 components and 15 more are rounded otherwise than those over 20.
         assert abs(n_right - 100 * row.score) <= (1 if count == 20 else 1e-9)
@@ -118,7 +118,7 @@ BAD = [
     ({"augment": "rotate"}, "augmented by 'flip' or 'flip-shift'. Got 'rotate'"),
     ({"grid": Grid([1], [1]), "whiten": 0.5}, "Whitening needs principal components"),
     ({"grid": Grid([1], [1], [5, 9]), "ridge_scores": 1.0}, "must be one number of .* Got 5, 9"),
-    ({"grid": Grid([1], [1], [49]), "features": ["means"]}, "at most 48 components"),
+    ({"grid": Grid([1], [1], [49]), "kinds": ["means"]}, "at most 48 components"),
 ]
 
 
