@@ -1,8 +1,4 @@
-"""Gap and objective of a solution, from its coefficients alone.
-
-For backends that do not report them.  The kernel is computed again, so this costs as much
-as the blocked solver's matrix products.
-"""
+"""The end state of a pair's solution: intercept, dual objective and KKT gap."""
 
 import numpy as np
 
@@ -11,8 +7,45 @@ from svmcifar.svm.one_vs_one import class_pairs
 from svmcifar.svm.problem import FloatArray, OvOProblem, OvOSolution
 
 
+def end_state(
+    beta: FloatArray, v: FloatArray, n_a: int, upper: FloatArray
+) -> tuple[float, float, float]:
+    """Compute what a pair's coefficients and gradient say of the solution.
+
+    Parameters
+    ----------
+    beta : ndarray of shape (n,)
+        Signed coefficients ``y_i alpha_i``, class a first.
+    v : ndarray of shape (n,)
+        Negative gradient, ``y - K beta``.
+    n_a : int
+        Samples of class a.
+    upper : ndarray of shape (n,)
+        Upper bound of each alpha.
+
+    Returns
+    -------
+    intercept : float
+        Mean of `v` over the free coefficients; with none free, the middle of the gap.
+    objective : float
+        Dual objective ``1/2 alpha' Q alpha - sum(alpha) = -(beta' v + |beta|_1) / 2``.
+    gap : float
+        ``max{v_i : i in I_up} - min{v_j : j in I_low}``, at least 0.
+    """
+    in_up = np.concatenate([beta[:n_a] < upper[:n_a], beta[n_a:] < 0.0])
+    in_low = np.concatenate([beta[:n_a] > 0.0, beta[n_a:] > -upper[n_a:]])
+    top, bottom = float(v[in_up].max()), float(v[in_low].min())
+    free = v[in_up & in_low]
+    intercept = float(free.mean()) if free.size else (top + bottom) / 2.0
+    objective = -0.5 * float(beta @ v + np.abs(beta).sum())
+    return intercept, objective, max(top - bottom, 0.0)
+
+
 def certify(problem: OvOProblem, solution: OvOSolution) -> None:
     """Write each pair's KKT gap and dual objective into `solution`.
+
+    For backends that do not report them.  The kernel is computed again, so this costs as much as
+    the matrix products of the backend "numba".
 
     Parameters
     ----------
@@ -32,37 +65,9 @@ def certify(problem: OvOProblem, solution: OvOSolution) -> None:
         beta_a, beta_b = solution.coef[b - 1, in_a], solution.coef[a, in_b]
         v_a = 1.0 - products[a][b - 1] - K @ beta_b
         v_b = -1.0 - products[b][a] - K.T @ beta_a
-        solution.gap[number], solution.objective[number] = gap_and_objective(
-            y=np.repeat([1.0, -1.0], [len(v_a), len(v_b)]),
+        _, solution.objective[number], solution.gap[number] = end_state(
             beta=np.concatenate([beta_a, beta_b]),
             v=np.concatenate([v_a, v_b]),
+            n_a=len(v_a),
             upper=np.concatenate([problem.upper[in_a], problem.upper[in_b]]),
         )
-
-
-def gap_and_objective(
-    y: FloatArray, beta: FloatArray, v: FloatArray, upper: FloatArray
-) -> tuple[float, float]:
-    """Compute the KKT gap and the dual objective of one pair.
-
-    Parameters
-    ----------
-    y : ndarray of shape (n,)
-        1 or -1.
-    beta : ndarray of shape (n,)
-        Signed coefficients.
-    v : ndarray of shape (n,)
-        Negative gradient, ``y - K beta``.
-    upper : ndarray of shape (n,)
-        Upper bound of each alpha.
-
-    Returns
-    -------
-    gap, objective : float
-        ``max{v_i : beta_i may rise} - min{v_j : beta_j may fall}`` and
-        ``-(beta' v + |beta|_1) / 2``.
-    """
-    may_rise = np.where(y > 0, beta < upper, beta < 0)
-    may_fall = np.where(y > 0, beta > 0, beta > -upper)
-    gap = max(float(v[may_rise].max() - v[may_fall].min()), 0.0)
-    return gap, -0.5 * float(beta @ v + np.abs(beta).sum())

@@ -11,8 +11,14 @@ where the box is [0, C_i] on class a and [-C_i, 0] on class b.  The negative gra
 
     gap = max{v_i : beta_i < upper_i} - min{v_j : beta_j > lower_j} <= tol,
 
-which is LIBSVM's stopping rule.  Each step moves the pair (i, j) chosen by
-second-order working-set selection along ``beta_i += s, beta_j -= s``.
+which is LIBSVM's stopping rule.  Each step moves the working set (i, j) chosen by
+second-order selection along ``beta_i += s, beta_j -= s``.  There is no shrinking: the matrix is
+resident, and a step is two passes over two rows.
+
+A search solves the pair for many C.  Each solution starts from the one for the C before, stretched:
+``t beta`` is feasible up to some t, and its gradient takes no kernel value, since
+``K (t beta) = t (y - v)``.  The best t minimises the dual objective along the ray,
+``sum|beta| / beta' K beta``.
 
 References
 ----------
@@ -20,16 +26,17 @@ R.-E. Fan, P.-H. Chen, C.-J. Lin, "Working Set Selection Using Second Order
 Information for Training Support Vector Machines", JMLR 6 (2005), eqs. 9-11.
 """
 
-from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from svmcifar.svm.backends.smo_numba import BARRED, smo_steps
+from svmcifar.svm.backends.optimality import end_state
+from svmcifar.svm.backends.smo_numba import solve_bounds
 from svmcifar.svm.problem import PairSolution
 
-# Steps between two returns to Python, where an interrupt can be seen.
+# Steps between two looks at `cancelled`.
 _STEPS_PER_CALL = 200_000
 # LIBSVM's bound on the steps where the user sets none.
 _DEFAULT_MAX_ITER = 10_000_000
@@ -40,7 +47,7 @@ KernelArray = NDArray[np.float32]
 
 @dataclass(frozen=True)
 class PairKernel:
-    """The three kernel blocks of one pair of classes, float32 and C-contiguous.
+    """The four kernel blocks of one pair of classes, float32 and C-contiguous.
 
     Attributes
     ----------
@@ -49,7 +56,7 @@ class PairKernel:
     ab : ndarray of shape (n_a, n_b)
     ba : ndarray of shape (n_b, n_a)
         The transpose of `ab`, so that every row of the pair's kernel matrix
-        is two contiguous runs.
+        is contiguous within a block.
     """
 
     aa: KernelArray
@@ -58,57 +65,58 @@ class PairKernel:
     ba: KernelArray
 
 
-def solve_pair(
+def solve_path(
     K: PairKernel,
-    upper: FloatArray,
+    upper_bounds: FloatArray,
+    start: FloatArray | None = None,
     *,
     tol: float,
     max_iter: int,
-    cancelled: Callable[[], bool] = lambda: False,
-) -> PairSolution:
-    """Solve the binary SVM of one pair of classes.
+    cancelled: NDArray[np.bool_],
+) -> list[PairSolution]:
+    """Solve the binary SVM of one pair of classes for one or more vectors of bounds.
 
     Parameters
     ----------
     K : PairKernel
-    upper : ndarray of shape (n_a + n_b,), float64
-        Upper bound of each alpha, ``C`` times class and sample weight, > 0.
+    upper_bounds : ndarray of shape (n_bounds, n_a + n_b), float64
+        Upper bounds of each alpha, ``C`` times class and sample weight, > 0.  Each row but the
+        first is solved from the solution of the row before.
+    start : ndarray of shape (n_a + n_b,), float64, optional
+        Signed coefficients to start the first row from, such as those for another gamma; zeros by
+        default.
     tol : float
         Stop when the gap is at most this.
     max_iter : int
-        Largest number of steps; -1 for LIBSVM's own bound,
-        ``max(10_000_000, 100 * n_samples)``.
-    cancelled : callable, optional
-        Asked every 200,000 steps; True ends the work early.
+        Largest number of steps of a solution; -1 for LIBSVM's own bound (see `step_limit`).
+    cancelled : ndarray of shape (1,), bool
+        Read every 200,000 steps; True ends the work early.
 
     Returns
     -------
-    PairSolution
-        Its `gap` is above `tol` only if `max_iter` was reached.
+    list of PairSolution
+        One a row.  A gap is above `tol` only if `max_iter` was reached or the work was cancelled.
     """
-    n_a, n = K.aa.shape[0], upper.shape[0]
-    if max_iter < 0:
-        max_iter = max(_DEFAULT_MAX_ITER, 100 * n)
-    y = np.where(np.arange(n) < n_a, 1.0, -1.0)
-    beta = np.zeros(n)
-    v = y.copy()
-    lower_bound = np.where(y > 0, 0.0, -upper)
-    upper_bound = np.where(y > 0, upper, 0.0)
-    bar_up = np.where(beta < upper_bound, 0.0, BARRED)
-    bar_low = np.where(beta > lower_bound, 0.0, BARRED)
-    score = np.empty(n, dtype=np.float32)
-    n_iter = 0
-    while n_iter < max_iter and not cancelled():
-        steps = min(_STEPS_PER_CALL, max_iter - n_iter)
-        done = smo_steps(
-            K.aa, K.ab, K.ba, K.bb, beta, v, lower_bound, upper_bound, bar_up, bar_low,
-            score, tol, steps,
-        )  # fmt: skip
-        n_iter += done
-        if done < steps:
-            break
-    top, bottom = float((v - bar_up).max()), float((v + bar_low).min())
-    free = (bar_up == 0.0) & (bar_low == 0.0)
-    intercept = float(v[free].mean()) if free.any() else (top + bottom) / 2.0
-    objective = -0.5 * float(beta @ v + np.abs(beta).sum())
-    return PairSolution(beta, intercept, objective, max(top - bottom, 0.0), n_iter)
+    n_bounds, n = upper_bounds.shape
+    betas, gradients = np.empty((2, n_bounds, n))
+    n_iters = np.empty(n_bounds, dtype=np.int64)
+    solve_bounds(
+        K.aa, K.ab, K.ba, K.bb, upper_bounds, np.zeros(n) if start is None else start, tol,
+        int(step_limit(max_iter, n)), _STEPS_PER_CALL, cancelled, betas, gradients, n_iters,
+    )  # fmt: skip
+    n_a = K.aa.shape[0]
+    return [
+        PairSolution(beta, *end_state(beta, v, n_a, upper), n_iter)
+        for beta, v, upper, n_iter in zip(
+            betas, gradients, upper_bounds, n_iters.tolist(), strict=True
+        )
+    ]
+
+
+def step_limit(max_iter: int, n_samples: Any) -> Any:
+    """Return the largest number of steps of a pair, or of each pair if `n_samples` is an array.
+
+    `max_iter`, or if that is -1 LIBSVM's ``max(10_000_000, 100 * n_samples)``.
+    """
+    limit = np.maximum(_DEFAULT_MAX_ITER, 100 * n_samples)
+    return limit if max_iter < 0 else np.full_like(limit, max_iter)

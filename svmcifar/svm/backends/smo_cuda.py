@@ -24,7 +24,7 @@ import numpy as np
 from numba import config, cuda, float64, int32
 from numpy.typing import NDArray
 
-from svmcifar.svm.backends.smo import _DEFAULT_MAX_ITER
+from svmcifar.svm.backends.smo import step_limit
 from svmcifar.svm.backends.smo_numba import BARRED, TAU
 from svmcifar.svm.problem import PairSolution
 
@@ -135,9 +135,7 @@ def launch_smo(
 
     n_samples = pairs.sizes.sum(axis=1)
     first = np.cumsum(n_samples) - n_samples
-    steps = np.maximum(_DEFAULT_MAX_ITER, 100 * n_samples)
-    if max_iter >= 0:
-        steps[:] = max_iter
+    steps = step_limit(max_iter, n_samples)
     table = np.column_stack([pairs.offsets, pairs.strides, pairs.sizes, pairs.starts, first, steps])
     n_pairs, total = len(table), int(n_samples.sum())
     beta = cuda.device_array(total, dtype=np.float64)

@@ -1,8 +1,7 @@
-"""The compiled code that solves pairs: steps on one problem, and problems with several bounds.
+"""The compiled loops of the CPU solver; `svmcifar.svm.backends.smo` explains what they compute.
 
-It is one file, since compiled code is kept by the file that it is in: what a function calls from
-another could be an older one.  What it computes is told in `smo_cpu.py` and
-`svmcifar/svm/path/pair.py`.
+They are in one file because numba keys its cache by file: a cached function would go on calling
+the old version of one that has changed in another file.
 """
 
 import numpy as np
@@ -15,28 +14,27 @@ TAU = 1e-12
 # Added to entries that may not be chosen; larger than any gradient, and finite
 # so that the compiler may assume that there are no NaNs.
 BARRED = 1e200
-# Maxima are taken over runs of this many entries, so that finding the place of
-# the maximum means searching one run.
-_RUN = 256
-# What `solve_path` tells a solution by, besides its coefficients: columns of `numbers`.
-INTERCEPT, OBJECTIVE, GAP, N_ITER = range(4)
+# Maxima are taken over blocks of this many entries, so that finding the argmax
+# means searching one block.
+_BLOCK = 256
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
 def _bar(t, beta, lower, upper, bar_up, bar_low):  # type: ignore[no-untyped-def]
-    """Record whether coefficient t may still rise and still fall."""
+    """Update whether index t is in I_up (beta may rise) and in I_low (beta may fall)."""
     bar_up[t] = 0.0 if beta[t] < upper[t] else BARRED
     bar_low[t] = 0.0 if beta[t] > lower[t] else BARRED
 
 
-# Below, runs are told by numbers, not by slices: a slice costs atomic counts of references, which
-# for runs this short would take longer than the work.  Unsigned numbers spare the check for
-# negative ones, without which loops become SIMD code.
+# The functions below take start and stop indices instead of slices: numba counts references to
+# each slice atomically, which costs more than the work on a 256-entry block.  The indices are
+# unsigned because numba wraps negative ones around, and that check keeps a loop from becoming SIMD
+# code.
 
 
 @njit(nogil=True, cache=True, fastmath={"nnan", "nsz", "reassoc"}, error_model="numpy")
-def _update_run(v, bar_up, K, i, L, j, first, start, count, step):  # type: ignore[no-untyped-def]
-    """Move the negative gradient of one run; return its new maximum over the rising set."""
+def _update_block(v, bar_up, K, i, L, j, first, start, count, step):  # type: ignore[no-untyped-def]
+    """Update the negative gradient of one block; return its maximum over I_up."""
     top = -BARRED
     row_i, row_j = np.uint64(i), np.uint64(j)
     place, column = np.uint64(start), np.uint64(start - first)
@@ -49,11 +47,11 @@ def _update_run(v, bar_up, K, i, L, j, first, start, count, step):  # type: igno
 
 
 @njit(nogil=True, cache=True, fastmath={"nnan", "nsz", "reassoc"}, error_model="numpy")
-def _score_run(v, bar_low, K, i, first, start, count, v_i, score):  # type: ignore[no-untyped-def]
-    """Score one run for the second index; return the best score and the least ``v``.
+def _score_block(v, bar_low, K, i, first, start, count, v_i, score):  # type: ignore[no-untyped-def]
+    """Score one block for the second index; return the best score and the least ``v`` over I_low.
 
-    The score ``(v_i - v_t)^2 / (2 - 2 K_it)`` is twice the decrease of the
-    objective; entries that may not fall or do not violate score zero.
+    The score ``(v_i - v_t)^2 / (2 - 2 K_it)`` is twice the decrease of the objective; it is zero
+    outside I_low and where ``v_t >= v_i``.
     """
     best = np.float32(-1.0)
     bottom = BARRED
@@ -71,42 +69,42 @@ def _score_run(v, bar_low, K, i, first, start, count, v_i, score):  # type: igno
 
 @njit(nogil=True, cache=True, forceinline=True, error_model="numpy")
 def _update_class(v, bar_up, K, i, L, j, first, last, step):  # type: ignore[no-untyped-def]
-    """Move the negative gradient of the class in `first` to `last` by row i of K and j of L.
+    """Update the negative gradient of the samples `first` to `last` by row i of K and j of L.
 
-    Return its new maximum over the rising set, and where the run that has it starts.
+    Return its maximum over I_up, and the start of the block that has it.
     """
     top, top_start = -2.0 * BARRED, first
-    for start in range(first, last, _RUN):
-        count = min(_RUN, last - start)
-        run_top = _update_run(v, bar_up, K, i, L, j, first, start, count, step)
-        if run_top > top:
-            top, top_start = run_top, start
+    for start in range(first, last, _BLOCK):
+        count = min(_BLOCK, last - start)
+        block_top = _update_block(v, bar_up, K, i, L, j, first, start, count, step)
+        if block_top > top:
+            top, top_start = block_top, start
     return top, top_start
 
 
 @njit(nogil=True, cache=True, forceinline=True, error_model="numpy")
 def _score_class(v, bar_low, K, i, first, last, v_i, score):  # type: ignore[no-untyped-def]
-    """Score the class in `first` to `last` by row i of K, for the second index.
+    """Score the samples `first` to `last` by row i of K, for the second index.
 
-    Return the best score, where the run that has it starts, and the least ``v``.
+    Return the best score, the start of the block that has it, and the least ``v`` over I_low.
     """
     best, best_start, bottom = np.float32(-1.0), first, BARRED
-    for start in range(first, last, _RUN):
-        count = min(_RUN, last - start)
-        run_best, run_bottom = _score_run(v, bar_low, K, i, first, start, count, v_i, score)
-        bottom = min(bottom, run_bottom)
-        if run_best > best:
-            best, best_start = run_best, start
+    for start in range(first, last, _BLOCK):
+        count = min(_BLOCK, last - start)
+        block_best, block_bottom = _score_block(v, bar_low, K, i, first, start, count, v_i, score)
+        bottom = min(bottom, block_bottom)
+        if block_best > best:
+            best, best_start = block_best, start
     return best, best_start, bottom
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
-def smo_steps(  # type: ignore[no-untyped-def]
+def _take_steps(  # type: ignore[no-untyped-def]
     K_aa, K_ab, K_ba, K_bb, beta, v, lower, upper, bar_up, bar_low, score, tol, max_steps
 ):
-    """Take at most `max_steps` steps in place; return how many were taken.
+    """Take at most `max_steps` SMO steps in place; return how many were taken.
 
-    Fewer steps than `max_steps` mean that the stopping rule is met.
+    Fewer than `max_steps` mean that the stopping rule is met.
     """
     n_a, n = K_aa.shape[0], v.shape[0]
     i, top = 0, -2.0 * BARRED
@@ -114,7 +112,7 @@ def smo_steps(  # type: ignore[no-untyped-def]
         if v[t] - bar_up[t] > top:
             i, top = t, v[t] - bar_up[t]
     for step_count in range(max_steps):
-        # A row of the pair's kernel matrix is two runs: against class a, against class b.
+        # A row of the pair's kernel matrix lies in two blocks: against class a, against class b.
         if i < n_a:
             best, best_start, bottom = _score_class(v, bar_low, K_aa, i, 0, n_a, top, score)
             best_b, start_b, bottom_b = _score_class(v, bar_low, K_ab, i, n_a, n, top, score)
@@ -164,45 +162,50 @@ def smo_steps(  # type: ignore[no-untyped-def]
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
-def solve_path(  # type: ignore[no-untyped-def]
-    K_aa, K_ab, K_ba, K_bb, uppers, start, tol, max_iter, steps_per_call, cancelled, betas, numbers
-):
-    """Solve a pair for each row of bounds in turn, into `betas` and `numbers`."""
-    n_a, n = K_aa.shape[0], uppers.shape[1]
-    product, v, lower, upper = np.zeros(n), np.empty(n), np.empty(n), np.empty(n)
+def solve_bounds(  # type: ignore[no-untyped-def]
+    K_aa, K_ab, K_ba, K_bb, upper_bounds, start, tol, max_iter, steps_per_call, cancelled,
+    betas, gradients, n_iters,
+):  # fmt: skip
+    """Solve a pair for each row of `upper_bounds` in turn.
+
+    Write coefficients, negative gradient and steps of each solution into the last three arrays.
+    """
+    n_a, n = K_aa.shape[0], upper_bounds.shape[1]
+    product, lower, upper = np.zeros(n), np.empty(n), np.empty(n)
     bar_up, bar_low, score = np.empty(n), np.empty(n), np.empty(n, dtype=np.float32)
     if start.any():
         _multiply(K_aa, K_ab, K_ba, K_bb, start, product)
-    for k in range(len(uppers)):
-        beta = betas[k]
+    for k in range(len(upper_bounds)):
+        beta, v = betas[k], gradients[k]
         before = start if k == 0 else betas[k - 1]
-        t = _best_stretch(before, product, uppers[k])
+        t = _best_stretch(before, product, upper_bounds[k])
         for i in range(n):
-            sign = 1.0 if i < n_a else -1.0
+            bound = upper_bounds[k, i]
             alpha = t * abs(before[i])
             # What rounding left a little below its bound would take a step of its own.
-            beta[i] = sign * (uppers[k, i] if alpha >= (1.0 - 1e-15) * uppers[k, i] else alpha)
-            v[i] = sign - t * product[i]
-            lower[i] = 0.0 if sign > 0.0 else -uppers[k, i]
-            upper[i] = uppers[k, i] if sign > 0.0 else 0.0
+            alpha = bound if alpha >= (1.0 - 1e-15) * bound else alpha
+            # Not by a sign: a coefficient that never moves must be +0.0 in both classes.
+            beta[i] = alpha if i < n_a or alpha == 0.0 else -alpha
+            v[i] = (1.0 if i < n_a else -1.0) - t * product[i]
+            lower[i], upper[i] = (0.0, bound) if i < n_a else (-bound, 0.0)
             _bar(i, beta, lower, upper, bar_up, bar_low)
         n_iter = 0
         while n_iter < max_iter and not cancelled[0]:
             steps = min(steps_per_call, max_iter - n_iter)
-            done = smo_steps(
+            done = _take_steps(
                 K_aa, K_ab, K_ba, K_bb, beta, v, lower, upper, bar_up, bar_low, score, tol, steps
             )
             n_iter += done
             if done < steps:
                 break
-        _describe(beta, v, bar_up, bar_low, n_iter, numbers[k])
+        n_iters[k] = n_iter
         for i in range(n):
             product[i] = (1.0 if i < n_a else -1.0) - v[i]
 
 
 @njit(nogil=True, cache=True, fastmath={"nnan", "nsz", "reassoc", "contract"}, error_model="numpy")
 def _multiply(K_aa, K_ab, K_ba, K_bb, beta, product):  # type: ignore[no-untyped-def]
-    """Multiply the pair's kernel matrix with coefficients."""
+    """Compute ``K beta`` over the pair's four blocks."""
     n_a, n = K_aa.shape[0], len(beta)
     for i in range(n):
         row_a, row_b = (K_aa[i], K_ab[i]) if i < n_a else (K_ba[i - n_a], K_bb[i - n_a])
@@ -216,7 +219,7 @@ def _multiply(K_aa, K_ab, K_ba, K_bb, beta, product):  # type: ignore[no-untyped
 
 @njit(nogil=True, cache=True, error_model="numpy")
 def _best_stretch(beta, product, upper):  # type: ignore[no-untyped-def]
-    """Find the t within the bounds for which the dual objective of ``t beta`` is least."""
+    """Return the feasible t for which the dual objective of ``t beta`` is least."""
     most, mass, curvature = np.inf, 0.0, 0.0
     for i in range(len(beta)):
         alpha = abs(beta[i])
@@ -224,26 +227,7 @@ def _best_stretch(beta, product, upper):  # type: ignore[no-untyped-def]
             most = min(most, upper[i] / alpha)
         mass += alpha
         curvature += beta[i] * product[i]
-    # Of smaller products `y - v` has lost the digits; the next bounds start from zeros.
+    # In a smaller product, ``K beta = y - v`` has lost its digits: start from zeros.
     if not curvature > 1e-6 * mass:
         return 0.0
     return min(mass / curvature, most)
-
-
-@njit(nogil=True, cache=True, error_model="numpy")
-def _describe(beta, v, bar_up, bar_low, n_iter, numbers):  # type: ignore[no-untyped-def]
-    """Write intercept, dual objective, gap and steps of a solution."""
-    top, bottom, mass, product = -2.0 * BARRED, 2.0 * BARRED, 0.0, 0.0
-    free, n_free = 0.0, 0
-    for i in range(len(beta)):
-        top = max(top, v[i] - bar_up[i])
-        bottom = min(bottom, v[i] + bar_low[i])
-        mass += abs(beta[i])
-        product += beta[i] * v[i]
-        if bar_up[i] == 0.0 and bar_low[i] == 0.0:
-            free += v[i]
-            n_free += 1
-    numbers[INTERCEPT] = free / n_free if n_free else (top + bottom) / 2.0
-    numbers[OBJECTIVE] = -0.5 * (product + mass)
-    numbers[GAP] = max(top - bottom, 0.0)
-    numbers[N_ITER] = n_iter

@@ -15,10 +15,9 @@ from numpy.typing import NDArray
 
 from svmcifar.compute.threads import run_tasks, single_threaded_blas
 from svmcifar.svm.backends.memory_plan import Plan
-from svmcifar.svm.backends.smo_numba import INTERCEPT
 from svmcifar.svm.kernel import rbf_of_products, sample_blocks
 from svmcifar.svm.path.memory_plan import scoring_bytes
-from svmcifar.svm.path.problem import SearchProblem, first_columns
+from svmcifar.svm.path.problem import INTERCEPT, SearchProblem, first_columns
 from svmcifar.svm.path.products import extend_products
 
 # Samples of a batch at most: more make its matrix products no faster, and there are fewer batches

@@ -14,9 +14,11 @@ from svmcifar.svm.kernel import SampleBlocks, distance_dtype, sample_blocks
 from svmcifar.svm.moments import Moments, kernel_center, moments, resolve_gamma
 from svmcifar.svm.one_vs_one import pair_number
 from svmcifar.svm.path.grid import Point
-from svmcifar.svm.problem import OvOProblem
+from svmcifar.svm.problem import OvOProblem, PairSolution
 
 Array = NDArray[Any]
+# Columns of `Path.solved`.
+INTERCEPT, OBJECTIVE, GAP, N_ITER = range(4)
 
 
 @dataclass(frozen=True)
@@ -35,7 +37,8 @@ class Path:
         ``y_i alpha_i`` in LIBSVM's layout (see `svmcifar.svm.one_vs_one`), as precise as
         prediction has them.
     solved : ndarray of shape (n_C, n_pairs, 4), float64
-        What else there is to tell of each pair (see `svmcifar.svm.path.pair`).
+        Columns `INTERCEPT`, `OBJECTIVE`, `GAP` and `N_ITER`, as in
+        `svmcifar.svm.problem.PairSolution`.
     """
 
     numbers: tuple[int, ...]
@@ -52,18 +55,20 @@ class Path:
         solved = np.full((len(C), n_classes * (n_classes - 1) // 2, 4), np.nan)
         return cls(tuple(numbers), np.array(C, dtype=np.float64), problem, coef, solved)
 
-    def uppers(self, in_a: slice, in_b: slice) -> Array:
-        """Give the bounds of a pair's alphas, shape (n_C, n_a + n_b)."""
-        weight = np.concatenate([self.problem.upper[in_a], self.problem.upper[in_b]])
+    def upper_bounds(self, a: int, b: int) -> Array:
+        """Return the upper bounds of a pair's alphas, shape (n_C, n_a + n_b)."""
+        weight = np.concatenate([self.problem.upper[self.problem.rows(c)] for c in (a, b)])
         return self.C[:, None] * weight
 
-    def put(self, a: int, b: int, betas: Array, numbers: Array) -> None:
-        """Write what `solve_pair_path` gives for the pair (a, b), a < b, to its place."""
+    def put(self, a: int, b: int, solutions: Sequence[PairSolution]) -> None:
+        """Write the solutions of the pair (a, b), a < b, one for each C, to their place."""
         in_a, in_b = self.problem.rows(a), self.problem.rows(b)
         n_a = in_a.stop - in_a.start
-        self.coef[:, b - 1, in_a] = betas[:, :n_a]
-        self.coef[:, a, in_b] = betas[:, n_a:]
-        self.solved[:, pair_number(a, b, self.problem.n_classes)] = numbers
+        number = pair_number(a, b, self.problem.n_classes)
+        for k, pair in enumerate(solutions):
+            self.coef[k, b - 1, in_a] = pair.beta[:n_a]
+            self.coef[k, a, in_b] = pair.beta[n_a:]
+            self.solved[k, number] = pair.intercept, pair.objective, pair.gap, pair.n_iter
 
     @property
     def samples(self) -> SampleBlocks:

@@ -1,13 +1,11 @@
 """Solving every point of a search over one pass of the distances.
 
-The schedule is that of `svmcifar.svm.backends.numba_ovo`: samples sorted by class, tiles between
-groups of classes, worked on in parallel.  Of a tile the inner products are computed once.  They are
-extended from the fewest features to the most, turned into the kernel of each gamma, and each pair
-is solved for every C in turn, from the solution for the C before; the first of them from that
-for the gamma before.
+The schedule is that of `svmcifar.svm.backends.tiles`.  Of a tile the inner products are computed
+once.  They are extended from the fewest features to the most, turned into the kernel of each gamma,
+and each pair is solved for every C in turn, from the solution for the C before; the first of them
+from that for the gamma before.
 """
 
-from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from itertools import groupby
@@ -17,18 +15,16 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from svmcifar.compute.threads import run_tasks, single_threaded_blas
 from svmcifar.svm.backends.memory_plan import Plan
-from svmcifar.svm.backends.smo import PairKernel
+from svmcifar.svm.backends.smo import solve_path
+from svmcifar.svm.backends.tiles import Map, TiledRun
 from svmcifar.svm.kernel import SampleBlocks, rbf_of_products
-from svmcifar.svm.path.pair import solve_pair_path
 from svmcifar.svm.path.problem import Path, SearchProblem
 from svmcifar.svm.path.products import STRIP, extend_products
 from svmcifar.svm.problem import Progress
 
 Array = NDArray[Any]
-Map = Callable[..., Iterable[Any]]
-# Of each pair, the coefficients for the smallest C and the gamma before.
+# Each pair's coefficients for the smallest C and the gamma before.
 Starts = dict[tuple[int, int], Array]
 
 
@@ -41,87 +37,62 @@ def solve_paths(
     ----------
     problem : SearchProblem
     plan : Plan
-        As `svmcifar.svm.path.memory_plan.make_search_plan` makes it.  The solutions do not depend
-        on its number of workers.
+        From `svmcifar.svm.path.memory_plan.make_search_plan`.  The solutions do not depend on its
+        number of workers.
     progress : callable, optional
         Called with the number of pairs just solved, counted for each point, by one thread at a
         time.
     """
-    with single_threaded_blas(), ThreadPoolExecutor(plan.n_workers) as pool:
-        run = _Run(problem, plan, pool, progress)
-        try:
-            run.solve_tiles()
-        finally:
-            run.cancelled[0] = True
+    _Run(problem, plan, progress).solve(lambda _: None)
 
 
-class _Run:
-    """One run of the schedule."""
+class _Run(TiledRun):
+    """The schedule with inner products that serve every kernel."""
 
-    def __init__(
-        self, problem: SearchProblem, plan: Plan, pool: ThreadPoolExecutor, progress: Progress
-    ) -> None:
-        self.plan = plan
-        self.pool = pool
+    def __init__(self, problem: SearchProblem, plan: Plan, progress: Progress) -> None:
+        widest = problem.paths[-1].problem
+        super().__init__(widest, plan)
+        self.samples = widest.samples
         self.progress = progress
         self.lock = Lock()
-        # An array, so that compiled code sees it change.
-        self.cancelled = np.zeros(1, dtype=bool)
-        self.widest = problem.paths[-1].problem
-        self.runs = [self.widest.rows(c) for c in range(self.widest.n_classes)]
         self.by_width = [
             (width, list(paths)) for width, paths in groupby(problem.paths, lambda p: p.n_features)
         ]
         # Inner products within each class, by class and number of features.
         self.diagonals: dict[tuple[int, int], Array] = {}
 
-    def solve_tiles(self) -> None:
-        """Work through the tiles, largest first."""
-        if self.plan.keep_diagonals:
-            for products in self.pool.map(self._products_within, range(len(self.runs))):
-                self.diagonals |= products
-        tiles = sorted(self.plan.tiles, key=self._tile_size, reverse=True)
-        if self.plan.shares_tiles:
-            for g, h in tiles:
-                self._solve_tile(g, h, self.pool.map)
-        else:
-            run_tasks(self.pool, self._solve_tile, tiles, lambda _: None)
-
-    def _group_rows(self, group: int) -> slice:
-        return self.widest.rows(*self.plan.groups[group])
-
-    def _tile_size(self, tile: tuple[int, int]) -> int:
-        rows, columns = (self._group_rows(g) for g in tile)
-        return (rows.stop - rows.start) * (columns.stop - columns.start)
+    def compute_diagonals(self, pool: ThreadPoolExecutor) -> None:
+        """Compute the inner products within each class."""
+        for products in pool.map(self._products_within, range(len(self.class_rows))):
+            self.diagonals |= products
 
     def _products_within(self, c: int) -> dict[tuple[int, int], Array]:
         """Compute the inner products within class c, for each number of features."""
-        found: dict[tuple[int, int], Array] = {}
+        by_width: dict[tuple[int, int], Array] = {}
         products, done = self._empty_within(c), 0
         for width, _ in self.by_width:
             self._extend_within({c: products}, slice(done, width), c)
-            found[c, width], done = products, width
+            by_width[c, width], done = products, width
             if width != self.by_width[-1][0]:
                 products = products.copy()
-        return found
+        return by_width
 
     def _empty_within(self, c: int) -> Array:
-        n = self.runs[c].stop - self.runs[c].start
-        return np.empty((n, n), dtype=self.widest.samples.X.dtype)
+        n = self.class_rows[c].stop - self.class_rows[c].start
+        return np.empty((n, n), dtype=self.samples.X.dtype)
 
     def _extend_within(self, within: dict[int, Array], columns: slice, c: int) -> None:
-        A = self.widest.samples[self.runs[c]].X
+        A = self.samples[self.class_rows[c]].X
         extend_products(A, A, columns, within[c])
 
-    def _solve_tile(self, g: int, h: int, map_parts: Map = map) -> None:
+    def solve_tile(self, g: int, h: int, map_parts: Map = map) -> None:
         """Solve the pairs between groups g and h for every point."""
-        rows, columns = self._group_rows(g), self._group_rows(h)
-        A = self.widest.samples[rows].X
-        B = A if g == h else self.widest.samples[columns].X
+        rows, columns = self.group_rows[g], self.group_rows[h]
+        A = self.samples[rows].X
+        B = A if g == h else self.samples[columns].X
         products = np.empty((len(A), len(B)), dtype=A.dtype)
         K = np.empty(products.shape, dtype=np.float32)
-        pairs = self.plan.pairs(g, h)
-        classes = sorted({c for pair in pairs for c in pair})
+        classes = sorted({c for pair in self.plan.pairs(g, h) for c in pair})
         within: dict[int, Array] = {}
         if not self.plan.keep_diagonals:
             within = {c: self._empty_within(c) for c in classes}
@@ -154,31 +125,23 @@ class _Run:
         """Solve the pairs between groups g and h for the points of one kernel."""
         kernels = map_parts(partial(self._kernel_within, path, products_within), products_within)
         within = dict(zip(products_within, kernels, strict=True))
-        first_row, first_column = self._group_rows(g).start, self._group_rows(h).start
 
         def solve(pair: tuple[int, int]) -> None:
             if self.cancelled[0]:
                 return
             a, b = pair
-            in_a, in_b = self.runs[a], self.runs[b]
-            ab = K[
-                in_a.start - first_row : in_a.stop - first_row,
-                in_b.start - first_column : in_b.stop - first_column,
-            ]
-            betas, numbers = solve_pair_path(
-                PairKernel(
-                    within[a], within[b], np.ascontiguousarray(ab), np.ascontiguousarray(ab.T)
-                ),
-                path.uppers(in_a, in_b),
+            solutions = solve_path(
+                self.cut_pair(K, g, h, pair, within),
+                path.upper_bounds(a, b),
                 starts.get(pair),
                 tol=path.problem.tol,
                 max_iter=path.problem.max_iter,
                 cancelled=self.cancelled,
             )
-            path.put(a, b, betas, numbers)
-            starts[pair] = betas[0].copy()
+            path.put(a, b, solutions)
+            starts[pair] = solutions[0].beta.copy()  # not a view that keeps all of them
             with self.lock:
-                self.progress(len(betas))
+                self.progress(len(solutions))
 
         for _ in map_parts(solve, self.plan.pairs(g, h)):
             pass
@@ -186,7 +149,7 @@ class _Run:
     def _kernel_within(self, path: Path, within: dict[int, Array], c: int) -> Array:
         """Compute the kernel within class c from its inner products."""
         products = within[c]
-        samples = path.samples[self.runs[c]]
+        samples = path.samples[self.class_rows[c]]
         K = np.empty(products.shape, dtype=np.float32)
         _fill_kernel(samples, samples, products, path.problem.gamma, K)
         np.fill_diagonal(K, 1.0)

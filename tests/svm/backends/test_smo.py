@@ -1,3 +1,6 @@
+import time
+from concurrent.futures import ThreadPoolExecutor
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -6,19 +9,23 @@ from reference import enumerate_dual, gap, intercept, objective, rbf, solve_tiny
 from sklearn.svm import SVC
 
 from svmcifar.svm.backends import smo
-from svmcifar.svm.backends.smo import PairKernel, solve_pair
+from svmcifar.svm.backends.smo import PairKernel, solve_path
 
 
 def signs_of(n_a, n_b):
     return np.repeat([1.0, -1.0], [n_a, n_b])
 
 
-def solve(K, n_a, upper, tol=1e-6, max_iter=-1, **kwargs):
+RUNNING, CANCELLED = np.array([False]), np.array([True])
+
+
+def solve(K, n_a, upper, tol=1e-6, max_iter=-1, cancelled=RUNNING):
     """Hand a pair's kernel matrix to the solver, in the blocks that it wants."""
     K = K.astype(np.float32)
     blocks = K[:n_a, :n_a], K[n_a:, n_a:], K[:n_a, n_a:], K[n_a:, :n_a]
     kernel = PairKernel(*map(np.ascontiguousarray, blocks))
-    return solve_pair(kernel, upper, tol=tol, max_iter=max_iter, **kwargs)
+    (solution,) = solve_path(kernel, upper[None], tol=tol, max_iter=max_iter, cancelled=cancelled)
+    return solution
 
 
 def assert_solved(solution, K, y, upper, tol):
@@ -189,12 +196,46 @@ def test_returning_between_steps_changes_nothing(monkeypatch, chunk):
 
 
 def test_cancelling_ends_the_work_between_calls(monkeypatch):
+    """A thread that is cancelled while it works leaves off after the steps of one call."""
     monkeypatch.setattr(smo, "_STEPS_PER_CALL", 5)
     K, _ = random_pair(1, 30, 20)
-    answers = iter([False, False, True])
-    solution = solve(K, 30, np.full(50, 3.0), cancelled=lambda: next(answers))
-    assert solution.n_iter == 10
-    assert solution.gap > 1e-6
+    upper = np.full(50, 3.0)
+    assert solve(K, 30, upper, cancelled=CANCELLED).n_iter == 0
+    K, _ = random_pair(1, 300, 200)
+    upper, cancelled = np.full(500, 1e6), np.array([False])
+    with ThreadPoolExecutor(1) as pool:
+        work = pool.submit(solve, K, 300, upper, 1e-12, 10**9, cancelled)
+        while not work.running():
+            time.sleep(0.001)
+        time.sleep(0.2)
+        cancelled[0] = True
+        solution = work.result()
+    assert 0 < solution.n_iter < 10**9
+    assert solution.n_iter % 5 == 0
+    assert solution.gap > 1e-12
+
+
+def test_a_coefficient_that_never_moves_is_plus_zero():
+    """In both classes: the bits of a model's coefficients are its content."""
+    K, y = random_pair(2, 40, 30, gamma=0.01)
+    beta = solve(K, 40, np.full(70, 1e-3), max_iter=2).beta
+    assert (beta[y < 0] == 0).sum() > 20
+    assert not np.signbit(beta[beta == 0]).any()
+
+
+def test_one_row_of_bounds_after_another_is_the_last_of_several():
+    """Each solution is optimal for its own bounds, whatever it has been started from."""
+    K, y = random_pair(4, 40, 30)
+    blocks = K[:40, :40], K[40:, 40:], K[:40, 40:], K[40:, :40]
+    kernel = PairKernel(*(np.ascontiguousarray(block, dtype=np.float32) for block in blocks))
+    bounds = np.outer([0.1, 1.0, 30.0], np.random.default_rng(0).uniform(0.5, 2, 70))
+    cold = solve(K, 40, bounds[2])
+    for start in (None, solve(K, 40, bounds[1] / 10).beta):
+        solutions = solve_path(kernel, bounds, start, tol=1e-6, max_iter=-1, cancelled=RUNNING)
+        for solution, upper in zip(solutions, bounds, strict=True):
+            assert_solved(solution, K, y, upper, 1e-6)
+        assert solutions[2].n_iter < cold.n_iter
+        np.testing.assert_allclose(solutions[2].objective, cold.objective, rtol=1e-9)
 
 
 def test_the_second_index_is_that_of_the_second_order_rule():

@@ -102,11 +102,11 @@ def test_steps_are_those_of_the_cpu(max_iter):
 
 
 @pytest.mark.parametrize(("default", "expected"), [(10**7, [10**7] * 3), (3, [3500, 2100, 1600])])
-def test_the_bound_on_steps_by_default(default, expected):
+def test_the_bound_on_steps_by_default(monkeypatch, default, expected):
     """LIBSVM's: ``max(10_000_000, 100 n)``."""
     module, told = Lockstep(SOURCE), []
-    assert module.names["_DEFAULT_MAX_ITER"] == 10**7
-    module.names["_DEFAULT_MAX_ITER"] = default
+    assert smo._DEFAULT_MAX_ITER == 10**7
+    monkeypatch.setattr(smo, "_DEFAULT_MAX_ITER", default)
     module.names["smo_shared"] = {(3, 32, 0, 688): lambda K, table, *others: told.append(table)}
     solve(module, PROBLEMS["three classes"])
     assert told[0][:, module.names["_MAX_STEPS"]].tolist() == expected

@@ -6,11 +6,11 @@ from searches import GRID, by_point, problem_of, solve
 
 from svmcifar.svm import kernel
 from svmcifar.svm.backends import memory_plan as plans
-from svmcifar.svm.backends.smo_numba import GAP, INTERCEPT, N_ITER, OBJECTIVE
 from svmcifar.svm.estimator import RBFSVC
 from svmcifar.svm.kernel import rbf_kernel, rbf_of_products, sample_blocks
 from svmcifar.svm.path.grid import Grid
 from svmcifar.svm.path.predict import predict_points
+from svmcifar.svm.path.problem import GAP, INTERCEPT, N_ITER, OBJECTIVE
 
 
 @pytest.fixture(autouse=True)
