@@ -21,10 +21,10 @@ from svmcifar.svm.problem import OvOProblem, OvOSolution
 @pytest.fixture
 def no_gpu_packages(monkeypatch):
     monkeypatch.setattr(gpu, "find_spec", lambda package: None)
-    gpu._probe.cache_clear()
+    gpu._try_cupy.cache_clear()
     gpu.why_no_cuml.cache_clear()
     yield
-    gpu._probe.cache_clear()
+    gpu._try_cupy.cache_clear()
     gpu.why_no_cuml.cache_clear()
 
 
