@@ -24,7 +24,7 @@ from svmcifar.cnn.checkpoint import load_network
 from svmcifar.cnn.model_card import MEAN, STD
 from svmcifar.cnn.network import IMAGE_SHAPE, ReferenceNetwork
 from svmcifar.compute.environment import processor_name
-from svmcifar.data.cifar import open_dataset
+from svmcifar.data.registry import open_dataset
 
 _BATCH = 128
 _WIDTH = 16
@@ -114,7 +114,7 @@ def compete(contestants, repeats):
 def main(data, repeats, json_path):
     """Time the bundled network's inference against plain loops."""
     dataset = open_dataset(data)
-    class_names = dataset.read_meta().fine_names
+    class_names = dataset.class_names("fine")
     images = dataset.read_split("test").images
     onnx = bundled_checkpoint(synthetic=False)
     pth, pixels = onnx.with_suffix(".pth"), torch.from_numpy(np.array(images))

@@ -48,7 +48,7 @@ def main(data: str | None, filters: int, out: Path) -> None:
     from skimage.feature import hog
 
     from svmcifar.compute.environment import describe_environment
-    from svmcifar.data.cifar import open_dataset
+    from svmcifar.data.registry import open_dataset
     from svmcifar.features.extract.hog import HOG
     from svmcifar.features.extract.patches import PatchFeatures
 

@@ -47,7 +47,7 @@ def sgemm_rate(repeats: int = 5) -> float:
 
 def read_samples(data: str | None, n: int, n_test: int, labels: str) -> tuple:
     """Read standardised raw pixels of the first `n` training and `n_test` test images."""
-    from svmcifar.data.cifar import open_dataset
+    from svmcifar.data.registry import open_dataset
     from svmcifar.features.build import make_feature_pipeline
     from svmcifar.features.pipeline import compute_features, fit_features
 
@@ -205,7 +205,7 @@ def main(
 
     from svmcifar.compute.blas import blas_kernels
     from svmcifar.compute.environment import describe_environment
-    from svmcifar.data.cifar import open_dataset
+    from svmcifar.data.registry import open_dataset
 
     kernels, rates = fastest_kernels()
     for name, rate in rates.items():

@@ -25,7 +25,7 @@ def read_parts(data: str | None, limit: int, holdout: int, pca: int | None, labe
     """Read features of raw pixels, labels, and which rows are trained on and held out."""
     import numpy as np
 
-    from svmcifar.data.cifar import open_dataset
+    from svmcifar.data.registry import open_dataset
     from svmcifar.data.sampling import draw_rows, holdout_split
     from svmcifar.features.build import make_feature_pipeline
     from svmcifar.features.pipeline import compute_features, fit_features

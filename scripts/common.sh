@@ -118,12 +118,13 @@ import tarfile
 from contextlib import suppress
 from pathlib import Path
 
-from svmcifar.data.locations import ARCHIVE_ERRORS, FILE_NAMES, data_member_name
+from svmcifar.data.cifar100 import CIFAR_100
+from svmcifar.data.locations import ARCHIVE_ERRORS, data_member_name
 
-wanted = set(FILE_NAMES)
+wanted = set(CIFAR_100.files)
 with suppress(*ARCHIVE_ERRORS, OSError), tarfile.open(sys.argv[1]) as archive:
     for member in archive:
-        if (name := data_member_name(member)) and (stream := archive.extractfile(member)):
+        if (name := data_member_name(member, CIFAR_100)) and (stream := archive.extractfile(member)):
             with Path(sys.argv[2], name).open("wb") as file:
                 shutil.copyfileobj(stream, file)
             wanted.discard(name)

@@ -30,7 +30,7 @@ class Data:
     """Images and labels of one task, and their features on the GPU."""
 
     def __init__(self, task: dict) -> None:
-        from svmcifar.data.cifar import open_dataset
+        from svmcifar.data.registry import open_dataset
         from svmcifar.data.sampling import draw_rows
 
         dataset = open_dataset(task["data"])

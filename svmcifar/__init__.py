@@ -11,7 +11,7 @@ __version__ = "0.1.0"
 _PUBLIC = {
     "RBFSVC": "svmcifar.svm.estimator",
     "load_model": "svmcifar.model.persistence",
-    "open_dataset": "svmcifar.data.cifar",
+    "open_dataset": "svmcifar.data.registry",
     "save_model": "svmcifar.model.persistence",
 }
 

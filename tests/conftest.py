@@ -14,8 +14,7 @@ from dataclasses import fields
 import pytest
 from datafiles import write_dataset
 
-from svmcifar.data.cifar import open_dataset
-from svmcifar.data.labels import build_label_map
+from svmcifar.data.registry import open_dataset
 from svmcifar.data.synthetic import write_synthetic
 from svmcifar.errors import DataError
 from svmcifar.features.settings import FeatureSettings
@@ -90,13 +89,11 @@ def train_small(synthetic_data):
 
     Those of features are given one by one.
     """
-    split, label_map = synthetic_data.read_split("train"), build_label_map(synthetic_data)
+    split = synthetic_data.read_split("train")
 
     def train(svc=None, **settings):
         names = {field.name for field in fields(FeatureSettings)} & settings.keys()
         features = FeatureSettings(**{name: settings.pop(name) for name in names})
-        return train_classifier(
-            synthetic_data, split, label_map, svc or RBFSVC(), features, **settings
-        )
+        return train_classifier(synthetic_data, split, svc or RBFSVC(), features, **settings)
 
     return train

@@ -51,7 +51,7 @@ def make_card(dataset, seconds=(10.0, 20.0, 30.0), validated=True):
     ]
     return {
         "format": 1,
-        "classes": list(dataset.read_meta().fine_names),
+        "classes": list(dataset.class_names("fine")),
         "history": history,
         "training_s": float(sum(seconds)),
         "device": "Abacus 3000, 2 threads",

@@ -4,7 +4,6 @@ CuPy is NumPy there, and numba's CUDA simulator runs the kernels; run by test_de
 """
 
 import sys
-from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -12,7 +11,6 @@ from feature_options import ALL, quick_features
 from numba import config
 
 from svmcifar.compute.arrays import is_host, to_device
-from svmcifar.data.labels import build_label_map
 from svmcifar.features.settings import FeatureSettings
 from svmcifar.model.persistence import load_model, save_model
 from svmcifar.model.train import train_classifier
@@ -35,14 +33,8 @@ def _switch_often():
 def images_of_three_classes(synthetic_data):
     """Three images each of three superclasses: the simulator is slow."""
     train = synthetic_data.read_split("train")
-    rows = np.concatenate([np.flatnonzero(train.coarse == c)[:3] for c in (3, 7, 11)])
-    return replace(
-        train,
-        images=train.images[rows],
-        fine=train.fine[rows],
-        coarse=train.coarse[rows],
-        filenames=[train.filenames[row] for row in rows],
-    )
+    rows = np.concatenate([np.flatnonzero(train.labels["coarse"] == c)[:3] for c in (3, 7, 11)])
+    return train.take(rows)
 
 
 @pytest.mark.filterwarnings("ignore:invalid value:RuntimeWarning")
@@ -52,7 +44,6 @@ def images_of_three_classes(synthetic_data):
 def test_train_save_load_predict(
     synthetic_data, images_of_three_classes, tmp_path, monkeypatch, limit, plan
 ):
-    label_map = build_label_map(synthetic_data)
     places = []
     solve = cupy_ovo.solve_on_device
     monkeypatch.setattr(
@@ -65,7 +56,6 @@ def test_train_save_load_predict(
         return train_classifier(
             synthetic_data,
             images_of_three_classes,
-            label_map,
             RBFSVC(tol=1e-3, **params),
         )
 
@@ -87,13 +77,10 @@ def test_train_save_load_predict(
 
 @pytest.mark.filterwarnings("ignore:invalid value:RuntimeWarning")
 def test_train_with_other_features(synthetic_data, images_of_three_classes):
-    label_map = build_label_map(synthetic_data)
     features = FeatureSettings(**(ALL | {"n_components": 6}))
     with quick_features():
         model, here = (
-            train_classifier(
-                synthetic_data, images_of_three_classes, label_map, RBFSVC(backend=b), features
-            )
+            train_classifier(synthetic_data, images_of_three_classes, RBFSVC(backend=b), features)
             for b in ("cupy", "numba")
         )
     np.testing.assert_allclose(model.svc.objective_, here.svc.objective_, rtol=1e-2)

@@ -4,16 +4,21 @@ import hashlib
 import pickle
 import struct
 import tarfile
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from svmcifar.data.cifar100 import CIFAR_100
+from svmcifar.data.dataset import LABEL_KINDS
 from svmcifar.errors import DataError
 
 N_FINE, N_COARSE = 100, 20
 PER_CLASS = {"train": 2, "test": 1}
 NAMES = ("train", "test", "meta")
+
+to_pictures = CIFAR_100.image_shape.to_pictures
 
 
 def coarse_of(fine):
@@ -62,6 +67,12 @@ def md5s_of(folder):
     return {name: hashlib.md5((folder / name).read_bytes()).hexdigest() for name in NAMES}
 
 
+def official_as(folder, **changes):
+    """Describe the data set in `folder` as if it were the official CIFAR-100."""
+    files = {name: CIFAR_100.files[name]._replace(md5=md5) for name, md5 in md5s_of(folder).items()}
+    return replace(CIFAR_100, **({"files": files} | changes))
+
+
 def write_archive(folder, archive):
     """Pack a data set as the official archive is packed; the suffix chooses the compression."""
     with tarfile.open(archive, f"w:{archive.suffix[1:]}") as tar:
@@ -73,9 +84,16 @@ def assert_is_tiny(dataset, name="train"):
     """Assert that a split of an opened data set reads as it was written."""
     split, fields = dataset.read_split(name), make_fields(name)
     np.testing.assert_array_equal(split.images, fields["data"])
-    assert split.fine.tolist() == fields["fine_labels"]
-    assert split.coarse.tolist() == coarse_of(split.fine).tolist()
+    assert list(split.labels) == ["coarse", "fine"]
+    for kind in LABEL_KINDS:
+        assert split.labels[kind].tolist() == fields[f"{kind}_labels"]
+    assert split.labels["coarse"].tolist() == coarse_of(split.classes).tolist()
     assert split.filenames == fields["filenames"]
+
+
+def read_of(dataset, name):
+    """What reads one file of a data set."""
+    return lambda: dataset.class_names("fine") if name == "meta" else dataset.read_split(name)
 
 
 def data_error_of(action, *args, **kwargs):

@@ -17,10 +17,10 @@ def command(data: str | None, skip_md5: bool, out: Path, overwrite: bool) -> Non
     It is derived from the pairs of labels in the pickles, and checked: five fine
     classes in each superclass, the same in both splits.
     """
-    from svmcifar.data.labels import build_label_map, write_label_csv
+    from svmcifar.data.labels import write_label_csv
     from svmcifar.io.files import check_output
 
     check_output(out, overwrite)
     dataset = open_data(data, skip_md5)
-    write_label_csv(build_label_map(dataset), out, overwrite=overwrite)
+    write_label_csv(dataset, out, overwrite=overwrite)
     click.echo(f"{out}: 100 fine classes in 20 superclasses, from {dataset.label}")

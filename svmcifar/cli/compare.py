@@ -17,11 +17,9 @@ from svmcifar.cli.options import (
 )
 
 if TYPE_CHECKING:
-    import pandas as pd
-
     from svmcifar.cnn.image_network import ImageNetwork
     from svmcifar.compare.predictions import Answers
-    from svmcifar.data.cifar import Cifar100, Split
+    from svmcifar.data.dataset import Dataset, Split
     from svmcifar.features.cache import FeatureCache
     from svmcifar.model.classifier import ImageClassifier
 
@@ -101,7 +99,6 @@ def command(
         describe_models,
         network_ids,
     )
-    from svmcifar.data.labels import build_label_map
     from svmcifar.io.staged_folder import check_folder, staged_folder
     from svmcifar.model.persistence import save_model
 
@@ -116,22 +113,21 @@ def command(
     notes = {i: _BUNDLED_NOTE for i, cnn in zip(ids, cnns, strict=True) if cnn == _BUNDLED}
     svm = None if svm_path is None else _load_svm(svm_path, dataset, jobs, cache)
     train, test = dataset.read_split("train"), dataset.read_split("test")
-    label_map = build_label_map(dataset, train=train, test=test)
     if svm is None:
-        svm = _train_svm(dataset, train, label_map, jobs)
+        svm = _train_svm(dataset, train, jobs)
         notes["svm"] = _TRAINED_NOTE
     del train
 
-    coarse_of_fine = label_map["coarse_label_id"].to_numpy()
-    answers = ask_models(networks, svm, test.images, coarse_of_fine, ensemble)
+    superclass_of = dataset.superclass_of
+    answers = ask_models(networks, svm, test.images, superclass_of, ensemble)
     with staged_folder(out) as folder:
         if svm_path is None:
             svm_path = folder / _MODEL_NAME
             save_model(svm, svm_path, slim=True)
         entries = describe_models(networks, svm, svm_path, answers, ensemble=ensemble, notes=notes)
         typed = context.meta[__name__]
-        content = compare_answers(entries, answers, dataset, test, coarse_of_fine, typed)
-        _write_report(content, answers, test, folder)
+        content = compare_answers(entries, answers, dataset, test, superclass_of, typed)
+        _write_report(content, answers, dataset, test, folder)
     click.echo(content["title"])
     for sentence in content["conclusion"]:
         click.echo(f"- {sentence}")
@@ -139,15 +135,16 @@ def command(
 
 
 def _load_networks(
-    cnns: tuple[str, ...], dataset: "Cifar100", jobs: int | None
+    cnns: tuple[str, ...], dataset: "Dataset", jobs: int | None
 ) -> "list[ImageNetwork]":
     """Load the networks; each may take part once."""
     from svmcifar.cnn.bundled import bundled_checkpoint
     from svmcifar.cnn.checkpoint import load_network
     from svmcifar.compute.threads import count_workers
+    from svmcifar.data.dataset import CLASSES
     from svmcifar.errors import CheckpointError
 
-    class_names = dataset.read_meta().fine_names
+    class_names = dataset.class_names(CLASSES)
     networks: dict[str, ImageNetwork] = {}
     for cnn in cnns:
         path = bundled_checkpoint(dataset.is_synthetic) if cnn == _BUNDLED else Path(cnn)
@@ -162,7 +159,7 @@ def _load_networks(
 
 
 def _load_svm(
-    path: Path, dataset: "Cifar100", jobs: int | None, cache: "FeatureCache | None"
+    path: Path, dataset: "Dataset", jobs: int | None, cache: "FeatureCache | None"
 ) -> "ImageClassifier":
     """Load the SVM, if its classes are those of the data set."""
     from svmcifar.model.evaluate import require_same_classes
@@ -172,9 +169,7 @@ def _load_svm(
     return svm
 
 
-def _train_svm(
-    dataset: "Cifar100", train: "Split", label_map: "pd.DataFrame", jobs: int | None
-) -> "ImageClassifier":
+def _train_svm(dataset: "Dataset", train: "Split", jobs: int | None) -> "ImageClassifier":
     """Train the SVM that nobody named."""
     from svmcifar.model.train import train_classifier
     from svmcifar.svm.estimator import RBFSVC
@@ -184,21 +179,24 @@ def _train_svm(
         "the fastest exact backend."
     )
     svc = RBFSVC(C=_C, backend="auto", n_jobs=jobs, verbose=True)
-    return train_classifier(dataset, train, label_map, svc, label_kind="fine")
+    return train_classifier(dataset, train, svc, label_kind="fine")
 
 
 def _write_report(
-    content: dict[str, Any], answers: "dict[str, Answers]", test: "Split", folder: Path
+    content: dict[str, Any],
+    answers: "dict[str, Answers]",
+    dataset: "Dataset",
+    test: "Split",
+    folder: Path,
 ) -> None:
     """Write the page, its figures, the tables and the JSON file."""
     from svmcifar.compare.report.figures import write_figures
     from svmcifar.compare.report.page import write_page
     from svmcifar.compare.tables import FILE_NAMES, write_json, write_tables
-    from svmcifar.data.cifar import to_pictures
 
     content["files"] = {**FILE_NAMES, "figures": write_figures(content, folder)}
     if (folder / _MODEL_NAME).exists():
         content["files"]["model"] = _MODEL_NAME
     write_tables(content, answers, test, folder)
-    write_page(content, to_pictures(test.images), folder)
+    write_page(content, dataset.image_shape.to_pictures(test.images), folder)
     write_json(content, folder)

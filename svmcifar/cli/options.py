@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 if TYPE_CHECKING:
-    from svmcifar.data.cifar import Cifar100
+    from svmcifar.data.dataset import Dataset
     from svmcifar.features.cache import FeatureCache
     from svmcifar.model.classifier import ImageClassifier
 
@@ -186,16 +186,16 @@ def wants_gpu(device: str) -> bool:
     return device == "gpu"
 
 
-def open_data(data: str | None, skip_md5: bool) -> "Cifar100":
+def open_data(data: str | None, skip_md5: bool) -> "Dataset":
     """Open the data set that the options name."""
-    from svmcifar.data.cifar import open_dataset
+    from svmcifar.data.registry import open_dataset
 
     return open_dataset(data, check_md5=not skip_md5)
 
 
 def open_model(
     path: Path,
-    dataset: "Cifar100 | None",
+    dataset: "Dataset | None",
     jobs: int | None,
     cache: "FeatureCache | None" = None,
 ) -> "ImageClassifier":

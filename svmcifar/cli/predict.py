@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     import numpy as np
     import pandas as pd
 
-    from svmcifar.data.cifar import Cifar100
+    from svmcifar.data.dataset import Dataset
     from svmcifar.model.classifier import ImageClassifier
 
 
@@ -105,7 +105,7 @@ def _predict_files(
 
 
 def _predict_split(
-    model: "ImageClassifier", dataset: "Cifar100", split: str, on_gpu: bool
+    model: "ImageClassifier", dataset: "Dataset", split: str, on_gpu: bool
 ) -> "pd.DataFrame":
     """Predict a split of the data set."""
     import pandas as pd
@@ -115,7 +115,7 @@ def _predict_split(
 
     require_same_classes(model, dataset)
     images = dataset.read_split(split)
-    truth = images.coarse if model.label_kind == "coarse" else images.fine
+    truth = images.labels[model.label_kind]
     predicted = model.predict(to_device(images.images) if on_gpu else images.images)
     return pd.DataFrame(
         {

@@ -40,7 +40,6 @@ def command(
 
     Nine images say nothing of accuracy: ask 'svmcifar evaluate' for that.
     """
-    from svmcifar.data.cifar import to_pictures
     from svmcifar.io.files import check_output
     from svmcifar.model.evaluate import require_same_classes
     from svmcifar.plots.figures import check_figure_path, image_grid_figure, save_figure
@@ -52,11 +51,11 @@ def command(
     require_same_classes(model, dataset)
     test = dataset.read_split("test")
     images = test.images[:_N_IMAGES]
-    truth = (test.coarse if model.label_kind == "coarse" else test.fine)[:_N_IMAGES]
+    truth = test.labels[model.label_kind][:_N_IMAGES]
     predicted = model.predict(images)
     names = model.class_names
     figure = image_grid_figure(
-        to_pictures(images),
+        dataset.image_shape.to_pictures(images),
         [names[c] for c in predicted],
         [names[c] for c in truth],
         titled(f"First {len(images)} test images", dataset.is_synthetic),

@@ -104,7 +104,7 @@ def command(
 ) -> None:
     """Train an exact one-vs-one RBF-kernel SVM and save it."""
     from svmcifar.compute.blas import blas_kernels
-    from svmcifar.data.labels import load_or_build_labels
+    from svmcifar.data.labels import check_or_write_label_csv
     from svmcifar.io.files import check_output
     from svmcifar.model.persistence import save_model
     from svmcifar.model.train import train_classifier
@@ -130,7 +130,7 @@ def command(
     if label_csv is None:
         label_csv = Path("data", f"labels{'-SYNTHETIC' if dataset.is_synthetic else ''}.csv")
     check_output(out, overwrite, keep=[label_csv])
-    label_map = load_or_build_labels(label_csv, dataset, train=train)
+    check_or_write_label_csv(dataset, label_csv)
     if settings := settings_in_effect(context):
         click.echo(f"settings     {settings}")
     click.echo(f"data         {dataset.label}, {dataset.location}")
@@ -140,7 +140,6 @@ def command(
     model = train_classifier(
         dataset,
         train,
-        label_map,
         svc,
         features,
         label_kind=labels,

@@ -30,7 +30,7 @@ from svmcifar.cli.options import (
 from svmcifar.svm.path.grid import DEFAULT_C, DEFAULT_GAMMA, Gamma, Grid
 
 if TYPE_CHECKING:
-    from svmcifar.data.cifar import Cifar100
+    from svmcifar.data.dataset import Dataset
     from svmcifar.data.sampling import Split
     from svmcifar.features.settings import FeatureSettings
     from svmcifar.tuning.result import SearchResult
@@ -203,7 +203,7 @@ def _check_outputs(out: Path, table: Path | None, heatmap: Path | None, overwrit
         check_output(heatmap, overwrite, keep=[path for path in (out, table) if path])
 
 
-def _print_heading(dataset: "Cifar100", labels: str, splits: "Sequence[Split]", grid: Grid) -> None:
+def _print_heading(dataset: "Dataset", labels: str, splits: "Sequence[Split]", grid: Grid) -> None:
     """Print what is searched on what."""
     n_train, n_held_out = (len(rows) for rows in splits[0])
     times = "" if len(splits) == 1 else f", in each of {len(splits)} folds"
@@ -234,7 +234,7 @@ def _report(found: "SearchResult") -> None:
         click.secho(f"WARNING: {edge}; search beyond it.", fg="yellow", err=True)
 
 
-def _comments(found: "SearchResult", dataset: "Cifar100") -> list[str]:
+def _comments(found: "SearchResult", dataset: "Dataset") -> list[str]:
     """Say in the config where its settings come from."""
     best, row = found.best, found.table.iloc[0]
     how = f"{found.n_splits} folds" if found.n_splits > 1 else "one held-out part"

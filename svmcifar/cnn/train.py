@@ -12,8 +12,7 @@ from svmcifar.cnn.checkpoint import checkpoint_files, round_weights, save_checkp
 from svmcifar.cnn.model_card import make_card
 from svmcifar.cnn.recipe import Recipe, device_name
 from svmcifar.cnn.training_loop import count_right, train_network
-from svmcifar.data.cifar import Cifar100
-from svmcifar.data.labels import build_label_map
+from svmcifar.data.dataset import CLASSES, Dataset
 from svmcifar.data.sampling import hold_out
 from svmcifar.errors import OutputError
 from svmcifar.io.files import check_output
@@ -61,7 +60,7 @@ def check_outputs(out: Path, *, resume: bool = False, overwrite: bool = False) -
 
 
 def train_checkpoint(
-    dataset: Cifar100,
+    dataset: Dataset,
     recipe: Recipe,
     out: Path,
     *,
@@ -79,7 +78,7 @@ def train_checkpoint(
 
     Parameters
     ----------
-    dataset : Cifar100
+    dataset : Dataset
     recipe : Recipe
     out : Path
         ``*.pth``; ``*.onnx`` and the card ``*.json`` are written beside it.
@@ -113,19 +112,18 @@ def train_checkpoint(
     """
     check_outputs(out, resume=resume, overwrite=overwrite)
     train, test = dataset.read_split("train"), dataset.read_split("test")
-    label_map = build_label_map(dataset, train=train, test=test)
-    coarse_of_fine = label_map["coarse_label_id"].to_numpy()
+    superclass_of = dataset.superclass_of
     state = state_path(out)
     if not resume:
         state.unlink(missing_ok=True)
 
-    n_kept = int((~hold_out(train.fine, recipe.validation, recipe.seed)).sum())
+    n_kept = int((~hold_out(train.classes, recipe.validation, recipe.seed)).sum())
     total = recipe.epochs * -(-n_kept // recipe.batch_size)
     with tqdm(total=total, desc="training", unit=" batches", disable=not progress) as bar:
         trained = train_network(
             train.images,
-            train.fine,
-            coarse_of_fine,
+            train.classes,
+            superclass_of,
             recipe,
             device=device,
             state_path=state,
@@ -135,15 +133,17 @@ def train_checkpoint(
         )
     if half:
         round_weights(trained.network)
-    fine_right, coarse_right = count_right(trained.network, test.images, test.fine, coarse_of_fine)
+    fine_right, coarse_right = count_right(
+        trained.network, test.images, test.classes, superclass_of
+    )
     card = make_card(
-        class_names=label_map["fine_label_name"].tolist(),
+        class_names=list(dataset.class_names(CLASSES)),
         recipe=asdict(recipe),
         history=trained.history,
         training_s=sum(entry["seconds"] for entry in trained.history),
         device=device_name(device),
         validation_rows=len(trained.validation_rows),
-        test={"n": len(test.fine), "fine_right": fine_right, "coarse_right": coarse_right},
+        test={"n": len(test.classes), "fine_right": fine_right, "coarse_right": coarse_right},
         data={
             "label": dataset.label,
             "synthetic": dataset.is_synthetic,

@@ -23,7 +23,7 @@ from svmcifar.compare.predictions import (
 from svmcifar.compare.scores import score_answers
 from svmcifar.compare.time_to_accuracy import time_to_accuracy
 from svmcifar.compute.environment import describe_environment, utc_now
-from svmcifar.data.cifar import Cifar100, Split
+from svmcifar.data.dataset import Dataset, Split
 from svmcifar.metrics.paired_tests import (
     N_RESAMPLES,
     SEED,
@@ -136,7 +136,7 @@ def network_ids(networks: Sequence[Any]) -> list[str]:
 def compare_answers(
     entries: Entries,
     answers: AnswersById,
-    dataset: Cifar100,
+    dataset: Dataset,
     test: Split,
     coarse_of_fine: Ids,
     command: str = "",
@@ -149,7 +149,7 @@ def compare_answers(
         As `describe_models` gives them.
     answers : dict of str to Answers
         As `ask_models` gives them.
-    dataset : Cifar100
+    dataset : Dataset
         What `test` comes from.
     test : Split
     coarse_of_fine : ndarray of shape (n_fine,), int64
@@ -161,8 +161,7 @@ def compare_answers(
     dict
         JSON-ready content of the report, but for the names of its files.
     """
-    meta = dataset.read_meta()
-    names = {"coarse": list(meta.coarse_names), "fine": list(meta.fine_names)}
+    names = {kind: list(dataset.class_names(kind)) for kind in dataset.label_kinds}
     scores = {
         kind: {
             model_id: score_answers(_truth(test, kind), answer, kind, names[kind])
@@ -199,7 +198,7 @@ def compare_answers(
 
 
 def _truth(test: Split, kind: str) -> Ids:
-    return test.coarse if kind == "coarse" else test.fine
+    return test.labels[kind]
 
 
 def _with_accuracy_per_mb(entry: dict[str, Any], scores: dict[str, Any]) -> dict[str, Any]:

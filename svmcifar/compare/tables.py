@@ -7,7 +7,7 @@ from typing import Any
 import pandas as pd
 
 from svmcifar.compare.predictions import Answers
-from svmcifar.data.cifar import Split
+from svmcifar.data.dataset import Split
 
 FILE_NAMES = {
     "predictions": "predictions.csv",

@@ -1,10 +1,13 @@
-"""The shape of an image."""
+"""The shape of images that lie in rows, one colour plane after the other."""
 
 from typing import NamedTuple
 
+import numpy as np
+from numpy.typing import NDArray
+
 
 class ImageShape(NamedTuple):
-    """Shape of an image as a row has it: one plane of pixels a channel."""
+    """Channels, height and width of an image, in the order in which a row holds them."""
 
     channels: int
     height: int
@@ -12,5 +15,26 @@ class ImageShape(NamedTuple):
 
     @property
     def n_values(self) -> int:
-        """Values of one image."""
+        """Length of a row."""
         return self.channels * self.height * self.width
+
+    def to_pictures(self, rows: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        """Arrange image rows as pictures.
+
+        Parameters
+        ----------
+        rows : ndarray of shape (n_images, n_values), uint8
+            Channel-first rows.
+
+        Returns
+        -------
+        ndarray of shape (n_images, height, width, channels), uint8
+            In a fresh C-contiguous array.
+
+        Examples
+        --------
+        >>> red = np.repeat(np.array([[255, 0, 0]], dtype=np.uint8), 4, axis=1)
+        >>> ImageShape(3, 2, 2).to_pictures(red)[0, 1, 0].tolist()
+        [255, 0, 0]
+        """
+        return np.ascontiguousarray(rows.reshape(-1, *self).transpose(0, 2, 3, 1))

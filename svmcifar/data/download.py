@@ -7,19 +7,17 @@ import sys
 import tarfile
 import tempfile
 import urllib.request
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
 from typing import IO
 from urllib.error import HTTPError
 
 from tqdm import tqdm
 
-from svmcifar.data.cifar import OFFICIAL_ARCHIVE_MD5, OFFICIAL_MD5S, OFFICIAL_URL
+from svmcifar.data.cifar100 import CIFAR_100
+from svmcifar.data.dataset import DatasetDescription
 from svmcifar.data.locations import (
     ARCHIVE_ERRORS,
-    ARCHIVE_NAME,
-    FILE_NAMES,
-    FOLDER_NAME,
     data_member_name,
     file_md5,
     unreadable_archive,
@@ -33,9 +31,7 @@ _RANGE_NOT_SATISFIABLE = 416
 def download_dataset(
     folder: str | Path,
     *,
-    url: str = OFFICIAL_URL,
-    archive_md5: str = OFFICIAL_ARCHIVE_MD5,
-    file_md5s: Mapping[str, str] = OFFICIAL_MD5S,
+    description: DatasetDescription = CIFAR_100,
     progress: bool = True,
     timeout_s: float = 60.0,
 ) -> Path:
@@ -50,12 +46,8 @@ def download_dataset(
     ----------
     folder : str or Path
         The parent of ``cifar-100-python``; created where it is missing.
-    url : str
-        Where the archive is.
-    archive_md5 : str
-        The md5 that the archive must have.
-    file_md5s : mapping of str to str
-        The md5s of `train`, `test` and `meta`, by which a good copy is known.
+    description : DatasetDescription, optional
+        CIFAR-100 by default.
     progress : bool, default=True
         Whether to show a progress bar and say on standard error what is done.
     timeout_s : float, default=60
@@ -75,16 +67,21 @@ def download_dataset(
         If `folder` cannot be written.
     """
     folder = Path(folder)
-    target = folder / FOLDER_NAME
-    archive = folder / ARCHIVE_NAME
-    part = folder / f"{ARCHIVE_NAME}.part"
+    target = folder / description.folder_name
+    archive = folder / description.archive_name
+    part = folder / f"{description.archive_name}.part"
+    url, archive_md5, file_md5s = (
+        description.archive_url,
+        description.archive_md5,
+        description.md5s,
+    )
 
     def say(message: str) -> None:
         if progress:
             print(message, file=sys.stderr)
 
     try:
-        if all(_has_md5(target / name, file_md5s[name]) for name in FILE_NAMES):
+        if all(_has_md5(target / name, file_md5s[name]) for name in file_md5s):
             say(f"{target}: the data set is there already and its md5s are right")
             return target
         folder.mkdir(parents=True, exist_ok=True)
@@ -100,7 +97,7 @@ def download_dataset(
                     "what came was deleted: run `svmcifar download` again"
                 )
             archive = part
-        if aside := _unpack(archive, target, file_md5s):
+        if aside := _unpack(archive, target, description):
             say(f"{target}: another data set stood there and is now {aside}")
         part.unlink(missing_ok=True)
     except OSError as error:
@@ -141,7 +138,7 @@ def _fetch(url: str, part: Path, *, progress: bool, timeout_s: float) -> None:
         bar = tqdm(
             total=n_total,
             initial=n_done,
-            desc=ARCHIVE_NAME,
+            desc=part.stem,
             unit="B",
             unit_scale=True,
             disable=not progress,
@@ -175,22 +172,25 @@ def _network_error(url: str, found: str) -> DataError:
     )
 
 
-def _unpack(archive: Path, target: Path, file_md5s: Mapping[str, str]) -> Path | None:
+def _unpack(archive: Path, target: Path, description: DatasetDescription) -> Path | None:
     """Unpack the three data files to `target`; tell where what stood there was moved."""
-    with tempfile.TemporaryDirectory(dir=target.parent, prefix=f".{FOLDER_NAME}-") as scratch:
-        fresh = Path(scratch, FOLDER_NAME)
+    with tempfile.TemporaryDirectory(
+        dir=target.parent, prefix=f".{description.folder_name}-"
+    ) as scratch:
+        file_md5s = description.md5s
+        fresh = Path(scratch, description.folder_name)
         fresh.mkdir()
         try:
             with tarfile.open(archive, "r:*") as members:
                 for member in members:
-                    name = data_member_name(member)
-                    stream = members.extractfile(member) if name in FILE_NAMES else None
+                    name = data_member_name(member, description)
+                    stream = members.extractfile(member) if name in file_md5s else None
                     if name and stream:
                         with (fresh / name).open("wb") as file:
                             shutil.copyfileobj(stream, file)
         except ARCHIVE_ERRORS as error:
-            raise unreadable_archive(archive, error) from error
-        if odd := [name for name in FILE_NAMES if not _has_md5(fresh / name, file_md5s[name])]:
+            raise unreadable_archive(archive, description, error) from error
+        if odd := [name for name in file_md5s if not _has_md5(fresh / name, file_md5s[name])]:
             raise DataError(
                 f"{archive}: the archive's '{odd[0]}' must have the md5 {file_md5s[odd[0]]}, "
                 "got another or none; name a sound archive's URL"

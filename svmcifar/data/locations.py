@@ -1,4 +1,4 @@
-"""Where a data set lies: folders, archives, and the usual places of both."""
+"""Where the files of a data set lie: in a folder or an archive, in one of the usual places."""
 
 import hashlib
 import lzma
@@ -8,27 +8,23 @@ import zlib
 from pathlib import Path, PurePosixPath
 from typing import IO
 
+from svmcifar.data.dataset import DatasetDescription
 from svmcifar.errors import DataError
 
-FILE_NAMES = ("train", "test", "meta")
-FOLDER_NAME = "cifar-100-python"
-ARCHIVE_NAME = f"{FOLDER_NAME}.tar.gz"
-SYNTHETIC_SUMS = "SYNTHETIC.md5"  # its presence beside the three files makes a set synthetic
-ENVIRONMENT_VARIABLE = "SVMCIFAR_DATA"
+SYNTHETIC_SUMS = "SYNTHETIC.md5"  # its presence beside the data files makes a set synthetic
 
 _ARCHIVE_SUFFIXES = (".tar.gz", ".tgz", ".tar.xz", ".tar.bz2", ".tar")
 _CHUNK_BYTES = 2**20
 _KEEP_LIMIT_BYTES = 64 * 2**20
 _TORCHVISION_ROOTS = ("data", "data/cifar100", ".", "~/data", "~/data/cifar100", "~/datasets")
 _CLIP_ROOT = "~/.cache"
-_KERAS_FOLDERS = (f"{FOLDER_NAME}-target", ".")  # Keras 3 and Keras 2, under its 'datasets'
 
 ARCHIVE_ERRORS = (tarfile.TarError, zlib.error, lzma.LZMAError, EOFError)
 """What reading a damaged archive may raise, beside OSError."""
 
 
 class FolderSource:
-    """A folder that holds `train`, `test` and `meta`."""
+    """A folder that holds the files of a data set."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -41,7 +37,7 @@ class FolderSource:
             raise self._unreadable(name, error) from error
 
     def md5(self, name: str) -> str:
-        """Sum one file without holding it."""
+        """Return the md5 of one file without holding it."""
         try:
             return file_md5(self.path / name)
         except OSError as error:
@@ -54,7 +50,7 @@ class FolderSource:
     def _unreadable(self, name: str, error: OSError) -> DataError:
         return DataError(
             f"{self.path / name}: a data file must be readable, got '{error.strerror}'; "
-            "mend the file or get the data set again with `svmcifar download`"
+            "fix the file or get the data set again with `svmcifar download`"
         )
 
 
@@ -63,11 +59,12 @@ class ArchiveSource:
 
     An archive has to be decompressed from its start, so one pass sums every
     member and keeps those below 64 MiB until they are asked for.  The 155 MB
-    of `train` are kept only on the pass that asks for them.
+    of CIFAR-100's `train` are kept only on the pass that asks for them.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, description: DatasetDescription) -> None:
         self.path = path
+        self._description = description
         self._md5s: dict[str, str] = {}
         self._kept: dict[str, bytes] = {}
 
@@ -80,7 +77,7 @@ class ArchiveSource:
         return self._kept.pop(name)
 
     def md5(self, name: str) -> str:
-        """Sum one member without holding it."""
+        """Return the md5 of one member without holding it."""
         if not self._md5s:
             self._scan()
         if name not in self._md5s:
@@ -97,7 +94,7 @@ class ArchiveSource:
         try:
             with tarfile.open(self.path, "r:*") as archive:
                 for member in archive:
-                    name = data_member_name(member)
+                    name = data_member_name(member, self._description)
                     stream = archive.extractfile(member) if name else None
                     if name is None or stream is None:
                         continue
@@ -108,50 +105,46 @@ class ArchiveSource:
                     else:
                         self._md5s[name] = stream_md5(stream)
         except (*ARCHIVE_ERRORS, OSError) as error:
-            raise unreadable_archive(self.path, error) from error
+            raise unreadable_archive(self.path, self._description, error) from error
 
     def _missing(self, name: str) -> DataError:
         return DataError(
-            f"{self.path}: the archive must hold {FOLDER_NAME}/{name}, got none; "
+            f"{self.path}: the archive must hold {self._description.folder_name}/{name}, got none; "
             "get the official archive with `svmcifar download`"
         )
 
 
-def find_source(data: str | Path | None) -> FolderSource | ArchiveSource:
-    """Find the data set.
+def source_at(place: Path, description: DatasetDescription) -> FolderSource | ArchiveSource | None:
+    """Look for a data set.
 
     Parameters
     ----------
-    data : str, Path or None
-        A folder or archive, as `svmcifar.data.cifar.open_dataset` takes it.
+    place : Path
+        The folder of its files, a folder that holds this folder or the archive, or a file,
+        which is taken for the archive.
+    description : DatasetDescription
 
     Returns
     -------
-    FolderSource or ArchiveSource
-
-    Raises
-    ------
-    DataError
-        If there is none.
+    FolderSource, ArchiveSource or None
     """
-    if data is not None:
-        return _named_source(Path(data), "")
-    if variable := os.environ.get(ENVIRONMENT_VARIABLE):
-        return _named_source(Path(variable), f" (from ${ENVIRONMENT_VARIABLE})")
-    places = usual_places()
-    for place in places:
-        if source := _source_at(place):
-            return source
-    raise DataError(
-        "CIFAR-100: the data set must be named or lie in a usual place, got none in "
-        f"${ENVIRONMENT_VARIABLE} (not set), {', '.join(map(str, places))}; get it with "
-        "`svmcifar download`, name a copy with --data, or make a stand-in with "
-        "`svmcifar download --synthetic`"
-    )
+    path = Path(os.path.expanduser(place))
+    inner = path / description.folder_name
+    for folder in (path, inner):
+        if all((folder / name).is_file() for name in description.files):
+            return FolderSource(folder)
+    for archive in (path, *(Path(f"{inner}{suffix}") for suffix in _ARCHIVE_SUFFIXES)):
+        if archive.is_file():
+            return ArchiveSource(archive, description)
+    return None
 
 
-def usual_places() -> list[Path]:
-    """List where this package, torchvision's users and Keras put the data set.
+def usual_places(description: DatasetDescription) -> list[Path]:
+    """Return where this package, torchvision's users and Keras put a data set.
+
+    Parameters
+    ----------
+    description : DatasetDescription
 
     Returns
     -------
@@ -159,118 +152,62 @@ def usual_places() -> list[Path]:
         In the order of the search, as a person would write them: relative to
         the current folder, or from "~".
     """
+    name = description.folder_name
     keras = Path(os.environ.get("KERAS_HOME") or "~/.keras", "datasets")
     return [
-        Path("data", FOLDER_NAME),
+        Path("data", name),
         *(Path(root) for root in (*_TORCHVISION_ROOTS, _CLIP_ROOT)),
-        *(keras / folder for folder in _KERAS_FOLDERS),
+        keras / f"{name}-target",  # Keras 3
+        keras,  # Keras 2
     ]
 
 
-def data_member_name(member: tarfile.TarInfo) -> str | None:
-    """Tell which data file a member of an archive is.
+def data_member_name(member: tarfile.TarInfo, description: DatasetDescription) -> str | None:
+    """Return which data file a member of an archive is.
 
     Parameters
     ----------
     member : tarfile.TarInfo
+    description : DatasetDescription
 
     Returns
     -------
     str or None
-        "train", "test", "meta" or "SYNTHETIC.md5"; None for anything else,
-        links and files in other folders among it.
+        A key of `description.files`, or "SYNTHETIC.md5"; None for anything else, links and
+        files in other folders among it.
     """
     path = PurePosixPath(member.name)
-    known = path.name in (*FILE_NAMES, SYNTHETIC_SUMS) and path.parts[:-1] in ((FOLDER_NAME,), ())
-    return path.name if known and member.isfile() else None
+    is_known = path.name in (*description.files, SYNTHETIC_SUMS)
+    is_in_place = path.parts[:-1] in ((description.folder_name,), ())
+    return path.name if is_known and is_in_place and member.isfile() else None
 
 
-def unreadable_archive(path: Path, error: BaseException) -> DataError:
-    """Build the error for an archive that cannot be read.
-
-    Parameters
-    ----------
-    path : Path
-    error : BaseException
-        What reading it raised.
-
-    Returns
-    -------
-    DataError
-    """
+def unreadable_archive(
+    path: Path, description: DatasetDescription, error: BaseException
+) -> DataError:
+    """Return the error for an archive that raised another when it was read."""
     reason = " ".join(str(error).split())[:100]
     return DataError(
-        f"{path}: must be a folder with {', '.join(FILE_NAMES)} or a whole tar archive of one, "
-        f"got a file that does not read as one ({reason}); get it again with `svmcifar download`"
+        f"{path}: must be a folder with {', '.join(description.files)} or a whole tar archive of "
+        f"one, got a file that does not read as one ({reason}); get it again with "
+        "`svmcifar download`"
     )
 
 
 def bytes_md5(content: bytes) -> str:
-    """Sum bytes, for integrity and not for security.
-
-    Parameters
-    ----------
-    content : bytes
-
-    Returns
-    -------
-    str
-        32 hexadecimal digits.
-    """
+    """Return the md5, for integrity and not for security, as 32 hexadecimal digits."""
     return hashlib.md5(content, usedforsecurity=False).hexdigest()
 
 
 def file_md5(path: Path) -> str:
-    """Sum a file without holding it.
-
-    Parameters
-    ----------
-    path : Path
-
-    Returns
-    -------
-    str
-        32 hexadecimal digits.
-    """
+    """Return the md5 of a file without holding it."""
     with path.open("rb") as file:
         return stream_md5(file)
 
 
 def stream_md5(stream: IO[bytes]) -> str:
-    """Sum what is left of a stream.
-
-    Parameters
-    ----------
-    stream : binary file
-
-    Returns
-    -------
-    str
-        32 hexadecimal digits.
-    """
+    """Return the md5 of what is left of a stream."""
     md5 = hashlib.md5(usedforsecurity=False)
     while chunk := stream.read(_CHUNK_BYTES):
         md5.update(chunk)
     return md5.hexdigest()
-
-
-def _source_at(place: Path) -> FolderSource | ArchiveSource | None:
-    path = Path(os.path.expanduser(place))
-    for folder in (path, path / FOLDER_NAME):
-        if all((folder / name).is_file() for name in FILE_NAMES):
-            return FolderSource(folder)
-    for archive in (path, *(path / (FOLDER_NAME + suffix) for suffix in _ARCHIVE_SUFFIXES)):
-        if archive.is_file():
-            return ArchiveSource(archive)
-    return None
-
-
-def _named_source(path: Path, origin: str) -> FolderSource | ArchiveSource:
-    if source := _source_at(path):
-        return source
-    found = "a folder without them" if os.path.isdir(os.path.expanduser(path)) else "nothing there"
-    raise DataError(
-        f"{path}{origin}: must be a folder that holds {', '.join(FILE_NAMES)}, or "
-        f"{FOLDER_NAME}/, or {ARCHIVE_NAME}, or be that archive, got {found}; "
-        "name another place or run `svmcifar download`"
-    )

@@ -21,7 +21,8 @@ import numpy as np
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from svmcifar.data.locations import FILE_NAMES, SYNTHETIC_SUMS, file_md5
+from svmcifar.data.cifar100 import CIFAR_100
+from svmcifar.data.locations import SYNTHETIC_SUMS, file_md5
 from svmcifar.data.synthetic_shapes import FAMILIES, FINISHES, N_WORDS, SIDE_PX, draw_images
 from svmcifar.errors import OutputError
 
@@ -43,8 +44,9 @@ _N_VALUES = 3 * SIDE_PX * SIDE_PX
 _N_PER_CLASS_MAX = (2**31 - 1) // (_N_VALUES * len(FINE_CLASSES))  # a pickle 2 string's length
 _BATCH_SIZE = 16  # keeps the drawing in the cache: twice as fast as 100
 _BATCH_LABELS = {"train": "training", "test": "testing"}
+_FILE_NAMES = tuple(CIFAR_100.files)
 _README_NAME = "README.txt"
-_OWN_NAMES = {*FILE_NAMES, SYNTHETIC_SUMS, _README_NAME}
+_OWN_NAMES = {*_FILE_NAMES, SYNTHETIC_SUMS, _README_NAME}
 _README = """\
 SYNTHETIC images in the file format of CIFAR-100. This is NOT CIFAR-100.
 
@@ -153,7 +155,7 @@ def _is_good_copy(target: Path, readme: bytes) -> bool:
 
 def _md5_lines(folder: Path) -> bytes:
     """Sum the data files of a folder, one line each, as md5sum would."""
-    return "".join(f"{file_md5(folder / name)}  {name}\n" for name in FILE_NAMES).encode()
+    return "".join(f"{file_md5(folder / name)}  {name}\n" for name in _FILE_NAMES).encode()
 
 
 def _check_replaceable(target: Path, overwrite: bool) -> None:

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from svmcifar.compute.arrays import to_device
-from svmcifar.data.cifar import Cifar100
+from svmcifar.data.dataset import SUPERCLASSES, Dataset
 from svmcifar.errors import ModelFileError
 from svmcifar.metrics.evaluation import Evaluation, evaluate_predictions
 from svmcifar.model.classifier import ImageClassifier
@@ -52,14 +52,14 @@ class ModelEvaluation:
 
 
 def evaluate_classifier(
-    model: ImageClassifier, dataset: Cifar100, split: str = "test", *, on_gpu: bool = False
+    model: ImageClassifier, dataset: Dataset, split: str = "test", *, on_gpu: bool = False
 ) -> ModelEvaluation:
     """Predict a split and score the predictions.
 
     Parameters
     ----------
     model : ImageClassifier
-    dataset : Cifar100
+    dataset : Dataset
     split : {"test", "train"}, default="test"
     on_gpu : bool, default=False
         Whether to predict on the GPU.
@@ -77,7 +77,7 @@ def evaluate_classifier(
     """
     require_same_classes(model, dataset)
     images = dataset.read_split(split)
-    truth = images.coarse if model.label_kind == "coarse" else images.fine
+    truth = images.labels[model.label_kind]
     clock = perf_counter()
     inputs = to_device(images.images) if on_gpu else images.images
     predictions, decisions = model.predict_with_decisions(inputs)
@@ -86,7 +86,10 @@ def evaluate_classifier(
     if model.label_kind == "fine":
         coarse = np.array(model.coarse_of_fine)
         upper = evaluate_predictions(
-            images.coarse, coarse[predictions], None, dataset.read_meta().coarse_names
+            images.labels[SUPERCLASSES],
+            coarse[predictions],
+            None,
+            dataset.class_names(SUPERCLASSES),
         )
     return ModelEvaluation(
         data_label=dataset.label,
@@ -98,20 +101,19 @@ def evaluate_classifier(
     )
 
 
-def require_same_classes(model: ImageClassifier, dataset: Cifar100) -> None:
+def require_same_classes(model: ImageClassifier, dataset: Dataset) -> None:
     """Refuse a data set whose classes are not the model's.
 
     Parameters
     ----------
     model : ImageClassifier
-    dataset : Cifar100
+    dataset : Dataset
 
     Raises
     ------
     ModelFileError
     """
-    meta = dataset.read_meta()
-    names = meta.coarse_names if model.label_kind == "coarse" else meta.fine_names
+    names = dataset.class_names(model.label_kind)
     if list(names) != list(model.class_names):
         trained_on = model.manifest.get("data", {}).get("label", "another data set")
         raise ModelFileError(

@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import skops.io
 
-from svmcifar.data.cifar import Cifar100
+from svmcifar.data.dataset import Dataset
 from svmcifar.errors import ModelFileError, SvmCifarError
 from svmcifar.features import kinds
 from svmcifar.features.build import set_workers
@@ -125,7 +125,7 @@ def read_manifest(path: str | Path) -> dict[str, Any]:
 
 def load_model(
     path: str | Path,
-    dataset: Cifar100 | None = None,
+    dataset: Dataset | None = None,
     cache: "FeatureCache | None" = None,
     n_jobs: int | None = None,
 ) -> ImageClassifier:
@@ -134,7 +134,7 @@ def load_model(
     Parameters
     ----------
     path : str or Path
-    dataset : Cifar100, optional
+    dataset : Dataset, optional
         The data set that the model was trained on; only a slim file needs it.
     cache : FeatureCache, optional
         Where the model looks for features and keeps them; a slim file's while it is loaded too.
@@ -274,7 +274,7 @@ class _Opened:
 
 
 def _support_vectors_from(
-    model: ImageClassifier, dataset: Cifar100 | None, path: str | Path
+    model: ImageClassifier, dataset: Dataset | None, path: str | Path
 ) -> np.ndarray:
     """Compute a slim model's support vectors from its training images."""
     if dataset is None:

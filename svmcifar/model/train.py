@@ -4,11 +4,10 @@ from time import perf_counter
 from typing import Any
 
 import numpy as np
-import pandas as pd
 
 from svmcifar.compute.arrays import to_device, wait_for
 from svmcifar.compute.environment import describe_environment, utc_now
-from svmcifar.data.cifar import Cifar100, Split
+from svmcifar.data.dataset import Dataset, Split
 from svmcifar.data.sampling import draw_rows
 from svmcifar.features.build import make_feature_pipeline, set_workers
 from svmcifar.features.cache import FeatureCache
@@ -22,9 +21,8 @@ from svmcifar.svm.estimator import RBFSVC
 
 
 def train_classifier(
-    dataset: Cifar100,
+    dataset: Dataset,
     train: Split,
-    label_map: pd.DataFrame,
     svc: RBFSVC,
     features: FeatureSettings = RAW_PIXELS,
     *,
@@ -44,11 +42,9 @@ def train_classifier(
 
     Parameters
     ----------
-    dataset : Cifar100
+    dataset : Dataset
         Where `train` comes from, for the manifest.
     train : Split
-    label_map : DataFrame
-        As `svmcifar.data.labels.build_label_map` gives it.
     svc : RBFSVC
         Not fitted yet; it is fitted in place.
     features : FeatureSettings, optional
@@ -82,9 +78,9 @@ def train_classifier(
     started = utc_now()
     pipeline = make_feature_pipeline(features, seed=seed)
     set_workers(pipeline, svc.n_jobs)
-    rows = None if limit is None else draw_rows(train.fine, limit, seed)
+    rows = None if limit is None else draw_rows(train.classes, limit, seed)
     images: Any = train.images if rows is None else train.images[rows]
-    labels = train.coarse if label_kind == "coarse" else train.fine
+    labels = train.labels[label_kind]
     y = labels if rows is None else labels[rows]
 
     clock = perf_counter()
@@ -92,7 +88,7 @@ def train_classifier(
     if choose_backend(svc.backend).uses_gpu:
         images = to_device(images)
     # Class scores of superclass models come from fine classes too: they know more.
-    fine = train.fine if rows is None else train.fine[rows]
+    fine = train.classes if rows is None else train.classes[rows]
     X = fit_transform_features(
         pipeline, images, fine, augment=features.augment, seed=seed, cache=cache
     )
@@ -103,7 +99,6 @@ def train_classifier(
     svc.fit(X, np.repeat(y, X.shape[0] // len(y)))  # a label for each view of an image
     fit_s = perf_counter() - clock
 
-    names = label_map.set_index(f"{label_kind}_label_id")[f"{label_kind}_label_name"]
     manifest = {
         "created": started,
         **describe_environment(),
@@ -132,8 +127,8 @@ def train_classifier(
         features=pipeline,
         svc=svc,
         label_kind=label_kind,
-        class_names=names[~names.index.duplicated()].sort_index().tolist(),
-        coarse_of_fine=label_map["coarse_label_id"].tolist(),
+        class_names=list(dataset.class_names(label_kind)),
+        coarse_of_fine=dataset.superclass_of.tolist(),
         augment=features.augment,
         manifest=manifest,
     )

@@ -7,12 +7,12 @@ import pandas as pd
 import pytest
 from click.testing import CliRunner
 from clirun import fail, run
+from datafiles import to_pictures
 from devices import stand_in_for_gpu
 from PIL import Image
 
 from svmcifar.cli import main
 from svmcifar.compute import gpu
-from svmcifar.data.cifar import to_pictures
 from svmcifar.model.persistence import load_model, save_model
 
 COMMANDS = ["download", "build-labels", "train", "train-cnn", "evaluate"]
@@ -70,12 +70,12 @@ def test_unknown_command():
 
 
 def test_bugs_keep_their_traceback(monkeypatch):
-    from svmcifar.data import cifar
+    from svmcifar.data import registry
 
     def explode(*args, **kwargs):
         raise ZeroDivisionError
 
-    monkeypatch.setattr(cifar, "open_dataset", explode)
+    monkeypatch.setattr(registry, "open_dataset", explode)
     assert isinstance(CliRunner().invoke(main, ["build-labels"]).exception, ZeroDivisionError)
 
 
@@ -167,7 +167,7 @@ def test_predict_split(model_path, synthetic_folder, synthetic_data):
     assert table.predicted_id.tolist() == load_model(model_path).predict(test.images).tolist()
     assert table.true_id.tolist() == test.coarse.tolist()
     assert table.file.tolist() == test.filenames
-    names = np.array(synthetic_data.read_meta().coarse_names)
+    names = np.array(synthetic_data.class_names("coarse"))
     assert table.predicted_name.tolist() == names[table.predicted_id].tolist()
     assert "exists already" in fail("predict", model_path, "--data", synthetic_folder)
 

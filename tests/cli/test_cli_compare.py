@@ -35,7 +35,7 @@ def folder(tmp_path, monkeypatch, synthetic_data):
 
     def load_network(path, class_names, n_threads):
         assert n_threads >= 1
-        assert tuple(class_names) == synthetic_data.read_meta().fine_names
+        assert tuple(class_names) == synthetic_data.class_names("fine")
         if path.name not in networks:
             raise CheckpointError(f"{path}: the network's file must exist; make one")
         return networks[path.name]

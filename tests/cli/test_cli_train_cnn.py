@@ -96,7 +96,7 @@ def test_progress_is_in_batches_and_counts_those_before_a_stop(synthetic_folder,
 @pytest.mark.parametrize("options", [[], ["--half"]])
 def test_card_has_the_scores_of_the_weights_as_saved(train, synthetic_data, folder, options):
     train("--learning-rate", 0.02, "--epochs", 3, "--out", "runs/net.pth", *options)
-    names = synthetic_data.read_meta().fine_names
+    names = synthetic_data.class_names("fine")
     card = json.loads((folder / "runs/net.json").read_text())
     for suffix in (".pth", ".onnx"):
         network = load_network(folder / f"runs/net{suffix}", names)

@@ -9,7 +9,7 @@ from clirun import fail, run
 from feature_options import quick_features
 
 from svmcifar.cli import main
-from svmcifar.data.cifar import Cifar100
+from svmcifar.data.cifar100 import Cifar100
 from svmcifar.data.sampling import draw_rows, holdout_split
 from svmcifar.errors import InputError
 from svmcifar.features.kinds import KINDS

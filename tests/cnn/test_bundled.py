@@ -29,7 +29,7 @@ def coarse_of(split):
 
 @pytest.mark.parametrize("suffix", SUFFIXES)
 def test_the_network_answers_the_test_images_as_its_training_log_says(official_dataset, suffix):
-    names = official_dataset.read_meta().fine_names
+    names = official_dataset.class_names("fine")
     network = load_network(bundled_checkpoint(synthetic=False).with_suffix(suffix), names)
     test = official_dataset.read_split("test")
     right = count_right(network, test, coarse_of(test))
@@ -42,7 +42,7 @@ def test_the_network_answers_the_test_images_as_its_training_log_says(official_d
 
 @pytest.mark.parametrize("suffix", SUFFIXES)
 def test_the_synthetic_network_knows_synthetic_images(synthetic_data, suffix):
-    names = synthetic_data.read_meta().fine_names
+    names = synthetic_data.class_names("fine")
     network = load_network(bundled_checkpoint(synthetic=True).with_suffix(suffix), names)
     split = synthetic_data.read_split("test")
     fine, coarse = count_right(network, split, coarse_of(split))

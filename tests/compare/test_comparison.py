@@ -25,7 +25,6 @@ from svmcifar.compare.predictions import (
     sum_by_superclass,
 )
 from svmcifar.compare.tables import FILE_NAMES, write_json, write_tables
-from svmcifar.data.labels import build_label_map
 from svmcifar.metrics.losses import temperature_log_loss
 from svmcifar.model.persistence import save_model
 
@@ -37,7 +36,7 @@ def split(synthetic_data):
 
 @pytest.fixture(scope="module")
 def coarse_of_fine(synthetic_data):
-    return build_label_map(synthetic_data)["coarse_label_id"].to_numpy()
+    return synthetic_data.superclass_of
 
 
 @pytest.fixture(scope="module")

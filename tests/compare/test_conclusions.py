@@ -13,7 +13,6 @@ from svmcifar.compare.comparison import compare_answers
 from svmcifar.compare.conclusions import is_difference_shown
 from svmcifar.compare.limitations import find_limits
 from svmcifar.compare.predictions import Answers
-from svmcifar.data.labels import build_label_map
 
 
 @pytest.fixture(scope="module")
@@ -23,7 +22,7 @@ def split(synthetic_data):
 
 @pytest.fixture(scope="module")
 def coarse_of_fine(synthetic_data):
-    return build_label_map(synthetic_data)["coarse_label_id"].to_numpy()
+    return synthetic_data.superclass_of
 
 
 @pytest.fixture

@@ -14,7 +14,6 @@ from svmcifar.compare.model_entries import distinct_names, network_entry, svm_en
 from svmcifar.compare.predictions import Answers, answer_by_network, answer_by_svm, combine_networks
 from svmcifar.compare.scores import score_answers
 from svmcifar.compare.time_to_accuracy import time_to_accuracy
-from svmcifar.data.labels import build_label_map
 from svmcifar.model.persistence import save_model
 
 
@@ -25,7 +24,7 @@ def split(synthetic_data):
 
 @pytest.fixture(scope="module")
 def coarse_of_fine(synthetic_data):
-    return build_label_map(synthetic_data)["coarse_label_id"].to_numpy()
+    return synthetic_data.superclass_of
 
 
 def test_network_is_warmed_up_and_asked_once(tmp_path, split, coarse_of_fine):

@@ -1,17 +1,23 @@
 """Reading and checking the data set."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from datafiles import (
     assert_is_tiny,
+    coarse_of,
     data_error_of,
     make_fields,
     md5s_of,
+    official_as,
+    read_of,
+    to_pictures,
     write_fields,
 )
 
-from svmcifar.data import cifar
-from svmcifar.data.cifar import open_dataset, to_pictures
+from svmcifar.data.cifar100 import CIFAR_100, Cifar100
+from svmcifar.data.registry import open_dataset
 from svmcifar.errors import DataError
 
 
@@ -21,13 +27,13 @@ def test_reads_splits_and_meta(tiny_dataset):
     assert split.name == "train"
     assert (split.images.dtype, split.images.shape) == (np.uint8, (200, 3072))
     assert split.images.flags.c_contiguous
-    assert split.fine.dtype == split.coarse.dtype == np.int64
+    assert {ids.dtype for ids in split.labels.values()} == {np.dtype(np.int64)}
+    assert split.classes is split.labels["fine"]
     assert_is_tiny(dataset, "train")
     assert_is_tiny(dataset, "test")
-    meta = dataset.read_meta()
-    assert meta.fine_names[41] == "class_41"
-    assert meta.coarse_names[19] == "superclass_19"
-    assert (len(meta.fine_names), len(meta.coarse_names)) == (100, 20)
+    assert dataset.class_names("fine")[41] == "class_41"
+    assert dataset.class_names("coarse")[19] == "superclass_19"
+    assert [len(dataset.class_names(kind)) for kind in dataset.label_kinds] == [20, 100]
 
 
 def test_split_name_is_checked(tiny_dataset):
@@ -61,7 +67,7 @@ def test_synthetic(tiny_dataset):
 
 def test_official_by_md5(altered, monkeypatch):
     (altered / "SYNTHETIC.md5").unlink()
-    monkeypatch.setattr(cifar, "OFFICIAL_MD5S", md5s_of(altered))
+    monkeypatch.setattr(Cifar100, "description", official_as(altered))
     dataset = open_dataset(altered)
     assert_is_tiny(dataset)
     assert dataset.is_official
@@ -75,7 +81,7 @@ def test_wrong_md5_of_synthetic(altered, name):
     content[-20] ^= 1
     (altered / name).write_bytes(content)
     dataset = open_dataset(altered)
-    read = dataset.read_meta if name == "meta" else lambda: dataset.read_split(name)
+    read = read_of(dataset, name)
     message = data_error_of(read)
     assert message.startswith(f"{altered / name}: altered")
     assert "--skip-md5" in message
@@ -93,11 +99,12 @@ def test_unofficial_smaller_file_is_called_truncated(altered):
 
 def test_unofficial_file_of_the_official_size_is_called_altered(altered, monkeypatch):
     (altered / "SYNTHETIC.md5").unlink()
-    size = (altered / "train").stat().st_size
-    monkeypatch.setitem(cifar.OFFICIAL_SIZES_BYTES, "train", size)
+    file = CIFAR_100.files["train"]._replace(size_bytes=(altered / "train").stat().st_size)
+    changed = replace(CIFAR_100, files={**CIFAR_100.files, "train": file})
+    monkeypatch.setattr(Cifar100, "description", changed)
     message = data_error_of(open_dataset(altered).read_split, "train")
     assert "altered" in message
-    assert cifar.OFFICIAL_MD5S["train"] in message
+    assert CIFAR_100.files["train"].md5 in message
     assert md5s_of(altered)["train"] in message
     assert "--skip-md5" in message
 
@@ -128,7 +135,7 @@ def test_md5s_of_files_read_already_are_not_summed_again(altered):
 
 def test_malformed_sums(altered):
     (altered / "SYNTHETIC.md5").write_text("hello\n")
-    assert "SYNTHETIC.md5" in data_error_of(open_dataset(altered).read_meta)
+    assert "SYNTHETIC.md5" in data_error_of(read_of(open_dataset(altered), "meta"))
 
 
 @pytest.mark.parametrize(
@@ -157,8 +164,82 @@ def test_structure_is_checked(altered, name, change, rule):
     write_fields(altered / name, fields, protocol=4)
     dataset = open_dataset(altered, check_md5=False)
     with pytest.raises(DataError, match=rule) as caught:
-        dataset.read_meta() if name == "meta" else dataset.read_split(name)
+        read_of(dataset, name)()
     assert str(caught.value).startswith(str(altered / name))
+
+
+# Superclasses
+
+
+@pytest.fixture
+def contradicting(altered):
+    """Open a copy of the data set in which labels of one split were changed."""
+
+    def contradicting(name, changes):
+        fields = make_fields(name)
+        for key, old, new in changes:
+            fields[key] = [new if value == old else value for value in fields[key]]
+        write_fields(altered / name, fields)
+        return open_dataset(altered, check_md5=False)
+
+    return contradicting
+
+
+def superclass_error_of(dataset):
+    return data_error_of(lambda: dataset.superclass_of)
+
+
+def test_superclasses(tiny_dataset):
+    superclass_of = open_dataset(tiny_dataset).superclass_of
+    assert superclass_of.dtype == np.int64
+    assert superclass_of.tolist() == coarse_of(range(100)).tolist()
+
+
+def test_superclasses_need_no_split_twice(tiny_dataset, monkeypatch):
+    dataset, read, real = open_dataset(tiny_dataset), [], Cifar100.read_split
+    monkeypatch.setattr(Cifar100, "read_split", lambda s, n: (read.append(n), real(s, n))[1])
+    dataset.read_split("train")
+    assert dataset.superclass_of is dataset.superclass_of
+    assert read == ["train", "test"]
+
+
+@pytest.mark.parametrize("name", ["train", "test"])
+def test_every_class_must_be_in_both_splits(contradicting, name):
+    message = superclass_error_of(contradicting(name, [("fine_labels", 7, 8)]))
+    assert f"{name}: each of the 100 fine classes" in message
+    assert "got fine class 7 in 0" in message
+
+
+def test_a_class_in_two_superclasses_is_refused(altered):
+    fields = make_fields("train")
+    fields["coarse_labels"][0] = (fields["coarse_labels"][0] + 1) % 20
+    write_fields(altered / "train", fields)
+    message = superclass_error_of(open_dataset(altered, check_md5=False))
+    assert f"got fine class {fields['fine_labels'][0]} in 2" in message
+
+
+def test_superclasses_have_five_classes(contradicting):
+    message = superclass_error_of(contradicting("train", [("coarse_labels", 3, 4)]))
+    assert "each of the 20 superclasses must have 5 fine classes, got 10 in superclass 4" in message
+
+
+def test_splits_that_disagree_are_refused(contradicting):
+    """Swap two superclasses in test alone: each split is sound by itself."""
+    swap = [("coarse_labels", 3, -1), ("coarse_labels", 4, 3), ("coarse_labels", -1, 4)]
+    message = superclass_error_of(contradicting("test", swap))
+    assert "train and test must agree, got fine class 0 in superclass 3 in train and 4" in message
+
+
+# Splits
+
+
+def test_some_rows_of_a_split(tiny_dataset):
+    split, rows = open_dataset(tiny_dataset).read_split("train"), np.array([7, 2])
+    part = split.take(rows)
+    np.testing.assert_array_equal(part.images, split.images[rows])
+    for kind, ids in part.labels.items():
+        np.testing.assert_array_equal(ids, split.labels[kind][rows])
+    assert part.filenames == [split.filenames[7], split.filenames[2]]
 
 
 # The official files
@@ -168,10 +249,9 @@ def test_official_files(official_dataset):
     train, test = (official_dataset.read_split(name) for name in ("train", "test"))
     assert train.images.shape == (50_000, 3072)
     assert test.images.shape == (10_000, 3072)
-    assert set(np.bincount(train.fine)) == {500}
-    assert set(np.bincount(test.coarse)) == {500}
+    assert set(np.bincount(train.labels["fine"])) == {500}
+    assert set(np.bincount(test.labels["coarse"])) == {500}
     assert train.filenames[0] == "bos_taurus_s_000507.png"
-    meta = official_dataset.read_meta()
-    assert meta.fine_names[train.fine[0]] == "cattle"
-    assert meta.coarse_names[train.coarse[0]] == "large_omnivores_and_herbivores"
+    names = {kind: official_dataset.class_names(kind)[ids[0]] for kind, ids in train.labels.items()}
+    assert names == {"fine": "cattle", "coarse": "large_omnivores_and_herbivores"}
     assert official_dataset.label == "CIFAR-100"

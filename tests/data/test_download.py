@@ -10,10 +10,10 @@ import threading
 from contextlib import contextmanager
 
 import pytest
-from datafiles import NAMES, md5s_of, write_archive, write_dataset
+from datafiles import NAMES, md5s_of, official_as, write_archive, write_dataset
 
-from svmcifar.data.cifar import open_dataset
 from svmcifar.data.download import download_dataset
+from svmcifar.data.registry import open_dataset
 from svmcifar.errors import DataError, OutputError
 
 ARCHIVE_NAME = "cifar-100-python.tar.gz"
@@ -102,15 +102,11 @@ def server(packed):
 def fetch(server, original, tmp_path):
     """Download from the server into tmp_path / "data", as if the tiny data set were official."""
 
-    def fetch(**options):
-        options = {
-            "url": server.url,
-            "archive_md5": hashlib.md5(server.content).hexdigest(),
-            "file_md5s": md5s_of(original),
-            "progress": False,
-            "timeout_s": 5.0,
-        } | options
-        return download_dataset(tmp_path / "data", **options)
+    def fetch(changes=None, **options):
+        options = {"progress": False, "timeout_s": 5.0} | options
+        told = {"archive_url": server.url, "archive_md5": hashlib.md5(server.content).hexdigest()}
+        description = official_as(original, **(told | (changes or {})))
+        return download_dataset(tmp_path / "data", description=description, **options)
 
     return fetch
 
@@ -214,7 +210,7 @@ def test_part_that_is_too_long_is_fetched_anew(fetch, server, original, packed, 
 
 
 def test_wrong_archive_md5(fetch, packed, part):
-    message = message_of(fetch, archive_md5="0" * 32)
+    message = message_of(fetch, changes={"archive_md5": "0" * 32})
     assert "0" * 32 in message
     assert hashlib.md5(packed).hexdigest() in message
     assert "deleted" in message
@@ -222,7 +218,10 @@ def test_wrong_archive_md5(fetch, packed, part):
 
 
 def test_wrong_file_in_the_archive_never_arrives(fetch, original, part):
-    message = message_of(fetch, file_md5s=md5s_of(original) | {"test": "0" * 32})
+    files = official_as(original).files
+    message = message_of(
+        fetch, changes={"files": {**files, "test": files["test"]._replace(md5="0" * 32)}}
+    )
     assert "'test'" in message
     assert not (part.parent / "cifar-100-python").exists()
 
@@ -269,17 +268,17 @@ def test_http_error_keeps_the_part(fetch, server, packed, part):
 def test_no_server(fetch, server):
     with serving(b"") as gone:
         url = gone.url
-    assert message_of(fetch, url=url).startswith(url)
+    assert message_of(fetch, changes={"archive_url": url}).startswith(url)
 
 
 def test_silent_server(fetch, tmp_path):
     with socket.create_server(("127.0.0.1", 0)) as silent:
         url = f"http://127.0.0.1:{silent.getsockname()[1]}/"
-        assert "timed out" in message_of(fetch, url=url, timeout_s=0.2)
+        assert "timed out" in message_of(fetch, changes={"archive_url": url}, timeout_s=0.2)
 
 
 def test_malformed_url(fetch):
-    assert "nonsense" in message_of(fetch, url="nonsense")
+    assert "nonsense" in message_of(fetch, changes={"archive_url": "nonsense"})
 
 
 def test_folder_that_cannot_be_written(fetch, tmp_path):

@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
+from datafiles import to_pictures
 from PIL import Image
 
-from svmcifar.data.cifar import to_pictures
 from svmcifar.data.image_files import read_image
 from svmcifar.errors import DataError
 

@@ -7,7 +7,7 @@ import pytest
 from datafiles import assert_is_tiny, data_error_of, md5s_of, write_archive, write_dataset
 
 from svmcifar.data import locations
-from svmcifar.data.cifar import open_dataset
+from svmcifar.data.registry import open_dataset
 
 
 @pytest.fixture
@@ -115,7 +115,7 @@ def test_archive(tiny_dataset, tmp_path, suffix):
         assert dataset.md5s == md5s_of(tiny_dataset)
         assert_is_tiny(dataset, "train")
         assert_is_tiny(dataset, "test")
-        assert len(dataset.read_meta().fine_names) == 100
+        assert len(dataset.class_names("fine")) == 100
     assert os.listdir(tmp_path) == [archive.name], "nothing may be extracted"
 
 
@@ -132,7 +132,7 @@ def test_archive_passes_and_bytes_kept(tiny_dataset, tmp_path, monkeypatch, keep
     dataset = open_dataset(archive)
     assert_is_tiny(dataset, "train")
     assert_is_tiny(dataset, "test")
-    assert dataset.read_meta() == dataset.read_meta()
+    assert dataset.class_names("fine") == dataset.class_names("fine")
     assert dataset.is_synthetic
     assert len(passes) == (1 if keep_limit_bytes else 4)
     assert not dataset._source._kept, "bytes are dropped once they were read"
@@ -148,10 +148,10 @@ def test_truncated_archive(tiny_dataset, tmp_path):
 
 def test_file_that_is_no_archive(tmp_path):
     (tmp_path / "notes.txt").write_text("hello")
-    assert "notes.txt" in data_error_of(open_dataset(tmp_path / "notes.txt").read_meta)
+    assert "notes.txt" in data_error_of(open_dataset(tmp_path / "notes.txt").class_names, "fine")
 
 
 def test_archive_without_one_member(altered, tmp_path):
     (altered / "meta").unlink()
     dataset = open_dataset(write_archive(altered, tmp_path / "a.tar.gz"))
-    assert "cifar-100-python/meta" in data_error_of(dataset.read_meta)
+    assert "cifar-100-python/meta" in data_error_of(dataset.class_names, "fine")

@@ -8,9 +8,15 @@ import tracemalloc
 
 import numpy as np
 import pytest
-from datafiles import assert_is_tiny, data_error_of, make_fields, python2_pickle, write_fields
+from datafiles import (
+    assert_is_tiny,
+    data_error_of,
+    make_fields,
+    python2_pickle,
+    write_fields,
+)
 
-from svmcifar.data.cifar import open_dataset
+from svmcifar.data.registry import open_dataset
 from svmcifar.errors import DataError
 
 # Pickles in the format of the official files
@@ -29,7 +35,7 @@ def test_reads_what_python_2_wrote(altered):
         (altered / name).write_bytes(python2_pickle(make_fields(name)))
     dataset = open_dataset(altered, check_md5=False)
     assert_is_tiny(dataset)
-    assert dataset.read_meta().fine_names[7] == "class_07"
+    assert dataset.class_names("fine")[7] == "class_07"
 
 
 def test_python_2_helper_writes_real_pickles():
@@ -96,14 +102,14 @@ def test_foreign_module_is_not_imported(altered, tmp_path, monkeypatch):
     (tmp_path / "foreign_module.py").write_text("raise SystemExit('imported')")
     monkeypatch.syspath_prepend(tmp_path)
     (altered / "meta").write_bytes(b"\x80\x02cforeign_module\nthing\n.")
-    message = data_error_of(open_dataset(altered, check_md5=False).read_meta)
+    message = data_error_of(open_dataset(altered, check_md5=False).class_names, "fine")
     assert "foreign_module.thing" in message
     assert "foreign_module" not in sys.modules
 
 
 def test_foreign_name_stays_on_one_line(altered):
     (altered / "meta").write_bytes(b"\x80\x04\x8c\x04a\nb\x1b\x8c\x01c\x93.")
-    data_error_of(open_dataset(altered, check_md5=False).read_meta)
+    data_error_of(open_dataset(altered, check_md5=False).class_names, "fine")
 
 
 @pytest.mark.parametrize(
@@ -120,7 +126,7 @@ def test_foreign_name_stays_on_one_line(altered):
 )
 def test_only_what_the_files_need_is_allowed(altered, opcodes, reason):
     (altered / "meta").write_bytes(b"\x80\x02" + opcodes + b".")
-    assert reason in data_error_of(open_dataset(altered, check_md5=False).read_meta)
+    assert reason in data_error_of(open_dataset(altered, check_md5=False).class_names, "fine")
 
 
 def test_forged_dtype_is_refused(altered):
@@ -136,7 +142,11 @@ def test_forged_dtype_is_refused(altered):
 def test_truncated_pickle(altered, name):
     content = (altered / name).read_bytes()
     dataset = open_dataset(altered, check_md5=False)
-    read = dataset.read_meta if name == "meta" else lambda: dataset.read_split(name)
+    read = (
+        (lambda: dataset.class_names("fine"))
+        if name == "meta"
+        else lambda: dataset.read_split(name)
+    )
     for size in (0, 1, 100, len(content) // 2, len(content) - 1):
         (altered / name).write_bytes(content[:size])
         with pytest.raises(DataError, match=rf"{name}: .* got {size} bytes") as caught:
@@ -176,5 +186,5 @@ def _opcodes(content):
 
 def test_pickle_of_something_else(altered):
     write_fields(altered / "meta", [1, 2])
-    message = data_error_of(open_dataset(altered, check_md5=False).read_meta)
+    message = data_error_of(open_dataset(altered, check_md5=False).class_names, "fine")
     assert "a dictionary was expected, not list" in message

@@ -8,7 +8,6 @@ from feature_options import PATCH_SCORES, SCORES
 from feature_spy import FITTED_ON, TRANSFORMED, spy_features, views_of
 from scipy.stats import binom
 
-from svmcifar.data.labels import build_label_map
 from svmcifar.data.sampling import holdout_split
 from svmcifar.features.build import make_feature_pipeline
 from svmcifar.features.pipeline import fit_transform_features
@@ -41,9 +40,8 @@ SEEN = {**SCORES, "kinds": ("spy",)}
 
 @pytest.mark.parametrize("augment", [None, "flip", "flip-shift"])
 def test_training_asks_for_training_images_alone(synthetic_data, train, test, augment):
-    label_map = build_label_map(synthetic_data)
     features = FeatureSettings(**(SEEN | {"augment": augment}))
-    model = train_classifier(synthetic_data, train, label_map, RBFSVC(), features, limit=200)
+    model = train_classifier(synthetic_data, train, RBFSVC(), features, limit=200)
     rows = model.manifest["training"]["rows"]
     (fitted_on,) = FITTED_ON
     np.testing.assert_array_equal(fitted_on, train.images[rows])
@@ -128,12 +126,9 @@ def test_a_search_has_the_features_of_training(monkeypatch, train, synthetic_dat
     (part,) = parts_of_a_search(
         monkeypatch, train.images, train.coarse, train.fine, [split], **options
     )
-    own = replace(
-        train, images=train.images[split.train], fine=train.fine[split.train],
-        coarse=train.coarse[split.train],
-    )  # fmt: skip
+    own = train.take(split.train)
     model = train_classifier(
-        synthetic_data, own, build_label_map(synthetic_data), RBFSVC(), FeatureSettings(**options),
+        synthetic_data, own, RBFSVC(), FeatureSettings(**options),
         seed=4,
     )  # fmt: skip
     expected = model.compute_training_features(own.images)
@@ -173,10 +168,7 @@ def test_shuffled_test_labels_give_chance(train_small, test, options, kind, n_cl
 def test_shuffled_training_labels_give_chance(synthetic_data, train, test):
     """Out-of-fold scores of labels that mean nothing teach nothing."""
     order = np.random.default_rng(5).permutation(len(train.fine))
-    shuffled = replace(train, fine=train.fine[order], coarse=train.coarse[order])
-    label_map = build_label_map(synthetic_data)
-    model = train_classifier(
-        synthetic_data, shuffled, label_map, RBFSVC(), FeatureSettings(**SCORES)
-    )
+    shuffled = replace(train, labels=train.take(order).labels)
+    model = train_classifier(synthetic_data, shuffled, RBFSVC(), FeatureSettings(**SCORES))
     n_hits = (model.predict(test.images) == test.coarse).sum()
     assert n_hits <= binom(len(test.coarse), 1 / 20).ppf(0.999)

@@ -10,8 +10,7 @@ from sklearn.decomposition import PCA
 from sklearn.preprocessing import StandardScaler
 from sklearn.svm import SVC
 
-from svmcifar.data import cifar
-from svmcifar.data.labels import build_label_map
+from svmcifar.data.cifar100 import Cifar100
 from svmcifar.errors import InputError
 from svmcifar.features.augmentation import mirror
 from svmcifar.features.extract.hog import HOG
@@ -82,14 +81,12 @@ def test_manifest_names_the_features(train_small, options):
 @each_option
 def test_nothing_fitted_sees_other_images(synthetic_data, monkeypatch, options):
     """Neither the test images nor training images that were not drawn."""
-    train, label_map = synthetic_data.read_split("train"), build_label_map(synthetic_data)
-    monkeypatch.setattr(
-        cifar.Cifar100, "read_split", lambda *_: pytest.fail("training read a split")
-    )
+    train, _ = synthetic_data.read_split("train"), synthetic_data.superclass_of
+    monkeypatch.setattr(Cifar100, "read_split", lambda *_: pytest.fail("training read a split"))
 
     def fit(images):
         return train_classifier(
-            synthetic_data, replace(train, images=images), label_map, RBFSVC(),
+            synthetic_data, replace(train, images=images), RBFSVC(),
             FeatureSettings(**options), limit=200,
         )  # fmt: skip
 

@@ -2,6 +2,7 @@ import math
 
 import numpy as np
 import pytest
+from datafiles import to_pictures
 from devices import assert_on_device, on_device
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
@@ -10,7 +11,6 @@ from skimage.feature import hog
 from sklearn.base import clone
 
 from svmcifar.compute.arrays import to_host
-from svmcifar.data.cifar import to_pictures
 from svmcifar.errors import InputError
 from svmcifar.features.extract import hog as hog_module
 from svmcifar.features.extract.hog import HOG

@@ -3,12 +3,12 @@
 import array_api_strict as xp
 import numpy as np
 import pytest
+from datafiles import to_pictures
 from devices import assert_on_device, on_device, stand_in_for_gpu
 from problems import training_set
 
 from svmcifar import RBFSVC
 from svmcifar.compute.arrays import to_host
-from svmcifar.data.cifar import to_pictures
 from svmcifar.errors import InputError
 from svmcifar.features import pipeline as feature_pipeline
 from svmcifar.features.augmentation import mirror

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from sklearn.metrics import accuracy_score, confusion_matrix
 
-from svmcifar.data.cifar import open_dataset
+from svmcifar.data.registry import open_dataset
 from svmcifar.errors import ModelFileError
 from svmcifar.model.evaluate import evaluate_classifier
 

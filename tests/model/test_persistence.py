@@ -11,7 +11,7 @@ import pytest
 import skops.io
 from sklearn.svm import SVC
 
-from svmcifar.data.cifar import open_dataset
+from svmcifar.data.registry import open_dataset
 from svmcifar.errors import ModelFileError, OutputError
 from svmcifar.model import persistence
 from svmcifar.model.classifier import ImageClassifier

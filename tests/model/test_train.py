@@ -28,8 +28,7 @@ def test_equals_scikit_learn_step_by_step(train_small, synthetic_data):
 @pytest.mark.parametrize(("kind", "n_classes"), [("coarse", 20), ("fine", 100)])
 def test_class_names_follow_the_labels(train_small, synthetic_data, kind, n_classes):
     model = train_small(label_kind=kind)
-    meta = synthetic_data.read_meta()
-    assert model.class_names == list(getattr(meta, f"{kind}_names"))
+    assert model.class_names == list(synthetic_data.class_names(kind))
     assert len(model.svc.classes_) == n_classes
     assert model.manifest["fit"]["n_pairs"] == n_classes * (n_classes - 1) // 2
     train = synthetic_data.read_split("train")

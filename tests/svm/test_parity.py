@@ -9,7 +9,7 @@ from problems import N_PROBLEMS, Problem, random_problem
 from sklearn.svm import SVC
 
 from svmcifar import RBFSVC
-from svmcifar.data.cifar import open_dataset
+from svmcifar.data.registry import open_dataset
 from svmcifar.data.synthetic import write_synthetic
 from svmcifar.errors import DataError
 from svmcifar.features.build import make_feature_pipeline

@@ -1,12 +1,9 @@
 """Searches on images: what features are fitted on, and that a search gives what training gives."""
 
-from dataclasses import replace
-
 import numpy as np
 import pytest
 from feature_options import Means, quick_features
 
-from svmcifar.data.labels import build_label_map
 from svmcifar.data.sampling import fold_splits, holdout_split
 from svmcifar.errors import InputError
 from svmcifar.features.kinds import KINDS
@@ -87,15 +84,12 @@ def test_a_search_scores_what_training_gives(quick, train, synthetic_data, augme
     rows, held_out = holdout_split(train.fine, 100)
     settings = {"kinds": ["means"], "whiten": 0.5, "augment": augment}
     found = search(train, [(rows, held_out)], **settings)
-    part = replace(
-        train, images=train.images[rows], fine=train.fine[rows], coarse=train.coarse[rows]
-    )
-    label_map = build_label_map(synthetic_data)
+    part = train.take(rows)
     for row in found.table.itertuples():
         svc = RBFSVC(C=row.C, gamma=row.gamma)
         count = row.n_components
         features = FeatureSettings(n_components=count, **settings)
-        model = train_classifier(synthetic_data, part, label_map, svc, features)
+        model = train_classifier(synthetic_data, part, svc, features)
         n_right = (model.predict(train.images[held_out]) == train.coarse[held_out]).sum()
         # Products over 5 components and 15 more are rounded otherwise than those over 20.
         assert abs(n_right - 100 * row.score) <= (1 if count == 20 else 1e-9)
