@@ -8,8 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from svmcifar.compute.arrays import get_namespace, move_beside
-from svmcifar.errors import InputError
-from svmcifar.features.extract.image_rows import N_CHANNELS, N_VALUES, SIDE_PX
+from svmcifar.features.extract.image_rows import checked_images, square_shape
 from svmcifar.features.settings import require_augmentation
 
 # Pixels that an image is shifted by at most, in each direction.
@@ -21,12 +20,12 @@ def mirror(images: Any) -> Any:
 
     Parameters
     ----------
-    images : array of shape (n_images, 3072)
-        Rows of three planes of 32 x 32 pixels, on the host or on a device.
+    images : array of shape (n_images, n_pixels), uint8
+        Rows of three square planes, on the host or on a device.
 
     Returns
     -------
-    array of shape (n_images, 3072)
+    array of shape (n_images, n_pixels), uint8
         A copy, where the images are.
 
     Raises
@@ -34,13 +33,10 @@ def mirror(images: Any) -> Any:
     InputError
         If the images are not such rows.
     """
-    if images.ndim != 2 or images.shape[1] != N_VALUES:
-        raise InputError(
-            f"Images to be mirrored must be of shape (n_images, {N_VALUES}). "
-            f"Got shape {images.shape} instead."
-        )
+    images = checked_images(images, "mirroring")
+    n_channels, height, width = square_shape(images.shape[1])
     xp = get_namespace(images)
-    pixels = xp.reshape(images, (images.shape[0] * N_CHANNELS, SIDE_PX, SIDE_PX))
+    pixels = xp.reshape(images, (images.shape[0] * n_channels, height, width))
     return xp.reshape(xp.flip(pixels, axis=2), images.shape)
 
 
@@ -49,24 +45,25 @@ def shift(images: Any, offsets: NDArray[np.integer]) -> Any:
 
     Parameters
     ----------
-    images : array of shape (n_images, 3072)
-        Rows of three planes of 32 x 32 pixels, on the host or on a device.
+    images : array of shape (n_images, n_pixels), uint8
+        Rows of three square planes, on the host or on a device.
     offsets : ndarray of shape (n_images, 2), int
         Rows and columns that each image's content moves up and left by.
 
     Returns
     -------
-    array of shape (n_images, 3072)
+    array of shape (n_images, n_pixels), uint8
         A copy, where the images are.
     """
     xp = get_namespace(images)
-    place = np.arange(SIDE_PX)
+    n_channels, height, width = square_shape(images.shape[1])
     rows, columns = (
-        np.clip(place[None, :] + offsets[:, axis, None], 0, SIDE_PX - 1) for axis in (0, 1)
+        np.clip(np.arange(side)[None, :] + offsets[:, axis, None], 0, side - 1)
+        for axis, side in enumerate((height, width))
     )
-    source = rows[:, :, None] * SIDE_PX + columns[:, None, :]
-    planes = (np.arange(N_CHANNELS) * SIDE_PX**2)[None, :, None]
-    source = (planes + source.reshape(len(offsets), 1, SIDE_PX**2)).reshape(images.shape)
+    source = rows[:, :, None] * width + columns[:, None, :]
+    planes = (np.arange(n_channels) * height * width)[None, :, None]
+    source = (planes + source.reshape(len(offsets), 1, height * width)).reshape(images.shape)
     return xp.take_along_axis(images, move_beside(source, images), axis=1)
 
 

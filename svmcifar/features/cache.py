@@ -39,7 +39,9 @@ _LEAST_S = 10.0
 # Bounds what a file has besides its arrays.
 _OVERHEAD_BYTES = 8192
 # What computes features, besides everything in svmcifar/features.
-_CODE = ("compute/arrays.py", "compute/llvm.py", "compute/threads.py")
+_CODE = (
+    "compute/arrays.py", "compute/image_shape.py", "compute/llvm.py", "compute/threads.py",
+)  # fmt: skip
 
 
 class FeatureCache:

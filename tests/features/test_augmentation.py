@@ -13,11 +13,10 @@ from svmcifar.features.augmentation import (
     decision_views,
     describe_views,
     draw_offsets,
-    require_augmentation,
     shift,
     training_views,
 )
-from svmcifar.features.kinds import AUGMENTATIONS
+from svmcifar.features.settings import AUGMENTATIONS, require_augmentation
 
 N_IMAGES = 23
 ALL_OFFSETS = np.array(list(product(range(-3, 4), repeat=2)))
@@ -32,12 +31,12 @@ def mirrored(images):
     return images.reshape(-1, 3, 32, 32)[..., ::-1].reshape(-1, 3072)
 
 
-def shifted(images, offsets):
+def shifted(images, offsets, side=32):
     """Move one image after the other, by padding and cutting."""
-    results = []
-    for image, (row, column) in zip(images.reshape(-1, 3, 32, 32), offsets, strict=True):
+    results, end = [], 9 + side
+    for image, (row, column) in zip(images.reshape(-1, 3, side, side), offsets, strict=True):
         padded = np.pad(image, ((0, 0), (9, 9), (9, 9)), mode="edge")
-        results.append(padded[:, 9 + row : 41 + row, 9 + column : 41 + column].ravel())
+        results.append(padded[:, 9 + row : end + row, 9 + column : end + column].ravel())
     return np.array(results)
 
 
@@ -56,6 +55,13 @@ def test_each_image_has_its_own_offset():
     images = np.random.default_rng(1).integers(0, 256, (len(ALL_OFFSETS), 3072), dtype=np.uint8)
     offsets = np.random.default_rng(2).permutation(ALL_OFFSETS)
     np.testing.assert_array_equal(shift(images, offsets), shifted(images, offsets))
+
+
+@pytest.mark.parametrize("side", [16, 48])
+def test_images_of_any_size_are_shifted(side):
+    rng = np.random.default_rng(1)
+    images = rng.integers(0, 256, (len(ALL_OFFSETS), 3 * side**2), dtype=np.uint8)
+    np.testing.assert_array_equal(shift(images, ALL_OFFSETS), shifted(images, ALL_OFFSETS, side))
 
 
 def test_content_moves_up_and_left():

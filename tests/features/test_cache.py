@@ -90,10 +90,6 @@ CHANGED_PATCHES = {
 CHANGED_HOG = {
     "orientations": 8,
     "pixels_per_cell": (8, 16),
-    "cells_per_block": (1, 2),
-    "block_norm": "L2",
-    "transform_sqrt": True,
-    "colour": "grey",
 }
 
 

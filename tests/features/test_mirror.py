@@ -43,9 +43,16 @@ def test_mirror_on_a_device(images):
     np.testing.assert_array_equal(to_host(mirrored), mirror(images))
 
 
+@pytest.mark.parametrize("side", [16, 48])
+def test_images_of_any_size_are_mirrored(side):
+    images = np.random.default_rng(0).integers(0, 256, (5, 3, side, side), dtype=np.uint8)
+    expected = images[..., ::-1].reshape(5, -1)
+    np.testing.assert_array_equal(mirror(images.reshape(5, -1)), expected)
+
+
 @pytest.mark.parametrize("shape", [(3, 1024), (3072,), (2, 3, 32, 32)])
 def test_what_is_no_image_is_not_mirrored(shape):
-    with pytest.raises(InputError, match=r"of shape \(n_images, 3072\)"):
+    with pytest.raises(InputError, match=r"of shape \(n_images, n_pixels\)|must be square"):
         mirror(np.zeros(shape, dtype=np.uint8))
 
 

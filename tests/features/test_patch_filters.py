@@ -4,6 +4,7 @@ from devices import on_device
 from scipy.linalg import fractional_matrix_power
 from threadpoolctl import threadpool_limits
 
+from svmcifar.compute.image_shape import ImageShape
 from svmcifar.errors import InputError
 from svmcifar.features.extract import patch_filters
 from svmcifar.features.extract.patch_filters import (
@@ -16,6 +17,7 @@ from svmcifar.features.extract.patch_filters import (
 )
 from svmcifar.features.extract.patches import PatchFeatures
 
+SHAPE = ImageShape(3, 32, 32)
 SMALL = {"n_filters": 20, "n_patches": 2000, "filters": "random"}
 
 
@@ -38,7 +40,9 @@ def test_whitening_whitens():
 
 
 def test_whitening_is_zero_phase_and_regularised(images):
-    patches = normalise_contrast(sample_patches(images, 4, 3000, np.random.default_rng(1)), 10.0)
+    patches = normalise_contrast(
+        sample_patches(images, SHAPE, 4, 3000, np.random.default_rng(1)), 10.0
+    )
     whitening = fit_whitening(patches, 0.3)
     covariance = np.cov(patches.T.astype(np.float64), bias=True)
     expected = fractional_matrix_power(covariance + 0.3 * np.eye(48), -0.5)
@@ -51,7 +55,9 @@ def test_patches_are_drawn_from_everywhere():
     rows, columns = np.mgrid[:32, :32]
     images = np.array([[rows, columns, np.full((32, 32), i)] for i in range(3)], dtype=np.uint8)
     images = images.reshape(3, 3072)
-    patches = sample_patches(images, 6, 40_000, np.random.default_rng(0)).reshape(-1, 3, 6, 6)
+    patches = sample_patches(images, SHAPE, 6, 40_000, np.random.default_rng(0)).reshape(
+        -1, 3, 6, 6
+    )
     corners = patches[:, :, 0, 0].astype(int)
     assert {tuple(corner) for corner in corners} == {
         (y, x, i) for y in range(27) for x in range(27) for i in range(3)
@@ -69,7 +75,7 @@ def test_patches_are_drawn_from_everywhere():
 def test_random_filters_are_whitened_patches_of_length_1(images, options):
     transformer = fitted(images, **options)
     size, rng = transformer.patch_size, np.random.default_rng(0)
-    patches = sample_patches(images, size, transformer.n_patches, rng)
+    patches = sample_patches(images, SHAPE, size, transformer.n_patches, rng)
     patches = normalise_contrast(patches, transformer.contrast_epsilon).astype(np.float64)
     covariance = np.cov(patches.T, bias=True) + transformer.zca_epsilon * np.eye(3 * size**2)
     whitened = (patches - patches.mean(axis=0)) @ fractional_matrix_power(covariance, -0.5)

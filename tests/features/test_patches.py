@@ -8,12 +8,14 @@ from sklearn.exceptions import NotFittedError
 from threadpoolctl import threadpool_info, threadpool_limits
 
 from svmcifar.compute.arrays import to_host
+from svmcifar.compute.image_shape import ImageShape
 from svmcifar.errors import InputError
 from svmcifar.features.extract import patch_filters, patch_responses
 from svmcifar.features.extract.patch_filters import normalise_contrast, sample_patches
 from svmcifar.features.extract.patch_kernels import normalised_patches
 from svmcifar.features.extract.patches import PatchFeatures
 
+SHAPE = ImageShape(3, 32, 32)
 SMALL = {"n_filters": 20, "n_patches": 2000, "filters": "random"}
 
 
@@ -80,13 +82,29 @@ def test_equals_plain_loops(images, noise, options):
     assert_equals_reference(transformer, np.concatenate([images[:2], noise[[1, 3, 5]]]))
 
 
+@pytest.mark.parametrize("there", [False, True])
+@pytest.mark.parametrize("side", [16, 48])
+def test_images_of_other_sizes(side, there):
+    images = np.random.default_rng(0).integers(0, 256, (3, 3 * side**2), dtype=np.uint8)
+    images[:, ::2] //= 4
+    transformer = fitted(images, n_filters=8, threshold=0.5)
+    assert_equals_reference(transformer, images[:1])
+    if there:
+        np.testing.assert_allclose(
+            raw(to_host(transformer.transform(on_device(images))), transformer.power),
+            raw(transformer.transform(images), transformer.power),
+            rtol=1e-5,
+            atol=1e-6,
+        )
+
+
 def test_equals_plain_loops_over_several_tiles(images, noise, monkeypatch):
     monkeypatch.setattr(patch_responses, "_TILE_FILTERS", 8)
     assert_equals_reference(fitted(images), np.concatenate([images[:2], noise[3:]]))
 
 
 def test_normalises_contrast_like_the_plain_loop(noise):
-    patches = sample_patches(noise, 5, 400, np.random.default_rng(0))
+    patches = sample_patches(noise, SHAPE, 5, 400, np.random.default_rng(0))
     for epsilon in (0.0, 10.0):
         every = np.concatenate([list(all_patches(i, 5, epsilon).values()) for i in noise])
         normalised = normalise_contrast(patches, epsilon)
@@ -250,7 +268,6 @@ def test_can_be_saved(images):
     "wrong",
     [
         np.zeros((2, 3072), np.float32),
-        np.zeros((2, 3071), np.uint8),
         np.zeros((2, 3, 32, 32), np.uint8),
         np.zeros(3072, np.uint8),
         on_device(np.zeros((2, 3072), np.int16)),
@@ -258,8 +275,17 @@ def test_can_be_saved(images):
 )
 def test_refuses_what_is_no_image_row(images, wrong):
     for call in (PatchFeatures(**SMALL).fit, fitted(images).transform):
-        with pytest.raises(InputError, match=r"must be uint8 of shape \(n_images, 3072\). Got .*"):
+        with pytest.raises(
+            InputError, match=r"must be uint8 of shape \(n_images, n_pixels\). Got .*"
+        ):
             call(wrong)
+
+
+@pytest.mark.parametrize("n_values", [0, 1024, 3071, 3 * 32 * 16])
+def test_refuses_images_that_are_not_square(images, n_values):
+    for call in (PatchFeatures(**SMALL).fit, fitted(images).transform):
+        with pytest.raises(InputError, match=rf"must be square .* Got {n_values} values"):
+            call(np.zeros((2, n_values), np.uint8))
 
 
 def test_must_be_fitted_with_its_parameters(images):
@@ -280,7 +306,8 @@ def test_must_be_fitted_with_its_parameters(images):
     [
         ({"n_filters": 0}, "'n_filters' .* Got 0"),
         ({"n_filters": 9.0}, "'n_filters' .* Got 9.0"),
-        ({"patch_size": 33}, r"'patch_size' .* range \[1, 32\]. Got 33"),
+        ({"patch_size": 0}, "'patch_size' .* Got 0"),
+        ({"patch_size": 33}, "'patch_size' .* at most 32, .* Got 33"),
         ({"pooling": 0}, "'pooling' .* Got 0"),
         ({"pooling": 28}, "'pooling' .* at most 27, .* 6 x 6 pixels .* Got 28"),
         ({"threshold": -0.5}, "'threshold' .* Got -0.5"),

@@ -261,9 +261,9 @@ def test_what_has_a_setting_of_its_own_is_none_of_a_kind(setting):
 @pytest.mark.parametrize(
     ("kind", "settings", "words"),
     [
-        ("patches", {"patch_size": 30, "pooling": 4}, "'pooling' .* at most 3"),
+        ("patches", {"pooling": 0}, "'pooling' .* Got 0"),
         ("patches", {"n_filters": 20, "n_patches": 10}, "'n_patches' .* at least n_filters=20"),
-        ("hog", {"pixels_per_cell": (16, 16), "cells_per_block": (3, 3)}, "Blocks of HOG"),
+        ("hog", {"pixels_per_cell": (16, 0)}, "'pixels_per_cell' .* two integers above 0"),
     ],
 )
 def test_settings_are_refused_before_there_are_images(kind, settings, words):

@@ -11,7 +11,7 @@ from functools import reduce
 from typing import Any
 
 from svmcifar.compute.arrays import get_namespace
-from svmcifar.features.extract.image_rows import N_CHANNELS, N_VALUES, SIDE_PX
+from svmcifar.compute.image_shape import ImageShape
 
 # Bins by which an orientation is moved up: more than atan2 can be wrong by, so that one that is
 # exactly on an edge is always in the bin above it, and less than any other orientation of integer
@@ -19,24 +19,14 @@ from svmcifar.features.extract.image_rows import N_CHANNELS, N_VALUES, SIDE_PX
 _EDGE_MARGIN = 1e-9
 MOST_ORIENTATIONS = 180
 
-# Weights of the colours in 1/65536, as Pillow has them (ITU-R 601-2).
-_LUMA_WEIGHTS = (19595, 38470, 7471)
 
-
-def planes_of(images: Any) -> Any:
-    """Turn image rows into float64 planes, of shape (3, 32, 32, n_images)."""
+def planes_of(images: Any, shape: ImageShape) -> Any:
+    """Turn image rows into float64 planes, of shape (3, height, width, n_images)."""
     xp = get_namespace(images)
-    planes = xp.empty((N_VALUES, images.shape[0]), dtype=xp.uint8, device=images.device)
+    planes = xp.empty((shape.n_values, images.shape[0]), dtype=xp.uint8, device=images.device)
     # Assigned while it is bytes: a transposed view would keep the images first in memory.
     planes[...] = xp.permute_dims(images, (1, 0))
-    planes = xp.reshape(planes, (N_CHANNELS, SIDE_PX, SIDE_PX, images.shape[0]))
-    return xp.astype(planes, xp.float64)
-
-
-def grey_of(planes: Any) -> Any:
-    """Turn colour planes into one grey plane of integers, of shape (1, 32, 32, n_images)."""
-    weighted = add_up(w * planes[k : k + 1, ...] for k, w in enumerate(_LUMA_WEIGHTS))
-    return get_namespace(planes).floor((weighted + 32768.0) / 65536.0)
+    return xp.astype(xp.reshape(planes, (*shape, images.shape[0])), xp.float64)
 
 
 def strongest_gradient(planes: Any) -> tuple[Any, Any]:

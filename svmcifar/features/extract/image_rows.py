@@ -1,30 +1,30 @@
-"""Images as the data set has them: rows of three planes of 32 x 32 bytes."""
+"""Images as rows of bytes: one plane of pixels a colour, each row by row."""
 
+import math
 from typing import Any
 
 import numpy as np
 
 from svmcifar.compute.arrays import get_dtype, is_host
+from svmcifar.compute.image_shape import ImageShape
 from svmcifar.errors import InputError
 
-SIDE_PX = 32
-N_CHANNELS = 3
-N_VALUES = N_CHANNELS * SIDE_PX * SIDE_PX
+_COLOURS = 3
 
 
 def checked_images(images: Any, user: str) -> Any:
-    """Check that images are rows of bytes.
+    """Return images as an array; raise unless they are rows of bytes.
 
     Parameters
     ----------
-    images : array-like of shape (n_images, 3072), uint8
+    images : array-like of shape (n_images, n_pixels), uint8
         On the host or on a device.
     user : str
-        Who asks, for the error.
+        What needs them, for the error.
 
     Returns
     -------
-    array of shape (n_images, 3072), uint8
+    array of shape (n_images, n_pixels), uint8
 
     Raises
     ------
@@ -33,9 +33,26 @@ def checked_images(images: Any, user: str) -> Any:
     """
     if is_host(images):
         images = np.asarray(images)
-    if get_dtype(images) != np.uint8 or images.ndim != 2 or images.shape[1] != N_VALUES:
+    if get_dtype(images) != np.uint8 or images.ndim != 2:
         raise InputError(
-            f"Images for {user} must be uint8 of shape (n_images, {N_VALUES}). "
+            f"Images for {user} must be uint8 of shape (n_images, n_pixels). "
             f"Got {get_dtype(images)} of shape {images.shape} instead."
         )
     return images
+
+
+def square_shape(n_values: int) -> ImageShape:
+    """Return the shape of square colour images of so many values.
+
+    Raises
+    ------
+    InputError
+        If there is none.
+    """
+    side = math.isqrt(n_values // _COLOURS)
+    if side == 0 or n_values != _COLOURS * side * side:
+        raise InputError(
+            f"Images must be square and have {_COLOURS} colours: {_COLOURS} x side x side values. "
+            f"Got {n_values} values instead."
+        )
+    return ImageShape(_COLOURS, side, side)

@@ -8,8 +8,8 @@ from numpy.typing import NDArray
 from sklearn.cluster import MiniBatchKMeans
 from sklearn.utils import gen_batches
 
+from svmcifar.compute.image_shape import ImageShape
 from svmcifar.compute.threads import single_threaded_blas
-from svmcifar.features.extract.image_rows import N_CHANNELS, SIDE_PX
 
 _BATCH_ROWS = 10_000
 _KMEANS_BATCH_ROWS = 8192
@@ -39,12 +39,15 @@ class Whitening:
         return (patches - self.mean) @ self.transform
 
 
-def sample_patches(images: Array, size: int, n_patches: int, rng: np.random.Generator) -> Array:
+def sample_patches(
+    images: Array, shape: ImageShape, size: int, n_patches: int, rng: np.random.Generator
+) -> Array:
     """Draw patches of any images at any position, with replacement.
 
     Parameters
     ----------
-    images : ndarray of shape (n_images, 3072), uint8
+    images : ndarray of shape (n_images, shape.n_values), uint8
+    shape : ImageShape
     size : int
         Rows and columns of a patch.
     n_patches : int
@@ -55,9 +58,9 @@ def sample_patches(images: Array, size: int, n_patches: int, rng: np.random.Gene
     ndarray of shape (n_patches, 3 * size * size), uint8
         A patch's values by channel, row and column.
     """
-    planes = images.reshape(-1, N_CHANNELS, SIDE_PX, SIDE_PX)
+    planes = images.reshape(-1, *shape)
     windows = np.lib.stride_tricks.sliding_window_view(planes, (size, size), axis=(2, 3))
-    n_side = SIDE_PX - size + 1
+    n_side = shape.height - size + 1
     image = rng.integers(len(images), size=n_patches)
     y, x = rng.integers(n_side, size=(2, n_patches))
     return windows[image, :, y, x].reshape(n_patches, -1)
@@ -111,6 +114,7 @@ def fit_whitening(patches: Array, epsilon: float) -> Whitening:
 
 def learn_filters(
     images: Array,
+    shape: ImageShape,
     *,
     kind: str,
     n_filters: int,
@@ -124,8 +128,9 @@ def learn_filters(
 
     Parameters
     ----------
-    images : ndarray of shape (n_images, 3072), uint8
+    images : ndarray of shape (n_images, shape.n_values), uint8
         Training images alone.
+    shape : ImageShape
     kind : {"random", "kmeans"}
         Whether the filters are patches drawn at random or centres of clusters of patches,
         both whitened and scaled to length 1.
@@ -146,7 +151,8 @@ def learn_filters(
         patch, for a normalised one.
     """
     rng = np.random.default_rng(seed)
-    patches = normalise_contrast(sample_patches(images, size, n_patches, rng), contrast_epsilon)
+    patches = sample_patches(images, shape, size, n_patches, rng)
+    patches = normalise_contrast(patches, contrast_epsilon)
     with single_threaded_blas():  # so that sums do not depend on the number of processors
         whitening = fit_whitening(patches, zca_epsilon)
         if kind == "random":

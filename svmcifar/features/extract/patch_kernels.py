@@ -11,7 +11,6 @@ import numpy as np
 from numba import njit
 
 from svmcifar.compute.llvm import fast_max
-from svmcifar.features.extract.image_rows import N_CHANNELS, SIDE_PX
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
@@ -20,16 +19,17 @@ def _patch_sums(image, size, sums, square_sums):  # type: ignore[no-untyped-def]
 
     Parameters
     ----------
-    image : ndarray of shape (3, 32, 32), uint8
+    image : ndarray of shape (n_channels, side, side), uint8
     size : int
         Rows and columns of a patch.
     sums, square_sums : ndarray of shape (n_side, n_side), int64
         Where to write.
     """
-    n_side = SIDE_PX - size + 1
-    row_sums = np.zeros((2, SIDE_PX, n_side), dtype=np.int32)
-    for k in range(N_CHANNELS):
-        for y in range(SIDE_PX):
+    n_channels, side = image.shape[:2]
+    n_side = side - size + 1
+    row_sums = np.zeros((2, side, n_side), dtype=np.int32)
+    for k in range(n_channels):
+        for y in range(side):
             for b in range(size):
                 for x in range(n_side):
                     value = np.int32(image[k, y, x + b])
@@ -50,17 +50,18 @@ def normalised_patches(image, size, epsilon, out):  # type: ignore[no-untyped-de
 
     Parameters
     ----------
-    image : ndarray of shape (3, 32, 32), uint8
+    image : ndarray of shape (n_channels, side, side), uint8
     size : int
         Rows and columns of a patch.
     epsilon : float
         Added to the variance of a patch, >= 0; a patch without any contrast is 0 in any case.
-    out : ndarray of shape (3 * size * size, n_side * n_side), float32
+    out : ndarray of shape (n_channels * size * size, n_side * n_side), float32
         Where to write: a value of a patch by channel, row and column; a patch by the row and
         column of its corner.
     """
-    n_side = SIDE_PX - size + 1
-    n_values = N_CHANNELS * size * size
+    n_channels = image.shape[0]
+    n_side = image.shape[1] - size + 1
+    n_values = n_channels * size * size
     sums = np.empty((n_side, n_side), dtype=np.int64)
     square_sums = np.empty((n_side, n_side), dtype=np.int64)
     _patch_sums(image, size, sums, square_sums)
@@ -74,7 +75,7 @@ def normalised_patches(image, size, epsilon, out):  # type: ignore[no-untyped-de
             if spread > 0:
                 scales[y, x] = 1.0 / np.sqrt(spread)
     row = 0
-    for k in range(N_CHANNELS):
+    for k in range(n_channels):
         for a in range(size):
             for b in range(size):
                 for y in range(n_side):

@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from svmcifar.compute.arrays import get_namespace
+from svmcifar.compute.image_shape import ImageShape
 from svmcifar.compute.threads import single_threaded_blas
-from svmcifar.features.extract.image_rows import N_CHANNELS, SIDE_PX
 from svmcifar.features.extract.patch_kernels import normalised_patches, pool_rectified
 
 # The responses of this many filters to one image are computed by one matrix product and pooled
@@ -39,6 +39,8 @@ class PatchFilters:
     filters : array of shape (n_filters, 3 * size * size), float32
         On the host or on a device; ``filters @ patch + bias`` is the response to a patch.
     bias : array of shape (n_filters,), float32
+    shape : ImageShape
+        Of the images.
     size : int
         Rows and columns of a patch.
     contrast_epsilon : float
@@ -53,6 +55,7 @@ class PatchFilters:
 
     filters: Any
     bias: Any
+    shape: ImageShape
     size: int
     contrast_epsilon: float
     threshold: float
@@ -62,7 +65,7 @@ class PatchFilters:
     @property
     def n_side(self) -> int:
         """Positions of a patch along a side of the image."""
-        return SIDE_PX - self.size + 1
+        return self.shape.height - self.size + 1
 
     @property
     def n_features(self) -> int:
@@ -92,14 +95,14 @@ def host_features(images: Array, model: PatchFilters, out: Array, n_workers: int
 
     Parameters
     ----------
-    images : ndarray of shape (n_images, 3072), uint8
+    images : ndarray of shape (n_images, n_pixels), uint8
     model : PatchFilters
-    out : ndarray of shape (n_images, n_features), float32 or float16
+    out : ndarray of shape (n_images, n_features), float32
         Where to write.
     n_workers : int
         Threads to work with.
     """
-    planes = images.reshape(-1, N_CHANNELS, SIDE_PX, SIDE_PX)
+    planes = images.reshape(-1, *model.shape)
     tasks = batches(len(images), _TASK_IMAGES)
     with single_threaded_blas(), ThreadPoolExecutor(n_workers) as pool:
         try:
@@ -134,7 +137,7 @@ def device_features(images: Any, model: PatchFilters, out: Any) -> None:
 
     Parameters
     ----------
-    images : array of shape (n_images, 3072), uint8
+    images : array of shape (n_images, n_pixels), uint8
     model : PatchFilters
         With its arrays where the images are.
     out : array of shape (n_images, n_features), float32
@@ -161,7 +164,7 @@ def _device_patches(images: Any, model: PatchFilters) -> Any:
     """
     xp = get_namespace(images)
     size, n_side, n_values = model.size, model.n_side, model.filters.shape[1]
-    planes = xp.reshape(xp.astype(images, xp.int64), (-1, N_CHANNELS, SIDE_PX, SIDE_PX))
+    planes = xp.reshape(xp.astype(images, xp.int64), (-1, *model.shape))
     windows = [
         planes[:, :, a : a + n_side, b : b + n_side] for a in range(size) for b in range(size)
     ]

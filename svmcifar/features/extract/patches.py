@@ -9,9 +9,10 @@ from sklearn.utils._param_validation import Interval, InvalidParameterError, Str
 from sklearn.utils.validation import check_is_fitted
 
 from svmcifar.compute.arrays import get_device, get_namespace, is_host, move_beside, to_host
+from svmcifar.compute.image_shape import ImageShape
 from svmcifar.compute.threads import count_workers
 from svmcifar.errors import InputError
-from svmcifar.features.extract.image_rows import N_CHANNELS, SIDE_PX, checked_images
+from svmcifar.features.extract.image_rows import checked_images, square_shape
 from svmcifar.features.extract.patch_filters import learn_filters
 from svmcifar.features.extract.patch_responses import PatchFilters, device_features, host_features
 
@@ -30,7 +31,7 @@ class PatchFeatures(TransformerMixin, BaseEstimator):
     n_filters : int, default=2000
         Filters to learn.
     patch_size : int, default=6
-        Rows and columns of a patch, in pixels; 1 to 32.
+        Rows and columns of a patch, in pixels; >= 1.
     pooling : int, default=3
         Rows and columns of the grid of cells.  A patch of 6 x 6 pixels has 27 x 27 positions:
         where they do not divide evenly, some cells have one more row or column than others.
@@ -91,8 +92,8 @@ class PatchFeatures(TransformerMixin, BaseEstimator):
 
     _parameter_constraints = {  # noqa: RUF012 (scikit-learn's own form)
         "n_filters": [Interval(Integral, 1, None, closed="left")],
-        "patch_size": [Interval(Integral, 1, SIDE_PX, closed="both")],
-        "pooling": [Interval(Integral, 1, SIDE_PX, closed="both")],
+        "patch_size": [Interval(Integral, 1, None, closed="left")],
+        "pooling": [Interval(Integral, 1, None, closed="left")],
         "threshold": [Interval(Real, 0.0, None, closed="left")],
         "power": [Interval(Real, 0.0, 1.0, closed="right")],
         "filters": [StrOptions({"random", "kmeans"})],
@@ -135,8 +136,8 @@ class PatchFeatures(TransformerMixin, BaseEstimator):
 
         Parameters
         ----------
-        images : array-like of shape (n_images, 3072), uint8
-            Rows of three planes of 32 x 32 pixels, on the host or on a device.
+        images : array-like of shape (n_images, n_pixels), uint8
+            Rows of three square planes, on the host or on a device.
         y : ignored
 
         Returns
@@ -146,14 +147,16 @@ class PatchFeatures(TransformerMixin, BaseEstimator):
         Raises
         ------
         InputError
-            If the images are not such rows or none, or a parameter is not what it may be.
+            If the images are not such rows or none, or a parameter is invalid.
         """
         self.check_parameters()
         images = to_host(checked_images(images, "PatchFeatures"))
+        shape = self._checked_shape(images)
         if len(images) == 0:
             raise InputError("PatchFeatures must be fitted on at least 1 image. Got 0 instead.")
         self.filters_, self.bias_ = learn_filters(
             images,
+            shape,
             kind=self.filters,
             n_filters=int(self.n_filters),
             size=int(self.patch_size),
@@ -169,8 +172,8 @@ class PatchFeatures(TransformerMixin, BaseEstimator):
 
         Parameters
         ----------
-        images : array-like of shape (n_images, 3072), uint8
-            Rows of three planes of 32 x 32 pixels, on the host or on a device.
+        images : array-like of shape (n_images, n_pixels), uint8
+            Rows of three square planes, on the host or on a device.
 
         Returns
         -------
@@ -182,8 +185,8 @@ class PatchFeatures(TransformerMixin, BaseEstimator):
         Raises
         ------
         InputError
-            If the images are not such rows, or a parameter is not what it may be or not what it
-            was when filters were learned.
+            If the images are not such rows, or a parameter is invalid or not what it was
+            when filters were learned.
         """
         check_is_fitted(self)
         self.check_parameters()
@@ -200,7 +203,7 @@ class PatchFeatures(TransformerMixin, BaseEstimator):
         return features
 
     def check_parameters(self) -> None:
-        """Refuse parameters that are not what they may be.
+        """Raise if a parameter is invalid.
 
         Raises
         ------
@@ -210,22 +213,33 @@ class PatchFeatures(TransformerMixin, BaseEstimator):
             self._validate_params()
         except InvalidParameterError as error:
             raise InputError(str(error)) from error
-        n_side = SIDE_PX - self.patch_size + 1
-        if self.pooling > n_side:
-            raise InputError(
-                f"The 'pooling' parameter of PatchFeatures must be at most {n_side}, the positions "
-                f"of {self.patch_size} x {self.patch_size} pixels along an image. "
-                f"Got {self.pooling!r} instead."
-            )
         if self.n_patches < self.n_filters:
             raise InputError(
                 f"The 'n_patches' parameter of PatchFeatures must be at least n_filters="
                 f"{self.n_filters!r}. Got {self.n_patches!r} instead."
             )
 
+    def _checked_shape(self, images: Any) -> ImageShape:
+        """Return the shape of checked images; raise if patches or cells do not fit it."""
+        shape = square_shape(images.shape[1])
+        if self.patch_size > shape.height:
+            raise InputError(
+                f"The 'patch_size' parameter of PatchFeatures must be at most {shape.height}, the "
+                f"rows of an image. Got {self.patch_size!r} instead."
+            )
+        n_side = shape.height - self.patch_size + 1
+        if self.pooling > n_side:
+            raise InputError(
+                f"The 'pooling' parameter of PatchFeatures must be at most {n_side}, the positions "
+                f"of {self.patch_size} x {self.patch_size} pixels along an image. "
+                f"Got {self.pooling!r} instead."
+            )
+        return shape
+
     def _filters_beside(self, images: Any) -> PatchFilters:
         """Gather what features are computed with, where images are."""
-        expected = (self.n_filters, N_CHANNELS * self.patch_size**2)
+        shape = self._checked_shape(images)
+        expected = (self.n_filters, shape.channels * self.patch_size**2)
         if self.filters_.shape != expected or self.bias_.shape != expected[:1]:
             raise InputError(
                 f"PatchFeatures must be fitted with the n_filters and patch_size that it has. Got "
@@ -234,6 +248,7 @@ class PatchFeatures(TransformerMixin, BaseEstimator):
         return PatchFilters(
             filters=move_beside(self.filters_, images),
             bias=move_beside(self.bias_, images),
+            shape=shape,
             # As plain numbers: NumPy's would make float64 of float32 arrays.
             size=int(self.patch_size),
             contrast_epsilon=float(self.contrast_epsilon),

@@ -2,11 +2,10 @@
 
 from typing import Any
 
-import numpy as np
 from sklearn.base import BaseEstimator, TransformerMixin
 
-from svmcifar.compute.arrays import get_dtype, get_namespace, is_host
-from svmcifar.errors import InputError
+from svmcifar.compute.arrays import get_namespace
+from svmcifar.features.extract.image_rows import checked_images
 
 
 class RawPixels(TransformerMixin, BaseEstimator):
@@ -41,13 +40,7 @@ class RawPixels(TransformerMixin, BaseEstimator):
         InputError
             If the images are not two-dimensional uint8.
         """
-        if is_host(images):
-            images = np.asarray(images)
-        if get_dtype(images) != np.uint8 or images.ndim != 2:
-            raise InputError(
-                f"Images must be uint8 of shape (n_images, n_pixels). "
-                f"Got {get_dtype(images)} of shape {images.shape} instead."
-            )
+        images = checked_images(images, "RawPixels")
         xp = get_namespace(images)
         pixels = xp.astype(images, xp.float32)
         pixels /= 255.0
