@@ -183,13 +183,14 @@ def watch_fit() -> Iterator[FitStages]:
     import numpy as np
 
     from svmcifar.svm.backends import cupy_ovo, smo_cuda
+    from svmcifar.svm.kernels import rbf_cuda
 
     stages = FitStages()
     kernel_matrix, launch_smo = cupy_ovo.kernel_matrix, cupy_ovo.launch_smo
 
-    def watched_matrix(X: Any, *arguments: Any) -> Any:
+    def watched_matrix(kernel: Any, X: Any, *arguments: Any) -> Any:
         stages.tiles.append(X.shape[0])
-        return stages.add("kernel_matrix", lambda: kernel_matrix(X, *arguments))
+        return stages.add("kernel_matrix", lambda: kernel_matrix(kernel, X, *arguments))
 
     def watched_launch(K: Any, upper: Any, pairs: Any, **settings: Any) -> Any:
         solved = stages.add("launch_smo", lambda: launch_smo(K, upper, pairs, **settings))
@@ -204,7 +205,7 @@ def watch_fit() -> Iterator[FitStages]:
         ):
             stack.enter_context(patch.object(module, name, watched))
         for module, name in (
-            (cupy_ovo, "rbf_from_products"),
+            (rbf_cuda, "rbf_from_products"),
             (smo_cuda, "smo_shared"),
             (smo_cuda, "smo_global"),
         ):

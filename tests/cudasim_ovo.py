@@ -9,8 +9,11 @@ from numba import config
 from svmcifar.svm.backends import cupy_ovo
 from svmcifar.svm.backends.gpu_memory_plan import make_device_plan
 from svmcifar.svm.backends.numba_ovo import solve_blocked
-from svmcifar.svm.kernel import rbf_kernel, sample_blocks
+from svmcifar.svm.kernels import rbf_cuda
+from svmcifar.svm.kernels.blocks import compute_kernel
+from svmcifar.svm.kernels.rbf import RBF
 from svmcifar.svm.problem import OvOProblem
+from svmcifar.svm.samples import sample_blocks
 
 assert config.ENABLE_CUDASIM
 
@@ -19,7 +22,7 @@ assert config.ENABLE_CUDASIM
 def few_threads(monkeypatch):
     """Each thread of a block is one of the simulator's, and they are slow."""
     monkeypatch.setattr(cupy_ovo, "launch_smo", partial(cupy_ovo.launch_smo, threads=32))
-    monkeypatch.setattr(cupy_ovo, "_THREADS", (8, 4))
+    monkeypatch.setattr(rbf_cuda, "_THREADS", (8, 4))
 
 
 def make_problem(sizes, dtype=np.float64, C=1.0, seed=0):
@@ -32,7 +35,7 @@ def make_problem(sizes, dtype=np.float64, C=1.0, seed=0):
         samples=sample_blocks(X, None),
         starts=(0, *np.cumsum(sizes).tolist()),
         upper=C * rng.uniform(0.5, 2.0, n),
-        gamma=0.3,
+        kernel=RBF(0.3),
         tol=1e-6,
         max_iter=-1,
     )
@@ -51,11 +54,11 @@ def solve(problem, limit=2**60):
 def test_kernel_matrix(monkeypatch, dtype, block):
     monkeypatch.setattr(cupy_ovo, "_BLOCK", block)
     samples = make_problem([9, 8], dtype).samples
-    K = cupy_ovo.kernel_matrix(samples.X, samples.sq_norms, 0.3, np).reshape(17, 17)
+    K = cupy_ovo.kernel_matrix(RBF(0.3), samples.X, samples.sq_norms, np).reshape(17, 17)
     assert K.dtype == np.float32
     np.testing.assert_array_equal(K, K.T)
     np.testing.assert_array_equal(np.diag(K), 1)
-    expected = rbf_kernel(samples, samples, 0.3)
+    expected = compute_kernel(RBF(0.3), samples, samples)
     np.testing.assert_allclose(K, expected, rtol=3e-6 if dtype == np.float32 else 1.2e-7)
     assert K[0, -1] == pytest.approx(1, abs=1e-6)
 
@@ -70,7 +73,7 @@ def test_solution_is_that_of_the_cpu(sizes, C):
     assert (solution.gap <= problem.tol).all()
     assert (solution.n_iter > 0).all()
     X = problem.samples
-    K = rbf_kernel(X, X, problem.gamma).astype(np.float64)
+    K = compute_kernel(problem.kernel, X, X).astype(np.float64)
     atol = 1e-4  # far above what tol allows, far below what a misplaced coefficient does
     np.testing.assert_allclose(solution.coef @ K, expected.coef @ K, atol=atol)
     np.testing.assert_allclose(solution.intercept, expected.intercept, atol=atol)

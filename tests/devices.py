@@ -14,7 +14,7 @@ from svmcifar.model import evaluate, train
 from svmcifar.svm import decision_function
 from svmcifar.svm.backends.numba_ovo import solve_blocked
 from svmcifar.svm.backends.registry import BACKENDS, Backend
-from svmcifar.svm.kernel import SampleBlocks
+from svmcifar.svm.samples import SampleBlocks
 
 DEVICE, OTHER_DEVICE = xp.Device("device1"), xp.Device("device2")
 

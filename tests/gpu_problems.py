@@ -4,9 +4,11 @@ import numpy as np
 from numba import config
 from problems import clusters
 
-from svmcifar.svm.kernel import rbf_kernel, sample_blocks
+from svmcifar.svm.kernels.blocks import compute_kernel
+from svmcifar.svm.kernels.rbf import RBF
 from svmcifar.svm.one_vs_one import class_pairs
 from svmcifar.svm.problem import OvOProblem
+from svmcifar.svm.samples import sample_blocks
 
 # The simulator takes about a hundred SMO steps a second.
 SIMULATED = bool(config.ENABLE_CUDASIM)
@@ -38,7 +40,7 @@ def ovo_problem(sizes, d=8, dtype=np.float32, C=1.0, tol=1e-6, seed=0):
         samples=sample_blocks(X[order], None),
         starts=(0, *np.cumsum(sizes).tolist()),
         upper=C * weight,
-        gamma=1.0 / d,
+        kernel=RBF(1.0 / d),
         tol=tol,
         max_iter=-1,
     )
@@ -56,7 +58,7 @@ def assert_same_solution(problem, ours, theirs, *, rtol, atol):
     assert (np.abs(ours.coef) <= problem.upper).all()
     samples = problem.samples
     parts = [problem.rows(c) for c in range(problem.n_classes)]
-    kernels = [rbf_kernel(samples, samples[rows], problem.gamma) for rows in parts]
+    kernels = [compute_kernel(problem.kernel, samples, samples[rows]) for rows in parts]
     for number, (a, b) in enumerate(class_pairs(problem.n_classes)):
         values = []
         for solution in (ours, theirs):

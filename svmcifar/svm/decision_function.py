@@ -17,8 +17,10 @@ from sklearn.utils import gen_batches
 
 from svmcifar.compute.arrays import free_gpu_bytes, get_dtype, get_namespace, is_host, move_beside
 from svmcifar.compute.threads import single_threaded_blas
-from svmcifar.svm.kernel import BLOCK, Array, SampleBlocks, kernel_block, rbf_kernel, sample_blocks
+from svmcifar.svm.kernels.blocks import BLOCK, Array, compute_kernel, kernel_block
+from svmcifar.svm.kernels.kernel import Kernel
 from svmcifar.svm.one_vs_one import class_pairs, pair_numbers
+from svmcifar.svm.samples import SampleBlocks, sample_blocks
 
 # What of a device's free memory a batch may take.
 _SHARE = 0.8
@@ -41,7 +43,7 @@ class OvOModel:
     coef : ndarray of shape (n_classes - 1, n_support_vectors), float64
         ``y_i alpha_i`` in LIBSVM's layout (see `svmcifar.svm.one_vs_one`).
     intercept : ndarray of shape (n_pairs,), float64
-    gamma : float
+    kernel : Kernel
     center : ndarray of shape (n_features,) or None
         Subtracted from samples before distances are taken.
     """
@@ -50,7 +52,7 @@ class OvOModel:
     n_support: NDArray[np.integer]
     coef: FloatArray
     intercept: FloatArray
-    gamma: float
+    kernel: Kernel
     center: Array | None
 
 
@@ -95,7 +97,7 @@ def _host_decisions(model: OvOModel, X: Array, n_workers: int) -> Iterator[Float
         samples = sample_blocks(X[rows], model.center)
         support = model.support[slice(parts[0][1].start, parts[-1][1].stop)]
         K = np.empty((len(samples), len(support)), dtype=X.dtype)
-        rbf_kernel(samples, support, model.gamma, out=K)
+        compute_kernel(model.kernel, samples, support, out=K)
         products: list[Array] = []
         offset = parts[0][1].start
         for _, run in parts:
@@ -135,7 +137,7 @@ def _device_decisions(model: OvOModel, X: Any, limit_bytes: int) -> Iterator[Any
     for rows in gen_batches(X.shape[0], n_rows):
         samples = sample_blocks(X[rows, :], model.center)
         parts = [
-            kernel_block(samples, model.support[run], model.gamma) @ coef_of_class
+            kernel_block(model.kernel, samples, model.support[run]) @ coef_of_class
             for run, coef_of_class in zip(runs, coef, strict=True)
         ]
         values = xp.concat(parts, axis=1)

@@ -11,20 +11,20 @@ from sklearn.base import BaseEstimator, ClassifierMixin, _fit_context
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.svm import SVC
 from sklearn.utils._param_validation import Interval, Options, StrOptions
-from sklearn.utils.class_weight import compute_class_weight
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import _check_sample_weight, check_is_fitted
 from tqdm import tqdm
 
-from svmcifar.compute.arrays import get_dtype, take_rows, to_host
+from svmcifar.compute.arrays import take_rows, to_host
 from svmcifar.compute.memory import parse_bytes
 from svmcifar.compute.threads import count_workers
 from svmcifar.svm import validation
 from svmcifar.svm.backends.registry import BACKENDS, choose_backend
-from svmcifar.svm.moments import kernel_center, moments, resolve_gamma
+from svmcifar.svm.kernels.registry import make_kernel
+from svmcifar.svm.moments import resolve_gamma
 from svmcifar.svm.one_vs_one import class_pairs
 from svmcifar.svm.prediction import OvOPrediction
-from svmcifar.svm.problem import OvOProblem, OvOSolution, sort_by_class
+from svmcifar.svm.problem import OvOProblem, OvOSolution, TrainingSet, sort_by_class
 from svmcifar.svm.sklearn_export import to_sklearn_svc
 
 Array = NDArray[Any]
@@ -193,19 +193,18 @@ class RBFSVC(OvOPrediction, ClassifierMixin, BaseEstimator):
         backend.require_place_of(X)
         samples, labels = validation.read_training_set(self, X, y)
         check_classification_targets(labels)
-        self.classes_, codes = np.unique(labels, return_inverse=True)
-        self.class_weight_ = compute_class_weight(
-            self.class_weight, classes=self.classes_, y=labels
-        )
         weight = _check_sample_weight(
             validation.host_beside(sample_weight, X),
             labels,
             dtype=np.float64,
             ensure_non_negative=True,
         )
-        order = np.argsort(codes, kind="stable")
-        order = order[weight[order] > 0]
-        problem = self._make_problem(samples, order, codes[order], weight[order])
+        training = sort_by_class(samples, labels, self.class_weight, self.C, weight)
+        gamma = resolve_gamma(self.gamma, samples.shape[1], training.moments.variance)
+        kernel = make_kernel("rbf", gamma)
+        (problem,) = training.problems(
+            [(samples.shape[1], kernel)], self.C, self.tol, self.max_iter
+        )
         n_pairs = len(class_pairs(problem.n_classes))
         with tqdm(total=n_pairs, unit="pair", disable=not self.verbose) as bar:
             solution = backend.load()(
@@ -215,8 +214,7 @@ class RBFSVC(OvOPrediction, ClassifierMixin, BaseEstimator):
                 progress=bar.update,
             )
         self.backend_ = backend.name
-        self.shape_fit_ = samples.shape
-        self._keep_solution(problem, solution, order)
+        self._keep_solution(training, problem, solution)
         del problem  # the samples in it are a copy, and the support vectors need room
         self.support_vectors_ = to_host(take_rows(samples, self.support_))
         self._warn_of_unsolved_pairs()
@@ -260,37 +258,26 @@ class RBFSVC(OvOPrediction, ClassifierMixin, BaseEstimator):
         """0 if every pair has converged, 1 otherwise."""
         return int((self.gap_ > self.tol).any())
 
-    def _make_problem(self, X: Any, order: Array, codes: Array, weight: Array) -> OvOProblem:
-        """Sort the samples by class, centre them and choose the precision of their distances."""
-        found = moments(X)
-        validation.require_finite(X, found.mean_sq_norm)
-        sizes = np.bincount(codes, minlength=len(self.classes_))
-        validation.require_classes(self.classes_, sizes)
-        upper = self.C * self.class_weight_[codes] * weight
-        validation.require_bounds(upper)
-        self.gamma_ = resolve_gamma(self.gamma, X.shape[1], found.variance)
-        self._center = kernel_center(found, get_dtype(X))
-        return OvOProblem(
-            samples=sort_by_class(X, order, self._center, self.gamma_),
-            starts=(0, *np.cumsum(sizes).tolist()),
-            upper=upper,
-            gamma=self.gamma_,
-            tol=self.tol,
-            max_iter=self.max_iter,
-        )
-
-    def _keep_solution(self, problem: OvOProblem, solution: OvOSolution, order: Array) -> None:
+    def _keep_solution(
+        self, training: TrainingSet, problem: OvOProblem, solution: OvOSolution
+    ) -> None:
         """Set the fitted attributes, in scikit-learn's signs."""
         is_support = (solution.coef != 0).any(axis=0)
         sign = -1.0 if problem.n_classes == 2 else 1.0
-        self.support_ = order[is_support].astype(np.int32)
+        self.classes_ = training.classes
+        self.class_weight_ = training.class_weight
+        self.shape_fit_ = training.X.shape
+        self.support_ = training.order[is_support].astype(np.int32)
         self.n_support_ = np.add.reduceat(is_support, problem.starts[:-1]).astype(np.int32)
         self.dual_coef_ = np.ascontiguousarray(sign * solution.coef[:, is_support])
         self.intercept_ = sign * solution.intercept
+        self.gamma_ = problem.kernel.gamma
         self.n_iter_ = solution.n_iter.astype(np.int32)
         self.gap_ = solution.gap
         self.objective_ = solution.objective
         self.memory_plan_ = solution.memory_plan
+        # What prediction needs besides: how samples were prepared.
+        self._center = training.center(problem.kernel)
         self._support_sq_norms = to_host(problem.samples.sq_norms)[is_support]
 
     def _warn_of_unsolved_pairs(self) -> None:

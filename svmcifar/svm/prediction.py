@@ -16,8 +16,9 @@ from svmcifar.compute.arrays import get_namespace, move_beside, to_host
 from svmcifar.compute.memory import parse_bytes
 from svmcifar.compute.threads import count_workers
 from svmcifar.svm.decision_function import OvOModel, pair_decisions
-from svmcifar.svm.kernel import SampleBlocks
+from svmcifar.svm.kernels.registry import make_kernel
 from svmcifar.svm.one_vs_one import average_views, votes
+from svmcifar.svm.samples import SampleBlocks
 from svmcifar.svm.validation import read_samples
 
 FloatArray = NDArray[np.float64]
@@ -119,7 +120,7 @@ class OvOPrediction:
             n_support=self.n_support_,
             coef=sign * self.dual_coef_,
             intercept=sign * self.intercept_,
-            gamma=self.gamma_,
+            kernel=make_kernel("rbf", self.gamma_),
             center=self._center,
         )
         samples = xp.astype(samples, dtype, copy=False)

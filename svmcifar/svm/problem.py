@@ -1,16 +1,19 @@
-"""What every backend takes and gives: a one-vs-one problem and its solution."""
+"""One-vs-one problems, made from X and y; and their solutions.  Backends take and return them."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from sklearn.utils.class_weight import compute_class_weight
 
 from svmcifar.compute.arrays import get_dtype, get_namespace, take_rows
-from svmcifar.svm import kernel
-from svmcifar.svm.kernel import SampleBlocks
+from svmcifar.svm import validation
+from svmcifar.svm.kernels.kernel import Kernel
+from svmcifar.svm.moments import Moments, kernel_center, moments
 from svmcifar.svm.one_vs_one import pair_number
+from svmcifar.svm.samples import SampleBlocks, first_columns, sample_blocks
 
 FloatArray = NDArray[np.float64]
 
@@ -30,8 +33,8 @@ class OvOProblem:
         Class c is the samples ``starts[c]`` to ``starts[c + 1] - 1``; none is empty.
     upper : ndarray of shape (n_samples,), float64
         Upper bound of each alpha: C times class weight and sample weight, > 0.
-    gamma : float
-        Kernel coefficient, > 0.
+    kernel : Kernel
+        With a diagonal of ones, which the solvers take for granted.
     tol : float
         Stopping tolerance on the KKT gap.
     max_iter : int
@@ -41,7 +44,7 @@ class OvOProblem:
     samples: SampleBlocks
     starts: tuple[int, ...]
     upper: FloatArray
-    gamma: float
+    kernel: Kernel
     tol: float
     max_iter: int
 
@@ -60,34 +63,125 @@ class OvOProblem:
         return slice(self.starts[first], self.starts[(first if last is None else last) + 1])
 
 
+@dataclass(frozen=True)
+class TrainingSet:
+    """A training set that has been checked, and the order of its samples by class.
+
+    Attributes
+    ----------
+    X : array of shape (n_samples, n_features), float32 or float64
+        On the host or on a device; the rest on the host.
+    classes : ndarray of shape (n_classes,)
+    class_weight : ndarray of shape (n_classes,), float64
+    order : ndarray of shape (n_used,)
+        Rows of X with a positive weight, sorted by class.
+    codes : ndarray of shape (n_used,)
+        Class of each of them, as its place in `classes`.
+    sample_weight : ndarray of shape (n_used,), float64
+        Of each of them.
+    moments : Moments
+        Of X.
+    """
+
+    X: Any
+    classes: NDArray[Any]
+    class_weight: FloatArray
+    order: NDArray[np.intp]
+    codes: NDArray[np.intp]
+    sample_weight: FloatArray
+    moments: Moments
+
+    def upper(self, C: float) -> FloatArray:
+        """Return the upper bound of each alpha: C times class weight and sample weight."""
+        return C * self.class_weight[self.codes] * self.sample_weight
+
+    def center(self, kernel: Kernel) -> NDArray[np.floating] | None:
+        """Return what is subtracted from samples, None for nothing (see `kernel_center`)."""
+        return kernel_center(self.moments, get_dtype(self.X)) if kernel.is_shift_invariant else None
+
+    def problems(
+        self, kernels: Sequence[tuple[int, Kernel]], C: float, tol: float, max_iter: int
+    ) -> list[OvOProblem]:
+        """Make a problem for each kernel, over one copy of the samples.
+
+        Parameters
+        ----------
+        kernels : sequence of (int, Kernel)
+            With the number of features that each is to see, the first of X.  All of one kind.
+        C, tol, max_iter : float, float, int
+
+        Returns
+        -------
+        list of OvOProblem
+            Where X is, narrower samples as views of the widest; in float64 for all if one needs
+            it.
+        """
+        starts = (0, *np.cumsum(np.bincount(self.codes)).tolist())
+        samples = self._samples(kernels)
+        upper = self.upper(C)
+        return [
+            OvOProblem(samples[width], starts, upper, kernel, tol, max_iter)
+            for width, kernel in kernels
+        ]
+
+    def _samples(self, kernels: Sequence[tuple[int, Kernel]]) -> dict[int, SampleBlocks]:
+        """Copy the samples in the order of their classes, for each number of features."""
+        xp, dtype = get_namespace(self.X), get_dtype(self.X)
+        center = self.center(kernels[0][1])
+        widths = sorted({width for width, _ in kernels})
+        whole = sample_blocks(take_rows(self.X, self.order), center, in_place=True)
+        samples = first_columns(whole, widths)
+        largest = {width: float(xp.max(samples[width].sq_norms)) for width in widths}
+        dtypes = {kernel.working_dtype(dtype, largest[width]) for width, kernel in kernels}
+        needed = max(dtypes, key=lambda dtype: dtype.itemsize)
+        if needed == dtype:
+            return samples
+        del whole, samples
+        rows = xp.astype(take_rows(self.X, self.order), getattr(xp, needed.name))
+        return first_columns(sample_blocks(rows, center, in_place=True), widths)
+
+
 def sort_by_class(
-    X: Any, order: NDArray[np.intp], center: NDArray[np.floating] | None, gamma: float
-) -> SampleBlocks:
-    """Copy samples in the order of their classes, centred, in a precision that distances need.
+    X: Any,
+    y: NDArray[Any],
+    class_weight: dict | str | None,
+    smallest_C: float,
+    sample_weight: FloatArray | None = None,
+) -> TrainingSet:
+    """Check a training set and sort it by class, as `RBFSVC.fit` and a search need it.
 
     Parameters
     ----------
     X : array of shape (n_samples, n_features), float32 or float64
         On the host or on a device.
-    order : ndarray of shape (n_used,)
-        Rows of X.
-    center : ndarray of shape (n_features,) or None
-        As `kernel_center` gives it.
-    gamma : float
+    y : ndarray of shape (n_samples,)
+    class_weight : dict, "balanced" or None
+    smallest_C : float
+        Of the values of C that are to be used.
+    sample_weight : ndarray of shape (n_samples,), float64, optional
+        Samples of weight 0 are left out.
 
     Returns
     -------
-    SampleBlocks
-        Where X is.
+    TrainingSet
+
+    Raises
+    ------
+    InputError
+        If X has NaN, infinite or too large values, if there are fewer than two classes, one
+        without a sample of positive weight, or if C times weights is not above 0.
     """
-    samples = kernel.sample_blocks(take_rows(X, order), center, in_place=True)
-    xp, dtype = get_namespace(X), get_dtype(X)
-    needed = kernel.distance_dtype(dtype, gamma, float(xp.max(samples.sq_norms)))
-    if needed == dtype:
-        return samples
-    del samples
-    rows = xp.astype(take_rows(X, order), getattr(xp, needed.name))
-    return kernel.sample_blocks(rows, center, in_place=True)
+    classes, codes = np.unique(y, return_inverse=True)
+    weight_of_class = compute_class_weight(class_weight, classes=classes, y=y)
+    weight = np.ones(len(codes)) if sample_weight is None else sample_weight
+    found = moments(X)
+    validation.require_finite(X, found.mean_sq_norm)
+    order = np.argsort(codes, kind="stable")
+    order = order[weight[order] > 0]
+    validation.require_classes(classes, np.bincount(codes[order], minlength=len(classes)))
+    training = TrainingSet(X, classes, weight_of_class, order, codes[order], weight[order], found)
+    validation.require_bounds(training.upper(smallest_C))
+    return training
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,8 @@ from svmcifar.svm.backends.cupy_ovo import kernel_matrix, solve_cupy
 from svmcifar.svm.backends.gpu_memory_plan import make_device_plan
 from svmcifar.svm.backends.numba_ovo import solve_blocked
 from svmcifar.svm.backends.smo_cuda import PairTables, launch_smo
-from svmcifar.svm.kernel import sample_blocks
+from svmcifar.svm.kernels.rbf import RBF
+from svmcifar.svm.samples import sample_blocks
 
 pytestmark = pytest.mark.gpu
 
@@ -115,7 +116,7 @@ def test_kernel_matrix(dtype, n, d):
     X[-1] = X[0]
     samples, gamma = sample_blocks(X, None), 1.0 / d
     arrays = to_device(samples.X), to_device(samples.sq_norms)
-    K = to_host(kernel_matrix(*arrays, gamma, sys.modules["cupy"])).reshape(n, n)
+    K = to_host(kernel_matrix(RBF(gamma), *arrays, sys.modules["cupy"])).reshape(n, n)
     assert K.dtype == np.float32
     np.testing.assert_array_equal(K, K.T)
     np.testing.assert_array_equal(np.diag(K), 1)

@@ -14,9 +14,12 @@ from sklearn.svm import SVC
 from svmcifar import RBFSVC
 from svmcifar.compute.arrays import to_host
 from svmcifar.errors import InputError
-from svmcifar.svm import decision_function, kernel
+from svmcifar.svm import decision_function
 from svmcifar.svm.decision_function import OvOModel, pair_decisions
+from svmcifar.svm.kernels import blocks
+from svmcifar.svm.kernels.rbf import RBF
 from svmcifar.svm.one_vs_one import class_pairs, pair_numbers, votes
+from svmcifar.svm.samples import sample_blocks
 
 
 @pytest.mark.parametrize("n_classes", [2, 3, 4, 7, 100])
@@ -55,18 +58,18 @@ def random_model(n_support, dtype, center=None, d=4, gamma=0.2):
     n, n_classes = sum(n_support), len(n_support)
     support = (rng.normal(size=(n, d)) + (0 if center is None else center)).astype(dtype)
     return support, OvOModel(
-        support=kernel.sample_blocks(support, center),
+        support=sample_blocks(support, center),
         n_support=np.array(n_support),
         coef=rng.normal(size=(n_classes - 1, n)),
         intercept=rng.normal(size=n_classes * (n_classes - 1) // 2),
-        gamma=gamma,
+        kernel=RBF(gamma),
         center=center,
     )
 
 
 def plain_decisions(model, support, Z):
     """Sum over the support vectors of each pair, from LIBSVM's layout."""
-    K = rbf(Z, support, model.gamma)
+    K = rbf(Z, support, model.kernel.gamma)
     class_of = np.repeat(np.arange(len(model.n_support)), model.n_support)
     values = np.empty((len(Z), len(model.intercept)))
     for s in range(len(Z)):
@@ -95,7 +98,7 @@ def plain_decisions(model, support, Z):
 )
 def test_decisions_are_those_of_plain_loops(monkeypatch, n_support, offset, dtype, rtol):
     monkeypatch.setattr(decision_function, "BLOCK", 7)
-    monkeypatch.setattr(kernel, "BLOCK", 5)
+    monkeypatch.setattr(blocks, "BLOCK", 5)
     center = None if offset is None else np.full(4, offset, dtype)
     support, model = random_model(n_support, dtype, center)
     Z = (np.random.default_rng(1).normal(size=(17, 4)) + (offset or 0)).astype(dtype)
@@ -115,7 +118,7 @@ def test_decisions_are_those_of_plain_loops(monkeypatch, n_support, offset, dtyp
 
 def moved(model, support):
     """The model with its support vectors on the device; the rest is sent when it is needed."""
-    return replace(model, support=kernel.sample_blocks(on_device(support), model.center))
+    return replace(model, support=sample_blocks(on_device(support), model.center))
 
 
 @pytest.mark.parametrize(("dtype", "rtol"), [("float64", 1e-12), ("float32", 1e-5)])

@@ -17,8 +17,10 @@ from svmcifar.compute.arrays import is_host
 from svmcifar.compute.memory import format_bytes
 from svmcifar.errors import MemoryLimitError
 from svmcifar.svm.backends.optimality import end_state
+from svmcifar.svm.kernels.blocks import kernel_block
 from svmcifar.svm.one_vs_one import class_pairs
 from svmcifar.svm.problem import OvOProblem, OvOSolution, PairSolution, Progress
+from svmcifar.svm.samples import SampleBlocks
 
 # cuML keeps its gradient in the samples' precision, and float32 drifts while it is updated.  Half
 # the tolerance takes a tenth more steps, and leaves room for the drift in most problems.
@@ -157,8 +159,7 @@ class _Gpu:
         rounded_upper = upper.astype(dtype)
         svc = self.svc_class(
             C=1.0,
-            kernel="rbf",
-            gamma=self.problem.gamma,
+            **self.problem.kernel.sklearn_parameters,
             tol=_TOL_SHARE[dtype] * self.problem.tol,
             max_iter=self.problem.max_iter,
             cache_size=self._cache_mib(n, dtype),
@@ -186,15 +187,10 @@ class _Gpu:
 
     def _kernel(self, X: Any) -> Any:
         """Compute the kernel matrix of samples on the GPU, in their precision."""
-        sq_norms = self.xp.square(X).sum(axis=1)
-        K = X @ X.T
-        K *= -2.0
-        K += sq_norms[:, None]
-        K += sq_norms
-        self.xp.maximum(K, 0.0, out=K)
-        K *= -self.problem.gamma
-        self.xp.exp(K, out=K)
-        self.xp.fill_diagonal(K, 1.0)
+        samples = SampleBlocks(X, self.xp.square(X).sum(axis=1))
+        K = kernel_block(self.problem.kernel, samples, samples)
+        diagonal = self.xp.arange(len(samples))
+        K[diagonal, diagonal] = self.problem.kernel.diagonal(samples.sq_norms)
         return K
 
 

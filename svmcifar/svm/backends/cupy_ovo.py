@@ -5,24 +5,21 @@ of a tile (all classes, if the memory allows) is computed by matrix products, an
 are solved by one launch of the kernel in `smo_cuda`.
 """
 
-import math
 from typing import Any
 
 import numpy as np
-from numba import cuda
 from sklearn.utils import gen_batches
 
 from svmcifar.compute.arrays import free_gpu_bytes, get_dtype, get_namespace, is_host, refuse_tf32
 from svmcifar.svm.backends.gpu_memory_plan import DevicePlan, make_device_plan
 from svmcifar.svm.backends.smo_cuda import PairTables, launch_smo, longest_first
+from svmcifar.svm.kernels.kernel import Kernel
 from svmcifar.svm.problem import OvOProblem, OvOSolution, Progress
 
 # Rows and columns of one matrix product.
 _BLOCK = 4096
 # What of the free memory may be taken.
 _SHARE = 0.9
-# Threads of a block of `rbf_from_products`, along columns and along rows.
-_THREADS = (32, 8)
 
 
 def solve_cupy(
@@ -100,7 +97,7 @@ def solve_on_device(
             concat = get_namespace(X).concat
             tile_X = concat([X[problem.rows(c), :] for c in classes])
             tile_norms = concat([sq_norms[problem.rows(c)] for c in classes])
-        K = kernel_matrix(tile_X, tile_norms, problem.gamma, xp)
+        K = kernel_matrix(problem.kernel, tile_X, tile_norms, xp)
         upper = np.concatenate([problem.upper[problem.rows(c)] for c in classes])
         place = {c: number for number, c in enumerate(classes)}
         pairs = [pairs[k] for k in longest_first(sizes[np.array(pairs)])]
@@ -138,59 +135,30 @@ def pair_tables(sizes: np.ndarray, pairs: list[tuple[int, int]]) -> PairTables:
     )
 
 
-def kernel_matrix(X: Any, sq_norms: Any, gamma: float, xp: Any) -> Any:
-    """Compute the RBF kernel of samples with themselves.
+def kernel_matrix(kernel: Kernel, X: Any, sq_norms: Any, xp: Any) -> Any:
+    """Compute the kernel of samples with themselves.
 
     Parameters
     ----------
+    kernel : Kernel
     X : array of shape (n_samples, n_features), float32 or float64
     sq_norms : array of shape (n_samples,), same dtype
         Squared norms of the rows of `X`.
-    gamma : float
     xp : module
         The arrays' namespace.
 
     Returns
     -------
     array of shape (n_samples * n_samples,), float32
-        Row by row; exactly symmetric, and exactly 1 on the diagonal.
+        Row by row; exactly symmetric, with the kernel's own diagonal.
     """
     n = X.shape[0]
-    K = xp.empty(n * n, dtype=xp.float32)
-    runs = list(gen_batches(n, _BLOCK))
-    for number, rows in enumerate(runs):
-        for columns in runs[number:]:
-            products = X[rows, :] @ X[columns, :].T
-            n_rows, n_columns = products.shape
-            grid = -(-n_columns // _THREADS[0]), -(-n_rows // _THREADS[1])
-            rbf_from_products[grid, _THREADS](
-                _on_device(products),
-                _on_device(sq_norms),
-                get_dtype(products).type(gamma),
-                rows.start,
-                columns.start,
-                n,
-                _on_device(K),
-            )
+    K = xp.empty((n, n), dtype=xp.float32)
+    blocks = list(gen_batches(n, _BLOCK))
+    for number, rows in enumerate(blocks):
+        for columns in blocks[number:]:
+            products = kernel.products(X[rows, :], X[columns, :])
+            kernel.write_mirrored(products, sq_norms, rows, columns, K)
+    K = K.reshape(-1)
+    K[:: n + 1] = kernel.diagonal(sq_norms)
     return K
-
-
-def _on_device(array: Any) -> Any:
-    """Give numba an array that is on the device already; the simulator takes NumPy's."""
-    return cuda.as_cuda_array(array) if hasattr(array, "__cuda_array_interface__") else array
-
-
-@cuda.jit(cache=True)
-def rbf_from_products(products, sq_norms, gamma, first_row, first_column, n, K):  # type: ignore[no-untyped-def]
-    """Turn a block of inner products into kernel values, and write them and their mirror image."""
-    r = cuda.blockIdx.y * cuda.blockDim.y + cuda.threadIdx.y
-    c = cuda.blockIdx.x * cuda.blockDim.x + cuda.threadIdx.x
-    if r < products.shape[0] and c < products.shape[1]:
-        i, j = first_row + r, first_column + c
-        # A block on the diagonal holds both images: the upper one counts, so that they are equal.
-        if i <= j:
-            sq_distance = sq_norms[i] + sq_norms[j] - products[r, c] - products[r, c]
-            apart = i < j and sq_distance > 0
-            value = math.exp(-gamma * sq_distance) if apart else 1.0
-            K[i * n + j] = value
-            K[j * n + i] = value

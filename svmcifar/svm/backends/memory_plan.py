@@ -6,7 +6,7 @@ from math import inf
 
 from svmcifar.compute.memory import format_bytes
 from svmcifar.errors import MemoryLimitError
-from svmcifar.svm.kernel import BLOCK
+from svmcifar.svm.kernels.blocks import BLOCK
 
 _FLOAT32_BYTES = 4
 _REMEDY = (

@@ -9,7 +9,7 @@ from svmcifar.compute.memory import default_memory_limit
 from svmcifar.svm.backends.memory_plan import Plan, make_plan
 from svmcifar.svm.backends.smo import solve_path
 from svmcifar.svm.backends.tiles import Map, TiledRun
-from svmcifar.svm.kernel import rbf_kernel
+from svmcifar.svm.kernels.blocks import compute_kernel
 from svmcifar.svm.problem import OvOProblem, OvOSolution, Progress
 
 KernelArray = NDArray[np.float32]
@@ -77,7 +77,7 @@ class _Run(TiledRun):
         samples = self.problem.samples
         A = samples[rows]
         B = A if rows == columns else samples[columns]
-        return rbf_kernel(A, B, self.problem.gamma, map_blocks=map_blocks)
+        return compute_kernel(self.problem.kernel, A, B, map_blocks=map_blocks)
 
     def solve_tile(self, g: int, h: int, map_parts: Map = map) -> int:
         """Solve the pairs between groups g and h; return their number."""

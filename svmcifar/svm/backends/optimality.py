@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from svmcifar.svm.kernel import rbf_kernel
+from svmcifar.svm.kernels.blocks import compute_kernel
 from svmcifar.svm.one_vs_one import class_pairs
 from svmcifar.svm.problem import FloatArray, OvOProblem, OvOSolution
 
@@ -58,10 +58,10 @@ def certify(problem: OvOProblem, solution: OvOSolution) -> None:
     products = []
     for c, part in enumerate(parts):
         own = solution.coef[:, problem.rows(c)]
-        products.append(own @ rbf_kernel(part, part, problem.gamma))
+        products.append(own @ compute_kernel(problem.kernel, part, part))
     for number, (a, b) in enumerate(class_pairs(problem.n_classes)):
         in_a, in_b = problem.rows(a), problem.rows(b)
-        K = rbf_kernel(parts[a], parts[b], problem.gamma)
+        K = compute_kernel(problem.kernel, parts[a], parts[b])
         beta_a, beta_b = solution.coef[b - 1, in_a], solution.coef[a, in_b]
         v_a = 1.0 - products[a][b - 1] - K @ beta_b
         v_b = -1.0 - products[b][a] - K.T @ beta_a

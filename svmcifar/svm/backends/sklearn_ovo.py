@@ -8,8 +8,8 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.svm import SVC
 
 from svmcifar.svm.backends.optimality import certify
-from svmcifar.svm.kernel import sample_blocks
 from svmcifar.svm.problem import OvOProblem, OvOSolution, Progress
+from svmcifar.svm.samples import sample_blocks
 
 _CACHE_MB = 1000
 
@@ -42,7 +42,7 @@ def solve_sklearn(
     cache_mb = min(_CACHE_MB, (memory_limit_bytes or 2**62) / 1e6)
     svc = SVC(
         C=1.0,
-        gamma=problem.gamma,
+        **problem.kernel.sklearn_parameters,
         tol=problem.tol,
         max_iter=problem.max_iter,
         cache_size=max(cache_mb, 1.0),

@@ -133,7 +133,7 @@ def evaluate_points(
     in_order = np.argsort(numbers)
     return Scored(
         accuracy=(predicted == part.y_held_out).mean(axis=1),
-        gamma=np.array([path.problem.gamma for path in problem.paths for _ in path.numbers])[
+        gamma=np.array([path.problem.kernel.gamma for path in problem.paths for _ in path.numbers])[
             in_order
         ],
         n_iter=solved[in_order, :, N_ITER].sum(axis=1).astype(np.int64),

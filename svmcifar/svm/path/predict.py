@@ -15,10 +15,10 @@ from numpy.typing import NDArray
 
 from svmcifar.compute.threads import run_tasks, single_threaded_blas
 from svmcifar.svm.backends.memory_plan import Plan
-from svmcifar.svm.kernel import rbf_of_products, sample_blocks
 from svmcifar.svm.path.memory_plan import scoring_bytes
-from svmcifar.svm.path.problem import INTERCEPT, SearchProblem, first_columns
+from svmcifar.svm.path.problem import INTERCEPT, SearchProblem
 from svmcifar.svm.path.products import extend_products
+from svmcifar.svm.samples import first_columns, sample_blocks
 
 # Samples of a batch at most: more make its matrix products no faster, and there are fewer batches
 # to share.
@@ -106,11 +106,11 @@ def _class_values(problem: SearchProblem, X: Array) -> list[Array]:
         K = np.empty_like(products)
         done = 0
         for width, pairs in by_width:
-            extend_products(batch.X, support, slice(done, width), products)
+            extend_products(widest.kernel, batch.X, support, slice(done, width), products)
             done = width
             for path, of_path in pairs:
                 norms = batches[width].sq_norms, path.samples.sq_norms[run]
-                rbf_of_products(products, *norms, path.problem.gamma, K)
+                path.problem.kernel.write(products, *norms, K)
                 coef = path.coef.reshape(-1, path.coef.shape[2])[:, run]
                 np.matmul(K, coef.T, out=of_path[:, c, :])
     return values

@@ -6,15 +6,14 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.utils.class_weight import compute_class_weight
 
-from svmcifar.svm import validation
 from svmcifar.svm.estimator import RBFSVC
-from svmcifar.svm.kernel import SampleBlocks, distance_dtype, sample_blocks
-from svmcifar.svm.moments import Moments, kernel_center, moments, resolve_gamma
+from svmcifar.svm.kernels.registry import make_kernel
+from svmcifar.svm.moments import moments, resolve_gamma
 from svmcifar.svm.one_vs_one import pair_number
 from svmcifar.svm.path.grid import Point
-from svmcifar.svm.problem import OvOProblem, PairSolution
+from svmcifar.svm.problem import OvOProblem, PairSolution, TrainingSet, sort_by_class
+from svmcifar.svm.samples import SampleBlocks
 
 Array = NDArray[Any]
 # Columns of `Path.solved`.
@@ -131,81 +130,27 @@ def make_problem(X: Array, y: Array, points: Sequence[Point], svc: RBFSVC) -> Se
     InputError
         If samples, classes or bounds are not what `RBFSVC.fit` takes.
     """
-    widths = sorted({_width(point, X) for point in points})
-    X = X[:, : widths[-1]]
-    found = moments(X)
-    validation.require_finite(X, found.mean_sq_norm)
-    classes, codes = np.unique(y, return_inverse=True)
-    sizes = np.bincount(codes)
-    validation.require_classes(classes, sizes)
-    weight = compute_class_weight(svc.class_weight, classes=classes, y=y)
-    order = np.argsort(codes, kind="stable")
-    center = kernel_center(found, X.dtype)
-    scales = {width: _scale(X, width, found) for width in widths}
-    gammas = [(_width(point, X), point.gamma.resolve(scales[_width(point, X)])) for point in points]
-    blocks = _sample_blocks(X, order, center, widths, gammas)
-    starts = (0, *np.cumsum(sizes).tolist())
+    widths = [point.n_components or X.shape[1] for point in points]
+    X = X[:, : max(widths)]
+    training = sort_by_class(X, y, svc.class_weight, min(point.C for point in points))
+    scales = {width: _scale(X, width, training) for width in set(widths)}
+    settings = [
+        (width, point.gamma.resolve(scales[width]))
+        for width, point in zip(widths, points, strict=True)
+    ]
+    kernels = [(width, make_kernel("rbf", gamma)) for width, gamma in sorted(set(settings))]
+    problems = training.problems(kernels, 1.0, svc.tol, svc.max_iter)
 
-    upper = weight[codes[order]]
-    validation.require_bounds(min(point.C for point in points) * upper)
-
-    def path(width: int, gamma: float) -> Path:
-        numbers = [i for i, kernel in enumerate(gammas) if kernel == (width, gamma)]
+    def path(setting: tuple[int, float], problem: OvOProblem) -> Path:
+        numbers = [i for i, other in enumerate(settings) if other == setting]
         numbers.sort(key=lambda i: points[i].C)
-        problem = OvOProblem(blocks[width], starts, upper, gamma, svc.tol, svc.max_iter)
         return Path.empty(numbers, [points[i].C for i in numbers], problem)
 
-    return SearchProblem(classes, center, tuple(path(*kernel) for kernel in sorted(set(gammas))))
+    paths = map(path, sorted(set(settings)), problems)
+    return SearchProblem(training.classes, training.center(kernels[0][1]), tuple(paths))
 
 
-def _width(point: Point, X: Array) -> int:
-    return X.shape[1] if point.n_components is None else point.n_components
-
-
-def _scale(X: Array, width: int, found: Moments) -> float:
+def _scale(X: Array, width: int, training: TrainingSet) -> float:
     """Compute gamma="scale" of the first columns."""
-    variance = found.variance if width == X.shape[1] else moments(X[:, :width]).variance
-    return resolve_gamma("scale", width, variance)
-
-
-def _sample_blocks(
-    X: Array,
-    order: Array,
-    center: Array | None,
-    widths: list[int],
-    gammas: list[tuple[int, float]],
-) -> dict[int, SampleBlocks]:
-    """Copy samples in the order of their classes; narrower ones are views of the widest.
-
-    Distances are in float64 for all if they have to be for one.
-    """
-    whole = sample_blocks(X[order], center, in_place=True)
-    blocks = first_columns(whole, widths)
-    most = {width: float(blocks[width].sq_norms.max()) for width in widths}
-    needed = {distance_dtype(X.dtype, gamma, most[width]) for width, gamma in gammas}
-    if max(needed, key=lambda dtype: dtype.itemsize) == X.dtype:
-        return blocks
-    whole = sample_blocks(X[order].astype(np.float64), center, in_place=True)
-    return first_columns(whole, widths)
-
-
-def first_columns(samples: SampleBlocks, widths: Sequence[int]) -> dict[int, SampleBlocks]:
-    """Take the first columns of samples, with their squared norms.
-
-    Parameters
-    ----------
-    samples : SampleBlocks
-    widths : sequence of int
-        Numbers of columns.
-
-    Returns
-    -------
-    dict of int to SampleBlocks
-        Views of the samples.
-    """
-    return {
-        width: samples
-        if width == samples.X.shape[1]
-        else SampleBlocks(samples.X[:, :width], sample_blocks(samples.X[:, :width], None).sq_norms)
-        for width in widths
-    }
+    found = training.moments if width == X.shape[1] else moments(X[:, :width])
+    return resolve_gamma("scale", width, found.variance)

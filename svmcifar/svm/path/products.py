@@ -6,7 +6,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from svmcifar.svm import kernel
+from svmcifar.svm.kernels import blocks
+from svmcifar.svm.kernels.kernel import Kernel
 
 # Rows of products of the features that are added at a time, beside the sums.
 STRIP = 256
@@ -15,6 +16,7 @@ Array = NDArray[np.floating]
 
 
 def extend_products(
+    kernel: Kernel,
     A: Array,
     B: Array,
     columns: slice,
@@ -25,26 +27,27 @@ def extend_products(
 
     Parameters
     ----------
+    kernel : Kernel
     A, B : ndarray of shape (n_a, n_features) and (n_b, n_features), same dtype
         The same array for products within.
     columns : slice
         The first columns start `out` anew: they give the products of
-        `svmcifar.svm.kernel.rbf_kernel` to the bit.
+        `svmcifar.svm.kernels.blocks.compute_kernel` to the bit.
     out : ndarray of shape (n_a, n_b), same dtype
     map_blocks : callable, default=map
         Runs the blocks; an executor's ``map`` runs them in parallel.
     """
-    same, size = A is B, kernel.BLOCK
+    same, size = A is B, blocks.BLOCK
 
     def fill(corner: tuple[int, int]) -> None:
         rows = slice(corner[0], min(corner[0] + size, len(A)))
         others = slice(corner[1], min(corner[1] + size, len(B)))
         if columns.start == 0:
-            np.matmul(A[rows, columns], B[others, columns].T, out=out[rows, others])
+            kernel.products(A[rows, columns], B[others, columns], out=out[rows, others])
         else:
             for start in range(rows.start, rows.stop, STRIP):
                 strip = slice(start, min(start + STRIP, rows.stop))
-                out[strip, others] += A[strip, columns] @ B[others, columns].T
+                out[strip, others] += kernel.products(A[strip, columns], B[others, columns])
         if same and rows != others:
             out[others, rows] = out[rows, others].T
 

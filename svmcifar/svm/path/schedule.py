@@ -18,10 +18,11 @@ from numpy.typing import NDArray
 from svmcifar.svm.backends.memory_plan import Plan
 from svmcifar.svm.backends.smo import solve_path
 from svmcifar.svm.backends.tiles import Map, TiledRun
-from svmcifar.svm.kernel import SampleBlocks, rbf_of_products
+from svmcifar.svm.kernels.kernel import Kernel
 from svmcifar.svm.path.problem import Path, SearchProblem
 from svmcifar.svm.path.products import STRIP, extend_products
 from svmcifar.svm.problem import Progress
+from svmcifar.svm.samples import SampleBlocks
 
 Array = NDArray[Any]
 # Each pair's coefficients for the smallest C and the gamma before.
@@ -52,7 +53,7 @@ class _Run(TiledRun):
     def __init__(self, problem: SearchProblem, plan: Plan, progress: Progress) -> None:
         widest = problem.paths[-1].problem
         super().__init__(widest, plan)
-        self.samples = widest.samples
+        self.kernel, self.samples = widest.kernel, widest.samples
         self.progress = progress
         self.lock = Lock()
         self.by_width = [
@@ -83,7 +84,7 @@ class _Run(TiledRun):
 
     def _extend_within(self, within: dict[int, Array], columns: slice, c: int) -> None:
         A = self.samples[self.class_rows[c]].X
-        extend_products(A, A, columns, within[c])
+        extend_products(self.kernel, A, A, columns, within[c])
 
     def solve_tile(self, g: int, h: int, map_parts: Map = map) -> None:
         """Solve the pairs between groups g and h for every point."""
@@ -98,7 +99,7 @@ class _Run(TiledRun):
             within = {c: self._empty_within(c) for c in classes}
         done = 0
         for width, paths in self.by_width:
-            extend_products(A, B, slice(done, width), products, map_parts)
+            extend_products(self.kernel, A, B, slice(done, width), products, map_parts)
             if self.plan.keep_diagonals:
                 within = {c: self.diagonals[c, width] for c in classes}
             else:
@@ -109,7 +110,7 @@ class _Run(TiledRun):
             starts: Starts = {}
             for path in paths:
                 of_a, of_b = path.samples[rows], path.samples[columns]
-                _fill_kernel(of_a, of_b, products, path.problem.gamma, K, map_parts)
+                _fill_kernel(path.problem.kernel, of_a, of_b, products, K, map_parts)
                 self._solve_path(path, g, h, K, within, starts, map_parts)
 
     def _solve_path(
@@ -151,16 +152,16 @@ class _Run(TiledRun):
         products = within[c]
         samples = path.samples[self.class_rows[c]]
         K = np.empty(products.shape, dtype=np.float32)
-        _fill_kernel(samples, samples, products, path.problem.gamma, K)
-        np.fill_diagonal(K, 1.0)
+        _fill_kernel(path.problem.kernel, samples, samples, products, K)
+        np.fill_diagonal(K, path.problem.kernel.diagonal(samples.sq_norms))
         return K
 
 
 def _fill_kernel(
+    kernel: Kernel,
     A: SampleBlocks,
     B: SampleBlocks,
     products: Array,
-    gamma: float,
     K: Array,
     map_parts: Map = map,
 ) -> None:
@@ -168,7 +169,7 @@ def _fill_kernel(
 
     def fill(start: int) -> None:
         strip = slice(start, start + STRIP)
-        rbf_of_products(products[strip], A.sq_norms[strip], B.sq_norms, gamma, K[strip])
+        kernel.write(products[strip], A.sq_norms[strip], B.sq_norms, K[strip])
 
     for _ in map_parts(fill, range(0, len(K), STRIP)):
         pass

@@ -5,8 +5,8 @@ import re
 import pytest
 from numba import cuda, float32, float64, int64, uint8
 
-from svmcifar.svm.backends.cupy_ovo import rbf_from_products
 from svmcifar.svm.backends.smo_cuda import _OPTIONS, smo_global, smo_shared
+from svmcifar.svm.kernels.rbf_cuda import rbf_from_products
 
 # K, table, upper, tol, flags, beta, n_iter, results: contiguous, as `launch_smo` passes them.
 ARGUMENTS = (

@@ -37,14 +37,15 @@ from sklearn.svm import SVC
 
 from svmcifar import RBFSVC
 from svmcifar.errors import MemoryLimitError
-from svmcifar.svm import kernel
 from svmcifar.svm.backends import cuml_ovo
 from svmcifar.svm.backends.cuml_ovo import _Gpu, solve_cuml
 from svmcifar.svm.backends.numba_ovo import solve_blocked
 from svmcifar.svm.backends.optimality import certify
 from svmcifar.svm.backends.registry import BACKENDS, Backend
+from svmcifar.svm.kernels.rbf import RBF
 from svmcifar.svm.one_vs_one import class_pairs
 from svmcifar.svm.problem import OvOProblem, OvOSolution
+from svmcifar.svm.samples import sample_blocks
 
 GIB = 2**30
 
@@ -76,7 +77,7 @@ class FakeCupy(ModuleType):
             runtime=SimpleNamespace(memGetInfo=lambda: (free_bytes, 9 * GIB))
         )
         self.square, self.exp, self.maximum = np.square, np.exp, np.maximum
-        self.fill_diagonal = np.fill_diagonal
+        self.arange = np.arange
 
     def get_default_memory_pool(self):
         return SimpleNamespace(free_all_blocks=lambda: None)
@@ -188,9 +189,9 @@ def make_problem(n_classes=3, dtype=np.float64, tol=1e-8, upper=None, sizes=None
     rng = np.random.default_rng(sum(sizes))
     y = np.repeat(np.arange(len(sizes)), sizes)
     X = rng.normal(size=(len(sizes), 6))[y] + rng.normal(size=(len(y), 6))
-    settings = {"gamma": 0.15, "max_iter": -1, **settings}
+    settings = {"kernel": RBF(0.15), "max_iter": -1, **settings}
     return OvOProblem(
-        samples=kernel.sample_blocks(X.astype(dtype), None),
+        samples=sample_blocks(X.astype(dtype), None),
         starts=(0, *np.cumsum(sizes).tolist()),
         upper=rng.uniform(0.2, 3, len(y)) if upper is None else np.full(len(y), upper),
         tol=tol,
@@ -204,7 +205,7 @@ def solve(problem, **settings):
 
 def decisions(problem, solution, Z):
     """Decision values by the definition, from the common layout."""
-    K = rbf(problem.samples.X, Z, problem.gamma)
+    K = rbf(problem.samples.X, Z, problem.kernel.gamma)
     columns = []
     for number, (a, b) in enumerate(class_pairs(problem.n_classes)):
         in_a, in_b = problem.rows(a), problem.rows(b)
@@ -255,7 +256,7 @@ def test_gap_and_objective_are_exact_in_float64():
         rows = np.r_[problem.rows(a), problem.rows(b)]
         y = np.repeat([1.0, -1.0], [problem.sizes[a], problem.sizes[b]])
         beta = np.append(ours.coef[b - 1, problem.rows(a)], ours.coef[a, problem.rows(b)])
-        K = rbf(X[rows], X[rows], problem.gamma)
+        K = rbf(X[rows], X[rows], problem.kernel.gamma)
         expected = gap(K, y, beta, problem.upper[rows])
         np.testing.assert_allclose(ours.gap[number], expected, rtol=0, atol=1e-12)
         np.testing.assert_allclose(ours.objective[number], objective(K, y, beta), rtol=1e-12)
@@ -264,7 +265,7 @@ def test_gap_and_objective_are_exact_in_float64():
 def test_the_kernel_on_the_gpu():
     """Large norms cost digits, but not on the diagonal."""
     X = (100 * np.random.default_rng(0).normal(size=(20, 8))).astype(np.float32)
-    gpu = _Gpu(FakeCupy(), FakeSVC, make_problem(gamma=2e-5), None, 0)
+    gpu = _Gpu(FakeCupy(), FakeSVC, make_problem(kernel=RBF(2e-5)), None, 0)
     K = on_host(gpu._kernel(X.view(DeviceArray)))
     assert K.dtype == np.float32
     np.testing.assert_allclose(K, rbf(X, X, 2e-5), rtol=0, atol=1e-5)
@@ -298,7 +299,7 @@ def test_float32_samples(n_classes, upper):
     """Bounds as float32 are above 0.3 and below 0.7: neither may pass for a free coefficient."""
     assert float(np.float32(0.3)) > 0.3
     assert float(np.float32(0.7)) < 0.7
-    problem = make_problem(n_classes, np.float32, tol=1e-4, upper=upper, gamma=0.02)
+    problem = make_problem(n_classes, np.float32, tol=1e-4, upper=upper, kernel=RBF(0.02))
     ours, theirs = solve(problem), solve_blocked(problem, n_workers=1)
     np.testing.assert_allclose(ours.objective, theirs.objective, rtol=1e-5)
     np.testing.assert_allclose(ours.coef, theirs.coef, rtol=0, atol=5e-3)

@@ -14,8 +14,9 @@ from devices import on_device
 from svmcifar.errors import BackendUnavailableError, MemoryLimitError
 from svmcifar.svm.backends import cupy_ovo
 from svmcifar.svm.backends.gpu_memory_plan import make_device_plan
-from svmcifar.svm.kernel import sample_blocks
+from svmcifar.svm.kernels.rbf import RBF
 from svmcifar.svm.problem import OvOProblem
+from svmcifar.svm.samples import sample_blocks
 
 SIMULATED = Path(__file__).parents[2] / "cudasim_ovo.py"
 N_SIMULATED = 12
@@ -50,7 +51,7 @@ class _FakeCupy:
 @pytest.fixture
 def problem():
     X = np.random.default_rng(0).normal(size=(300, 5)).astype(np.float32)
-    return OvOProblem(sample_blocks(X, None), (0, 100, 200, 300), np.ones(300), 0.1, 1e-3, -1)
+    return OvOProblem(sample_blocks(X, None), (0, 100, 200, 300), np.ones(300), RBF(0.1), 1e-3, -1)
 
 
 def plan_for(problem, monkeypatch, free_bytes, limit=None):

@@ -8,13 +8,16 @@ import pytest
 from reference import rbf, stored
 
 from svmcifar.errors import MemoryLimitError
-from svmcifar.svm import kernel
 from svmcifar.svm.backends import memory_plan as plans
 from svmcifar.svm.backends import numba_ovo
 from svmcifar.svm.backends.memory_plan import make_plan
 from svmcifar.svm.backends.numba_ovo import solve_blocked
 from svmcifar.svm.backends.smo import PairKernel, solve_path
+from svmcifar.svm.kernels import blocks
+from svmcifar.svm.kernels.blocks import compute_kernel
+from svmcifar.svm.kernels.rbf import RBF
 from svmcifar.svm.problem import OvOProblem
+from svmcifar.svm.samples import sample_blocks
 
 # Sizes of the classes; matrix products are cut every 50 rows and columns.  The first two give three
 # workers too few tiles, so that they share blocks; the next two are grouped.
@@ -29,7 +32,7 @@ SIZES = {
 
 @pytest.fixture(autouse=True)
 def small_blocks(monkeypatch):
-    monkeypatch.setattr(kernel, "BLOCK", 50)
+    monkeypatch.setattr(blocks, "BLOCK", 50)
     monkeypatch.setattr(plans, "BLOCK", 50)
 
 
@@ -38,10 +41,10 @@ def make_problem(sizes, dtype=np.float64, tol=1e-3, max_iter=-1):
     y = np.repeat(np.arange(len(sizes)), sizes)
     X = rng.normal(size=(len(sizes), 6))[y] + rng.normal(size=(len(y), 6))
     return OvOProblem(
-        samples=kernel.sample_blocks(X.astype(dtype), None),
+        samples=sample_blocks(X.astype(dtype), None),
         starts=(0, *np.cumsum(sizes).tolist()),
         upper=rng.uniform(0.5, 3, len(y)),
-        gamma=0.15,
+        kernel=RBF(0.15),
         tol=tol,
         max_iter=max_iter,
     )
@@ -76,7 +79,7 @@ def test_each_pair_is_solved_as_on_its_own(monkeypatch, sizes, n_workers):
     for number, (a, b) in enumerate(combinations(range(len(sizes)), 2)):
         in_a, in_b = problem.rows(a), problem.rows(b)
         aa, bb, ab = (
-            stored(rbf(X[rows], X[columns], problem.gamma)).astype(np.float32)
+            stored(rbf(X[rows], X[columns], problem.kernel.gamma)).astype(np.float32)
             for rows, columns in ((in_a, in_a), (in_b, in_b), (in_a, in_b))
         )
         upper = np.concatenate([problem.upper[in_a], problem.upper[in_b]])
@@ -158,12 +161,12 @@ def test_an_interrupt_leaves_the_tiles_that_have_not_begun(monkeypatch):
     def slow_kernel(*args, **kwargs):
         computed.append(args)
         time.sleep(0.03)
-        return kernel.rbf_kernel(*args, **kwargs)
+        return compute_kernel(*args, **kwargs)
 
     def interrupt(n_pairs):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(numba_ovo, "rbf_kernel", slow_kernel)
+    monkeypatch.setattr(numba_ovo, "compute_kernel", slow_kernel)
     problem = make_problem(SIZES["many small"])
     with pytest.raises(KeyboardInterrupt):
         solve_blocked(problem, n_workers=1, progress=interrupt)
@@ -190,7 +193,7 @@ def test_a_pair_that_does_not_fit_is_refused():
 @pytest.mark.parametrize("sizes", [[600, 500], [300] * 5, [150] * 10])
 def test_the_memory_taken_is_the_memory_claimed(monkeypatch, sizes, block, n_workers, dtype):
     """NumPy reports its allocations to tracemalloc; Python's own objects are the allowance."""
-    monkeypatch.setattr(kernel, "BLOCK", block)
+    monkeypatch.setattr(blocks, "BLOCK", block)
     monkeypatch.setattr(plans, "BLOCK", block)
     problem = make_problem(sizes, dtype, max_iter=3)
     solve_blocked(replace(problem, max_iter=1), n_workers=1)  # compile

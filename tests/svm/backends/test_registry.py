@@ -11,11 +11,12 @@ from sklearn.svm import SVC
 from svmcifar import RBFSVC
 from svmcifar.compute import gpu
 from svmcifar.errors import BackendUnavailableError
-from svmcifar.svm import kernel
 from svmcifar.svm.backends import sklearn_ovo
 from svmcifar.svm.backends.optimality import certify
 from svmcifar.svm.backends.registry import BACKENDS, choose_backend
+from svmcifar.svm.kernels.rbf import RBF
 from svmcifar.svm.problem import OvOProblem, OvOSolution
+from svmcifar.svm.samples import sample_blocks
 
 
 @pytest.fixture
@@ -111,10 +112,10 @@ def small_problem():
     rng = np.random.default_rng(0)
     sizes = (4, 1, 7, 3)
     return OvOProblem(
-        samples=kernel.sample_blocks(rng.normal(size=(sum(sizes), 3)), None),
+        samples=sample_blocks(rng.normal(size=(sum(sizes), 3)), None),
         starts=(0, *np.cumsum(sizes).tolist()),
         upper=rng.uniform(0.5, 3, sum(sizes)),
-        gamma=0.4,
+        kernel=RBF(0.4),
         tol=1e-3,
         max_iter=-1,
     )
@@ -138,7 +139,7 @@ def test_any_coefficients_can_be_certified():
     for number, ((a, b), y) in enumerate(signs.items()):
         in_a, in_b = problem.rows(a), problem.rows(b)
         rows = np.r_[in_a, in_b]
-        K = rbf(X[rows], X[rows], problem.gamma)
+        K = rbf(X[rows], X[rows], problem.kernel.gamma)
         beta = np.append(solution.coef[b - 1, in_a], solution.coef[a, in_b])
         expected = gap(K, y, beta, problem.upper[rows])
         assert expected > 0.1

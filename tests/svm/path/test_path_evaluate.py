@@ -9,9 +9,9 @@ from searches import problem_of, solve
 from sklearn.metrics.pairwise import rbf_kernel
 
 from svmcifar.errors import InputError
-from svmcifar.svm import kernel
 from svmcifar.svm.backends import memory_plan as plans
 from svmcifar.svm.estimator import RBFSVC
+from svmcifar.svm.kernels import blocks
 from svmcifar.svm.path import predict
 from svmcifar.svm.path.evaluate import Part, evaluate_points
 from svmcifar.svm.path.grid import Gamma, Grid
@@ -41,7 +41,7 @@ def test_strips_of_a_tile_leave_no_row_out(strip, dtype, monkeypatch):
     """17 rows, so that the last strip has one."""
     X, y, _ = problem_of(3, 17, dtype)
     grid, svc = Grid([1.0], ["1x"], [3, 6]), RBFSVC(tol=1e-6)
-    monkeypatch.setattr(kernel, "BLOCK", 20)
+    monkeypatch.setattr(blocks, "BLOCK", 20)
     monkeypatch.setattr(plans, "BLOCK", 20)
     whole, _ = solve(X, y, grid, svc)
     monkeypatch.setattr("svmcifar.svm.path.schedule.STRIP", strip)
@@ -56,9 +56,9 @@ def test_strips_of_a_tile_leave_no_row_out(strip, dtype, monkeypatch):
 def test_held_out_products_are_extended(monkeypatch):
     seen, extend = [], predict.extend_products
 
-    def spy(A, B, columns, out):
+    def spy(kernel, A, B, columns, out):
         seen.append((columns.start, columns.stop))
-        extend(A, B, columns, out)
+        extend(kernel, A, B, columns, out)
 
     X, y, Z = problem_of(4, 12, np.float32)
     problem, plan = solve(X, y, Grid([1.0], ["1x", "2x"], [2, 3, 6]))

@@ -8,10 +8,10 @@ import pytest
 from searches import GRID, by_point, problem_of, solve
 
 from svmcifar.errors import MemoryLimitError
-from svmcifar.svm import kernel
 from svmcifar.svm.backends import memory_plan as plans
 from svmcifar.svm.backends.smo import PairKernel, solve_path
 from svmcifar.svm.estimator import RBFSVC
+from svmcifar.svm.kernels import blocks
 from svmcifar.svm.path import schedule as path_module
 from svmcifar.svm.path.grid import Grid
 from svmcifar.svm.path.memory_plan import make_search_plan
@@ -33,7 +33,7 @@ def memory_taken(problem, plan):
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 @pytest.mark.parametrize("sizes", [[150] * 4, [60] * 8, [210, 180]])
 def test_every_plan_gives_the_same_within_its_memory(sizes, dtype, monkeypatch):
-    monkeypatch.setattr(kernel, "BLOCK", 200)
+    monkeypatch.setattr(blocks, "BLOCK", 200)
     monkeypatch.setattr(plans, "BLOCK", 200)
     rng = np.random.default_rng(1)
     y = np.repeat(np.arange(len(sizes)), sizes)
@@ -103,14 +103,14 @@ def test_an_error_ends_the_work():
 @pytest.mark.parametrize("sizes", [[20] * 6, [120] * 3])
 def test_products_within_classes_are_computed_once_a_tile(sizes, monkeypatch):
     """Whatever the number of gammas, and where there is no room to keep them."""
-    monkeypatch.setattr(kernel, "BLOCK", 100)
+    monkeypatch.setattr(blocks, "BLOCK", 100)
     monkeypatch.setattr(plans, "BLOCK", 100)
     seen, extend = [], path_module.extend_products
 
-    def spy(A, B, columns, *rest):
+    def spy(kernel, A, B, columns, *rest):
         if A is B:
             seen.append((columns.start, columns.stop))
-        extend(A, B, columns, *rest)
+        extend(kernel, A, B, columns, *rest)
 
     monkeypatch.setattr(path_module, "extend_products", spy)
     y = np.repeat(np.arange(len(sizes)), sizes)

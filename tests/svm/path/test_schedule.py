@@ -4,19 +4,21 @@ import numpy as np
 import pytest
 from searches import GRID, by_point, problem_of, solve
 
-from svmcifar.svm import kernel
 from svmcifar.svm.backends import memory_plan as plans
 from svmcifar.svm.estimator import RBFSVC
-from svmcifar.svm.kernel import rbf_kernel, rbf_of_products, sample_blocks
+from svmcifar.svm.kernels import blocks
+from svmcifar.svm.kernels.blocks import compute_kernel
+from svmcifar.svm.kernels.rbf import RBF
 from svmcifar.svm.path.grid import Grid
 from svmcifar.svm.path.predict import predict_points
 from svmcifar.svm.path.problem import GAP, INTERCEPT, N_ITER, OBJECTIVE
+from svmcifar.svm.samples import sample_blocks
 
 
 @pytest.fixture(autouse=True)
 def small_blocks(monkeypatch):
     """Matrix products are cut every 30 rows and columns."""
-    monkeypatch.setattr(kernel, "BLOCK", 30)
+    monkeypatch.setattr(blocks, "BLOCK", 30)
     monkeypatch.setattr(plans, "BLOCK", 30)
 
 
@@ -56,8 +58,8 @@ def test_kernel_of_kept_products_is_the_kernel(dtype):
     kept = products.copy()
     for gamma in (0.01, 3.0):
         K = np.empty((23, 29), dtype=np.float32)
-        rbf_of_products(products, A.sq_norms, B.sq_norms, gamma, K)
-        np.testing.assert_array_equal(K, rbf_kernel(A, B, gamma))
+        RBF(gamma).write(products, A.sq_norms, B.sq_norms, K)
+        np.testing.assert_array_equal(K, compute_kernel(RBF(gamma), A, B))
     np.testing.assert_array_equal(products, kept)
 
 
@@ -70,7 +72,7 @@ def test_warm_starts_reach_the_same_optimum(dtype):
     for point, (_, solved) in zip(
         GRID.points, (by_point(problem)[i] for i in range(len(GRID.points))), strict=True
     ):
-        gamma = {path.numbers: path.problem.gamma for path in problem.paths}
+        gamma = {path.numbers: path.problem.kernel.gamma for path in problem.paths}
         gamma = next(g for numbers, g in gamma.items() if GRID.points.index(point) in numbers)
         cold = RBFSVC(C=point.C, gamma=gamma, tol=tol).fit(X, y)
         np.testing.assert_allclose(solved[:, OBJECTIVE], cold.objective_, rtol=1e-6)
@@ -88,7 +90,7 @@ def test_solutions_are_feasible_and_their_gaps_true():
     for path in problem.paths:
         samples = path.samples.X
         distances = np.square(samples[:, None] - samples[None]).sum(axis=2)
-        K = np.float64(np.float32(np.exp(-path.problem.gamma * distances)))
+        K = np.float64(np.float32(np.exp(-path.problem.kernel.gamma * distances)))
         for C, coef, solved in zip(path.C, path.coef, path.solved, strict=True):
             for number, (a, b) in enumerate([(0, 1), (0, 2), (1, 2)]):
                 in_a, in_b = path.problem.rows(a), path.problem.rows(b)

@@ -8,15 +8,18 @@ from reference import float32_kernel_error, rbf, stored
 
 from svmcifar.compute.arrays import to_host
 from svmcifar.errors import InputError
-from svmcifar.svm import kernel
+from svmcifar.svm.kernels import blocks
+from svmcifar.svm.kernels.blocks import compute_kernel, kernel_block
+from svmcifar.svm.kernels.rbf import RBF
 from svmcifar.svm.moments import kernel_center
 from svmcifar.svm.moments import moments as moments_of
+from svmcifar.svm.samples import sample_blocks
 
 
 @pytest.fixture
 def small_blocks(monkeypatch):
     """Cut matrix products every 7 rows and columns."""
-    monkeypatch.setattr(kernel, "BLOCK", 7)
+    monkeypatch.setattr(blocks, "BLOCK", 7)
 
 
 def samples(n, d, dtype, offset=0.0, seed=0):
@@ -25,9 +28,7 @@ def samples(n, d, dtype, offset=0.0, seed=0):
 
 
 def kernel_of(A, B, gamma, center=None, **kwargs):
-    return kernel.rbf_kernel(
-        kernel.sample_blocks(A, center), kernel.sample_blocks(B, center), gamma, **kwargs
-    )
+    return compute_kernel(RBF(gamma), sample_blocks(A, center), sample_blocks(B, center), **kwargs)
 
 
 @pytest.mark.usefixtures("small_blocks")
@@ -62,8 +63,8 @@ def test_float32_samples_stay_within_their_error_bound(d, exponent):
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 @pytest.mark.parametrize("n", [1, 7, 8, 23])
 def test_kernel_of_samples_with_themselves(dtype, n):
-    A = kernel.sample_blocks(samples(n, 50, dtype), None)
-    K = kernel.rbf_kernel(A, A, 0.013)
+    A = sample_blocks(samples(n, 50, dtype), None)
+    K = compute_kernel(RBF(0.013), A, A)
     np.testing.assert_array_equal(np.diag(K), 1)
     np.testing.assert_array_equal(K, K.T)
     np.testing.assert_allclose(K, rbf(A.X, A.X, 0.013), atol=1e-6, rtol=0)
@@ -72,36 +73,36 @@ def test_kernel_of_samples_with_themselves(dtype, n):
 @pytest.mark.usefixtures("small_blocks")
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 def test_kernel_in_parts(dtype):
-    A = kernel.sample_blocks(samples(30, 4, dtype), None)
-    whole = kernel.rbf_kernel(A, A, 0.2)
-    part = kernel.rbf_kernel(A[5:14], A[11:30], 0.2)
+    A = sample_blocks(samples(30, 4, dtype), None)
+    whole = compute_kernel(RBF(0.2), A, A)
+    part = compute_kernel(RBF(0.2), A[5:14], A[11:30])
     np.testing.assert_allclose(part, whole[5:14, 11:30], rtol=1e-6)
 
     out = np.full((9, 19), np.nan, dtype=np.float32)
-    assert kernel.rbf_kernel(A[5:14], A[11:30], 0.2, out=out) is out
+    assert compute_kernel(RBF(0.2), A[5:14], A[11:30], out=out) is out
     np.testing.assert_array_equal(out, part)
 
     strided = np.full((9, 40), np.nan, dtype=np.float32)
-    kernel.rbf_kernel(A[5:14], A[11:30], 0.2, out=strided[:, ::2][:, :19])
+    compute_kernel(RBF(0.2), A[5:14], A[11:30], out=strided[:, ::2][:, :19])
     np.testing.assert_array_equal(strided[:, ::2][:, :19], part)
     assert np.isnan(strided[:, 1::2]).all()
 
     with ThreadPoolExecutor(3) as pool:
-        np.testing.assert_array_equal(kernel.rbf_kernel(A, A, 0.2, map_blocks=pool.map), whole)
+        np.testing.assert_array_equal(compute_kernel(RBF(0.2), A, A, map_blocks=pool.map), whole)
 
 
 def test_blocks_of_the_real_size():
-    n = kernel.BLOCK + 3
-    A = kernel.sample_blocks(samples(n, 2, np.float32), None)
-    K = kernel.rbf_kernel(A, A[:5], 0.5)
-    rows = [0, 1, kernel.BLOCK - 1, kernel.BLOCK, n - 1]
+    n = blocks.BLOCK + 3
+    A = sample_blocks(samples(n, 2, np.float32), None)
+    K = compute_kernel(RBF(0.5), A, A[:5])
+    rows = [0, 1, blocks.BLOCK - 1, blocks.BLOCK, n - 1]
     np.testing.assert_allclose(K[rows], rbf(A.X[rows], A.X[:5], 0.5), atol=1e-5, rtol=0)
 
 
 def exponentials(x):
     """exp(x) by the kernel's own polynomial."""
     values = np.zeros((1, len(x)), dtype=np.float32)
-    kernel._rbf_from_products_f32(values, np.zeros(1, np.float32), -x, np.float32(1))
+    RBF(1.0).write(values, np.zeros(1, np.float32), -x, values)
     return values[0]
 
 
@@ -123,7 +124,7 @@ def test_exponential_underflows_to_zero():
 def test_exponents_above_zero_count_as_zero():
     products = np.full((1, 1), 1.001, dtype=np.float32)
     ones = np.ones(1, np.float32)
-    kernel._rbf_from_products_f32(products, ones, ones, np.float32(1))
+    RBF(1.0).write(products, ones, ones, products)
     assert products == 1
 
 
@@ -139,52 +140,11 @@ def test_centring_keeps_float32_accurate_far_from_the_origin(offset):
     assert np.abs(kernel_of(X, X[:20], gamma) - exact).max() > 100 * error
 
 
-@pytest.mark.parametrize("dtype", [np.float32, np.float64])
-def test_sample_blocks(dtype):
-    X = samples(9, 4, dtype)
-    original, center = X.copy(), np.arange(4, dtype=dtype)
-    blocks = kernel.sample_blocks(X, center)
-    np.testing.assert_array_equal(X, original)
-    np.testing.assert_array_equal(blocks.X, original - center)
-    exact = np.square(np.float64(blocks.X)).sum(axis=1)
-    np.testing.assert_allclose(blocks.sq_norms, exact, rtol=np.finfo(dtype).eps)
-    assert blocks.sq_norms.dtype == dtype
-
-    part = blocks[2:6]
-    assert len(part) == 4
-    np.testing.assert_array_equal(part.X, blocks.X[2:6])
-    np.testing.assert_array_equal(part.sq_norms, blocks.sq_norms[2:6])
-
-    in_place = kernel.sample_blocks(X, center, in_place=True)
-    assert in_place.X is X
-    np.testing.assert_array_equal(in_place.X, blocks.X)
-    assert kernel.sample_blocks(X[:, ::2], None).X.flags.c_contiguous
-
-
 def test_distances_are_in_float64_where_float32_would_lose_digits():
     limit = 128.0
-    assert kernel.distance_dtype(np.dtype("f4"), 0.5, 2 * limit) == np.float32
-    assert kernel.distance_dtype(np.dtype("f4"), 0.5, 2.001 * limit) == np.float64
-    assert kernel.distance_dtype(np.dtype("f8"), 1e-9, 1.0) == np.float64
-
-
-@pytest.mark.parametrize("in_place", [False, True])
-@pytest.mark.parametrize("center", [None, np.arange(4)])
-@pytest.mark.parametrize("dtype", ["float32", "float64"])
-def test_sample_blocks_on_a_device(dtype, center, in_place):
-    X = samples(9, 4, dtype)
-    center = None if center is None else center.astype(dtype)
-    ours, there = kernel.sample_blocks(X, center), on_device(X)
-    blocks = kernel.sample_blocks(there, center, in_place=in_place)
-    for name in ("X", "sq_norms"):
-        assert_on_device(getattr(blocks, name), getattr(xp, dtype))
-        eps = np.finfo(dtype).eps
-        np.testing.assert_allclose(to_host(getattr(blocks, name)), getattr(ours, name), rtol=eps)
-    changed = center is not None and in_place
-    np.testing.assert_array_equal(to_host(there), ours.X if changed else X)
-    part = blocks[2:6]
-    assert len(part) == 4
-    np.testing.assert_array_equal(to_host(part.sq_norms), to_host(blocks.sq_norms)[2:6])
+    assert RBF(0.5).working_dtype(np.dtype("f4"), 2 * limit) == np.float32
+    assert RBF(0.5).working_dtype(np.dtype("f4"), 2.001 * limit) == np.float64
+    assert RBF(1e-9).working_dtype(np.dtype("f8"), 1.0) == np.float64
 
 
 @pytest.mark.parametrize("d", [1, 30, 3000])
@@ -195,18 +155,18 @@ def test_kernel_blocks_on_a_device_stay_within_their_error_bound(dtype, exponent
     B[:4] = A[:4]  # rounding may take their exponents above zero
     max_sq_norm = max(np.square(A).sum(axis=1).max(), np.square(B).sum(axis=1).max())
     gamma = exponent / float(max_sq_norm)
-    blocks = [kernel.sample_blocks(on_device(X), None) for X in (A, B)]
-    K = kernel.kernel_block(*blocks, gamma)
+    there = [sample_blocks(on_device(X), None) for X in (A, B)]
+    K = kernel_block(RBF(gamma), *there)
     assert_on_device(K, getattr(xp, dtype))
     K = to_host(K)
     assert K.max() <= 1
     error = float32_kernel_error(gamma, max_sq_norm, d) if dtype == "float32" else 1e-12
     np.testing.assert_allclose(K, rbf(A, B, gamma), rtol=error, atol=1e-37)
-    for block, X in zip(blocks, (A, B), strict=True):
+    for block, X in zip(there, (A, B), strict=True):
         np.testing.assert_array_equal(to_host(block.X), X)
 
 
 def test_kernel_blocks_of_several_devices_are_refused():
-    A, B = (kernel.sample_blocks(on_device(np.eye(3), d), None) for d in (OTHER_DEVICE, None))
+    A, B = (sample_blocks(on_device(np.eye(3), d), None) for d in (OTHER_DEVICE, None))
     with pytest.raises(InputError, match="All arrays must be on one device"):
-        kernel.kernel_block(A, B, 1.0)
+        kernel_block(RBF(1.0), A, B)

@@ -1,0 +1,125 @@
+"""The interface of kernels: values from inner products and squared norms."""
+
+from abc import ABC, abstractmethod
+from typing import Any, ClassVar
+
+import numpy as np
+from sklearn.utils import gen_batches
+
+from svmcifar.compute.arrays import get_namespace, is_host
+
+# Values that `write` computes at a time, beside the products: few enough to stay in a processor's
+# cache, enough to keep a GPU busy.
+HOST_RUN, DEVICE_RUN = 2**15, 2**22
+# On the host a run is at most this part of the rows, so that memory plans need not count it.
+_PART = 16
+
+
+class Kernel(ABC):
+    """A kernel function with its parameters.
+
+    A kernel is a subclass in a file of its own, listed in `svmcifar.svm.kernels.registry`.  It has
+    to give `values` and `diagonal` by the array API, `working_dtype` and `sklearn_parameters`; it
+    may override `products` with another sum over features of two samples, and `write` and
+    `write_mirrored` with compiled code.
+
+    Attributes
+    ----------
+    name : str
+        As in scikit-learn.
+    is_shift_invariant : bool
+        Whether a shift of all samples changes no value; they are centred then, for precision.
+    gamma : float
+        Coefficient, > 0.
+    """
+
+    name: ClassVar[str]
+    is_shift_invariant: ClassVar[bool]
+    gamma: float
+
+    @abstractmethod
+    def values(self, products: Any, a_sq_norms: Any, b_sq_norms: Any) -> Any:
+        """Compute kernel values by the array API.
+
+        Parameters
+        ----------
+        products : array of shape (n_a, n_b), float32 or float64
+            ``a_i . b_j``; kept as they are.
+        a_sq_norms : array of shape (n_a,), same dtype and place
+        b_sq_norms : array of shape (n_b,), same dtype and place
+
+        Returns
+        -------
+        array of shape (n_a, n_b), same dtype and place
+        """
+
+    @abstractmethod
+    def diagonal(self, sq_norms: Any) -> Any:
+        """Return the kernel values of samples with themselves, free of rounding."""
+
+    @abstractmethod
+    def working_dtype(self, dtype: np.dtype, max_sq_norm: float) -> np.dtype:
+        """Choose the precision of inner products.
+
+        Parameters
+        ----------
+        dtype : dtype
+            float32 or float64, the samples' own.
+        max_sq_norm : float
+            Largest squared norm among the (centred) samples.
+
+        Returns
+        -------
+        dtype
+            float64 for float64 samples, and where float32 would lose digits that matter.
+        """
+
+    @property
+    @abstractmethod
+    def sklearn_parameters(self) -> dict[str, Any]:
+        """Parameters that give `sklearn.svm.SVC`, and cuML's, this kernel."""
+
+    def products(self, A: Any, B: Any, out: Any = None) -> Any:
+        """Compute the inner products of the rows of `A` and `B`, on the host into `out` if given.
+
+        Whatever stands in for them must be a sum over features: a search extends it from few
+        features to more.
+        """
+        return A @ B.T if out is None else np.matmul(A, B.T, out=out)
+
+    def write(self, products: Any, a_sq_norms: Any, b_sq_norms: Any, out: Any) -> None:
+        """Write the kernel values of `products`, as for `values`, to `out`.
+
+        Parameters
+        ----------
+        products, a_sq_norms, b_sq_norms : arrays
+            As for `values`.
+        out : array of shape (n_a, n_b), float32 or the dtype of the products
+            The products themselves, or other memory where they are.
+        """
+        n_rows, n_columns = products.shape
+        run = (HOST_RUN if is_host(products) else DEVICE_RUN) // max(1, n_columns)
+        run = min(run, n_rows // _PART) if is_host(products) else run
+        for rows in gen_batches(n_rows, max(1, run)):
+            out[rows, :] = self.values(products[rows, :], a_sq_norms[rows], b_sq_norms)
+
+    def write_mirrored(
+        self, products: Any, sq_norms: Any, rows: slice, columns: slice, K: Any
+    ) -> None:
+        """Write one block of a kernel matrix and its mirror image, on a GPU.
+
+        Parameters
+        ----------
+        products : array of shape (n_rows, n_columns), float32 or float64
+        sq_norms : array of shape (n,), same dtype
+            Of all samples.
+        rows, columns : slice
+            Where the block is: on the diagonal, or above it.
+        K : array of shape (n, n), float32
+        """
+        xp = get_namespace(products)
+        values = self.values(products, sq_norms[rows], sq_norms[columns])
+        if rows == columns:  # products may differ from their mirror image in the last digit
+            values = xp.triu(values) + xp.triu(values, k=1).T
+        K[rows, columns] = values
+        K[columns, rows] = values.T

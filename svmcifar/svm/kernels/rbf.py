@@ -1,0 +1,130 @@
+"""The RBF kernel, ``exp(-gamma |a - b|^2)``.
+
+Squared distances are ``|a|^2 + |b|^2 - 2 a.b``.  The formula stands here twice: by the array API,
+for float64 and for devices, and compiled, for float32 on the host (`_rbf_f32`).  The CUDA kernel of
+whole matrices is in `rbf_cuda`.
+"""
+
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import numpy as np
+from numba import njit
+
+from svmcifar.compute.arrays import get_namespace, is_host
+from svmcifar.compute.llvm import float_from_bits
+from svmcifar.svm.kernels.kernel import Kernel
+
+# float32 distances are used while gamma * max|x|^2 stays below this: the exponent's rounding
+# error is then of the order of 128 * 2^-23 = 1.5e-5, and some times that in high dimensions.
+_MAX_FLOAT32_EXPONENT = 128.0
+
+
+@dataclass(frozen=True)
+class RBF(Kernel):
+    """The RBF kernel, ``exp(-gamma |a - b|^2)``; 1 on the diagonal.
+
+    Parameters
+    ----------
+    gamma : float
+        > 0.
+    """
+
+    gamma: float
+    name: ClassVar[str] = "rbf"
+    is_shift_invariant: ClassVar[bool] = True
+
+    def values(self, products: Any, a_sq_norms: Any, b_sq_norms: Any) -> Any:
+        """Compute kernel values by the array API; see `Kernel.values`."""
+        xp = get_namespace(products)
+        values = products * -2.0
+        values += a_sq_norms[:, None]
+        values += b_sq_norms[None, :]
+        # Rounding may leave squared distances below zero.
+        values = xp.maximum(values, xp.zeros_like(b_sq_norms)[None, :])
+        values *= -self.gamma
+        return xp.exp(values)
+
+    def diagonal(self, sq_norms: Any) -> Any:
+        """Return ones."""
+        return get_namespace(sq_norms).ones_like(sq_norms)
+
+    def working_dtype(self, dtype: np.dtype, max_sq_norm: float) -> np.dtype:
+        """Choose float64 where float32 could move an exponent by much more than 1e-5."""
+        if dtype == np.float32 and self.gamma * max_sq_norm <= _MAX_FLOAT32_EXPONENT:
+            return np.dtype(np.float32)
+        return np.dtype(np.float64)
+
+    @property
+    def sklearn_parameters(self) -> dict[str, Any]:
+        """Parameters that give `sklearn.svm.SVC`, and cuML's, this kernel."""
+        return {"kernel": "rbf", "gamma": self.gamma}
+
+    def write(self, products: Any, a_sq_norms: Any, b_sq_norms: Any, out: Any) -> None:
+        """Write kernel values, compiled for float32 on the host; see `Kernel.write`."""
+        if not is_host(products) or products.dtype != np.float32:
+            super().write(products, a_sq_norms, b_sq_norms, out)
+        elif out is products:
+            _write_in_place_f32(products, a_sq_norms, b_sq_norms, np.float32(self.gamma))
+        else:
+            _write_f32(products, a_sq_norms, b_sq_norms, np.float32(self.gamma), out)
+
+    def write_mirrored(
+        self, products: Any, sq_norms: Any, rows: slice, columns: slice, K: Any
+    ) -> None:
+        """Write a block and its mirror image by one CUDA kernel; see `Kernel.write_mirrored`."""
+        from svmcifar.svm.kernels import rbf_cuda  # imports numba's CUDA target
+
+        rbf_cuda.write_mirrored(products, sq_norms, self.gamma, rows, columns, K)
+
+
+@njit(inline="always")
+def _exp_f32(x):  # type: ignore[no-untyped-def]
+    """Exponential of a float32 in [-87, 0], to 1.5 units in the last place.
+
+    ``2^n * exp(r)`` with the polynomial and the split logarithm of Cephes'
+    ``expf``.  Branch-free, so that the loop around it becomes SIMD code.
+    """
+    n = np.floor(x * np.float32(1.44269504) + np.float32(0.5))
+    r = x - n * np.float32(0.693359375) + n * np.float32(2.12194440e-4)
+    p = np.float32(1.9875691500e-4)
+    p = p * r + np.float32(1.3981999507e-3)
+    p = p * r + np.float32(8.3334519073e-3)
+    p = p * r + np.float32(4.1665795894e-2)
+    p = p * r + np.float32(1.6666665459e-1)
+    p = p * r + np.float32(5.0000001201e-1)
+    p = p * r * r + r + np.float32(1)
+    return p * float_from_bits((np.int32(n) + np.int32(127)) << np.int32(23))
+
+
+@njit(inline="always")
+def _rbf_f32(product, sq_norms, gamma, two_gamma):  # type: ignore[no-untyped-def]
+    """Turn one inner product into an RBF value."""
+    t = min(two_gamma * product - gamma * sq_norms, np.float32(0))
+    value = _exp_f32(max(t, np.float32(-87)))
+    return value if t >= np.float32(-87) else np.float32(0)
+
+
+@njit(inline="always")
+def _loop_f32(products, a_sq_norms, b_sq_norms, gamma, out):  # type: ignore[no-untyped-def]
+    """Turn inner products into RBF values, in one pass."""
+    two_gamma = np.float32(2) * gamma
+    for i in range(products.shape[0]):
+        for j in range(products.shape[1]):
+            sq_norms = a_sq_norms[i] + b_sq_norms[j]
+            out[i, j] = _rbf_f32(products[i, j], sq_norms, gamma, two_gamma)
+
+
+# Two functions, since a loop whose arrays may overlap does not become SIMD code.
+
+
+@njit(nogil=True, cache=True, fastmath={"nnan", "nsz", "contract"}, error_model="numpy")
+def _write_in_place_f32(products, a_sq_norms, b_sq_norms, gamma):  # type: ignore[no-untyped-def]
+    """Turn inner products into RBF values in place."""
+    _loop_f32(products, a_sq_norms, b_sq_norms, gamma, products)
+
+
+@njit(nogil=True, cache=True, fastmath={"nnan", "nsz", "contract"}, error_model="numpy")
+def _write_f32(products, a_sq_norms, b_sq_norms, gamma, out):  # type: ignore[no-untyped-def]
+    """Compute RBF values from inner products that stay."""
+    _loop_f32(products, a_sq_norms, b_sq_norms, gamma, out)

@@ -1,0 +1,11 @@
+"""The kernels there are."""
+
+from svmcifar.svm.kernels.kernel import Kernel
+from svmcifar.svm.kernels.rbf import RBF
+
+KERNELS = {kernel.name: kernel for kernel in (RBF,)}
+
+
+def make_kernel(name: str, gamma: float) -> Kernel:
+    """Make a kernel from its name and its coefficient, > 0."""
+    return KERNELS[name](gamma)

@@ -1,0 +1,107 @@
+"""Samples as kernels need them: centred, with their squared norms, on the host or on a device."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numba import njit
+from numpy.typing import NDArray
+
+from svmcifar.compute.arrays import get_namespace, is_host, move_beside
+from svmcifar.svm.moments import row_runs
+
+Array = NDArray[np.floating]
+
+
+@dataclass(frozen=True)
+class SampleBlocks:
+    """Samples as the kernel needs them.
+
+    Attributes
+    ----------
+    X : array of shape (n_samples, n_features), float32 or float64
+        Samples minus the centre, C-contiguous; on the host or on a device.
+    sq_norms : array of shape (n_samples,), same dtype and place
+        Squared Euclidean norm of each row of `X`.
+    """
+
+    X: Any
+    sq_norms: Any
+
+    def __getitem__(self, rows: slice) -> "SampleBlocks":
+        """Select a run of rows, without a copy."""
+        return SampleBlocks(self.X[rows, :], self.sq_norms[rows])
+
+    def __len__(self) -> int:
+        return self.X.shape[0]
+
+
+def sample_blocks(X: Any, center: Array | None, *, in_place: bool = False) -> SampleBlocks:
+    """Prepare samples for kernel blocks.
+
+    Parameters
+    ----------
+    X : array of shape (n_samples, n_features), float32 or float64
+        On the host or on a device, where it stays.
+    center : ndarray of shape (n_features,) or None
+        As `svmcifar.svm.moments.kernel_center` gives it.
+    in_place : bool, default=False
+        Subtract the centre from `X` itself.
+
+    Returns
+    -------
+    SampleBlocks
+        Over `X` itself where nothing has to change.
+    """
+    if center is not None:
+        center = move_beside(center, X)
+        if in_place:
+            X -= center
+        else:
+            X = X - center
+    if not is_host(X):
+        return SampleBlocks(X, _device_sq_norms(X))
+    X = np.ascontiguousarray(X)
+    sq_norms = np.empty(X.shape[0], dtype=X.dtype)
+    _sq_norms(X, sq_norms)
+    return SampleBlocks(X, sq_norms)
+
+
+def first_columns(samples: SampleBlocks, widths: Sequence[int]) -> dict[int, SampleBlocks]:
+    """Take the first columns of samples, with their squared norms.
+
+    Parameters
+    ----------
+    samples : SampleBlocks
+    widths : sequence of int
+        Numbers of columns.
+
+    Returns
+    -------
+    dict of int to SampleBlocks
+        Views of the samples.
+    """
+    return {
+        width: samples
+        if width == samples.X.shape[1]
+        else SampleBlocks(samples.X[:, :width], sample_blocks(samples.X[:, :width], None).sq_norms)
+        for width in widths
+    }
+
+
+def _device_sq_norms(X: Any) -> Any:
+    """Compute the squared norm of each row, summed in float64."""
+    xp = get_namespace(X)
+    runs = (xp.astype(run, xp.float64) for run in row_runs(X))
+    return xp.concat([xp.astype(xp.sum(run * run, axis=1), X.dtype) for run in runs])
+
+
+@njit(nogil=True, cache=True, fastmath={"nnan", "nsz", "reassoc"}, error_model="numpy")
+def _sq_norms(X, out):  # type: ignore[no-untyped-def]
+    """Write the squared norm of each row, summed in float64."""
+    for i in range(X.shape[0]):
+        total = 0.0
+        for j in range(X.shape[1]):
+            total += np.float64(X[i, j]) * np.float64(X[i, j])
+        out[i] = total

@@ -1,0 +1,163 @@
+"""A second kernel, a class and no more, gives the model of scikit-learn's SVC with that kernel."""
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+import array_api_strict as xp
+import numpy as np
+import pytest
+from devices import assert_on_device, on_device
+from problems import Problem, clusters, training_set
+from searches import by_point, solve
+from sklearn.metrics.pairwise import euclidean_distances
+from sklearn.svm import SVC
+
+from svmcifar import RBFSVC
+from svmcifar.compute.arrays import get_namespace, to_host
+from svmcifar.svm.backends import cupy_ovo
+from svmcifar.svm.kernels import blocks, kernel
+from svmcifar.svm.kernels.blocks import compute_kernel, kernel_block
+from svmcifar.svm.kernels.kernel import Kernel
+from svmcifar.svm.kernels.registry import KERNELS, make_kernel
+from svmcifar.svm.path.grid import Grid
+from svmcifar.svm.path.predict import predict_points
+from svmcifar.svm.problem import sort_by_class
+from svmcifar.svm.samples import sample_blocks
+
+
+@dataclass(frozen=True)
+class Cauchy(Kernel):
+    gamma: float
+    name: ClassVar[str] = "cauchy"
+    is_shift_invariant: ClassVar[bool] = True
+
+    def values(self, products, a_sq_norms, b_sq_norms):
+        return 1.0 / (1.0 + self.gamma * (a_sq_norms[:, None] + b_sq_norms - 2.0 * products))
+
+    def diagonal(self, sq_norms):
+        return get_namespace(sq_norms).ones_like(sq_norms)
+
+    def working_dtype(self, dtype, max_sq_norm):
+        return dtype
+
+    @property
+    def sklearn_parameters(self):
+        return {"kernel": lambda A, B: exact(A, B, self.gamma)}
+
+
+@dataclass(frozen=True)
+class Cube(Cauchy):
+    """Neither shift-invariant nor with a diagonal of ones."""
+
+    name: ClassVar[str] = "cube"
+    is_shift_invariant: ClassVar[bool] = False
+
+    def values(self, products, a_sq_norms, b_sq_norms):
+        return (self.gamma * products) ** 3
+
+    def diagonal(self, sq_norms):
+        return (self.gamma * sq_norms) ** 3
+
+
+def exact(A, B, gamma):
+    return 1.0 / (1.0 + gamma * euclidean_distances(A, B, squared=True))
+
+
+@pytest.fixture
+def registered(monkeypatch):
+    """Make `RBFSVC` and searches use it."""
+    monkeypatch.setitem(KERNELS, "rbf", Cauchy)
+
+
+def samples(n, dtype, seed=0):
+    return sample_blocks(np.random.default_rng(seed).normal(size=(n, 4)).astype(dtype), None)
+
+
+def test_kernels_are_made_by_name():
+    assert make_kernel("rbf", 0.25) == KERNELS["rbf"](0.25)
+    assert all(made.name == name for name, made in KERNELS.items())
+
+
+@pytest.mark.usefixtures("registered")
+@pytest.mark.parametrize("backend", ["numba", "sklearn"])
+@pytest.mark.parametrize("n_classes", [2, 4])
+def test_the_model_is_that_of_svc(n_classes, backend):
+    X, y = training_set(n_classes, n=30)
+    problem = Problem(X, y, X[::2] + 0.3)
+    ours = RBFSVC(C=3.0, gamma=0.4, tol=1e-7, backend=backend).fit(X, y)
+    theirs = SVC(C=3.0, kernel=lambda A, B: exact(A, B, 0.4), tol=1e-7).fit(X, y)
+    np.testing.assert_allclose(
+        problem.decisions(ours), problem.decisions(theirs), rtol=0, atol=1e-5
+    )
+    assert (ours.gap_ <= 1e-5).all()
+    np.testing.assert_array_equal(ours.predict(problem.Z), theirs.predict(problem.Z))
+
+
+@pytest.mark.usefixtures("registered")
+def test_a_search_is_that_of_single_fits():
+    X, y = clusters(np.random.default_rng(3), [30] * 3, 6)
+    grid = Grid([1.0, 10.0], [0.2, 0.5], [4, 6])
+    problem, plan = solve(X, y, grid, RBFSVC(tol=1e-7))
+    predicted = predict_points(problem, plan, X + 0.1)
+    for number, point in enumerate(grid.points):
+        columns = slice(0, point.n_components)
+        svc = RBFSVC(C=point.C, gamma=point.gamma.number, tol=1e-7).fit(X[:, columns], y)
+        stats = by_point(problem)[number][1]
+        np.testing.assert_allclose(stats[:, 1], svc.objective_, rtol=1e-6)
+        np.testing.assert_array_equal(predicted[number], svc.predict((X + 0.1)[:, columns]))
+
+
+@pytest.mark.parametrize("made", [Cauchy(0.3), Cube(0.3)])
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_blocks(made, dtype, monkeypatch):
+    """On the host, on a device, and as one symmetric matrix of a GPU."""
+    monkeypatch.setattr(blocks, "BLOCK", 7)
+    monkeypatch.setattr(cupy_ovo, "_BLOCK", 7)
+    monkeypatch.setattr(kernel, "HOST_RUN", 20)
+    monkeypatch.setattr(kernel, "DEVICE_RUN", 30)
+    A, B = samples(17, dtype), samples(9, dtype, seed=1)
+    atol = 1e-5 if dtype == np.float32 else 1e-12
+
+    def expected(A, B):
+        X, Z = np.float64(A.X), np.float64(B.X)
+        return exact(X, Z, 0.3) if made.name == "cauchy" else (0.3 * X @ Z.T) ** 3
+
+    out = np.empty((17, 9))
+    np.testing.assert_allclose(
+        compute_kernel(made, A, B, out=out), expected(A, B), rtol=1e-5, atol=atol
+    )
+    there = [sample_blocks(on_device(part.X), None) for part in (A, B)]
+    K = kernel_block(made, *there)
+    assert_on_device(K, getattr(xp, np.dtype(dtype).name))
+    np.testing.assert_allclose(to_host(K), expected(A, B), rtol=1e-5, atol=atol)
+    whole = compute_kernel(made, A, A)
+    matrix = cupy_ovo.kernel_matrix(made, A.X, A.sq_norms, np).reshape(17, 17)
+    for K in (whole, matrix):
+        np.testing.assert_allclose(K, expected(A, A), rtol=1e-5, atol=1e-5)
+        np.testing.assert_array_equal(K, K.T)
+        np.testing.assert_array_equal(np.diag(K), np.float32(made.diagonal(A.sq_norms)))
+
+
+def test_samples_are_centred_only_for_a_kernel_that_allows_it():
+    X, y = training_set(3)
+    training = sort_by_class(X + 50, y, None, 1.0)
+    assert training.center(Cube(0.3)) is None
+    np.testing.assert_allclose(training.center(Cauchy(0.3)), X.mean(axis=0) + 50)
+    (problem,) = training.problems([(3, Cube(0.3))], 1.0, 1e-3, -1)
+    np.testing.assert_array_equal(problem.samples.X, (X + 50)[training.order])
+
+
+def test_one_kernel_that_needs_float64_gives_it_to_all():
+    class Coarse(Cauchy):
+        def working_dtype(self, dtype, max_sq_norm):
+            assert max_sq_norm > 0
+            return np.dtype(np.float64 if self.gamma > 1 else dtype)
+
+    X, y = training_set(3, dtype=np.float32)
+    training = sort_by_class(X, y, None, 1.0)
+    for gammas, dtype in ((0.5, 0.7), np.float32), ((0.5, 2.0), np.float64):
+        kernels = [(width, Coarse(gamma)) for width, gamma in zip((2, 3), gammas, strict=True)]
+        problems = training.problems(kernels, 1.0, 1e-3, -1)
+        assert [problem.samples.X.shape[1] for problem in problems] == [2, 3]
+        assert {problem.samples.X.dtype for problem in problems} == {np.dtype(dtype)}
+        assert problems[0].kernel.gamma == gammas[0]
