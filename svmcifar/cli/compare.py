@@ -99,7 +99,7 @@ def command(
         describe_models,
         network_ids,
     )
-    from svmcifar.io.staged_folder import check_folder, staged_folder
+    from svmcifar.io.files import check_folder, staged_folder
     from svmcifar.model.persistence import save_model
 
     cnns = cnns or (_BUNDLED,)

@@ -21,7 +21,7 @@ import click
 def command(data: Path, synthetic: bool) -> None:
     """Get CIFAR-100 from its official address, or make the synthetic stand-in.
 
-    An interrupted transfer goes on where it stopped; a good copy is left alone.
+    A good copy is left alone, and an interrupted transfer leaves nothing behind.
     """
     if synthetic:
         from svmcifar.data.synthetic import write_synthetic

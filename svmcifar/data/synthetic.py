@@ -8,8 +8,6 @@ class name says what it is.
 """
 
 import os
-import secrets
-import shutil
 import struct
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -25,6 +23,7 @@ from svmcifar.data.cifar100 import CIFAR_100
 from svmcifar.data.locations import SYNTHETIC_SUMS, file_md5
 from svmcifar.data.synthetic_shapes import FAMILIES, FINISHES, N_WORDS, SIDE_PX, draw_images
 from svmcifar.errors import OutputError
+from svmcifar.io.files import output_errors, staged_folder
 
 COARSE_NAMES = [f"{family}s" for family in sorted(FAMILIES)]
 """Superclass names in the order of their labels."""
@@ -116,22 +115,12 @@ def write_synthetic(
     _check_int("seed", seed, 0, None)
     readme = _README.format(seed=seed, **counts).encode()
     target = folder.resolve()
-    partial = target.with_name(f".{target.name}.{secrets.token_hex(4)}.partial")
-    try:
-        if _is_good_copy(target, readme):
-            return folder
-        _check_replaceable(target, overwrite)
-        partial.mkdir(parents=True)
-        _write_files(partial, counts, seed, progress)
-        (partial / _README_NAME).write_bytes(readme)
-        _move_into_place(partial, target)
-    except OSError as error:
-        raise OutputError(
-            f"synthetic data set '{target}': the folder must be writable, got "
-            f"'{error.strerror}'; mend that or choose another folder"
-        ) from error
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
+    with output_errors(target):
+        if not _is_good_copy(target, readme):
+            _check_replaceable(target, overwrite)
+            with staged_folder(target, replace=True) as staging:
+                _write_files(staging, counts, seed, progress)
+                (staging / _README_NAME).write_bytes(readme)
     return folder
 
 
@@ -182,21 +171,6 @@ def _listed(names: set[str] | None) -> str:
     if names is None:
         return "a file"
     return ", ".join(sorted(names)[:4]) + (", ..." if len(names) > 4 else "")
-
-
-def _move_into_place(partial: Path, target: Path) -> None:
-    """Rename the finished folder; what was there before is kept until that is done."""
-    if not target.exists():
-        partial.rename(target)
-        return
-    before = partial.with_suffix(".before")
-    target.rename(before)
-    try:
-        partial.rename(target)
-    except BaseException:
-        before.rename(target)
-        raise
-    shutil.rmtree(before)
 
 
 def _write_files(folder: Path, counts: dict[str, int], seed: int, progress: bool) -> None:

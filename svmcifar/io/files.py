@@ -1,16 +1,17 @@
-"""Writing output files whole or not at all."""
+"""Files and folders that are written whole or not at all."""
 
 import os
 import secrets
+import shutil
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 
 from svmcifar.errors import OutputError
 
 
 def check_output(path: str | Path, overwrite: bool, keep: Iterable[str | Path] = ()) -> None:
-    """Refuse an output that exists already or cannot be, before any work is spent on it.
+    """Raise if a file exists or cannot be written, before any work is spent on it.
 
     Parameters
     ----------
@@ -40,13 +41,36 @@ def check_output(path: str | Path, overwrite: bool, keep: Iterable[str | Path] =
     if not folder.is_dir() or not os.access(folder, os.W_OK):
         raise OutputError(
             f"{path}: an output must be writable, and {folder} is no folder that can be written "
-            f"to; name another file or mend the folder"
+            f"to; name another file or fix the folder"
+        )
+
+
+def check_folder(path: Path, overwrite: bool) -> None:
+    """Raise if an output folder exists, before any work is spent on it.
+
+    Parameters
+    ----------
+    path : Path
+    overwrite : bool
+        Whether files in an existing folder may be replaced.
+
+    Raises
+    ------
+    OutputError
+        If the path is a file, or a folder and `overwrite` is False.
+    """
+    if os.path.lexists(path) and not path.is_dir():
+        raise OutputError(f"{path}: the output must be a folder, and this is a file; name another")
+    if path.is_dir() and not overwrite:
+        raise OutputError(
+            f"{path}: the folder exists already; pass --overwrite to replace the report's files "
+            "in it, or name another folder"
         )
 
 
 @contextmanager
 def atomic_path(path: str | Path) -> Iterator[Path]:
-    """Give a temporary path that becomes `path` when the block succeeds.
+    """Yield a temporary path that becomes `path` when the block succeeds.
 
     The temporary file lies in the same folder, which is created where it is
     missing, and ends in the same suffix, since some writers go by it.  If the
@@ -80,16 +104,94 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
     """
     target = Path(path)
     temporary = target.with_name(f".{target.stem}-{secrets.token_hex(4)}{target.suffix}")
-    try:
-        target.parent.mkdir(parents=True, exist_ok=True)
+    with output_errors(path), _removed_at_last(temporary):
+        temporary.parent.mkdir(parents=True, exist_ok=True)
         yield temporary
         os.replace(temporary, target)
+
+
+@contextmanager
+def staged_folder(path: Path, *, replace: bool = False) -> Iterator[Path]:
+    """Yield an empty folder whose files become those of `path` when the block succeeds.
+
+    A new folder is put in place by one renaming.  In an existing one the files
+    of the same names are replaced, one by one, and all others stay as they are.
+    If the block fails, `path` stays as it was.  OSErrors of the block become
+    OutputErrors.
+
+    Parameters
+    ----------
+    path : Path
+        Ask `check_folder` first.
+    replace : bool, default=False
+        Replace an existing folder with all that is in it.
+
+    Yields
+    ------
+    Path
+        The temporary folder, on the same file system.
+
+    Raises
+    ------
+    OutputError
+        If the operating system refuses a folder or a file.
+    """
+    hidden = f".{path.resolve().name}-{secrets.token_hex(4)}"
+    is_inside = path.is_dir() and not replace
+    staging = path / hidden if is_inside else path.with_name(hidden)
+    with output_errors(path), _removed_at_last(staging):
+        staging.mkdir(parents=True)
+        yield staging
+        if is_inside:
+            _move_files(staging, path)
+        else:
+            _swap(staging, path)
+
+
+@contextmanager
+def output_errors(path: str | Path) -> Iterator[None]:
+    """Turn the OSErrors of a block that writes `path` into OutputErrors."""
+    try:
+        yield
     except OSError as error:
-        reason = error.strerror or error
         raise OutputError(
-            f"{path}: an output must be writable, got '{reason}'; "
-            "name another file or mend the folder"
+            f"{path}: an output must be writable, got '{error.strerror or error}'; "
+            "name another or fix the folder"
         ) from error
+
+
+@contextmanager
+def _removed_at_last(temporary: Path) -> Iterator[None]:
+    try:
+        yield
     finally:
-        with suppress(OSError):  # gone already, or never made
-            temporary.unlink()
+        if temporary.is_dir():
+            shutil.rmtree(temporary, ignore_errors=True)
+        else:
+            temporary.unlink(missing_ok=True)
+
+
+def _move_files(source: Path, target: Path) -> None:
+    """Move all files to the same places below another folder."""
+    files = [path.relative_to(source) for path in source.rglob("*") if path.is_file()]
+    for file in files:  # look at all before the first is replaced
+        if (target / file).is_dir():
+            raise IsADirectoryError(None, f"{file} is a folder there")
+    for file in files:
+        (target / file).parent.mkdir(parents=True, exist_ok=True)
+        os.replace(source / file, target / file)
+
+
+def _swap(fresh: Path, target: Path) -> None:
+    """Rename a finished folder; what was there before is kept until that is done."""
+    if not target.exists():
+        fresh.rename(target)
+        return
+    before = fresh.with_name(f"{fresh.name}-before")
+    target.rename(before)
+    try:
+        fresh.rename(target)
+    except BaseException:
+        before.rename(target)
+        raise
+    shutil.rmtree(before)

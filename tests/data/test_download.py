@@ -1,9 +1,9 @@
 """Downloading from a real server on this machine."""
 
+import errno
 import hashlib
 import http.server
 import io
-import re
 import socket
 import tarfile
 import threading
@@ -12,6 +12,7 @@ from contextlib import contextmanager
 import pytest
 from datafiles import NAMES, md5s_of, official_as, write_archive, write_dataset
 
+from svmcifar.data import download
 from svmcifar.data.download import download_dataset
 from svmcifar.data.registry import open_dataset
 from svmcifar.errors import DataError, OutputError
@@ -25,11 +26,10 @@ class ArchiveServer(http.server.ThreadingHTTPServer):
     def __init__(self, content):
         super().__init__(("127.0.0.1", 0), ArchiveHandler)
         self.content = content
-        self.knows_ranges = True
         self.sends_length = True
         self.stops_after = None
         self.status = None
-        self.ranges = []
+        self.n_requests = 0
 
     @property
     def url(self):
@@ -39,28 +39,15 @@ class ArchiveServer(http.server.ThreadingHTTPServer):
 class ArchiveHandler(http.server.BaseHTTPRequestHandler):
     def do_GET(self):
         server = self.server
-        content, start = server.content, 0
-        wanted = self.headers.get("Range")
-        server.ranges.append(wanted)
+        server.n_requests += 1
         if server.status:
             self.send_error(server.status)
             return
-        if wanted and server.knows_ranges:
-            start = int(re.fullmatch(r"bytes=(\d+)-", wanted)[1])
-            if start >= len(content):
-                self.send_response(416)
-                self.send_header("Content-Range", f"bytes */{len(content)}")
-                self.send_header("Content-Length", "0")
-                self.end_headers()
-                return
-            self.send_response(206)
-            self.send_header("Content-Range", f"bytes {start}-{len(content) - 1}/{len(content)}")
-        else:
-            self.send_response(200)
+        self.send_response(200)
         if server.sends_length:
-            self.send_header("Content-Length", str(len(content) - start))
+            self.send_header("Content-Length", str(len(server.content)))
         self.end_headers()
-        self.wfile.write(content[start : server.stops_after])
+        self.wfile.write(server.content[: server.stops_after])
 
     def log_message(self, *args):
         pass
@@ -111,12 +98,6 @@ def fetch(server, original, tmp_path):
     return fetch
 
 
-@pytest.fixture
-def part(tmp_path):
-    (tmp_path / "data").mkdir()
-    return tmp_path / "data" / f"{ARCHIVE_NAME}.part"
-
-
 def assert_complete(target, original):
     assert target.name == "cifar-100-python"
     assert sorted(path.name for path in target.iterdir()) == sorted(NAMES)
@@ -134,7 +115,7 @@ def message_of(fetch, error=DataError, **options):
 
 def test_download(fetch, server, original):
     assert_complete(fetch(), original)
-    assert server.ranges == [None]
+    assert server.n_requests == 1
 
 
 def test_server_that_tells_no_length(fetch, server, original):
@@ -148,7 +129,7 @@ def test_good_copy_is_left_alone(fetch, server, capsys):
     assert fetch(progress=True) == target
     assert "already" in capsys.readouterr().err
     assert [(target / name).stat().st_mtime_ns for name in NAMES] == times
-    assert len(server.ranges) == 1
+    assert server.n_requests == 1
 
 
 def test_good_archive_is_used(fetch, server, original, packed, tmp_path):
@@ -156,7 +137,7 @@ def test_good_archive_is_used(fetch, server, original, packed, tmp_path):
     archive.parent.mkdir()
     archive.write_bytes(packed)
     assert_complete(fetch(), original)
-    assert server.ranges == []
+    assert server.n_requests == 0
     assert archive.read_bytes() == packed
 
 
@@ -171,59 +152,58 @@ def test_other_data_set_is_moved_aside(fetch, original, tmp_path, capsys, synthe
         assert str(aside) in capsys.readouterr().err
 
 
-def test_interrupted_transfer_is_resumed(fetch, server, original, packed, part):
+def test_interrupted_transfer_leaves_nothing(fetch, server, original, packed, tmp_path):
     server.stops_after = 1000
     message = message_of(fetch)
-    assert f"1000 of {len(packed)} bytes" in message
-    assert part.read_bytes() == packed[:1000]
-    server.stops_after = 2000
-    assert f"2000 of {len(packed)} bytes" in message_of(fetch)
+    assert message.startswith(server.url)
+    assert f"1000 bytes read, {len(packed) - 1000} more expected" in message
+    assert list((tmp_path / "data").iterdir()) == []
     server.stops_after = None
     assert_complete(fetch(), original)
-    assert server.ranges == [None, "bytes=1000-", "bytes=2000-"]
 
 
-def test_resumed_bytes_are_appended_not_fetched_again(fetch, server, packed, part):
-    """The part's own bytes must be in the result: here they are wrong, and the md5 tells."""
-    part.write_bytes(b"x" * 1000)
-    assert "md5" in message_of(fetch)
-    assert server.ranges == ["bytes=1000-"]
+def test_interrupted_transfer_keeps_what_stood_there(fetch, server, tmp_path):
+    other = write_dataset(tmp_path / "data" / "cifar-100-python", seed=1)
+    sums = md5s_of(other)
+    server.stops_after = 1000
+    message_of(fetch)
+    assert md5s_of(other) == sums
+    assert [path.name for path in (tmp_path / "data").iterdir()] == ["cifar-100-python"]
 
 
-def test_server_that_ignores_ranges(fetch, server, original, packed, part):
-    part.write_bytes(packed[:1000])
-    server.knows_ranges = False
-    assert_complete(fetch(), original)
-    assert server.ranges == ["bytes=1000-"]
+def test_interrupted_unpacking_leaves_nothing(fetch, tmp_path, monkeypatch):
+    def stop(path, content):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(download.Path, "write_bytes", stop)
+    with pytest.raises(KeyboardInterrupt):
+        fetch()
+    assert list((tmp_path / "data").iterdir()) == []
 
 
-def test_complete_part_is_unpacked(fetch, server, original, packed, part):
-    part.write_bytes(packed)
-    assert_complete(fetch(), original)
-    assert server.ranges == [f"bytes={len(packed)}-"]
+def test_full_disk_is_one_line(fetch, tmp_path, monkeypatch):
+    def fill(path, content):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(download.Path, "write_bytes", fill)
+    assert "No space left on device" in message_of(fetch, OutputError)
+    assert list((tmp_path / "data").iterdir()) == []
 
 
-def test_part_that_is_too_long_is_fetched_anew(fetch, server, original, packed, part):
-    part.write_bytes(packed + b"more")
-    assert_complete(fetch(), original)
-    assert server.ranges == [f"bytes={len(packed) + 4}-", None]
-
-
-def test_wrong_archive_md5(fetch, packed, part):
+def test_wrong_archive_md5(fetch, packed, tmp_path):
     message = message_of(fetch, changes={"archive_md5": "0" * 32})
     assert "0" * 32 in message
     assert hashlib.md5(packed).hexdigest() in message
-    assert "deleted" in message
-    assert list(part.parent.iterdir()) == []
+    assert list((tmp_path / "data").iterdir()) == []
 
 
-def test_wrong_file_in_the_archive_never_arrives(fetch, original, part):
+def test_wrong_file_in_the_archive_never_arrives(fetch, original, tmp_path):
     files = official_as(original).files
     message = message_of(
         fetch, changes={"files": {**files, "test": files["test"]._replace(md5="0" * 32)}}
     )
     assert "'test'" in message
-    assert not (part.parent / "cifar-100-python").exists()
+    assert list((tmp_path / "data").iterdir()) == []
 
 
 def test_archive_cannot_write_elsewhere(fetch, server, original, tmp_path):
@@ -243,26 +223,19 @@ def test_archive_cannot_write_elsewhere(fetch, server, original, tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == ["data"]
 
 
-def test_archive_that_is_none(fetch, server, part):
+def test_archive_that_is_none(fetch, server, tmp_path):
     server.content = b"<html>Please log in.</html>"
     assert "archive" in message_of(fetch)
-    assert not (part.parent / "cifar-100-python").exists()
+    assert list((tmp_path / "data").iterdir()) == []
 
 
 def test_http_error(fetch, server):
     server.status = 404
     message = message_of(fetch)
     assert message.startswith(server.url)
-    assert "HTTP 404" in message
+    assert "404" in message
     assert "--data" in message
     assert "svmcifar download" in message
-
-
-def test_http_error_keeps_the_part(fetch, server, packed, part):
-    part.write_bytes(packed[:1000])
-    server.status = 503
-    message_of(fetch)
-    assert part.read_bytes() == packed[:1000]
 
 
 def test_no_server(fetch, server):
