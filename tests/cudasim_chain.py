@@ -62,7 +62,7 @@ def test_train_save_load_predict(
     here = train(backend="numba")
     model = train(backend="cupy", memory_limit=limit)
     assert places == [False]
-    assert model.manifest["fit"]["memory_plan"].startswith(plan)
+    assert model.manifest.fit.memory_plan.startswith(plan)
     np.testing.assert_allclose(model.svc.objective_, here.svc.objective_, rtol=1e-3)
     save_model(model, tmp_path / "model.skops")
     model = load_model(tmp_path / "model.skops")

@@ -1,9 +1,14 @@
 """svmcifar info."""
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import click
+
+if TYPE_CHECKING:
+    from svmcifar.features.settings import FeatureSettings
 
 
 @click.command()
@@ -55,43 +60,59 @@ def _describe_model(path: Path, as_json: bool) -> None:
 
     manifest = read_manifest(path)
     if as_json:
-        click.echo(json.dumps(manifest, indent=2))
+        click.echo(json.dumps(manifest.to_dict(), indent=2))
         return
-    training, fit, host = manifest["training"], manifest["fit"], manifest["host"]
-    parameters = ", ".join(f"{k}={v}" for k, v in training["parameters"].items() if v is not None)
-    pca = "none" if training["n_components"] is None else f"{training['n_components']} components"
-    whitened = f", divided by deviation^{training['whiten']:g}" if training["whiten"] else ""
-    views = f", {seen}" if (seen := describe_views(training["augment"])) else ""
-    scores = "none"
-    if training["ridge_scores"]:
-        learned = training["ridge_components"] or training["n_components"] or "all features"
-        scores = f"weight {training['ridge_scores']:g}, by ridge regression on {learned}"
-        scores += " components" * isinstance(learned, int)
-    settings = "; ".join(
-        f"{kind}: {', '.join(f'{name}={value}' for name, value in of_kind.items())}"
-        for kind, of_kind in training["feature_settings"].items()
-    )
-    drawn = "" if training["rows"] is None else ", drawn"
+    training, fit, host = manifest.training, manifest.fit, manifest.host
+    features = training.features
+    views = f", {seen}" if (seen := describe_views(features.augment)) else ""
+    drawn = "" if training.rows is None else ", drawn"
+    seconds = [f"{k[:-2]} {v:.1f} s" for k, v in manifest.times.items() if k.endswith("_s")]
+    if manifest.times.get("features_found"):
+        seconds.append("features found in the cache")
     lines = {
-        "content hash": manifest["content_hash"],
-        "data": manifest["data"]["label"],
-        "labels": training["label_kind"],
-        "samples": f"{fit['n_samples']} x {fit['n_features']}{views}{drawn}",
-        "preset": training["preset"] or "none",
-        "seed": training["seed"],
-        "features": " + ".join(training["features"]) + (f" ({settings})" if settings else ""),
-        "PCA": f"{pca}{whitened}",
-        "class scores": scores,
-        "parameters": parameters,
-        "backend": fit["backend"],
-        "pairs": f"{fit['n_pairs']}, {fit['unconverged_pairs']} not converged, "
-        f"largest KKT gap {fit['largest_gap']:.3g}, {fit['n_iter']} SMO steps",
-        "support": f"{fit['n_support']} vectors{' (slim: in the data set)' * manifest['slim']}",
-        "times": ", ".join(f"{k[:-2]} {v:.1f} s" for k, v in manifest["times"].items()),
-        "made": f"{manifest['created']} by svmcifar {manifest['versions']['svmcifar']}"
-        + (f" at commit {manifest['git_commit'][:12]}" if manifest["git_commit"] else ""),
+        "content hash": manifest.content_hash,
+        "data": manifest.data.label,
+        "labels": training.label_kind,
+        "samples": f"{fit.n_samples} x {fit.n_features}{views}{drawn}",
+        "preset": training.preset or "none",
+        "seed": training.seed,
+        "features": _kinds(features),
+        "PCA": _components(features),
+        "class scores": _scores(features),
+        "parameters": _listed({k: v for k, v in training.parameters.items() if v is not None}),
+        "backend": fit.backend,
+        "pairs": f"{fit.n_pairs}, {fit.unconverged_pairs} not converged, "
+        f"largest KKT gap {fit.largest_gap:.3g}, {fit.n_iter} SMO steps",
+        "support": f"{fit.n_support} vectors{' (slim: in the data set)' * manifest.slim}",
+        "times": ", ".join(seconds),
+        "made": f"{manifest.created} by svmcifar {manifest.versions['svmcifar']}"
+        + (f" at commit {manifest.git_commit[:12]}" if manifest.git_commit else ""),
         "on": f"{host['processor']}, {host['system']}",
         "BLAS": "; ".join(host["blas"]),
     }
     for name, value in lines.items():
         click.echo(f"{name:13}{value}")
+
+
+def _kinds(features: "FeatureSettings") -> str:
+    parameters = [f"{kind}: {_listed(of_kind)}" for kind, of_kind in features.parameters.items()]
+    return " + ".join(features.kinds) + (f" ({'; '.join(parameters)})" if parameters else "")
+
+
+def _components(features: "FeatureSettings") -> str:
+    if features.n_components is None:
+        return "none"
+    whitened = f", divided by deviation^{features.whiten:g}" if features.whiten else ""
+    return f"{features.n_components} components{whitened}"
+
+
+def _scores(features: "FeatureSettings") -> str:
+    if not features.ridge_scores:
+        return "none"
+    n = features.ridge_components or features.n_components
+    learned = "all features" if n is None else f"{n} components"
+    return f"weight {features.ridge_scores:g}, by ridge regression on {learned}"
+
+
+def _listed(values: Mapping[str, Any]) -> str:
+    return ", ".join(f"{name}={value}" for name, value in values.items())

@@ -67,7 +67,7 @@ def command(
     on_gpu = wants_gpu(device)
     pixels = [read_image(path) for path in images]
     cache = open_feature_cache(no_cache)
-    if images and not read_manifest(model_path)["slim"]:
+    if images and not read_manifest(model_path).slim:
         model = open_model(model_path, None, jobs, cache)
     else:
         dataset = open_data(data, skip_md5)

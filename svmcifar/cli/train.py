@@ -175,22 +175,22 @@ def _report(model: "ImageClassifier", out: Path) -> None:
     from svmcifar.features.augmentation import describe_views
     from svmcifar.features.build import step_names
 
-    fit, times = model.manifest["fit"], model.manifest["times"]
-    unconverged = fit["unconverged_pairs"]
-    plan = fit["memory_plan"] or "the backend's own"
+    fit, times = model.manifest.fit, model.manifest.times
+    unconverged = fit.unconverged_pairs
+    plan = fit.memory_plan or "the backend's own"
     steps = " > ".join(step_names(model.features))
-    click.echo(f"features     {steps}: {fit['n_features']} a sample, {times['features_s']:.1f} s")
+    click.echo(f"features     {steps}: {fit.n_features} a sample, {times['features_s']:.1f} s")
     views = f" ({seen})" if (seen := describe_views(model.augment)) else ""
     click.echo(
-        f"fit          {fit['n_samples']} samples{views}, {fit['n_pairs']} pairs, "
-        f"{times['fit_s']:.1f} s, backend {fit['backend']}"
+        f"fit          {fit.n_samples} samples{views}, {fit.n_pairs} pairs, "
+        f"{times['fit_s']:.1f} s, backend {fit.backend}"
     )
     click.echo(f"memory plan  {plan}")
     click.echo(
-        f"convergence  {fit['n_iter']} SMO steps, largest KKT gap {fit['largest_gap']:.3g}, "
+        f"convergence  {fit.n_iter} SMO steps, largest KKT gap {fit.largest_gap:.3g}, "
         + ("every pair converged" if not unconverged else f"{unconverged} pairs NOT converged")
     )
-    click.echo(f"model        {fit['n_support']} support vectors, gamma {fit['gamma']:.6g}")
-    click.echo(f"content hash {model.manifest['content_hash']}")
+    click.echo(f"model        {fit.n_support} support vectors, gamma {fit.gamma:.6g}")
+    click.echo(f"content hash {model.manifest.content_hash}")
     synthetic = ", trained on SYNTHETIC data" if model.is_synthetic else ""
     click.echo(f"saved        {out} ({format_bytes(out.stat().st_size)}){synthetic}")

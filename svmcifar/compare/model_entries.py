@@ -140,14 +140,14 @@ def svm_entry(
         not all were used, it has their number.
     """
     manifest = model.manifest
-    training, times = manifest["training"], manifest["times"]
-    rows = training["rows"]
+    training, fit, times = manifest.training, manifest.fit, manifest.times
+    rows = training.rows
     features = step_names(model.features)
     views = f", of {seen}" if (seen := describe_views(model.augment)) else ""
     is_fine = model.label_kind == "fine"
     classes = "100 fine classes, mapped up to superclasses" if is_fine else "20 superclasses"
     n_bytes = path.stat().st_size
-    if manifest["slim"]:
+    if manifest.slim:
         n_bytes += model.svc.support_vectors_.nbytes
     workers = f"{count_workers(model.svc.n_jobs)} threads"
     return {
@@ -155,31 +155,32 @@ def svm_entry(
         "kind": "svm",
         "name": f"SVM ({model.label_kind})",
         "description": (
-            f"Exact one-vs-one RBF-kernel SVM: C = {training['parameters']['C']:g}, "
-            f"gamma = {manifest['fit']['gamma']:.6g}; "
-            f"{' > '.join(features)}, {manifest['fit']['n_features']} features{views}; {classes}"
+            f"Exact one-vs-one RBF-kernel SVM: C = {training.parameters['C']:g}, "
+            f"gamma = {fit.gamma:.6g}; "
+            f"{' > '.join(features)}, {fit.n_features} features{views}; {classes}"
         ),
         "labels": model.label_kind,
         "features": features,
         "file": path.name,
         "sha256": _file_sha256(path),
-        "content_hash": manifest["content_hash"],
+        "content_hash": manifest.content_hash,
         "runtime": f"svmcifar, {workers}",
         "cost": {
             "training_s": times["features_s"] + times["fit_s"],
             "training_hardware": (
-                f"{manifest['host']['processor']}, backend {manifest['fit']['backend']}"
+                f"{manifest.host['processor']}, backend {fit.backend}"
                 + (", features found in the cache" if times.get("features_found") else "")
             ),
             "features_s": answers.features_s,
             **_inference_cost(answers, f"{processor_name()}, {workers}"),
             "n_bytes": n_bytes,
             "n_parameters": None,
-            "n_support_vectors": manifest["fit"]["n_support"],
+            "n_support_vectors": fit.n_support,
         },
         "curve": None,
         "curve_of": None,
-        "made": manifest | {"training": training | {"rows": rows and len(rows)}},
+        "made": manifest.to_dict()
+        | {"training": training.to_dict() | {"rows": rows and len(rows)}},
         "note": note,
     }
 

@@ -113,9 +113,13 @@ class FeatureSettings:
 
     @classmethod
     def from_manifest(cls, training: Mapping[str, Any]) -> "FeatureSettings":
-        """Read the settings from a manifest's part "training"; what is missing has its default."""
+        """Read the settings from a manifest's part "training".
+
+        What older releases knew nothing of has its default; they all knew ``n_components``.
+        """
         keys = {f.name: _MANIFEST_KEYS.get(f.name, f.name) for f in fields(cls)}
-        return cls(**{name: training[key] for name, key in keys.items() if key in training})
+        known = {name: training[key] for name, key in keys.items() if key in training}
+        return cls(**known | {"n_components": training["n_components"]})
 
 
 RAW_PIXELS = FeatureSettings()

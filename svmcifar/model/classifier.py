@@ -9,6 +9,7 @@ from sklearn.pipeline import Pipeline
 
 from svmcifar.features.augmentation import decision_views
 from svmcifar.features.pipeline import compute_features, compute_training_features
+from svmcifar.model.manifest import Manifest
 from svmcifar.svm.estimator import RBFSVC
 
 if TYPE_CHECKING:
@@ -31,11 +32,11 @@ class ImageClassifier:
         Name of each class id of that kind.
     coarse_of_fine : list of int
         Superclass id of each fine class id.
+    manifest : Manifest
+        How it was made.
     augment : {"flip", "flip-shift"} or None
         The SVM was trained on the mirror images too, and decides by image and mirror image; with
         "flip-shift" it was trained on both shifted besides.
-    manifest : dict
-        How it was made (see `svmcifar.model.manifest`).
     cache : FeatureCache or None
         Where features are looked for and kept; no part of what is saved.
     """
@@ -45,14 +46,14 @@ class ImageClassifier:
     label_kind: str
     class_names: list[str]
     coarse_of_fine: list[int]
+    manifest: Manifest
     augment: str | None = None
-    manifest: dict[str, Any] = field(default_factory=dict)
     cache: "FeatureCache | None" = field(default=None, repr=False, compare=False)
 
     @property
     def is_synthetic(self) -> bool:
         """Whether it was trained on the synthetic stand-in."""
-        return bool(self.manifest.get("data", {}).get("synthetic", False))
+        return self.manifest.data.synthetic
 
     def predict(self, images: Any) -> NDArray[np.int64]:
         """Predict the class id of each image.
@@ -120,7 +121,7 @@ class ImageClassifier:
             self.features,
             images,
             augment=self.augment,
-            seed=self.manifest.get("training", {}).get("seed", 0),
+            seed=self.manifest.training.seed,
             cache=self.cache,
         )
 

@@ -115,8 +115,8 @@ def require_same_classes(model: ImageClassifier, dataset: Dataset) -> None:
     """
     names = dataset.class_names(model.label_kind)
     if list(names) != list(model.class_names):
-        trained_on = model.manifest.get("data", {}).get("label", "another data set")
         raise ModelFileError(
             f"The model's classes must be those of the data set. The model was trained on "
-            f"{trained_on}, got {dataset.location} ({dataset.label}); pass the right --data"
+            f"{model.manifest.data.label}, got {dataset.location} ({dataset.label}); pass the "
+            f"right --data"
         )

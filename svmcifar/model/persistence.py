@@ -18,6 +18,8 @@ import json
 import warnings
 import zipfile
 import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -32,29 +34,21 @@ from svmcifar.io.content_hash import content_hash
 from svmcifar.io.files import atomic_path, check_output
 from svmcifar.io.safe_skops import read_trusted
 from svmcifar.model.classifier import ImageClassifier
+from svmcifar.model.manifest import FORMAT_NUMBER, Manifest
 from svmcifar.svm.estimator import RBFSVC
 
 if TYPE_CHECKING:
     from svmcifar.features.cache import FeatureCache
 
-# 1 knew neither mirror images nor other features than raw pixels; up to 2 types were named by the
-# modules that they lay in.
-FORMAT_NUMBER = 3
-
 # What older releases call the types that a model file may hold.
 _RENAMED = {**kinds.RENAMED, "svmcifar.svc.RBFSVC": "svmcifar.RBFSVC"}
 
+# What reading a damaged file raises.
+_DAMAGE = (
+    zipfile.BadZipFile, zlib.error, LookupError, ValueError, TypeError, AttributeError, EOFError,
+    ArithmeticError, OSError, RuntimeError,
+)  # fmt: skip
 _MANIFEST, _MODEL, _SUPPORT_VECTORS = "manifest.json", "model.skops", "support_vectors.npy"
-_REQUIRED = {
-    "created", "versions", "git_commit", "host", "data", "training", "fit", "times", "slim",
-    "content_hash", "stored_hash",
-}  # fmt: skip
-_REQUIRED_OF_TRAINING = {"label_kind", "parameters", "n_components", "rows", "seed"}
-# What manifests of older releases leave out of "training".
-_BEFORE_FEATURES: dict[str, Any] = {
-    "preset": None, "features": ["raw"], "feature_settings": {}, "whiten": 0.0,
-    "ridge_scores": 0.0, "ridge_components": None, "augment": None, "feature_dtype": "float32",
-}  # fmt: skip
 
 
 def save_model(
@@ -79,14 +73,12 @@ def save_model(
         If the file exists and `overwrite` is False, or cannot be written.
     """
     check_output(path, overwrite)
-    model.manifest |= {
-        "format": FORMAT_NUMBER,
-        "slim": slim,
-        "content_hash": model_content_hash(model),
-    }
     svc = copy.copy(model.svc)
     del svc.support_vectors_
-    model.manifest["stored_hash"] = _stored_hash(model, svc)
+    manifest = model.manifest
+    manifest.format, manifest.slim = FORMAT_NUMBER, slim
+    manifest.content_hash = model_content_hash(model)
+    manifest.stored_hash = _stored_hash(model, svc)
     content = {
         "features": model.features,
         "svc": svc,
@@ -96,14 +88,14 @@ def save_model(
         "augment": model.augment,
     }
     with atomic_path(path) as temporary, zipfile.ZipFile(temporary, "w") as archive:
-        archive.writestr(_MANIFEST, json.dumps(model.manifest, indent=2))
+        archive.writestr(_MANIFEST, json.dumps(manifest.to_dict(), indent=2))
         archive.writestr(_MODEL, skops.io.dumps(content))
         if not slim:
             with archive.open(_SUPPORT_VECTORS, "w", force_zip64=True) as file:
                 np.lib.format.write_array(file, model.svc.support_vectors_, allow_pickle=False)
 
 
-def read_manifest(path: str | Path) -> dict[str, Any]:
+def read_manifest(path: str | Path) -> Manifest:
     """Read how a model was made, without loading it.
 
     Parameters
@@ -112,15 +104,15 @@ def read_manifest(path: str | Path) -> dict[str, Any]:
 
     Returns
     -------
-    dict
+    Manifest
 
     Raises
     ------
     ModelFileError
         If the file is missing, damaged, or not a model file of this program.
     """
-    with _Opened(path) as archive:
-        return archive.manifest
+    with _opened(path) as (_, manifest):
+        return manifest
 
 
 def load_model(
@@ -151,20 +143,22 @@ def load_model(
         If the file is missing, damaged, made by something else or by a newer
         release, or slim without the right data set.
     """
-    with _Opened(path) as archive:
-        content = archive.read_content()
-        model = ImageClassifier(manifest=archive.manifest, cache=cache, **content)
+    with _opened(path) as (archive, manifest):
+        content = _content_of(archive, path, manifest.format)
+        model = ImageClassifier(manifest=manifest, cache=cache, **content)
         model.svc.n_jobs = n_jobs
         set_workers(model.features, n_jobs)
-        if _stored_hash(model, model.svc) != archive.manifest["stored_hash"]:
+        if _stored_hash(model, model.svc) != manifest.stored_hash:
             raise ModelFileError(_altered(path))
-        if archive.manifest["slim"]:
+        if manifest.slim:
             model.svc.support_vectors_ = _support_vectors_from(model, dataset, path)
         else:
-            model.svc.support_vectors_ = archive.read_support_vectors()
-        is_same = model_content_hash(model) == archive.manifest["content_hash"]
+            with archive.open(_SUPPORT_VECTORS) as file:
+                vectors = np.lib.format.read_array(file, allow_pickle=False)
+            model.svc.support_vectors_ = vectors
+        is_same = model_content_hash(model) == manifest.content_hash
     if not is_same:
-        if not model.manifest["slim"]:
+        if not manifest.slim:
             raise ModelFileError(_altered(path))
         warnings.warn(
             f"{path}: features of the slim model differ in their last digits from those it was "
@@ -191,86 +185,64 @@ def _parts(model: ImageClassifier, svc: RBFSVC) -> list[Any]:
 
 def _stored_hash(model: ImageClassifier, svc: RBFSVC) -> str:
     """Hash what every file holds: all but the support vectors, and the rows they come from."""
-    return content_hash(*_parts(model, svc), model.manifest["training"]["rows"])
+    return content_hash(*_parts(model, svc), model.manifest.training.rows)
 
 
 def _altered(path: str | Path) -> str:
     return f"{path}: the model must match its content hash and does not; train the model again"
 
 
-class _Opened:
-    """A model file while it is read; turns every sign of damage into one clear error."""
-
-    _DAMAGE = (
-        zipfile.BadZipFile, zlib.error, LookupError, ValueError, TypeError, AttributeError,
-        EOFError, ArithmeticError, OSError, RuntimeError,
-    )  # fmt: skip
-
-    def __init__(self, path: str | Path) -> None:
-        self.path = path
-
-    def __enter__(self) -> "_Opened":
+@contextmanager
+def _opened(path: str | Path) -> Iterator[tuple[zipfile.ZipFile, Manifest]]:
+    """Open a model file; every sign of damage while it is read becomes one clear error."""
+    try:
+        archive = zipfile.ZipFile(path)
+    except FileNotFoundError:
+        raise ModelFileError(
+            f"{path}: the model file must exist; make one with 'svmcifar train'"
+        ) from None
+    except OSError as error:
+        raise ModelFileError(
+            f"{path}: the model file must be readable, got '{error.strerror}'"
+        ) from error
+    except zipfile.BadZipFile as error:
+        raise ModelFileError(_foreign(path)) from error
+    with archive:
+        if not {_MANIFEST, _MODEL} <= set(archive.namelist()):
+            raise ModelFileError(_foreign(path))
         try:
-            self.archive = zipfile.ZipFile(self.path)
-        except FileNotFoundError:
+            yield archive, _manifest_of(archive, path)
+        except SvmCifarError:
+            raise
+        except _DAMAGE as error:
             raise ModelFileError(
-                f"{self.path}: the model file must exist; make one with 'svmcifar train'"
-            ) from None
-        except OSError as error:
-            raise ModelFileError(
-                f"{self.path}: the model file must be readable, got '{error.strerror}'"
+                f"{path}: the model file is damaged; copy it again or train the model again"
             ) from error
-        except zipfile.BadZipFile as error:
-            raise ModelFileError(self._foreign()) from error
-        if not {_MANIFEST, _MODEL} <= set(self.archive.namelist()):
-            self.archive.close()
-            raise ModelFileError(self._foreign())
-        try:
-            self.manifest = json.loads(self.archive.read(_MANIFEST))
-            number = int(self.manifest["format"])
-            is_complete = set(self.manifest) >= _REQUIRED
-            if is_complete:
-                training = _BEFORE_FEATURES | self.manifest["training"]
-                self.manifest["training"] = training
-                is_complete = set(training) >= _REQUIRED_OF_TRAINING
-        except self._DAMAGE as error:
-            self.archive.close()
-            raise ModelFileError(self._damaged()) from error
-        if number <= FORMAT_NUMBER and not is_complete:
-            self.archive.close()
-            raise ModelFileError(self._damaged())
-        if number > FORMAT_NUMBER:
-            self.archive.close()
-            raise ModelFileError(
-                f"{self.path}: the file format must be at most {FORMAT_NUMBER}, got {number}; "
-                f"upgrade svmcifar to read it"
-            )
-        return self
 
-    def __exit__(self, kind: Any, error: BaseException | None, trace: Any) -> None:
-        self.archive.close()
-        if isinstance(error, self._DAMAGE) and not isinstance(error, SvmCifarError):
-            raise ModelFileError(self._damaged()) from error
 
-    def read_content(self) -> dict[str, Any]:
-        """Read everything but the support vectors."""
-        renamed = _RENAMED if self.manifest["format"] < 3 else {}
-        trusted = [*kinds.TRUSTED, "svmcifar.RBFSVC"]
-        return read_trusted(self.archive.read(_MODEL), self.path, trusted, renamed)
+def _foreign(path: str | Path) -> str:
+    return (
+        f"{path}: a model file must be one that svmcifar wrote, and this is not; "
+        f"make one with 'svmcifar train'"
+    )
 
-    def read_support_vectors(self) -> np.ndarray:
-        """Read the support vectors."""
-        with self.archive.open(_SUPPORT_VECTORS) as file:
-            return np.lib.format.read_array(file, allow_pickle=False)
 
-    def _foreign(self) -> str:
-        return (
-            f"{self.path}: a model file must be one that svmcifar wrote, and this is not; "
-            f"make one with 'svmcifar train'"
+def _manifest_of(archive: zipfile.ZipFile, path: str | Path) -> Manifest:
+    """Read the manifest of any release but a newer one."""
+    content = json.loads(archive.read(_MANIFEST))
+    number = int(content["format"])
+    if number > FORMAT_NUMBER:
+        raise ModelFileError(
+            f"{path}: the file format must be at most {FORMAT_NUMBER}, got {number}; "
+            f"upgrade svmcifar to read it"
         )
+    return Manifest.from_dict(content)
 
-    def _damaged(self) -> str:
-        return f"{self.path}: the model file is damaged; copy it again or train the model again"
+
+def _content_of(archive: zipfile.ZipFile, path: str | Path, number: int) -> dict[str, Any]:
+    """Read everything but the support vectors."""
+    trusted = [*kinds.TRUSTED, "svmcifar.RBFSVC"]
+    return read_trusted(archive.read(_MODEL), path, trusted, _RENAMED if number < 3 else {})
 
 
 def _support_vectors_from(
@@ -281,14 +253,14 @@ def _support_vectors_from(
         raise ModelFileError(
             f"{path}: a slim model needs the data set it was trained on; pass --data"
         )
-    expected = model.manifest["data"]["md5s"]["train"]
+    expected = model.manifest.data.md5s["train"]
     if dataset.md5s["train"] != expected:
         raise ModelFileError(
             f"{path}: a slim model needs the data set it was trained on (md5 {expected}), "
             f"got {dataset.location} (md5 {dataset.md5s['train']}); pass the right --data"
         )
     images = dataset.read_split("train").images
-    rows = model.manifest["training"]["rows"]
+    rows = model.manifest.training.rows
     if rows is not None:
         images = images[rows]
     support_vectors = model.compute_training_features(images)[model.svc.support_]

@@ -4,20 +4,22 @@ from time import perf_counter
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
+from sklearn.pipeline import Pipeline
 
 from svmcifar.compute.arrays import to_device, wait_for
 from svmcifar.compute.environment import describe_environment, utc_now
-from svmcifar.data.dataset import Dataset, Split
+from svmcifar.data.dataset import SUPERCLASSES, Dataset, Split
 from svmcifar.data.sampling import draw_rows
 from svmcifar.features.build import make_feature_pipeline, set_workers
 from svmcifar.features.cache import FeatureCache
 from svmcifar.features.pipeline import fit_transform_features
 from svmcifar.features.settings import RAW_PIXELS, FeatureSettings
-from svmcifar.json_values import plain
 from svmcifar.model.classifier import ImageClassifier
-from svmcifar.model.manifest import describe_fit
+from svmcifar.model.manifest import DataSource, Manifest, Training
 from svmcifar.svm.backends.registry import choose_backend
 from svmcifar.svm.estimator import RBFSVC
+from svmcifar.svm.fit_report import describe_fit
 
 
 def train_classifier(
@@ -26,36 +28,36 @@ def train_classifier(
     svc: RBFSVC,
     features: FeatureSettings = RAW_PIXELS,
     *,
-    label_kind: str = "coarse",
+    label_kind: str = SUPERCLASSES,
     limit: int | None = None,
     seed: int = 0,
     preset: str | None = None,
     cache: FeatureCache | None = None,
 ) -> ImageClassifier:
-    """Fit features and SVM on the training split.
+    """Select images of the training split, fit the features, fit the SVM.
 
     Features are fitted on the images that the SVM is trained on, without mirror or shifted images;
     class scores on all views of them.
 
-    With a backend that works on the GPU the images are sent there once, as bytes, and
-    features, kernel and pairs are worked out there.
+    With a backend that works on the GPU the images are sent there once, as bytes; features,
+    kernel and pairs are computed there.
 
     Parameters
     ----------
     dataset : Dataset
-        Where `train` comes from, for the manifest.
+        Where `train` comes from, for class names and manifest.
     train : Split
     svc : RBFSVC
         Not fitted yet; it is fitted in place.
     features : FeatureSettings, optional
         Raw pixels by default.
-    label_kind : {"coarse", "fine"}, default="coarse"
-        Train on the 20 superclasses or on the 100 fine classes.
+    label_kind : str, default=SUPERCLASSES
+        One of `svmcifar.data.dataset.LABEL_KINDS`.
     limit : int, optional
-        Train on this many images, drawn at random, the same number (give or
-        take one) of each fine class; all by default.
+        Train on this many images, drawn at random, the same number (give or take one) of each
+        class; all by default.
     seed : int, default=0
-        Of that draw and of all that features draw.
+        Random seed of that draw and of the features.
     preset : str, optional
         Name of the preset that settings come from, for the manifest.
     cache : FeatureCache, optional
@@ -70,59 +72,36 @@ def train_classifier(
     Raises
     ------
     InputError
-        If there are fewer images or features than `limit` or `n_components`
-        ask for, or another setting is not what it may be.
+        If there are fewer images or features than `limit` or the number of components ask for, or
+        a setting is invalid.
     BackendUnavailableError
         If the backend does not work on this machine.
     """
     started = utc_now()
     pipeline = make_feature_pipeline(features, seed=seed)
     set_workers(pipeline, svc.n_jobs)
+
     rows = None if limit is None else draw_rows(train.classes, limit, seed)
-    images: Any = train.images if rows is None else train.images[rows]
-    labels = train.labels[label_kind]
-    y = labels if rows is None else labels[rows]
+    selected = train if rows is None else train.take(rows)
+    on_gpu = choose_backend(svc.backend).uses_gpu
+    X, times = _fit_features(pipeline, selected, on_gpu, features.augment, seed, cache)
+    times |= _fit_svm(svc, X, selected.labels[label_kind])
 
-    clock = perf_counter()
-    n_found = cache.n_found if cache else 0
-    if choose_backend(svc.backend).uses_gpu:
-        images = to_device(images)
-    # Class scores of superclass models come from fine classes too: they know more.
-    fine = train.classes if rows is None else train.classes[rows]
-    X = fit_transform_features(
-        pipeline, images, fine, augment=features.augment, seed=seed, cache=cache
-    )
-    del images  # its place on the GPU is needed
-    wait_for(X)
-    features_s = perf_counter() - clock
-    clock = perf_counter()
-    svc.fit(X, np.repeat(y, X.shape[0] // len(y)))  # a label for each view of an image
-    fit_s = perf_counter() - clock
-
-    manifest = {
-        "created": started,
+    manifest = Manifest(
+        created=started,
         **describe_environment(),
-        "data": {
-            "label": dataset.label,
-            "synthetic": dataset.is_synthetic,
-            "md5s": dataset.md5s,
-        },
-        "training": {
-            "label_kind": label_kind,
-            "parameters": plain(svc.get_params()),
-            "preset": preset,
-            **plain(features.to_manifest()),
-            "feature_dtype": "float32",
-            "rows": None if rows is None else rows.tolist(),
-            "seed": seed,
-        },
-        "fit": describe_fit(svc),
-        "times": {
-            "features_s": features_s,
-            **({"features_found": True} if cache and cache.n_found > n_found else {}),
-            "fit_s": fit_s,
-        },
-    }
+        data=DataSource(dataset.label, dataset.is_synthetic, dataset.md5s),
+        training=Training(
+            label_kind=label_kind,
+            parameters=svc.get_params(),
+            features=features,
+            rows=None if rows is None else rows.tolist(),
+            seed=seed,
+            preset=preset,
+        ),
+        fit=describe_fit(svc),
+        times=times,
+    )
     return ImageClassifier(
         features=pipeline,
         svc=svc,
@@ -132,3 +111,32 @@ def train_classifier(
         augment=features.augment,
         manifest=manifest,
     )
+
+
+def _fit_features(
+    pipeline: Pipeline,
+    split: Split,
+    on_gpu: bool,
+    augment: str | None,
+    seed: int,
+    cache: FeatureCache | None,
+) -> tuple[Any, dict[str, Any]]:
+    """Fit the features on a split; return the samples to train on, and the seconds it took."""
+    clock, n_found = perf_counter(), cache.n_found if cache else 0
+    images = to_device(split.images) if on_gpu else split.images
+    # Scores of the classes, whatever is trained on: they know more than superclasses.
+    X = fit_transform_features(
+        pipeline, images, split.classes, augment=augment, seed=seed, cache=cache
+    )
+    wait_for(X)
+    times: dict[str, Any] = {"features_s": perf_counter() - clock}
+    if cache and cache.n_found > n_found:
+        times["features_found"] = True
+    return X, times
+
+
+def _fit_svm(svc: RBFSVC, X: Any, y: NDArray[np.int64]) -> dict[str, float]:
+    """Fit the SVM on all views of images with labels y; return the seconds it took."""
+    clock = perf_counter()
+    svc.fit(X, np.repeat(y, X.shape[0] // len(y)))
+    return {"fit_s": perf_counter() - clock}

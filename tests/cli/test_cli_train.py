@@ -30,13 +30,13 @@ def test_train_tells_what_it_did(synthetic_folder, folder):
         "500 samples, 190 pairs",
         "memory plan  whole kernel matrix, blocks within classes kept, ",
         "every pair converged",
-        f"content hash {manifest['content_hash']}",
+        f"content hash {manifest.content_hash}",
         "saved        model.skops (",
         "trained on SYNTHETIC data",
     ):
         assert expected in output
     assert len((folder / "data/labels-SYNTHETIC.csv").read_text().splitlines()) == 101
-    assert manifest["fit"]["backend"] == "numba"
+    assert manifest.fit.backend == "numba"
 
 
 def test_options_reach_the_model(synthetic_folder):
@@ -47,17 +47,17 @@ def test_options_reach_the_model(synthetic_folder):
         "--label-csv", "runs/map.csv", "--memory-limit", "1GB", "--max-iter", 100000,
     )  # fmt: skip
     manifest = read_manifest("runs/fine.skops")
-    parameters = manifest["training"]["parameters"]
+    parameters = manifest.training.parameters
     assert (parameters["C"], parameters["gamma"], parameters["tol"]) == (2.5, 0.01, 0.01)
     assert (parameters["class_weight"], parameters["max_iter"]) == ("balanced", 100000)
-    assert (manifest["fit"]["n_features"], manifest["fit"]["n_samples"]) == (9, 300)
-    assert (manifest["fit"]["n_pairs"], manifest["training"]["seed"]) == (4950, 4)
-    assert (manifest["fit"]["backend"], manifest["slim"]) == ("sklearn", True)
+    assert (manifest.fit.n_features, manifest.fit.n_samples) == (9, 300)
+    assert (manifest.fit.n_pairs, manifest.training.seed) == (4950, 4)
+    assert (manifest.fit.backend, manifest.slim) == ("sklearn", True)
 
 
 def test_gamma_by_name(synthetic_folder):
     run("train", "--data", synthetic_folder, "--gamma", "auto")
-    assert read_manifest("model.skops")["fit"]["gamma"] == 1 / 3072
+    assert read_manifest("model.skops").fit.gamma == 1 / 3072
 
 
 @pytest.mark.parametrize("backend", ["sklearn", "numba"])
@@ -73,13 +73,13 @@ def test_backends_predict_alike(synthetic_folder, synthetic_data, backend):
 def test_memory_plan_is_told(synthetic_folder):
     output = run("train", "--data", synthetic_folder, "--backend", "sklearn", "--limit", 200)
     assert "memory plan  the backend's own\n" in output
-    assert read_manifest("model.skops")["fit"]["memory_plan"] is None
+    assert read_manifest("model.skops").fit.memory_plan is None
 
 
 def test_hash_does_not_depend_on_workers(synthetic_folder):
     for jobs in (1, 2, 3):
         run("train", "--data", synthetic_folder, "--jobs", jobs, "--out", f"{jobs}.skops")
-    assert len({read_manifest(f"{jobs}.skops")["content_hash"] for jobs in (1, 2, 3)}) == 1
+    assert len({read_manifest(f"{jobs}.skops").content_hash for jobs in (1, 2, 3)}) == 1
 
 
 def test_cuml_falls_back_with_one_loud_line(synthetic_folder, monkeypatch):
@@ -94,7 +94,7 @@ def test_cuml_falls_back_with_one_loud_line(synthetic_folder, monkeypatch):
     (line,) = [line for line in result.stderr.splitlines() if "cuml" in line]
     assert line.startswith(f"WARNING: backend 'cuml' does not work here: {reason}.")
     assert "--backend numba" in line
-    assert read_manifest("model.skops")["fit"]["backend"] == "sklearn"
+    assert read_manifest("model.skops").fit.backend == "sklearn"
     error = fail(*arguments, "--strict", "--overwrite")
     assert f"'cuml' does not work here: {reason}" in error
 
@@ -205,7 +205,7 @@ def test_altered_data_needs_skip_md5(altered):
     write_fields(altered / "train", make_fields("train", seed=9))
     assert "--skip-md5" in fail("train", "--data", altered)
     run("train", "--data", altered, "--skip-md5")
-    assert read_manifest("model.skops")["data"]["label"] == "modified CIFAR-100"
+    assert read_manifest("model.skops").data.label == "modified CIFAR-100"
 
 
 def test_pickle_with_code_is_not_executed(altered, folder):

@@ -33,7 +33,7 @@ def test_features_reach_the_model(synthetic_folder, few_histograms):
     )  # fmt: skip
     assert "features     hog > standardize > pca > whiten^0.5: 12 a sample, " in output
     assert "fit          400 samples (images and mirror images), 190 pairs, " in output
-    training = read_manifest("model.skops")["training"]
+    training = read_manifest("model.skops").training.to_dict()
     assert (training["features"], training["n_components"]) == (["hog"], 12)
     assert (training["whiten"], training["augment"]) == (0.5, "flip")
     described = run("info", "model.skops")
@@ -73,7 +73,7 @@ def test_patches_reach_the_model(synthetic_folder):
     arguments = ["--data", synthetic_folder, "--limit", 100, *PATCHES, "--jobs", 2]
     output = run("train", *arguments, "--patch-size", 8, "--patch-size", 5, "--threshold", 0.25)
     assert "features     patches8 + patches5 > standardize: 64 a sample, " in output
-    training = read_manifest("model.skops")["training"]
+    training = read_manifest("model.skops").training.to_dict()
     assert training["feature_settings"] == {
         "patches": {
             "n_filters": 4, "pooling": 2, "filters": "random", "patch_size": [8, 5],
@@ -111,7 +111,7 @@ def test_options_of_histograms_reach_the_model(synthetic_folder):
     hog = ["--features", "hog", "--hog-cell", 8, "--hog-orientations", 5]
     output = run("train", "--data", synthetic_folder, "--limit", 100, *hog)
     assert "features     hog > standardize: 180 a sample, " in output
-    settings = read_manifest("model.skops")["training"]["feature_settings"]
+    settings = read_manifest("model.skops").training.features.parameters
     assert settings == {"hog": {"pixels_per_cell": [8, 8], "orientations": 5}}
 
 
@@ -119,7 +119,7 @@ def test_features_by_default(synthetic_folder):
     output = run("train", "--data", synthetic_folder)
     assert "features     pixels > standardize: 3072 a sample, " in output
     assert "fit          500 samples, " in output
-    training = read_manifest("model.skops")["training"]
+    training = read_manifest("model.skops").training.to_dict()
     assert (training["features"], training["whiten"], training["augment"]) == (["raw"], 0.0, None)
     described = run("info", "model.skops")
     assert "samples      500 x 3072\n" in described

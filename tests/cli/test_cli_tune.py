@@ -72,7 +72,7 @@ def test_the_config_trains_the_best_setting(synthetic_folder, synthetic_data, fo
     assert any(f"accuracy {best['score']:.4f}" in line for line in comments)
     assert not re.search(r"\b20\d\d-\d\d", text)  # the same whenever it is made
     run("train", "--data", synthetic_folder, "--config", "best.toml", "--slim")
-    training = read_manifest("model.skops")["training"]
+    training = read_manifest("model.skops").training.to_dict()
     assert training["seed"] == 6
     assert training["parameters"]["C"] == best["C"]
     assert training["parameters"]["gamma"] == best["gamma"]

@@ -93,9 +93,9 @@ def test_what_a_preset_sets_of_other_features_gives_way(synthetic_folder):
     assert taken == (
         "settings     preset patches-small: whiten 0.5, ridge-scores 0.8, augment flip, C 10"
     )
-    assert read_manifest("model.skops")["training"]["feature_settings"] == {}
+    assert read_manifest("model.skops").training.features.parameters == {}
     run("train", "--preset", "hog", "--pca", 10, "--ridge-scores", 0, "--augment", "none", *data)
-    training = read_manifest("model.skops")["training"]
+    training = read_manifest("model.skops").training.to_dict()
     assert (training["ridge_components"], training["augment"]) == (None, None)
 
 
@@ -103,7 +103,7 @@ def test_config_over_preset_gives_way_too(synthetic_folder):
     Path("own.toml").write_text('features = ["raw"]\npca = 10\nridge-scores = 0\n')
     options = ("--preset", "patches-small", "--config", "own.toml")
     run("train", *options, "--data", synthetic_folder)
-    training = read_manifest("model.skops")["training"]
+    training = read_manifest("model.skops").training.to_dict()
     assert (training["features"], training["ridge_components"]) == (["raw"], None)
 
 
@@ -135,10 +135,10 @@ def test_preset_in_the_manifest(synthetic_folder):
     arguments = ["--data", synthetic_folder, "--limit", 100, "--overwrite"]
     output = run("train", "--preset", "raw", "--C", 3, *arguments)
     assert "settings     preset raw: features raw\n" in output
-    training = read_manifest("model.skops")["training"]
+    training = read_manifest("model.skops").training.to_dict()
     assert (training["preset"], training["parameters"]["C"]) == ("raw", 3.0)
     assert "settings " not in run("train", *arguments)
-    assert read_manifest("model.skops")["training"]["preset"] is None
+    assert read_manifest("model.skops").training.preset is None
     output = run("train", "--preset", "raw", *arguments)
     assert "settings     preset raw: features raw, C 10\n" in output
 

@@ -253,12 +253,12 @@ def test_costs(report, models):
     together = cnn["cost"]["inference_s"] + cnn2["cost"]["inference_s"]
     assert ensemble["cost"]["inference_s"] == together
     manifest = svms[kind].manifest
-    times = manifest["times"]
+    times = manifest.times
     assert svm["cost"]["training_s"] == times["features_s"] + times["fit_s"]
     assert svm["cost"]["n_bytes"] == (folder / f"{kind}.skops").stat().st_size
     assert svm["cost"]["n_support_vectors"] == len(svms[kind].svc.support_vectors_)
     assert 0 < svm["cost"]["features_s"] < svm["cost"]["inference_s"]
-    assert svm["content_hash"] == manifest["content_hash"]
+    assert svm["content_hash"] == manifest.content_hash
     for entry in content["models"]:
         cost = entry["cost"]
         assert cost["images_per_s"] == pytest.approx(200 / cost["inference_s"])

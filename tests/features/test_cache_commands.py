@@ -71,10 +71,10 @@ def test_training_again_computes_nothing(train_quick, cache, computed, tmp_path,
     assert computed == ["fit", "compute"] * 2
     for model in (plain, first, again):
         save_model(model, tmp_path / "model.skops", overwrite=True)
-    hashes = [model.manifest["content_hash"] for model in (plain, first, again)]
+    hashes = [model.manifest.content_hash for model in (plain, first, again)]
     assert hashes[0] == hashes[2] != hashes[1]
-    assert "features_found" not in first.manifest["times"]
-    assert again.manifest["times"]["features_found"] is True
+    assert "features_found" not in first.manifest.times
+    assert again.manifest.times["features_found"] is True
 
 
 def test_model_file_has_nothing_of_the_cache(train_quick, cache, tmp_path):
@@ -123,7 +123,7 @@ def test_commands(synthetic_folder, cache, computed, form):
     run("train", *options, "--C", 2)
     run("train", *options, "--C", 3, "--overwrite", "--jobs", 1)
     assert computed == ["fit", "compute"]
-    assert read_manifest("model.skops")["times"]["features_found"] is True
+    assert read_manifest("model.skops").times["features_found"] is True
     run("evaluate", "model.skops", *data, "--json", "scores.json")
     assert computed == ["fit", "compute", "compute"]
     run("evaluate", "model.skops", *data, "--json", "again.json")

@@ -42,7 +42,7 @@ SEEN = {**SCORES, "kinds": ("spy",)}
 def test_training_asks_for_training_images_alone(synthetic_data, train, test, augment):
     features = FeatureSettings(**(SEEN | {"augment": augment}))
     model = train_classifier(synthetic_data, train, RBFSVC(), features, limit=200)
-    rows = model.manifest["training"]["rows"]
+    rows = model.manifest.training.rows
     (fitted_on,) = FITTED_ON
     np.testing.assert_array_equal(fitted_on, train.images[rows])
     known = {image.tobytes() for view in views_of(train.images[rows], augment) for image in view}
@@ -57,7 +57,7 @@ def test_training_asks_for_training_images_alone(synthetic_data, train, test, au
 
 def test_scores_are_learned_from_the_fine_classes_of_the_drawn_images(train_small, train):
     model = train_small(limit=200, **SCORES)
-    rows = model.manifest["training"]["rows"]
+    rows = model.manifest.training.rows
     pipeline = make_feature_pipeline(
         FeatureSettings(
             n_components=20,

@@ -68,7 +68,7 @@ def test_equals_scikit_learn_step_by_step(train_small, synthetic_data, split):
 
 @each_option
 def test_manifest_names_the_features(train_small, options):
-    training = train_small(limit=200, **options).manifest["training"]
+    training = train_small(limit=200, **options).manifest.training.to_dict()
     assert training["features"] == list(options.get("kinds", ["raw"]))
     assert training["feature_settings"] == options.get("parameters", {})
     assert training["whiten"] == options.get("whiten", 0.0)
@@ -91,13 +91,13 @@ def test_nothing_fitted_sees_other_images(synthetic_data, monkeypatch, options):
         )  # fmt: skip
 
     model = fit(train.images)
-    not_drawn = np.setdiff1d(np.arange(len(train.images)), model.manifest["training"]["rows"])
+    not_drawn = np.setdiff1d(np.arange(len(train.images)), model.manifest.training.rows)
     assert len(not_drawn) == 300
     noise = train.images.copy()
     rng = np.random.default_rng(0)
     noise[not_drawn] = rng.integers(0, 256, (300, 3072), dtype=np.uint8)
     assert model_content_hash(fit(noise)) == model_content_hash(model)
-    drawn = model.manifest["training"]["rows"]
+    drawn = model.manifest.training.rows
     noise[drawn[7]] = noise[not_drawn[0]]
     assert model_content_hash(fit(noise)) != model_content_hash(model)
 
@@ -134,7 +134,7 @@ def test_features_are_fitted_without_mirror_images(train_small, augment, n_views
 
 def test_the_svm_is_trained_on_images_and_mirror_images(train_small, synthetic_data):
     model = train_small(limit=200, augment="flip")
-    rows = np.array(model.manifest["training"]["rows"])
+    rows = np.array(model.manifest.training.rows)
     images = synthetic_data.read_split("train").images[rows]
     support = model.svc.support_
     assert {0, 1} == set(support % 2)

@@ -78,7 +78,7 @@ def test_round_trip(train_small, synthetic_data, tmp_path, slim, options):
         np.testing.assert_array_equal(loaded, expected)
     np.testing.assert_array_equal(again.svc.support_vectors_, model.svc.support_vectors_)
     assert again.augment == options.get("augment")
-    assert again.manifest == model.manifest
+    assert again.manifest.to_dict() == model.manifest.to_dict()
     assert model_content_hash(again) == model_content_hash(model)
 
 
@@ -103,7 +103,7 @@ def test_file_of_format_1(train_small, synthetic_data, tmp_path, slim, settings)
     )  # fmt: skip
     with zipfile.ZipFile(old) as archive:
         assert "augment" not in json.loads(archive.read("manifest.json"))["training"]
-    training = read_manifest(old)["training"]
+    training = read_manifest(old).training.to_dict()
     assert {key: training[key] for key in _BEFORE_FEATURES} == _BEFORE_FEATURES
     again = load_model(old, synthetic_data)
     assert again.augment is None

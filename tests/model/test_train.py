@@ -30,14 +30,14 @@ def test_class_names_follow_the_labels(train_small, synthetic_data, kind, n_clas
     model = train_small(label_kind=kind)
     assert model.class_names == list(synthetic_data.class_names(kind))
     assert len(model.svc.classes_) == n_classes
-    assert model.manifest["fit"]["n_pairs"] == n_classes * (n_classes - 1) // 2
+    assert model.manifest.fit.n_pairs == n_classes * (n_classes - 1) // 2
     train = synthetic_data.read_split("train")
     assert np.array(model.coarse_of_fine)[train.fine].tolist() == train.coarse.tolist()
 
 
 def test_manifest_tells_how_it_was_made(train_small, synthetic_data):
     model = train_small(RBFSVC(C=3.0, gamma=0.001), n_components=20, limit=300, seed=5)
-    manifest = json.loads(json.dumps(model.manifest))
+    manifest = json.loads(json.dumps(model.manifest.to_dict()))
     assert manifest["data"] == {
         "label": "SYNTHETIC stand-in",
         "synthetic": True,

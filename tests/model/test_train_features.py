@@ -231,10 +231,10 @@ def test_seed_reaches_everything_that_draws(seed):
 
 def test_seed_of_the_shifts_stays_with_the_model(synthetic_data, train_small):
     model = train_small(limit=100, augment="flip-shift", seed=3, kinds=("means",))
-    images = synthetic_data.read_split("train").images[model.manifest["training"]["rows"]]
+    images = synthetic_data.read_split("train").images[model.manifest.training.rows]
     X = model.compute_training_features(images)
     np.testing.assert_array_equal(X[model.svc.support_], model.svc.support_vectors_)
-    model.manifest["training"]["seed"] = 0
+    model.manifest.training.seed = 0
     assert not np.array_equal(model.compute_training_features(images), X)
 
 
