@@ -1,9 +1,8 @@
-"""Where arrays live: their namespace, and moving them between host and GPU.
+"""Array namespaces, and transfer between host and GPU.
 
-Code that is to run on a GPU too is written against an array's own namespace, as the array API
-standard has it.  Three kinds of arrays are told apart: NumPy's, on the host (as are lists and
-all else that NumPy reads); CuPy's, on the GPU; and array-api-strict's, which stand in for
-CuPy's where there is no GPU.
+Code for host and GPU is written against the array API standard, in the namespace of its arrays.
+There are three kinds of arrays: NumPy's, on the host (with lists and all else that NumPy reads);
+CuPy's, on the GPU; and array-api-strict's, which stand in for CuPy's where there is no GPU.
 """
 
 import os
@@ -24,7 +23,7 @@ _DISPATCH_VARIABLE = "SCIPY_ARRAY_API"
 
 
 def is_host(array: Any) -> bool:
-    """Tell whether an array is NumPy's, or something that NumPy reads."""
+    """Return whether an array is NumPy's, or something that NumPy reads."""
     return _package(array) == "numpy"
 
 
@@ -34,7 +33,7 @@ def _package(array: Any) -> str:
 
 
 def get_namespace(*arrays: Any) -> Any:
-    """Find the namespace that arrays have in common.
+    """Return the namespace of arrays.
 
     Parameters
     ----------
@@ -44,7 +43,7 @@ def get_namespace(*arrays: Any) -> Any:
     Returns
     -------
     module
-        Has the functions of the array API standard.
+        With the functions of the array API standard.
 
     Raises
     ------
@@ -62,7 +61,7 @@ def get_namespace(*arrays: Any) -> Any:
 
 
 def get_device(array: Any) -> Any:
-    """Find the device that an array is on; "cpu" for the host."""
+    """Return the device of an array; "cpu" for the host."""
     return "cpu" if is_host(array) else array_api_compat.device(array)
 
 
@@ -71,7 +70,7 @@ def _place(array: Any) -> str:
 
 
 def get_dtype(array: Any) -> np.dtype:
-    """Give the dtype of an array of real numbers as NumPy's."""
+    """Return the dtype of an array of real numbers as NumPy's."""
     if is_host(array):
         return array.dtype
     xp = get_namespace(array)
@@ -80,7 +79,7 @@ def get_dtype(array: Any) -> np.dtype:
 
 
 def to_host(array: Any) -> NDArray[Any]:
-    """Give an array as NumPy's.
+    """Move an array to the host.
 
     Parameters
     ----------
@@ -99,7 +98,7 @@ def to_host(array: Any) -> NDArray[Any]:
 
 
 def to_device(array: Any) -> Any:
-    """Send an array to the GPU.
+    """Move an array to the GPU.
 
     Parameters
     ----------
@@ -113,7 +112,7 @@ def to_device(array: Any) -> Any:
     Raises
     ------
     BackendUnavailableError
-        If there is no CuPy or no GPU, or CuPy is set to round matrix products to TF32.
+        If there is no CuPy or no GPU, or CuPy rounds matrix products to TF32.
     MemoryLimitError
         If the GPU has no room for it.
     """
@@ -131,13 +130,7 @@ def to_device(array: Any) -> Any:
 
 
 def require_gpu() -> None:
-    """Refuse to go on where CuPy finds no GPU that it can use.
-
-    Raises
-    ------
-    BackendUnavailableError
-        With the reason.
-    """
+    """Raise BackendUnavailableError, with the reason, if CuPy has no GPU to work on."""
     from svmcifar.compute.gpu import why_no_cupy
 
     if reason := why_no_cupy():
@@ -158,12 +151,7 @@ def _named_out_of_memory() -> Iterator[None]:
 
 
 def refuse_tf32() -> None:
-    """Refuse to compute on the GPU while CuPy rounds matrix products to TF32.
-
-    Raises
-    ------
-    BackendUnavailableError
-    """
+    """Raise BackendUnavailableError if CuPy rounds matrix products to TF32."""
     if os.environ.get("CUPY_TF32", "0") not in ("", "0"):
         raise BackendUnavailableError(
             "CUPY_TF32 must not be 1 where svmcifar works on the GPU: kernel values would have 3 "
@@ -172,7 +160,7 @@ def refuse_tf32() -> None:
 
 
 def move_beside(array: NDArray[Any], other: Any) -> Any:
-    """Send a host array to where another array is."""
+    """Move a host array to the device of another array."""
     if is_host(other):
         return array
     with _named_out_of_memory():
@@ -180,12 +168,12 @@ def move_beside(array: NDArray[Any], other: Any) -> Any:
 
 
 def take_rows(X: Any, rows: NDArray[np.integer]) -> Any:
-    """Copy rows of an array, by their numbers on the host, without moving the array."""
+    """Copy rows of an array on its device; their indices are on the host."""
     return get_namespace(X).take(X, move_beside(rows, X), axis=0)
 
 
 def free_gpu_bytes() -> int:
-    """Ask what the GPU has free, once CuPy has given back what it holds unused."""
+    """Return the free memory of the GPU, after CuPy has released its unused blocks."""
     import cupy  # type: ignore[import-not-found,unused-ignore]
 
     cupy.get_default_memory_pool().free_all_blocks()
@@ -193,7 +181,7 @@ def free_gpu_bytes() -> int:
 
 
 def wait_for(array: Any) -> None:
-    """Wait until an array has been computed, so that what follows is not blamed for it."""
+    """Wait until an array has been computed, so that a timer does not count it to what follows."""
     if _package(array) == "cupy":
         import cupy  # type: ignore[import-not-found,unused-ignore]
 
@@ -202,12 +190,11 @@ def wait_for(array: Any) -> None:
 
 @contextmanager
 def sklearn_dispatch(array: Any) -> Iterator[None]:
-    """Let scikit-learn compute where an array is; on the host nothing changes.
+    """Let scikit-learn compute on the device of an array; on the host nothing changes.
 
-    scikit-learn asks for ``SCIPY_ARRAY_API=1`` in the environment, because SciPy looks at it when
-    it is imported and scikit-learn may call SciPy.  What is used here (validation,
-    `StandardScaler`, `PCA` by eigenvalues) does not call SciPy with arrays, so it does not matter
-    that SciPy has been imported before; the variable is set for the time being.
+    scikit-learn requires ``SCIPY_ARRAY_API=1`` in the environment, which SciPy reads when it is
+    imported.  What is used here (validation, `StandardScaler`, `PCA` by eigenvalues) calls SciPy
+    with no arrays, so it may have been imported before; the variable is set meanwhile.
     """
     if is_host(array):
         yield

@@ -1,4 +1,4 @@
-"""Views of an image: what stands for it in training, and what decides its class."""
+"""Augmentation: the views of an image in training, and those of test-time augmentation."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -41,14 +41,14 @@ def mirror(images: Any) -> Any:
 
 
 def shift(images: Any, offsets: NDArray[np.integer]) -> Any:
-    """Move images by whole pixels; pixels at the edge are repeated where nothing is left.
+    """Translate images by whole pixels; the pixels at the edge are repeated.
 
     Parameters
     ----------
     images : array of shape (n_images, n_pixels), uint8
         Rows of three square planes, on the host or on a device.
     offsets : ndarray of shape (n_images, 2), int
-        Rows and columns that each image's content moves up and left by.
+        Rows and columns that the content of each image moves up and left by.
 
     Returns
     -------
@@ -68,43 +68,22 @@ def shift(images: Any, offsets: NDArray[np.integer]) -> Any:
 
 
 def draw_offsets(n_images: int, seed: int) -> NDArray[np.int64]:
-    """Draw how far each of the training images is shifted.
-
-    Parameters
-    ----------
-    n_images : int
-    seed : int
-
-    Returns
-    -------
-    ndarray of shape (n_images, 2), int64
-        From -3 to 3 pixels.
-    """
+    """Draw a translation from -3 to 3 pixels for each image, of shape (n_images, 2)."""
     return np.random.default_rng(seed).integers(-_MOST_SHIFT, _MOST_SHIFT + 1, (n_images, 2))
 
 
-# Of a batch of images, and which rows they are of all.
+# Maps a batch of images, and the slice of all images that it is, to the view of the batch.
 View = Callable[[Any, slice], Any]
 
 
 def describe_views(augment: str | None) -> str:
-    """Name the views that are trained on, for people.
-
-    Parameters
-    ----------
-    augment : {"flip", "flip-shift"}, optional
-
-    Returns
-    -------
-    str
-        Empty without augmentation.
-    """
+    """Describe the views that are trained on; empty without augmentation."""
     shifted = ", and both shifted" if augment == "flip-shift" else ""
     return "" if augment is None else f"images and mirror images{shifted}"
 
 
 def decision_views(augment: str | None) -> list[View]:
-    """List the views whose decision values are averaged.
+    """Return the views for test-time augmentation, whose decision values are averaged.
 
     Parameters
     ----------
@@ -113,19 +92,19 @@ def decision_views(augment: str | None) -> list[View]:
     Returns
     -------
     list of callable
-        The image itself; where anything is augmented, its mirror image too.
+        The image itself; with any augmentation its mirror image too.
 
     Raises
     ------
     InputError
-        If the augmentation is not known.
+        If the augmentation is unknown.
     """
     require_augmentation(augment)
     return [_itself] if augment is None else [_itself, _mirrored]
 
 
 def training_views(augment: str | None, n_images: int, seed: int = 0) -> list[View]:
-    """List the views that are trained on.
+    """Return the views for training.
 
     Parameters
     ----------
@@ -133,13 +112,13 @@ def training_views(augment: str | None, n_images: int, seed: int = 0) -> list[Vi
     n_images : int
         Training images.
     seed : int, default=0
-        Of the offsets.
+        Random seed of the shifts.
 
     Returns
     -------
     list of callable
-        Those that decide; with "flip-shift" also both of them shifted, each image by other
-        offsets.
+        Those of `decision_views`; with "flip-shift" also both of them shifted, each image by
+        offsets of its own.
     """
     views = decision_views(augment)
     if augment != "flip-shift":
@@ -160,7 +139,7 @@ def _mirrored(images: Any, rows: slice) -> Any:
 
 @dataclass(frozen=True)
 class _Shifted:
-    """Another view, shifted by offsets of shape (n_images, 2)."""
+    """Another view, shifted by offsets of shape (n_images, 2) for all images."""
 
     view: View
     offsets: NDArray[np.int64]

@@ -23,20 +23,20 @@ from svmcifar.features.transfer import bring_to_host, pipeline_beside
 if TYPE_CHECKING:
     from svmcifar.features.cache import FeatureCache
 
-# Fixed, so that the rounding of a sample's features does not depend on who asks for them.
+# Fixed, so that the rounding of a sample's features does not depend on the caller.
 _BATCH_ROWS = 2000
-# Wide features of all images do not fit the memory: standardiser and components are learned from
-# so many images, those of all other features from all images.
+# Wide features of all images do not fit the memory: the steps after them are fitted on a sample
+# of this many images.
 _WIDE_IMAGES = 10_000
 
 
 def fit_features(pipeline: Pipeline, images: Any) -> Pipeline:
-    """Fit a pipeline without class scores on training images.
+    """Fit a pipeline without ridge scores on training images.
 
     Parameters
     ----------
     pipeline : Pipeline
-        As `make_feature_pipeline` gives it.
+        As `svmcifar.features.build.make_feature_pipeline` returns it.
     images : array of shape (n_images, n_pixels), uint8
         On the host or on a device.
 
@@ -74,7 +74,7 @@ def fit_features(pipeline: Pipeline, images: Any) -> Pipeline:
 
 
 def _fitted_on(later: list[tuple[str, Any]], images: Any) -> Any:
-    """Choose the images whose features the steps after the first are fitted on."""
+    """Return the images whose features the steps after the first are fitted on."""
     pca = dict(later).get("pca")
     if not isinstance(pca, WidePCA) or images.shape[0] <= _WIDE_IMAGES:
         return images
@@ -96,28 +96,28 @@ def fit_transform_features(
     Parameters
     ----------
     pipeline : Pipeline
-        As `make_feature_pipeline` gives it.
+        As `svmcifar.features.build.make_feature_pipeline` returns it.
     images : array of shape (n_images, n_pixels), uint8
         On the host or on a device.
     y : ndarray of shape (n_images,)
-        Labels that class scores are learned from.
+        Labels for ridge scores.
     augment : {"flip", "flip-shift"}, optional
         Compute features of mirror images too, or of shifted ones besides.
     seed : int, default=0
-        Of the shifts; other draws have the pipeline's.
+        Random seed of the shifts; the pipeline has its own.
     cache : FeatureCache, optional
-        Where to look for what needs no labels, and to keep it.
+        Holds what does not depend on labels.
 
     Returns
     -------
     array of shape (n_images * n_views, n_features), float32
-        As `compute_training_features` gives them.
+        As `compute_training_features` returns them.
 
     Raises
     ------
     InputError
-        If PCA is to keep more components than there are features or images, or there are too few
-        images for class scores.
+        If PCA is to keep more components than there are features or images, or there are fewer
+        images than folds of ridge scores.
     """
     earlier, scores = _split(pipeline)
     if cache is None:
@@ -143,20 +143,19 @@ def compute_training_features(
 ) -> Any:
     """Compute the features of the images that the pipeline was fitted on.
 
-    They differ from what `compute_features` gives in the views (see
-    `svmcifar.features.augmentation.training_views`) and in class scores, which are out of fold.
+    Unlike those of `compute_features` they are of the views for training (see
+    `svmcifar.features.augmentation.training_views`), and ridge scores are out of fold.
 
     Parameters
     ----------
     pipeline : Pipeline
         Fitted.
     images : array of shape (n_images, n_pixels), uint8
-        Those that it was fitted on, on the host or on a device.
+        The same images, on the host or on a device.
     augment : {"flip", "flip-shift"}, optional
     seed : int, default=0
         Both as when it was fitted.
     cache : FeatureCache, optional
-        As for `compute_features`.
 
     Returns
     -------
@@ -172,18 +171,18 @@ def compute_training_features(
 
 
 def _beside(scores: RidgeScores, images: Any) -> RidgeScores:
-    """Give fitted scores where images are."""
+    """Return fitted ridge scores with their arrays on the device of images."""
     return scores if is_host(images) else pipeline_beside(Pipeline([("", scores)]), images)[0]
 
 
 def _split(pipeline: Pipeline) -> tuple[Pipeline, RidgeScores | None]:
-    """Split a pipeline into what needs no labels and what does."""
+    """Split a pipeline into the steps without labels and ridge scores, if it has them."""
     *earlier, (_, last) = pipeline.steps
     return (Pipeline(earlier), last) if isinstance(last, RidgeScores) else (pipeline, None)
 
 
 def _require_components(name: str, step: Any, X: Any) -> None:
-    """Refuse a PCA that is to keep more components than there are of its samples X."""
+    """Raise if PCA is to keep more components than its samples X have."""
     if name == "pca" and step.n_components > min(X.shape):
         raise InputError(
             f"PCA can keep at most {min(X.shape)} components of {X.shape[0]} images of "
@@ -198,7 +197,7 @@ def compute_features(
     augment: str | None = None,
     cache: "FeatureCache | None" = None,
 ) -> Any:
-    """Compute features of the views that decide on images.
+    """Compute features of the views for test-time augmentation.
 
     Parameters
     ----------
@@ -209,13 +208,13 @@ def compute_features(
     augment : {"flip", "flip-shift"}, optional
         How the training images were augmented.
     cache : FeatureCache, optional
-        Where to look for the features, class scores aside, and to keep them.
+        Holds the features before ridge scores.
 
     Returns
     -------
     array of shape (n_images * n_views, n_features), float32
-        Of the kind that the images are, and on their device.  The views of an image follow each
-        other (see `svmcifar.features.augmentation.decision_views`).
+        On the device of the images.  The views of an image follow each other (see
+        `svmcifar.features.augmentation.decision_views`).
     """
     earlier, scores = _split(pipeline)
     X = _compute(earlier, images, decision_views(augment), cache)
@@ -225,7 +224,7 @@ def compute_features(
 def _compute(
     pipeline: Pipeline, images: Any, views: Sequence[View], cache: "FeatureCache | None"
 ) -> Any:
-    """Compute features of views of images, or find them in the cache."""
+    """Compute features of views of images, or read them from the cache."""
     if cache is None:
         return _compute_views(pipeline, images, views)
     compute = partial(_compute_views, pipeline, images, views)
@@ -233,12 +232,12 @@ def _compute(
 
 
 def _compute_views(pipeline: Pipeline, images: Any, views: Sequence[View]) -> Any:
-    """Compute features of views of images, a batch of images at a time, where they are."""
+    """Compute features of views of images, a batch of images at a time, on their device."""
     xp, n_images, n_views = get_namespace(images), images.shape[0], len(views)
     if not is_host(images):
         pipeline = pipeline_beside(pipeline, images)
     with sklearn_dispatch(images):
-        # The width is known only from what the last step gives.
+        # The width is known only from the output of the last step.
         width = pipeline.transform(images[:1, :]).shape[1]
         shape = (n_views * n_images, width)
         features = xp.empty(shape, dtype=xp.float32, device=get_device(images))

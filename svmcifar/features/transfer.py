@@ -1,4 +1,4 @@
-"""Moving fitted pipelines between the host and a device."""
+"""Transfer of fitted pipelines between the host and a device."""
 
 import copy
 from collections.abc import Callable, Iterable, Iterator
@@ -12,14 +12,14 @@ from svmcifar.features.extract.feature_union import FeatureStack
 
 
 def bring_to_host(pipeline: Pipeline) -> None:
-    """Bring the arrays of a pipeline that was fitted on a device to the host, in place."""
+    """Move the arrays of a pipeline that was fitted on a device to the host, in place."""
     for step in single_steps(pipeline.steps):
         # An array without dimensions becomes the number that it is on the host.
         _convert_arrays(step, lambda array: to_host(array)[()])
 
 
 def pipeline_beside(pipeline: Pipeline, images: Any) -> Pipeline:
-    """Copy a fitted pipeline, with its arrays on the device that images are on."""
+    """Copy a fitted pipeline, with its arrays on the device of images."""
     steps = _copied(pipeline.steps)
     for step in single_steps(steps):
         _convert_arrays(step, lambda array: move_beside(array, images))
@@ -27,7 +27,7 @@ def pipeline_beside(pipeline: Pipeline, images: Any) -> Pipeline:
 
 
 def _copied(steps: Iterable[tuple[str, Any]]) -> list[tuple[str, Any]]:
-    """Copy steps, and those that are stacked in one, but not their arrays."""
+    """Copy steps, and those within a FeatureStack, but not their arrays."""
     return [
         (name, FeatureStack(_copied(step.transformers)))
         if isinstance(step, FeatureStack)
@@ -37,7 +37,7 @@ def _copied(steps: Iterable[tuple[str, Any]]) -> list[tuple[str, Any]]:
 
 
 def single_steps(steps: Iterable[tuple[str, Any]]) -> Iterator[Any]:
-    """Give the steps that have arrays: those that are stacked one by one."""
+    """Yield the steps that have arrays: those of a FeatureStack one by one."""
     for _, step in steps:
         if isinstance(step, FeatureStack):
             yield from single_steps(step.transformers)

@@ -313,7 +313,7 @@ def test_parameters_of_older_releases(images, name):
     transformer = HOG()
     assert set(vars(transformer)) == set(transformer.get_params()) | set(OLDER)
     vars(transformer)[name] = OLDER[name]  # as skops does
-    with pytest.raises(InputError, match=rf"HOG with another '{name}' .* older releases"):
+    with pytest.raises(InputError, match=rf"'{name}' of HOG must be .* older releases left open"):
         transformer.transform(images)
 
 

@@ -1,4 +1,4 @@
-"""Features of several kinds side by side."""
+"""Concatenation of several kinds of features."""
 
 from typing import Any
 
@@ -8,15 +8,15 @@ from sklearn.utils import gen_batches
 
 from svmcifar.compute.arrays import get_device, get_namespace, is_host
 
-# Bounds what a batch takes besides the result.
+# Bounds the memory of a batch besides the result.
 _BATCH_ROWS = 5000
 
 
 class FeatureStack(TransformerMixin, BaseEstimator):
-    """Concatenate what several transformers make of the same images.
+    """Concatenate the features of several transformers.
 
-    scikit-learn's FeatureUnion joins results by NumPy, and holds all of them while it does; here
-    they are written where they belong a batch at a time, on a device too.
+    scikit-learn's FeatureUnion holds every result while NumPy concatenates them; here they are
+    written into the output a batch at a time, on a device too.
 
     Parameters
     ----------

@@ -19,7 +19,7 @@ from svmcifar.features.extract.hog_gradients import (
 )
 from svmcifar.features.extract.image_rows import checked_images, square_shape
 
-# On the host what is worked on stays in the cache; on a GPU each call should have much to do.
+# On the host a batch stays in the processor cache; on a GPU each call should be large.
 _HOST_BATCH_ROWS = 32
 _DEVICE_BATCH_ROWS = 4096
 
@@ -27,7 +27,7 @@ _DEVICE_BATCH_ROWS = 4096
 _BLOCK_CELLS = 2
 _EPS = 1e-5
 _HYSTERESIS = 0.2
-# Parameters of older releases, fixed now; model files hold them, and content hashes cover them.
+# Parameters of older releases, fixed now: model files hold them and content hashes cover them.
 _FIXED = {
     "cells_per_block": (_BLOCK_CELLS, _BLOCK_CELLS),
     "block_norm": "L2-Hys",
@@ -158,8 +158,8 @@ class HOG(TransformerMixin, BaseEstimator):
         for name, value in _FIXED.items():
             if getattr(self, name) != value:
                 raise InputError(
-                    f"HOG with another {name!r} than {value!r} is a matter of older releases. "
-                    f"Got {getattr(self, name)!r}. Use such a release, or train again."
+                    f"The {name!r} of HOG must be {value!r}, which older releases left open. "
+                    f"Got {getattr(self, name)!r} instead. Train again."
                 )
 
     def _count_blocks(self, shape: ImageShape) -> tuple[int, int]:
@@ -192,7 +192,7 @@ def _histograms(down: Any, right: Any, orientations: int, pixels_per_cell: Seque
     Parameters
     ----------
     down, right : arrays of shape (n_rows, n_columns, n_images), float64
-        Gradients, as `strongest_gradient` gives them.
+        Gradients, from `strongest_gradient`.
     orientations : int
     pixels_per_cell : pair of int
 

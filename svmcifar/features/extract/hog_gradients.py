@@ -1,7 +1,7 @@
-"""Gradients of images, of many at once.
+"""Gradients of many images at once.
 
-The image is the last axis, so that every operation runs over many images, and sums are added up
-term by term, so that the rounding of an image's features does not depend on those beside it.
+The image is the last axis, so that every operation is vectorised over images.  Sums are added term
+by term, so that the rounding of an image's features does not depend on the rest of its batch.
 """
 
 import math
@@ -13,9 +13,9 @@ from typing import Any
 from svmcifar.compute.arrays import get_namespace
 from svmcifar.compute.image_shape import ImageShape
 
-# Bins by which an orientation is moved up: more than atan2 can be wrong by, so that one that is
-# exactly on an edge is always in the bin above it, and less than any other orientation of integer
-# gradients is away from an edge (3.4e-7 bins, with as many orientations as there may be).
+# Added to every orientation, in bins: more than the rounding error of atan2, so that an orientation
+# exactly on an edge falls into the bin above, and less than the distance of any other orientation
+# of integer gradients from an edge (3.4e-7 bins for the largest number of orientations).
 _EDGE_MARGIN = 1e-9
 MOST_ORIENTATIONS = 180
 
@@ -67,7 +67,7 @@ def _sq_norm(down: Any, right: Any) -> Any:
 
 
 def votes(down: Any, right: Any, orientations: int) -> tuple[Any, Any]:
-    """Compute what gradients add to histograms, and to which of their bins.
+    """Compute the magnitude of each gradient and its bin in the histogram.
 
     Parameters
     ----------
@@ -89,5 +89,5 @@ def votes(down: Any, right: Any, orientations: int) -> tuple[Any, Any]:
 
 
 def add_up(terms: Iterable[Any]) -> Any:
-    """Add up arrays in their order."""
+    """Add arrays in order."""
     return reduce(operator.add, terms)

@@ -1,4 +1,4 @@
-"""Learning filters from the patches of training images."""
+"""Filters learned from the patches of training images."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -21,7 +21,7 @@ FloatArray = NDArray[np.float64]
 
 @dataclass(frozen=True)
 class Whitening:
-    """A map to patches without correlations.
+    """A linear map that decorrelates patches (ZCA).
 
     Attributes
     ----------
@@ -42,22 +42,7 @@ class Whitening:
 def sample_patches(
     images: Array, shape: ImageShape, size: int, n_patches: int, rng: np.random.Generator
 ) -> Array:
-    """Draw patches of any images at any position, with replacement.
-
-    Parameters
-    ----------
-    images : ndarray of shape (n_images, shape.n_values), uint8
-    shape : ImageShape
-    size : int
-        Rows and columns of a patch.
-    n_patches : int
-    rng : Generator
-
-    Returns
-    -------
-    ndarray of shape (n_patches, 3 * size * size), uint8
-        A patch's values by channel, row and column.
-    """
+    """Draw patches of size x size pixels, with replacement; values by channel, row and column."""
     planes = images.reshape(-1, *shape)
     windows = np.lib.stride_tricks.sliding_window_view(planes, (size, size), axis=(2, 3))
     n_side = shape.height - size + 1
@@ -69,15 +54,7 @@ def sample_patches(
 def normalise_contrast(patches: Array, epsilon: float) -> NDArray[np.float32]:
     """Subtract the mean of each patch and divide by its standard deviation.
 
-    Parameters
-    ----------
-    patches : ndarray of shape (n_patches, n_values), uint8
-    epsilon : float
-        Added to the variance, >= 0; a patch without any contrast becomes 0 in any case.
-
-    Returns
-    -------
-    ndarray of the same shape, float32
+    `epsilon` is added to the variance; a patch without any contrast becomes 0 in any case.
     """
     normalised = np.empty(patches.shape, dtype=np.float32)
     for rows in gen_batches(len(patches), _BATCH_ROWS):
@@ -88,18 +65,9 @@ def normalise_contrast(patches: Array, epsilon: float) -> NDArray[np.float32]:
 
 
 def fit_whitening(patches: Array, epsilon: float) -> Whitening:
-    """Find the zero-phase whitening (ZCA) of patches.
+    """Fit the zero-phase whitening (ZCA) of patches.
 
-    Parameters
-    ----------
-    patches : ndarray of shape (n_patches, n_values), float32
-    epsilon : float
-        Added to the eigenvalues of their covariance, > 0.
-
-    Returns
-    -------
-    Whitening
-        With the transform ``V (E + epsilon)^(-1/2) V'``, where ``V E V'`` is the covariance.
+    Its transform is ``V (E + epsilon)^(-1/2) V'``, where ``V E V'`` is the covariance.
     """
     mean = patches.mean(axis=0, dtype=np.float64)
     covariance = np.zeros((patches.shape[1], patches.shape[1]))
@@ -108,7 +76,7 @@ def fit_whitening(patches: Array, epsilon: float) -> Whitening:
         covariance += centred.T @ centred
     covariance /= len(patches)
     eigenvalues, vectors = np.linalg.eigh(covariance)
-    # Rounding may leave those that are zero a little below.
+    # Rounding may leave eigenvalues of 0 a little below.
     return Whitening(mean, vectors / np.sqrt(np.maximum(eigenvalues, 0.0) + epsilon) @ vectors.T)
 
 
@@ -132,23 +100,23 @@ def learn_filters(
         Training images alone.
     shape : ImageShape
     kind : {"random", "kmeans"}
-        Whether the filters are patches drawn at random or centres of clusters of patches,
-        both whitened and scaled to length 1.
+        Random patches or cluster centres of patches, in either case whitened and scaled to
+        length 1.
     n_filters : int
     size : int
         Rows and columns of a patch.
     n_patches : int
-        To learn from; at least `n_filters`.
+        Patches to learn from; at least `n_filters`.
     contrast_epsilon, zca_epsilon : float
         As for `normalise_contrast` and `fit_whitening`.
     seed : int
 
     Returns
     -------
-    filters : ndarray of shape (n_filters, 3 * size * size), float32
+    filters : ndarray of shape (n_filters, n_channels * size * size), float32
     bias : ndarray of shape (n_filters,), float32
-        ``filters @ patch + bias`` are the products of the learned patches with the whitened
-        patch, for a normalised one.
+        For a normalised patch, ``filters @ patch + bias`` are the inner products of the learned
+        patches with the whitened patch.
     """
     rng = np.random.default_rng(seed)
     patches = sample_patches(images, shape, size, n_patches, rng)
@@ -166,7 +134,7 @@ def learn_filters(
 
 
 def _directions(patches: Array, whitening: Whitening) -> NDArray[np.float32]:
-    """Whiten patches and scale each to length 1, but for those that are zero."""
+    """Whiten patches and scale each to length 1; zeros stay."""
     directions = np.empty(patches.shape, dtype=np.float32)
     for rows in gen_batches(len(patches), _BATCH_ROWS):
         directions[rows] = _scale_to_length_1(whitening.apply(patches[rows]))
@@ -179,12 +147,12 @@ def _scale_to_length_1(vectors: Array) -> Array:
 
 
 def _cluster_centres(directions: Array, n_clusters: int, seed: int) -> Array:
-    """Cluster vectors of length 1; give the centres, scaled to length 1 too."""
+    """Cluster vectors of length 1; return the centres, scaled to length 1 too."""
     kmeans = MiniBatchKMeans(
         n_clusters,
         batch_size=_KMEANS_BATCH_ROWS,
         max_iter=_KMEANS_EPOCHS,
-        # It would stop by a sum of all distances, whose rounding depends on the threads.
+        # Early stopping goes by a sum whose rounding depends on the number of threads.
         max_no_improvement=None,
         tol=0.0,
         n_init=1,

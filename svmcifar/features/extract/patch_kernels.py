@@ -1,10 +1,10 @@
-"""Patches of one image and their pooled responses, as SIMD loops.
+"""SIMD loops over the patches of one image and their pooled responses.
 
 A patch of d values with sum s and sum of squares q is normalised to
 
     (v - mean) / sqrt(variance + epsilon)  =  (d v - s) / sqrt(d q - s^2 + d^2 epsilon),
 
-where everything but the quotient and its root is exact: the pixels are bytes.
+where all but the quotient and the root is exact, since pixels are bytes.
 """
 
 import numpy as np
@@ -15,15 +15,9 @@ from svmcifar.compute.llvm import fast_max
 
 @njit(nogil=True, cache=True, error_model="numpy")
 def _patch_sums(image, size, sums, square_sums):  # type: ignore[no-untyped-def]
-    """Add up the values and squares of each patch, first along rows, then along columns.
+    """Sum the values and squares of each patch into arrays of shape (n_side, n_side), int64.
 
-    Parameters
-    ----------
-    image : ndarray of shape (n_channels, side, side), uint8
-    size : int
-        Rows and columns of a patch.
-    sums, square_sums : ndarray of shape (n_side, n_side), int64
-        Where to write.
+    Box sums are separable: first along rows, then along columns.
     """
     n_channels, side = image.shape[:2]
     n_side = side - size + 1
@@ -56,8 +50,8 @@ def normalised_patches(image, size, epsilon, out):  # type: ignore[no-untyped-de
     epsilon : float
         Added to the variance of a patch, >= 0; a patch without any contrast is 0 in any case.
     out : ndarray of shape (n_channels * size * size, n_side * n_side), float32
-        Where to write: a value of a patch by channel, row and column; a patch by the row and
-        column of its corner.
+        Output: a row a value of a patch, by channel, row and column; a column a patch, by the
+        row and column of its corner.
     """
     n_channels = image.shape[0]
     n_side = image.shape[1] - size + 1
@@ -88,18 +82,18 @@ def normalised_patches(image, size, epsilon, out):  # type: ignore[no-untyped-de
 
 @njit(nogil=True, cache=True, fastmath={"nnan", "nsz", "contract"}, error_model="numpy")
 def pool_rectified(responses, high, low, edges, out):  # type: ignore[no-untyped-def]
-    """Average what responses exceed two thresholds by, over each cell of the image.
+    """Average over each cell by how much responses exceed two thresholds.
 
     Parameters
     ----------
     responses : ndarray of shape (n_side * n_side, n_filters), float32
         Of each filter at each position.
     high, low : ndarray of shape (n_filters,), float32
-        Counted is what a response is above the first, and what it is below the second.
+        The averages are of ``max(response - high, 0)`` and of ``max(low - response, 0)``.
     edges : ndarray of shape (pooling + 1,), int64
         Where the cells' rows, and columns, begin and end.
     out : ndarray of shape (pooling, pooling, 2, n_filters), float32
-        Where to write the averages above and below, for each row and column of cells.
+        Output: the averages above and below, for each row and column of cells.
     """
     n_side, n_filters = edges[-1], responses.shape[1]
     out[:] = 0

@@ -1,4 +1,4 @@
-"""Pooled responses of filters to all patches of images: on the host, and by the array API."""
+"""Pooled responses of filters to all patches: a CPU path in numba, a GPU path by the array API."""
 
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -14,25 +14,25 @@ from svmcifar.compute.image_shape import ImageShape
 from svmcifar.compute.threads import single_threaded_blas
 from svmcifar.features.extract.patch_kernels import normalised_patches, pool_rectified
 
-# The responses of this many filters to one image are computed by one matrix product and pooled
-# while they are in the cache.  Fixed, so that rounding does not depend on the number of workers.
+# The responses of this many filters to one image are one matrix product, pooled while they are in
+# the processor cache.  Fixed, so that rounding does not depend on the number of workers.
 _TILE_FILTERS = 256
-# Images of one task, on the host: enough to hide what starting it takes.
+# Images of one task on the host: enough to hide the cost of starting it.
 _TASK_IMAGES = 32
-# Of one step on a device: 0.6 GB of patches and responses of 6 x 6.
+# Images of one step on a device: 0.6 GB of patches of 6 x 6 and their responses.
 _DEVICE_BATCH_IMAGES = 256
 
 Array = NDArray[Any]
 
 
 def batches(n: int, size: int) -> Iterator[slice]:
-    """Cut n rows, of which there may be none, into runs of a size."""
+    """Yield slices of a size that cover n rows, of which there may be none."""
     return (slice(start, min(start + size, n)) for start in range(0, n, size))
 
 
 @dataclass(frozen=True)
 class PatchFilters:
-    """Filters and what becomes of their responses.
+    """Filters, and how their responses are rectified and pooled.
 
     Attributes
     ----------
@@ -46,11 +46,11 @@ class PatchFilters:
     contrast_epsilon : float
         Added to the variance of a patch.
     threshold : float
-        Counted is what a response, or its negative, exceeds this by.
+        A response, or its negative, counts by how much it exceeds this.
     pooling : int
         Rows and columns of cells.
     power : float
-        Of the averages over a cell.
+        Exponent of the averages over a cell.
     """
 
     filters: Any
@@ -64,29 +64,24 @@ class PatchFilters:
 
     @property
     def n_side(self) -> int:
-        """Positions of a patch along a side of the image."""
+        """Number of positions of a patch along a side of the image."""
         return self.shape.height - self.size + 1
 
     @property
     def n_features(self) -> int:
-        """Features of an image."""
+        """Number of features of an image."""
         return 2 * self.filters.shape[0] * self.pooling**2
 
     def edges(self) -> NDArray[np.int64]:
-        """Give where the cells' rows, and columns, begin and end among the positions."""
+        """Return where the rows, and columns, of cells begin and end among the positions."""
         return -(-np.arange(self.pooling + 1) * self.n_side // self.pooling)
 
     def bounds(self) -> tuple[Any, Any]:
-        """Give what a filter's product must be above, and below, to count.
-
-        Returns
-        -------
-        high, low : array of shape (n_filters,), float32
-        """
+        """Return the thresholds of each filter's product, high and low, with the bias in them."""
         return self.threshold - self.bias, -self.threshold - self.bias
 
     def tiles(self) -> Iterator[slice]:
-        """Cut the filters into tiles."""
+        """Yield slices of the filters."""
         return batches(self.filters.shape[0], _TILE_FILTERS)
 
 
@@ -98,7 +93,7 @@ def host_features(images: Array, model: PatchFilters, out: Array, n_workers: int
     images : ndarray of shape (n_images, n_pixels), uint8
     model : PatchFilters
     out : ndarray of shape (n_images, n_features), float32
-        Where to write.
+        Output.
     n_workers : int
         Threads to work with.
     """
@@ -133,7 +128,7 @@ def _write_task(planes: Array, model: PatchFilters, out: Array) -> None:
 
 
 def device_features(images: Any, model: PatchFilters, out: Any) -> None:
-    """Compute features of images by the array API, where they are.
+    """Compute features of images on their device, by the array API.
 
     Parameters
     ----------
@@ -141,7 +136,7 @@ def device_features(images: Any, model: PatchFilters, out: Any) -> None:
     model : PatchFilters
         With its arrays where the images are.
     out : array of shape (n_images, n_features), float32
-        Where to write.
+        Output.
     """
     xp = get_namespace(images, model.filters)
     high, low = model.bounds()
@@ -156,11 +151,9 @@ def device_features(images: Any, model: PatchFilters, out: Any) -> None:
 
 
 def _device_patches(images: Any, model: PatchFilters) -> Any:
-    """Give every patch of images, normalised, as in `normalised_patches`.
+    """Return every patch of images, normalised as in `normalised_patches`.
 
-    Returns
-    -------
-    array of shape (n_images, n_side, n_side, 3 * size * size), float32
+    Of shape (n_images, n_side, n_side, n_values), float32.
     """
     xp = get_namespace(images)
     size, n_side, n_values = model.size, model.n_side, model.filters.shape[1]
@@ -179,20 +172,15 @@ def _device_patches(images: Any, model: PatchFilters) -> Any:
 
 
 def _device_pooled(responses: Any, high: Any, low: Any, model: PatchFilters) -> Any:
-    """Average what responses exceed two thresholds by, as in `pool_rectified`.
-
-    Returns
-    -------
-    array of shape (n_images, pooling * pooling * 2, n_filters), float32
-    """
+    """Average as in `pool_rectified`; of shape (n_images, pooling * pooling * 2, n_filters)."""
     xp = get_namespace(responses)
     above = xp.maximum(responses - high, xp.zeros_like(high))
     below = xp.maximum(low - responses, xp.zeros_like(low))
-    runs = [slice(int(start), int(stop)) for start, stop in pairwise(model.edges())]
+    slices = [slice(int(start), int(stop)) for start, stop in pairwise(model.edges())]
     cells = [
         xp.mean(side[:, rows, columns, :], axis=(1, 2))
-        for rows in runs
-        for columns in runs
+        for rows in slices
+        for columns in slices
         for side in (above, below)
     ]
     return xp.stack(cells, axis=1)

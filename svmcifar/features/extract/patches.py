@@ -1,4 +1,4 @@
-"""Responses to learned patches as features."""
+"""Pooled responses to learned patches as features."""
 
 from numbers import Integral, Real
 from typing import Any
@@ -20,46 +20,45 @@ from svmcifar.features.extract.patch_responses import PatchFilters, device_featu
 class PatchFeatures(TransformerMixin, BaseEstimator):
     """Pooled responses to patches learned from the training images, by Coates and Ng.
 
-    Every patch of an image is normalised (minus its mean, by its standard deviation) and whitened
-    (ZCA), and multiplied with filters: centres of clusters of patches of the training images,
-    normalised and whitened too, or such patches themselves, of length 1.  What a response exceeds
-    the threshold by, and what its negative does, are two values, averaged over each cell of a
-    grid on the image; features are a power of the averages.
+    Every patch of an image is normalised (minus its mean, by its standard deviation), whitened
+    (ZCA) and multiplied with filters of length 1: cluster centres of normalised and whitened
+    patches of the training images, or such patches themselves.  A response is rectified above the
+    threshold, and its negative likewise; both are averaged over each cell of a grid on the image,
+    and features are a power of the averages.
 
     Parameters
     ----------
     n_filters : int, default=2000
-        Filters to learn.
+        Number of filters.
     patch_size : int, default=6
         Rows and columns of a patch, in pixels; >= 1.
     pooling : int, default=3
         Rows and columns of the grid of cells.  A patch of 6 x 6 pixels has 27 x 27 positions:
         where they do not divide evenly, some cells have one more row or column than others.
     threshold : float, default=1.0
-        Responses from minus this to this count for nothing, >= 0.
+        Responses between minus this and this count as 0; >= 0.
     power : float, default=0.5
-        Of the averages, > 0 and at most 1.
+        Exponent of the averages, > 0 and at most 1.
     filters : {"kmeans", "random"}, default="kmeans"
-        Whether filters are centres of clusters or patches drawn at random, which takes less time
-        to learn.
+        Cluster centres, or patches drawn at random, which is faster.
     contrast_epsilon : float, default=10.0
         Added to the variance of a patch (of pixels from 0 to 255) when it is normalised, >= 0.
     zca_epsilon : float, default=0.1
         Added to the variances of normalised patches along their principal axes when they are
         whitened, > 0.
     n_patches : int, default=200_000
-        Patches to learn whitening and filters from, at least `n_filters`.
+        Patches that whitening and filters are learned from, at least `n_filters`.
     n_jobs : int, default=None
-        Threads that `transform` works with on the host; None for all processors (or
-        OMP_NUM_THREADS), -1 for all.  Features do not depend on it.
+        Threads of `transform` on the host; None for all processors (or OMP_NUM_THREADS), -1 for
+        all.  Features do not depend on it.
     random_state : int, default=0
-        Of the draws.
+        Random seed of the patches and the clusters.
 
     Attributes
     ----------
     filters_ : ndarray of shape (n_filters, 3 * patch_size * patch_size), float32
-        What a normalised patch is multiplied with; whitening is part of it.  A patch's values
-        are in the order of channels, rows and columns.
+        Multiply a normalised patch; they contain the whitening.  A patch's values are in the
+        order of channels, rows and columns.
     bias_ : ndarray of shape (n_filters,), float32
         Added to the products.
 
@@ -68,9 +67,9 @@ class PatchFeatures(TransformerMixin, BaseEstimator):
     With the response ``r = filters_ @ patch + bias_`` features are
     ``mean(max(r - threshold, 0))^power`` and ``mean(max(-r - threshold, 0))^power``.
 
-    On the host a row of features depends on no other, to the last bit.  `transform` takes little
-    more memory than its result: 2,000 filters and a grid of 3 x 3 give 36,000 features, or 144 kB
-    an image in float32.
+    On the host a row of features does not depend on the others, to the bit.  `transform` needs
+    little more memory than its result: 2,000 filters and a grid of 3 x 3 give 36,000 features,
+    144 kB an image.
 
     References
     ----------
@@ -185,8 +184,8 @@ class PatchFeatures(TransformerMixin, BaseEstimator):
         Raises
         ------
         InputError
-            If the images are not such rows, or a parameter is invalid or not what it was
-            when filters were learned.
+            If the images are not such rows, or a parameter is invalid or differs from that of
+            `fit`.
         """
         check_is_fitted(self)
         self.check_parameters()
@@ -237,7 +236,7 @@ class PatchFeatures(TransformerMixin, BaseEstimator):
         return shape
 
     def _filters_beside(self, images: Any) -> PatchFilters:
-        """Gather what features are computed with, where images are."""
+        """Return filters and settings, with arrays on the device of images."""
         shape = self._checked_shape(images)
         expected = (self.n_filters, shape.channels * self.patch_size**2)
         if self.filters_.shape != expected or self.bias_.shape != expected[:1]:
@@ -249,7 +248,7 @@ class PatchFeatures(TransformerMixin, BaseEstimator):
             filters=move_beside(self.filters_, images),
             bias=move_beside(self.bias_, images),
             shape=shape,
-            # As plain numbers: NumPy's would make float64 of float32 arrays.
+            # Plain numbers: NumPy's would promote float32 arrays to float64.
             size=int(self.patch_size),
             contrast_epsilon=float(self.contrast_epsilon),
             threshold=float(self.threshold),

@@ -1,4 +1,4 @@
-"""Whitening of principal components, in part."""
+"""Partial whitening of principal components."""
 
 from typing import Any
 
@@ -8,25 +8,25 @@ from sklearn.base import BaseEstimator, TransformerMixin
 from svmcifar.compute.arrays import get_namespace
 from svmcifar.features.reduce.standardize import BatchStandardScaler
 
-# Deviations of float32 samples' components below this share of the largest are rounding errors
-# (of the covariances, which are squares).
+# Standard deviations below this share of the largest are rounding errors: covariances of float32
+# samples are exact to eps, and deviations are their roots.
 _LEAST_SHARE = float(np.finfo(np.float32).eps) ** 0.5
-_TINY = float(np.finfo(np.float32).tiny)  # where none has any
+_TINY = float(np.finfo(np.float32).tiny)  # where all are 0
 
 
 class ComponentScaling(TransformerMixin, BaseEstimator):
-    """Divide each component by a power of its standard deviation.
+    """Partial whitening: divide each component by a power of its standard deviation.
 
     Parameters
     ----------
     power : float, default=0.5
-        0 leaves the components as they are, 1 gives all of them the same deviation.
+        0 leaves the components as they are, 1 whitens them.
 
     Attributes
     ----------
     divisors_ : ndarray of shape (n_components,), float32
-        Powers of the deviations; of a deviation below 3.5e-4 of the largest, which is rounding
-        error, of that.
+        Powers of the standard deviations, which are taken to be at least 3.5e-4 of the largest:
+        smaller ones are rounding errors.
 
     Examples
     --------
@@ -43,12 +43,12 @@ class ComponentScaling(TransformerMixin, BaseEstimator):
         self.power = power
 
     def fit(self, X: Any, y: Any = None) -> "ComponentScaling":
-        """Compute the deviations.
+        """Compute the divisors.
 
         Parameters
         ----------
         X : array of shape (n_samples, n_components), float32
-            On a device it is worked on there, under `svmcifar.compute.arrays.sklearn_dispatch`.
+            On the host, or on a device under `svmcifar.compute.arrays.sklearn_dispatch`.
         y : ignored
 
         Returns

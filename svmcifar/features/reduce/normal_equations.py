@@ -1,4 +1,4 @@
-"""Normal equations of ridge regression on classes, summed a batch at a time."""
+"""Normal equations of ridge regression on class indicators, summed a batch at a time."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -11,24 +11,24 @@ from svmcifar.compute.arrays import get_device, get_namespace, move_beside, take
 
 # Variances below this share of the mean square are rounding errors of float32 sums.
 _LEAST_SHARE = 1e-5
-# So that features without variance can be solved for.
+# Keeps the equations of features without variance solvable.
 _TINY = float(np.finfo(np.float64).tiny)
 
 
 @dataclass(frozen=True)
 class NormalEquations:
-    """What ridge regression needs to know of some samples, in float64; sums may be added.
+    """The sums over samples that ridge regression needs, in float64; they may be added.
 
     Attributes
     ----------
     squares : array of shape (n_features, n_features)
-        Sum of the products of features.
+        Sum of the products of features, ``X' X``.
     features : array of shape (n_features,)
         Sum of the features.
     products : array of shape (n_features, n_classes)
-        Sum of the products with the classes' indicators.
+        Sum of the products with the class indicators, ``X' Y``.
     classes : array of shape (n_classes,)
-        Samples of each class.
+        Number of samples of each class.
     """
 
     squares: Any
@@ -40,7 +40,7 @@ class NormalEquations:
     def of(
         cls, X: Any, rows: NDArray[np.intp], codes: NDArray[np.intp], batch_rows: int
     ) -> "NormalEquations":
-        """Sum over some rows of X, so many at a time; codes are the classes of all."""
+        """Sum over some rows of X, `batch_rows` at a time; codes are the classes of all rows."""
         xp, n_features, n_classes = get_namespace(X), X.shape[1], int(codes.max()) + 1
         shapes = (n_features, n_features), (n_features,), (n_features, n_classes), (n_classes,)
         squares, features, products, classes = (
@@ -52,7 +52,7 @@ class NormalEquations:
             indicators = np.zeros((len(of_batch), n_classes), dtype=np.float32)
             indicators[np.arange(len(of_batch)), codes[of_batch]] = 1
             Y = move_beside(indicators, X)
-            # In place: float64 copies of the products would cost more than they do.
+            # In place: a float64 copy of the product would cost more than the product.
             squares += samples.T @ samples
             features += xp.sum(samples, axis=0, dtype=xp.float64)
             products += samples.T @ Y
@@ -70,7 +70,7 @@ class NormalEquations:
         return NormalEquations(*(a - b for a, b in zip(self._fields, other._fields, strict=True)))
 
     def variances(self) -> Any:
-        """Give the features' variances, 0 where they are rounding errors."""
+        """Return the variances of the features, 0 where they are rounding errors."""
         xp = get_namespace(self.squares)
         n = xp.sum(self.classes)
         mean_squares = xp.linalg.diagonal(self.squares) / n
@@ -78,12 +78,12 @@ class NormalEquations:
         return xp.where(variances > _LEAST_SHARE * mean_squares, variances, 0.0)
 
     def solve(self, alpha: float) -> tuple[Any, Any]:
-        """Regress the classes' indicators on the features.
+        """Solve the regression of the class indicators on the features.
 
         Parameters
         ----------
         alpha : float
-            As for `svmcifar.features.reduce.ridge_scores.RidgeScores`.
+            Penalty (see `svmcifar.features.reduce.ridge_scores.RidgeScores`).
 
         Returns
         -------

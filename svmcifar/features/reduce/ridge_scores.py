@@ -1,4 +1,4 @@
-"""Scores of a linear classifier as features."""
+"""Out-of-fold ridge scores as features (stacking)."""
 
 from numbers import Integral, Real
 from typing import Any
@@ -18,40 +18,40 @@ _BATCH_ROWS = 2000
 
 
 class RidgeScores(TransformerMixin, BaseEstimator):
-    """Put the scores of ridge regression, one for each class, before the features.
+    """Prepend out-of-fold ridge scores, one for each class, to the features (stacking).
 
-    Each pair of a one-vs-one SVM sees the samples of two classes alone; these scores bring to
-    every pair what tells a class from all others.
+    A pair of a one-vs-one SVM sees the samples of two classes alone; the scores tell it what
+    separates a class from all others.
 
-    Scores of the samples that the regression was fitted on would be too good, so `fit_transform`
-    gives each sample the score of a regression on the other folds, as scikit-learn's
-    ``TargetEncoder`` does: it is not ``fit(X, y).transform(X)``.
+    The scores of samples that a regression was fitted on are too good, so `fit_transform` scores
+    each sample by a regression on the other folds, like scikit-learn's ``TargetEncoder``: it is
+    not ``fit(X, y).transform(X)``.
 
     Parameters
     ----------
     weight : float, default=0.8
-        The scores are scaled so that the variance of all of them is this, squared, times that of
-        all features that are kept; > 0.
+        The scores are scaled so that their total variance is ``weight ** 2`` times that of the
+        features that are kept; > 0.
     n_keep : int, default=None
-        The first so many features stay beside the scores; None for all.
+        Keep the first `n_keep` features beside the scores; None for all.
     alpha : float, default=0.01
         Penalty on the squared coefficients, as a share of the features' mean variance times the
         number of samples; > 0.
     n_folds : int, default=5
         Folds of images, >= 2.
     random_state : int, default=0
-        Of the folds.
+        Random seed of the folds.
 
     Attributes
     ----------
     coef_ : ndarray of shape (n_features, n_classes), float32
-        Of the regression on all samples.
+        Regression on all samples.
     intercept_ : ndarray of shape (n_classes,), float32
     fold_coef_ : ndarray of shape (n_folds, n_features, n_classes), float32
-        Of the regressions on all folds but one.
+        Regressions on all folds but one.
     fold_intercept_ : ndarray of shape (n_folds, n_classes), float32
     n_images_, n_views_ : int
-        What it was fitted on.
+        Numbers of images, and of views of each, in `fit`.
 
     References
     ----------
@@ -100,7 +100,7 @@ class RidgeScores(TransformerMixin, BaseEstimator):
         y : ndarray of shape (n_images,)
             Labels.
         n_views : int, default=1
-            Rows of X that show the same image, one after the other: they are in one fold.
+            Consecutive rows of X that show the same image: they are in one fold.
 
         Returns
         -------
@@ -109,7 +109,7 @@ class RidgeScores(TransformerMixin, BaseEstimator):
         Raises
         ------
         InputError
-            If there are fewer images than folds or a parameter is not what it may be.
+            If there are fewer images than folds, or a parameter is invalid.
         """
         self._check(X, y, n_views)
         self.n_images_, self.n_views_ = len(y), n_views
@@ -128,27 +128,27 @@ class RidgeScores(TransformerMixin, BaseEstimator):
         return self
 
     def fit_transform(self, X: Any, y: NDArray[Any], n_views: int = 1) -> Any:
-        """Fit the regressions and give every sample a score that it had no part in.
+        """Fit the regressions and score every sample out of fold.
 
         Parameters
         ----------
         X, y, n_views
-            As for `fit`, which tells what may be wrong with them.
+            As for `fit`.
 
         Returns
         -------
         array of shape (n_images * n_views, n_classes + n_keep), float32
-            As `transform_training` gives it.
+            As `transform_training` returns it.
         """
         return self.fit(X, y, n_views).transform_training(X)
 
     def transform_training(self, X: Any) -> Any:
-        """Score the samples of `fit`, each by the regression on the other folds.
+        """Score the samples of `fit` out of fold, and keep their first `n_keep` features.
 
         Parameters
         ----------
         X : array of shape (n_images * n_views, n_features), float32
-            That of `fit`, on the host or where it was then.
+            That of `fit`, on the host or on the same device.
 
         Returns
         -------
@@ -158,7 +158,7 @@ class RidgeScores(TransformerMixin, BaseEstimator):
         Raises
         ------
         InputError
-            If these are not as many samples as it was fitted on: folds would be others.
+            If the number of samples differs from that of `fit`, and so would the folds.
         """
         check_is_fitted(self)
         if X.shape[0] != self.n_images_ * self.n_views_:
@@ -167,10 +167,10 @@ class RidgeScores(TransformerMixin, BaseEstimator):
                 f"{self.n_views_} of each of {self.n_images_} images. Got {X.shape[0]} samples "
                 f"instead. Use 'transform' for others."
             )
-        return self._before_features(self._training_scores(X), X)
+        return self._prepended(self._training_scores(X), X)
 
     def transform(self, X: Any) -> Any:
-        """Score samples that the regression was not fitted on.
+        """Score new samples, and keep their first `n_keep` features.
 
         Parameters
         ----------
@@ -183,9 +183,9 @@ class RidgeScores(TransformerMixin, BaseEstimator):
             Scores first.
         """
         check_is_fitted(self)
-        return self._before_features(X @ self.coef_ + self.intercept_, X)
+        return self._prepended(X @ self.coef_ + self.intercept_, X)
 
-    def _before_features(self, scores: Any, X: Any) -> Any:
+    def _prepended(self, scores: Any, X: Any) -> Any:
         n_keep = X.shape[1] if self.n_keep is None else self.n_keep
         return get_namespace(X).concat([scores, X[:, :n_keep]], axis=1)
 
@@ -200,7 +200,7 @@ class RidgeScores(TransformerMixin, BaseEstimator):
         return take_rows(get_namespace(X).concat(parts), np.argsort(np.concatenate(folds)))
 
     def _folds(self) -> list[NDArray[np.intp]]:
-        """List the rows of each fold."""
+        """Return the rows of each fold."""
         shuffled = np.random.default_rng(self.random_state).permutation(self.n_images_)
         fold_of_row = np.repeat(shuffled % self.n_folds, self.n_views_)
         return [np.flatnonzero(fold_of_row == fold) for fold in range(self.n_folds)]

@@ -1,4 +1,4 @@
-"""Standardising without a second copy of the data."""
+"""Standardisation without a second copy of the data."""
 
 from typing import Any
 
@@ -13,8 +13,8 @@ _BATCH_ROWS = 1000
 class BatchStandardScaler(StandardScaler):
     """scikit-learn's StandardScaler, fitted a batch of rows at a time.
 
-    `StandardScaler.fit` makes float64 copies of all of X; fitting the same
-    running mean and variance in batches needs none, and is faster.
+    `StandardScaler.fit` makes float64 copies of all of X; the same running mean and variance in
+    batches need none, and are faster.
     """
 
     __module__ = "svmcifar.features"  # as in model files, wherever the code lies
@@ -30,7 +30,7 @@ class BatchStandardScaler(StandardScaler):
         Parameters
         ----------
         X : array of shape (n_samples, n_features)
-            On a device it is worked on there, under `svmcifar.compute.arrays.sklearn_dispatch`.
+            On the host, or on a device under `svmcifar.compute.arrays.sklearn_dispatch`.
         y : ignored
         sample_weight : ndarray of shape (n_samples,), default=None
 

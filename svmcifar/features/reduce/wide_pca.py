@@ -1,4 +1,4 @@
-"""Principal components of more features than images."""
+"""Principal component analysis of more features than samples."""
 
 from typing import Any
 
@@ -9,14 +9,14 @@ from sklearn.utils.validation import check_is_fitted
 
 from svmcifar.compute.arrays import get_namespace, sklearn_dispatch
 
-# Of the randomized eigenvectors: enough for the last components to be stable.
+# Of the randomized eigendecomposition: enough for the last components to be stable.
 _N_OVERSAMPLES = 100
 _N_ITER = 4
 _TINY = float(np.finfo(np.float32).tiny)  # where there is no variance
 
 
 class WidePCA(TransformerMixin, BaseEstimator):
-    """Principal component analysis by the products of samples.
+    """Principal component analysis by the Gram matrix of the samples.
 
     Features of patches are some 10,000s: their covariance does not fit the memory.  The products
     of the samples among each other, centred, have the same eigenvalues, and as many rows as there
@@ -27,14 +27,14 @@ class WidePCA(TransformerMixin, BaseEstimator):
     n_components : int
         Components to keep.
     random_state : int, default=0
-        Of the randomized eigenvectors.
+        Random seed of the eigendecomposition.
 
     Attributes
     ----------
     components_ : ndarray of shape (n_components, n_features), float32
-        Of length 1, by falling variance.
+        Of length 1, by decreasing variance.
     offset_ : ndarray of shape (n_components,), float32
-        Components of the samples' mean.
+        Components of the mean of the samples, which `transform` subtracts.
 
     References
     ----------
@@ -56,7 +56,7 @@ class WidePCA(TransformerMixin, BaseEstimator):
         self.random_state = random_state
 
     def fit(self, X: Any, y: Any = None) -> "WidePCA":
-        """Find the components.
+        """Fit the components.
 
         Parameters
         ----------
@@ -72,7 +72,7 @@ class WidePCA(TransformerMixin, BaseEstimator):
         return self
 
     def fit_transform(self, X: Any, y: Any = None) -> Any:
-        """Find the components and compute those of X.
+        """Fit the components and return those of X.
 
         Parameters
         ----------
@@ -100,7 +100,7 @@ class WidePCA(TransformerMixin, BaseEstimator):
         return X @ self.components_.T
 
     def transform(self, X: Any) -> Any:
-        """Compute components.
+        """Compute the components of samples.
 
         Parameters
         ----------
