@@ -16,7 +16,7 @@ from svmcifar.errors import DataError
 
 
 class _Dtype:
-    """Stand for `numpy.dtype`: remembers the type code and ignores the rest of its state."""
+    """Stand-in for `numpy.dtype` that remembers the type code."""
 
     def __init__(self, code: str | bytes, *_: object) -> None:
         self.code = as_text(code)
@@ -26,7 +26,7 @@ class _Dtype:
 
 
 class _Array:
-    """Stand for `numpy.ndarray`: checks its state and holds the values."""
+    """Stand-in for `numpy.ndarray` that holds uint8 alone."""
 
     values: np.ndarray | None = None
 
@@ -37,25 +37,19 @@ class _Array:
         _version, shape, dtype, is_fortran, content = state
         self.fill(content, dtype, shape, "F" if is_fortran else "C")
 
-    def fill(self, content: bytes, dtype: _Dtype, shape: tuple[int, ...], order: Any) -> None:
+    def fill(self, content: bytes, dtype: _Dtype, shape: tuple[int, ...], order: Any) -> "_Array":
         if dtype.code not in ("u1", "|u1"):
             raise ValueError(f"an array of type {dtype.code!r} where only 'u1' is allowed")
         values = np.frombuffer(content, dtype=np.uint8).reshape(shape, order=order)
         self.values = np.ascontiguousarray(values)
+        return self
 
 
 def _encode(text: str, encoding: str) -> bytes:
-    """Stand for `_codecs.encode`, by which Python 3 writes bytes into old pickles."""
+    """Stand-in for `_codecs.encode`, by which Python 3 writes bytes into old pickles."""
     if encoding not in ("latin1", "latin-1"):
         raise ValueError(f"encoding {encoding!r} where only 'latin1' is allowed")
     return str.encode(text, "latin-1")
-
-
-def _from_buffer(content: bytes, dtype: _Dtype, shape: tuple[int, ...], order: str) -> _Array:
-    """Stand for `numpy._core.numeric._frombuffer`, the arrays of pickle protocol 5."""
-    array = _Array()
-    array.fill(content, dtype, shape, order)
-    return array
 
 
 class _PlainUnpickler(pickle.Unpickler):
@@ -68,7 +62,7 @@ class _PlainUnpickler(pickle.Unpickler):
         self._subject = subject
 
     def find_class(self, module: str, name: str) -> Any:
-        """Give the stand-in for an allowed name; raise DataError for any other."""
+        """Return the stand-in for an allowed name; raise DataError for any other."""
         # Functions are wrapped anew each time: a pickle may set attributes on what it is given.
         match module.replace("numpy._core.", "numpy.core."), name:
             case "numpy.core.multiarray", "_reconstruct":
@@ -77,8 +71,8 @@ class _PlainUnpickler(pickle.Unpickler):
                 return "numpy.ndarray"  # only ever an argument of _reconstruct, never called
             case "numpy", "dtype":
                 return _Dtype
-            case "numpy.core.numeric", "_frombuffer":
-                return lambda *args: _from_buffer(*args)
+            case "numpy.core.numeric", "_frombuffer":  # the arrays of protocol 5
+                return lambda *args: _Array().fill(*args)
             case "_codecs", "encode":
                 return lambda *args: _encode(*args)
         raise DataError(
@@ -104,22 +98,7 @@ class _Reader(io.BytesIO):
 
 
 def as_text(value: str | bytes) -> str:
-    """Give text as str, whether Python 2 or Python 3 pickled it.
-
-    Parameters
-    ----------
-    value : str or bytes
-        Bytes are read as Latin-1, like the strings of Python 2.
-
-    Returns
-    -------
-    str
-
-    Raises
-    ------
-    TypeError
-        If `value` is neither.
-    """
+    """Return text as str; bytes are Latin-1, as the strings of Python 2; else raise TypeError."""
     if isinstance(value, bytes):
         return value.decode("latin-1")
     if isinstance(value, str):

@@ -168,8 +168,8 @@ BAD_VALUES = [
     (["--backend", "cupy"], "'cupy' does not work here"),
     (["--memory-limit", "lots"], "memory limit must be a number of bytes"),
     (["--memory-limit", "1kB"], "memory limit must be at least"),
-    (["--limit", "99"], "from 100, one a fine class, to 500. Got 99"),
-    (["--limit", "501"], "from 100, one a fine class, to 500. Got 501"),
+    (["--limit", "99"], "from 100, one a class, to 500. Got 99"),
+    (["--limit", "501"], "from 100, one a class, to 500. Got 501"),
     (["--pca", "501"], "at most 500 components"),
     (["--data", "nowhere"], "nowhere"),
 ]

@@ -186,7 +186,7 @@ BAD_FOR_THE_DATA = [
     (["--holdout", "99"], "from 100, one a class, to 400, which leaves one a class to train on"),
     (["--holdout", "401"], "Got 401 instead"),
     (["--folds", "6", "--labels", "fine"], "from 2 to 5, the images of the smallest class. Got 6"),
-    (["--limit", "99"], "from 100, one a fine class, to 500. Got 99"),
+    (["--limit", "99"], "from 100, one a class, to 500. Got 99"),
     (["--features", "hog", "--pca", "37"], "at most 36 components"),
     (["--features", "hog", "--memory-limit", "1kB"], "or search on fewer samples or fewer setting"),
 ]

@@ -21,7 +21,6 @@ from svmcifar.cnn import recipe as recipe_module
 from svmcifar.cnn import training_loop
 from svmcifar.cnn.recipe import Recipe, choose_device, fastest_precision
 from svmcifar.cnn.training_loop import count_right, normalise, train_network
-from svmcifar.data.sampling import hold_out
 from svmcifar.errors import BackendUnavailableError, InputError
 
 
@@ -170,36 +169,6 @@ def test_precision_is_that_of_the_products(tmp_path, monkeypatch, precision):
     trained = train(tmp_path / "s", precision=precision, epochs=1)
     assert set(dtypes) == {(True, getattr(torch, precision)), (False, torch.float32)}
     assert all(value.dtype == torch.float32 for value in trained.network.parameters())
-
-
-@pytest.mark.parametrize("share", [0.0, 0.1, 0.25, 0.5])
-def test_hold_out_is_even_over_the_classes(share):
-    labels = np.random.default_rng(0).permutation(np.repeat(np.arange(10), 20))
-    chosen = hold_out(labels, share, 0)
-    assert chosen.dtype == bool
-    assert np.bincount(labels[chosen], minlength=10).tolist() == [share * 20] * 10
-    np.testing.assert_array_equal(chosen, hold_out(labels, share, 0))
-    if share:
-        assert (chosen != hold_out(labels, share, 1)).any()
-
-
-def test_hold_out_of_uneven_classes():
-    labels = np.repeat([0, 1, 3], [10, 31, 4])
-    chosen = hold_out(labels, 0.2, 5)
-    assert np.bincount(labels[chosen], minlength=4).tolist() == [2, 6, 0, 1]
-
-
-def test_hold_out_takes_one_of_a_small_class_and_leaves_one():
-    labels = np.repeat([0, 1, 2], [5, 2, 40])
-    assert np.bincount(labels[hold_out(labels, 0.05, 0)]).tolist() == [1, 1, 2]
-    assert np.bincount(labels[hold_out(labels, 0.9, 0)]).tolist() == [4, 1, 36]
-    assert not hold_out(labels, 0.0, 0).any()
-
-
-def test_hold_out_takes_any_image_of_a_class():
-    labels = np.repeat([0, 1], 10)
-    counts = sum(hold_out(labels, 0.3, seed).astype(int) for seed in range(300))
-    assert 60 < counts.min() <= counts.max() < 120  # 90 each on average
 
 
 @pytest.mark.parametrize("share", [-0.1, 1.0, math.nan])

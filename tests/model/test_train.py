@@ -6,8 +6,6 @@ from devices import on_device, stand_in_for_gpu
 from sklearn.preprocessing import StandardScaler
 from sklearn.svm import SVC
 
-from svmcifar.data.sampling import draw_rows
-from svmcifar.errors import InputError
 from svmcifar.model.evaluate import evaluate_classifier
 from svmcifar.model.persistence import load_model, save_model
 from svmcifar.svm.estimator import RBFSVC
@@ -82,29 +80,6 @@ def test_images_go_to_the_gpu_once(train_small, synthetic_data, monkeypatch, tmp
     here = evaluate_classifier(model, synthetic_data)
     assert len(sent) == 2
     np.testing.assert_allclose(on_gpu.scores.accuracy, here.scores.accuracy, atol=0.01)
-
-
-def test_draw_is_even_and_seeded():
-    fine = np.random.default_rng(0).permutation(np.repeat(np.arange(10), 30))
-    rows = draw_rows(fine, 57, seed=1)
-    assert np.bincount(fine[rows]).tolist().count(6) == 7
-    assert np.bincount(fine[rows]).tolist().count(5) == 3
-    assert (np.diff(rows) > 0).all()
-    np.testing.assert_array_equal(rows, draw_rows(fine, 57, seed=1))
-    assert rows.tolist() != draw_rows(fine, 57, seed=2).tolist()
-    np.testing.assert_array_equal(draw_rows(fine, 300, seed=1), np.arange(300))
-
-
-def test_draw_of_uneven_classes():
-    fine = np.repeat([0, 1, 2], [1, 2, 50])
-    assert np.bincount(fine[draw_rows(fine, 30, seed=0)]).tolist() == [1, 2, 27]
-
-
-@pytest.mark.parametrize("limit", [9, 301])
-def test_draw_out_of_range(limit):
-    fine = np.repeat(np.arange(10), 30)
-    with pytest.raises(InputError, match=rf"from 10, one a fine class, to 300\. Got {limit} "):
-        draw_rows(fine, limit, seed=0)
 
 
 def test_shuffled_test_labels_give_chance(train_small, synthetic_data):

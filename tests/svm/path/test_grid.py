@@ -1,10 +1,8 @@
 """What a search tries, and on which images."""
 
-import numpy as np
 import pytest
-from sklearn.model_selection import ParameterGrid, StratifiedKFold
+from sklearn.model_selection import ParameterGrid
 
-from svmcifar.data.sampling import fold_splits, holdout_split
 from svmcifar.errors import InputError
 from svmcifar.svm.path.grid import Gamma, Grid
 
@@ -58,42 +56,3 @@ BAD_GRIDS = [
 def test_bad_grids(values, message):
     with pytest.raises(InputError, match=message):
         Grid(**values)
-
-
-def test_a_part_is_held_out_evenly():
-    strata = np.random.default_rng(0).permutation(np.repeat(np.arange(10), 25))
-    train, held_out = holdout_split(strata, seed=3)
-    assert np.bincount(strata[held_out]).tolist() == [5] * 10
-    np.testing.assert_array_equal(np.sort(np.append(train, held_out)), np.arange(250))
-    np.testing.assert_array_equal(held_out, holdout_split(strata, 50, seed=3).held_out)
-    assert held_out.tolist() != holdout_split(strata, 50, seed=4).held_out.tolist()
-    assert set(np.bincount(strata[holdout_split(strata, 77).held_out])) == {7, 8}
-    assert len(holdout_split(strata[:30]).held_out) == 10
-
-
-@pytest.mark.parametrize("n_held_out", [9, 241])
-def test_a_part_that_leaves_a_class_out_is_refused(n_held_out):
-    strata = np.repeat(np.arange(10), 25)
-    with pytest.raises(InputError, match=rf"from 10, one a class, to 240.* Got {n_held_out} "):
-        holdout_split(strata, n_held_out)
-
-
-def test_a_part_that_takes_all_of_a_small_class_is_refused():
-    strata = np.repeat([0, 1, 2], [2, 20, 20])
-    assert len(holdout_split(strata, 3).held_out) == 3
-    with pytest.raises(InputError, match=r"Got 20 of 42, all 2 of one class"):
-        holdout_split(strata, 20)
-
-
-def test_folds_are_those_of_scikit_learn():
-    y = np.random.default_rng(0).integers(0, 4, 90)
-    expected = StratifiedKFold(4, shuffle=True, random_state=7).split(y, y)
-    for (train, held_out), found in zip(expected, fold_splits(y, 4, seed=7), strict=True):
-        np.testing.assert_array_equal(found.train, train)
-        np.testing.assert_array_equal(found.held_out, held_out)
-
-
-@pytest.mark.parametrize("n_folds", [1, 6])
-def test_folds_out_of_range(n_folds):
-    with pytest.raises(InputError, match=rf"folds must be from 2 to 5.* Got {n_folds} "):
-        fold_splits(np.repeat([0, 1], [5, 9]), n_folds)
