@@ -1,4 +1,4 @@
-"""Errors that the user can mend.
+"""Errors that the user can fix.
 
 Every message is one line: subject, rule, value, remedy.  The command line
 prints it and exits with status 1; anything else is a bug and keeps its
@@ -7,7 +7,7 @@ traceback.
 
 
 class SvmCifarError(Exception):
-    """Base class of every error that the user can mend."""
+    """Base class of every error that the user can fix."""
 
 
 class DataError(SvmCifarError):

@@ -54,9 +54,10 @@ def command(
     """Predict the classes of IMAGES, or of a split of the data set, as a CSV.
 
     Image files may have any size and format; their central square is reduced to
-    32 x 32 pixels.
+    the size of the data set's images.
     """
     from svmcifar.data.image_files import read_image
+    from svmcifar.data.registry import DATASETS
     from svmcifar.io.files import atomic_path, check_output
     from svmcifar.model.persistence import read_manifest
 
@@ -65,7 +66,8 @@ def command(
     if out is not None:
         check_output(out, overwrite, keep=[model_path, *images])
     on_gpu = wants_gpu(device)
-    pixels = [read_image(path) for path in images]
+    shape = DATASETS[0].description.image_shape
+    pixels = [read_image(path, shape) for path in images]
     cache = open_feature_cache(no_cache)
     if images and not read_manifest(model_path).slim:
         model = open_model(model_path, None, jobs, cache)

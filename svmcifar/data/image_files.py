@@ -1,4 +1,4 @@
-"""Image files as rows of the data set's form."""
+"""Image files as rows of a data set's form."""
 
 from pathlib import Path
 
@@ -6,25 +6,26 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageOps, UnidentifiedImageError
 
+from svmcifar.compute.image_shape import ImageShape
 from svmcifar.errors import DataError
 
-_SIDE_PIXELS = 32
 
-
-def read_image(path: str | Path) -> NDArray[np.uint8]:
-    """Read an image file as one row of CIFAR pixels.
+def read_image(path: str | Path, shape: ImageShape) -> NDArray[np.uint8]:
+    """Read an image file as one row of a data set's images.
 
     The picture is turned upright by its EXIF tag, converted to RGB (transparent
-    parts over white), cropped to its central square and reduced to 32 x 32.
+    parts over white), cropped around its centre and resized.
 
     Parameters
     ----------
     path : str or Path
+    shape : ImageShape
+        Of three channels.
 
     Returns
     -------
-    ndarray of shape (3072,), uint8
-        1024 red, 1024 green and 1024 blue values, each plane row by row.
+    ndarray of shape (n_values,), uint8
+        The red, the green and the blue plane, each row by row.
 
     Raises
     ------
@@ -41,7 +42,7 @@ def read_image(path: str | Path) -> NDArray[np.uint8]:
         raise DataError(f"{path}: the image must be readable, got '{reason}'") from error
     white = Image.new("RGBA", upright.size, "white")
     picture = Image.alpha_composite(white, upright).convert("RGB")
-    picture = ImageOps.fit(picture, (_SIDE_PIXELS, _SIDE_PIXELS), Image.Resampling.LANCZOS)
+    picture = ImageOps.fit(picture, (shape.width, shape.height), Image.Resampling.LANCZOS)
     return np.asarray(picture).transpose(2, 0, 1).reshape(-1)
 
 
@@ -52,6 +53,6 @@ def _to_rgba(picture: Image.Image, path: str | Path) -> Image.Image:
     elif picture.mode in ("I", "F"):
         raise DataError(
             f"{path}: an image must have 8 or 16 bits a channel, got 32-bit values, whose range "
-            f"is not known; convert it first"
+            "is not known; convert it first"
         )
     return picture.convert("RGBA")

@@ -134,7 +134,7 @@ def _check_int(name: str, value: int, low: int, high: int | None) -> None:
 
 
 def _is_good_copy(target: Path, readme: bytes) -> bool:
-    """Tell whether a folder holds this very data set, undamaged."""
+    """Return whether a folder holds this very data set, undamaged."""
     return (
         all((target / name).is_file() for name in _OWN_NAMES)
         and (target / _README_NAME).read_bytes() == readme
@@ -143,12 +143,12 @@ def _is_good_copy(target: Path, readme: bytes) -> bool:
 
 
 def _md5_lines(folder: Path) -> bytes:
-    """Sum the data files of a folder, one line each, as md5sum would."""
+    """Return the md5s of the data files in a folder, one line each, as md5sum writes them."""
     return "".join(f"{file_md5(folder / name)}  {name}\n" for name in _FILE_NAMES).encode()
 
 
 def _check_replaceable(target: Path, overwrite: bool) -> None:
-    """Refuse to replace anything but an empty folder or a synthetic data set."""
+    """Raise unless the folder is new, empty, or a synthetic data set that may be replaced."""
     if not os.path.lexists(target):
         return
     names = {entry.name for entry in target.iterdir()} if target.is_dir() else None
@@ -167,7 +167,7 @@ def _check_replaceable(target: Path, overwrite: bool) -> None:
 
 
 def _listed(names: set[str] | None) -> str:
-    """Name a few of the entries of a folder."""
+    """List a few of the entries of a folder."""
     if names is None:
         return "a file"
     return ", ".join(sorted(names)[:4]) + (", ..." if len(names) > 4 else "")
@@ -189,7 +189,7 @@ def _write_files(folder: Path, counts: dict[str, int], seed: int, progress: bool
 
 
 def _make_split(split: str, split_id: int, n_per_class: int, seed: int, bar: tqdm) -> Columns:
-    """Draw the images of a split, in shuffled order, and name the columns of its file."""
+    """Return the columns of a split's file, its images drawn in shuffled order."""
     n_images = n_per_class * len(FINE_CLASSES)
     shuffle = np.random.PCG64(np.random.SeedSequence(seed, spawn_key=(split_id,)))
     order = np.argsort(shuffle.random_raw(n_images), kind="stable")
@@ -200,7 +200,7 @@ def _make_split(split: str, split_id: int, n_per_class: int, seed: int, bar: tqd
     def draw_class(fine_label: int) -> None:
         _, finish, family = FINE_CLASSES[fine_label]
         sequence = np.random.SeedSequence(seed, spawn_key=(split_id, fine_label))
-        # Of numpy.random, the raw words alone are promised to stay the same for ever.
+        # NumPy promises stable streams for raw words alone, not for its distributions.
         bits = np.random.PCG64(sequence)
         for first in range(0, n_per_class, _BATCH_SIZE):
             rows = row_of_image[fine_label, first : first + _BATCH_SIZE]
@@ -225,10 +225,10 @@ def _make_split(split: str, split_id: int, n_per_class: int, seed: int, bar: tqd
 
 
 def _write_pickle(path: Path, columns: Columns) -> None:
-    """Write a dict as Python 2 would have, like the official files.
+    """Write a dict as Python 2 did, like the official files.
 
-    Python 3 cannot write Python 2 strings, and it would name modules that only
-    some versions of NumPy have.
+    `pickle.dump` cannot write the strings of Python 2, names modules that only
+    some versions of NumPy have, and would change the md5s that models name.
     """
     with path.open("xb") as file:
         file.writelines(_pickle_chunks(columns))

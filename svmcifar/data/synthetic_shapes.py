@@ -21,7 +21,7 @@ N_DICE = 96
 """Uniform random numbers for the layout and the colours of one image."""
 
 N_WORDS = N_DICE + 3 * SIDE_PX * SIDE_PX // 8
-"""Random 64-bit words for one image: the dice, then a byte of noise per value."""
+"""Random 64-bit words for one image: its uniform numbers, then a byte of noise per value."""
 
 Plane = NDArray[np.floating]
 """One float32 per pixel of a batch of images, shape (n_images, 32, 32)."""
@@ -140,7 +140,7 @@ def _zigzag(u: Plane, v: Plane) -> Plane:
 
 
 def _alternate(x: Plane) -> NDArray[np.bool_]:
-    """Switch on and off every half unit."""
+    """Return a square wave of period one."""
     return x - np.floor(x) < 0.5
 
 
@@ -205,7 +205,7 @@ FAMILIES: dict[str, Family] = {
 
 
 class _Dice:
-    """Random numbers of a batch of images, handed out one per image at a time."""
+    """Random numbers for a batch of images, used up one per image at a time."""
 
     def __init__(self, words: NDArray[np.uint64]) -> None:
         # 53 bits make a uniform float64 without rounding, as in numpy.random.
@@ -227,19 +227,19 @@ class _Dice:
 
 
 def _paint(image: Plane, cover: Plane, colour: Plane) -> None:
-    """Blend a colour into the images where ``cover`` (0 to 1) says so."""
+    """Alpha-blend a colour into the images; ``cover`` (0 to 1) is its opacity."""
     image += cover[:, None] * (colour - image)
 
 
 def _edge(depth: Plane, unit: Plane) -> Plane:
-    """Turn the distance to an outline, in units, into a cover with an edge of one pixel."""
+    """Return the coverage (0 to 1) of pixels from their distance to an outline, in units."""
     return np.clip(0.5 - depth * (unit * (SIDE_PX / 2)), 0, 1)
 
 
 def _paint_clutter(
     image: Plane, x: Plane, y: Plane, dice: _Dice, reach: float, low: float, high: float
 ) -> None:
-    """Drop one translucent ellipse or rectangle of any colour on each image."""
+    """Paint one translucent ellipse or rectangle of any colour on each image."""
     half_width, half_height = dice.roll(low, high), dice.roll(low, high)
     u = (x - dice.roll(-reach, reach)) / half_width
     v = (y - dice.roll(-reach, reach)) / half_height

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 from sklearn.base import BaseEstimator
 
-# Settings that change how a model is computed, not what it is.
+# How a model is computed, not what it is.
 _NOT_CONTENT = {"n_jobs", "verbose", "memory_limit", "memory_plan_"}
 
 
@@ -37,7 +37,7 @@ def content_hash(*parts: Any) -> str:
 
 
 def _update(digest: "hashlib._Hash", value: Any) -> None:
-    """Feed one value to the digest, with its type and size so that no two read alike."""
+    """Feed one value to the digest, with its type and size, so that no two values read alike."""
     if isinstance(value, np.ndarray) and value.dtype != object:
         digest.update(f"array {value.dtype.str} {value.shape};".encode())
         digest.update(np.ascontiguousarray(value).data)

@@ -1,4 +1,4 @@
-"""Objects from files in skops' format, of nothing but trusted types."""
+"""Load objects from skops' format, of trusted types alone."""
 
 import json
 import zipfile
@@ -20,22 +20,22 @@ def read_trusted(
     trusted: Sequence[str],
     renamed: Mapping[str, str] | None = None,
 ) -> Any:
-    """Build what skops wrote.
+    """Load an object from skops' format.
 
     Parameters
     ----------
     data : bytes
     subject : str or Path
-        What is read, for the error.
+        The file, for the error.
     trusted : sequence of str
-        Types that may be in it besides skops' own, by module and name.
+        Allowed types besides skops' own, by module and name.
     renamed : mapping of str to str, optional
-        Today's names of types that were called otherwise when the file was written.
+        Today's names of types that had other names when the file was written.
 
     Raises
     ------
     ModelFileError
-        If other types are in it, naming them, before anything is built.
+        If it holds other types; nothing is built then.
     """
     if renamed:
         data = _with_new_names(data, renamed)

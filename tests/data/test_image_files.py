@@ -3,8 +3,21 @@ import pytest
 from datafiles import to_pictures
 from PIL import Image
 
+from svmcifar.compute.image_shape import ImageShape
+from svmcifar.data.cifar100 import CIFAR_100
 from svmcifar.data.image_files import read_image
 from svmcifar.errors import DataError
+
+
+def read(path):
+    return read_image(path, CIFAR_100.image_shape)
+
+
+def test_other_shapes(tmp_path):
+    picture = np.random.default_rng(0).integers(0, 256, (6, 9, 3), dtype=np.uint8)
+    shape = ImageShape(3, 6, 9)
+    row = read_image(_save(tmp_path / "a.png", picture), shape)
+    np.testing.assert_array_equal(shape.to_pictures(row[None])[0], picture)
 
 
 def _save(path, pixels, **options):
@@ -14,7 +27,7 @@ def _save(path, pixels, **options):
 
 def test_32_pixels_pass_unchanged(tmp_path):
     picture = np.random.default_rng(0).integers(0, 256, (32, 32, 3), dtype=np.uint8)
-    row = read_image(_save(tmp_path / "a.png", picture))
+    row = read(_save(tmp_path / "a.png", picture))
     assert row.shape == (3072,)
     assert row.dtype == np.uint8
     np.testing.assert_array_equal(to_pictures(row[None])[0], picture)
@@ -23,20 +36,18 @@ def test_32_pixels_pass_unchanged(tmp_path):
 def test_central_square_is_taken(tmp_path):
     wide = np.zeros((64, 128, 3), dtype=np.uint8)
     wide[:, 32:96] = (10, 200, 60)
-    picture = to_pictures(read_image(_save(tmp_path / "wide.png", wide))[None])[0]
+    picture = to_pictures(read(_save(tmp_path / "wide.png", wide))[None])[0]
     np.testing.assert_array_equal(picture[:, 4:-4], np.full((32, 24, 3), (10, 200, 60)))
 
 
 def test_grey_becomes_rgb(tmp_path):
-    row = read_image(_save(tmp_path / "grey.png", np.full((40, 40), 77, dtype=np.uint8)))
+    row = read(_save(tmp_path / "grey.png", np.full((40, 40), 77, dtype=np.uint8)))
     np.testing.assert_array_equal(row, np.full(3072, 77))
 
 
 def test_transparent_parts_are_white(tmp_path):
     clear = np.zeros((32, 32, 4), dtype=np.uint8)
-    np.testing.assert_array_equal(
-        read_image(_save(tmp_path / "clear.png", clear)), np.full(3072, 255)
-    )
+    np.testing.assert_array_equal(read(_save(tmp_path / "clear.png", clear)), np.full(3072, 255))
 
 
 def test_exif_orientation(tmp_path):
@@ -45,31 +56,31 @@ def test_exif_orientation(tmp_path):
     exif = Image.Exif()
     exif[0x0112] = 6
     path = _save(tmp_path / "turned.png", np.rot90(picture).copy(), exif=exif)
-    np.testing.assert_array_equal(to_pictures(read_image(path)[None])[0], picture)
+    np.testing.assert_array_equal(to_pictures(read(path)[None])[0], picture)
 
 
 def test_16_bits_are_scaled(tmp_path):
     ramp = np.linspace(0, 65535, 1024).round().astype(np.uint16).reshape(32, 32)
-    row = read_image(_save(tmp_path / "deep.png", ramp))
+    row = read(_save(tmp_path / "deep.png", ramp))
     np.testing.assert_array_equal(row[:1024], ramp.reshape(-1) // 257)
 
 
 def test_32_bits_are_refused(tmp_path):
     path = _save(tmp_path / "float.tiff", np.full((32, 32), 0.5, dtype=np.float32))
     with pytest.raises(DataError, match="must have 8 or 16 bits a channel"):
-        read_image(path)
+        read(path)
 
 
 def test_files_that_are_no_images(tmp_path):
     (tmp_path / "note.txt").write_text("no image")
     with pytest.raises(DataError, match="must be an image file"):
-        read_image(tmp_path / "note.txt")
+        read(tmp_path / "note.txt")
     with pytest.raises(DataError, match="No such file"):
-        read_image(tmp_path / "missing.png")
+        read(tmp_path / "missing.png")
 
 
 def test_truncated_image(tmp_path):
     path = _save(tmp_path / "a.png", np.zeros((64, 64, 3), dtype=np.uint8))
     path.write_bytes(path.read_bytes()[:-40])
     with pytest.raises(DataError, match=r"must be readable|must be an image file"):
-        read_image(path)
+        read(path)

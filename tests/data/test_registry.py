@@ -1,0 +1,96 @@
+"""Another data set is one class and one line in the registry."""
+
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+from datafiles import data_error_of
+
+from svmcifar.compute.image_shape import ImageShape
+from svmcifar.data import registry
+from svmcifar.data.cifar100 import Cifar100
+from svmcifar.data.dataset import DataFile, Dataset, DatasetDescription, Split
+from svmcifar.data.labels import label_rows
+from svmcifar.data.registry import open_dataset
+
+
+class Stripes(Dataset):
+    """Images of 8 x 8 pixels in four classes without superclasses, drawn when they are read."""
+
+    description = DatasetDescription(
+        name="Stripes",
+        image_shape=ImageShape(3, 8, 8),
+        n_classes={"fine": 4},
+        folder_name="stripes",
+        files={"stripes": DataFile("0" * 32, 0)},
+        archive_url="",
+        archive_md5="",
+    )
+    form = classmethod(lambda cls: "a folder that holds stripes")
+    usual_places = classmethod(lambda cls: [Path("stripes")])
+    label = "Stripes"
+    is_synthetic = False
+    md5s = description.md5s
+    superclass_of = np.arange(4)
+
+    def __init__(self, location):
+        self.location = location
+
+    @classmethod
+    def find(cls, place, *, check_md5=True):
+        return cls(place) if (place / "stripes").is_file() else None
+
+    def class_names(self, kind):
+        return {"fine": ("red", "green", "blue", "grey")}[kind]
+
+    def read_split(self, name):
+        rng = np.random.default_rng(len(name))
+        labels = np.repeat(np.arange(4), 10)
+        images = rng.integers(0, 120, (40, 3, 64), dtype=np.uint8)
+        for channel in range(3):
+            images[(labels == channel) | (labels == 3), channel] += 100
+        return Split(
+            name, images.reshape(40, -1), {"fine": labels}, [f"{i}.png" for i in range(40)]
+        )
+
+
+@pytest.fixture
+def stripes(tmp_path, monkeypatch):
+    """The folder of a data set that the registry knows."""
+    monkeypatch.setattr(registry, "DATASETS", (Cifar100, Stripes))
+    folder = tmp_path / "stripes"
+    folder.mkdir()
+    (folder / "stripes").touch()
+    return folder
+
+
+def test_each_data_set_is_opened_by_its_kind(stripes, tiny_dataset):
+    dataset = open_dataset(stripes)
+    assert isinstance(dataset, Stripes)
+    assert dataset.label_kinds == ("fine",)
+    assert dataset.image_shape == (3, 8, 8)
+    assert isinstance(open_dataset(tiny_dataset), Cifar100)
+
+
+def test_usual_places_of_each_are_searched(stripes, monkeypatch):
+    monkeypatch.delenv("SVMCIFAR_DATA", raising=False)
+    monkeypatch.setenv("HOME", str(stripes))
+    monkeypatch.chdir(stripes.parent)
+    assert isinstance(open_dataset(), Stripes)
+    (stripes / "stripes").unlink()
+    message = data_error_of(open_dataset)
+    assert re.match("CIFAR-100 or Stripes: .*data/cifar-100-python.*, stripes;", message)
+
+
+def test_what_a_place_must_hold_is_said_of_each(stripes):
+    message = data_error_of(open_dataset, stripes.parent)
+    assert "cifar-100-python.tar.gz, or be that archive, or a folder that holds stripes" in message
+
+
+def test_labels_without_superclasses(stripes):
+    rows = label_rows(open_dataset(stripes))
+    assert rows == [
+        ["fine_label_id", "fine_label_name"],
+        ["0", "red"], ["1", "green"], ["2", "blue"], ["3", "grey"],
+    ]  # fmt: skip
