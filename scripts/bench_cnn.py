@@ -22,26 +22,27 @@ import torch
 from svmcifar.cnn.bundled import bundled_checkpoint
 from svmcifar.cnn.checkpoint import load_network
 from svmcifar.cnn.model_card import MEAN, STD
-from svmcifar.cnn.network import IMAGE_SHAPE, ReferenceNetwork
+from svmcifar.cnn.reference import ReferenceNetwork
 from svmcifar.compute.environment import processor_name
+from svmcifar.data.dataset import CLASSES
 from svmcifar.data.registry import open_dataset
 
 _BATCH = 128
-_WIDTH = 16
+_WIDTH, _N_CLASSES = 16, 100
 _PRODUCT = 3072
 
 
 def batches(pixels):
     """Normalise images, a batch at a time."""
     mean, std = (torch.tensor(part)[:, None, None] for part in (MEAN, STD))
-    for batch in pixels.reshape(-1, *IMAGE_SHAPE).split(_BATCH):
+    for batch in pixels.reshape(-1, *ReferenceNetwork.image_shape).split(_BATCH):
         yield (batch.float() / 255 - mean) / std
 
 
 def plain_torch(path, pixels, memory_format):
     """Make a plain PyTorch loop."""
     state = torch.load(path, weights_only=True)
-    network = ReferenceNetwork(_WIDTH).to(memory_format=memory_format).eval()
+    network = ReferenceNetwork(_WIDTH, _N_CLASSES).to(memory_format=memory_format).eval()
     network.load_state_dict(state)  # which casts float16 to float32
 
     @torch.inference_mode()
@@ -72,11 +73,11 @@ def count_flops():
         counts.append(2 * module.weight.numel() * places)
 
     with torch.device("meta"):
-        network = ReferenceNetwork(_WIDTH).eval()
+        network = ReferenceNetwork(_WIDTH, _N_CLASSES).eval()
         for module in network.modules():
             if isinstance(module, torch.nn.Conv2d | torch.nn.Linear):
                 module.register_forward_hook(count)
-        network(torch.empty(1, *IMAGE_SHAPE))
+        network(torch.empty(1, *ReferenceNetwork.image_shape))
     return sum(counts)
 
 
@@ -114,11 +115,13 @@ def compete(contestants, repeats):
 def main(data, repeats, json_path):
     """Time the bundled network's inference against plain loops."""
     dataset = open_dataset(data)
-    class_names = dataset.class_names("fine")
+    class_names = dataset.class_names(CLASSES)
     images = dataset.read_split("test").images
     onnx = bundled_checkpoint(synthetic=False)
     pth, pixels = onnx.with_suffix(".pth"), torch.from_numpy(np.array(images))
-    ours = {path.suffix: load_network(path, class_names) for path in (pth, onnx)}
+    ours = {
+        path.suffix: load_network(path, class_names, dataset.image_shape) for path in (pth, onnx)
+    }
     plain = {
         ".pth": ["PyTorch, plain", "PyTorch, plain, channels last"],
         ".onnx": ["ONNX Runtime, plain"],

@@ -6,15 +6,17 @@ from reference_network import random_state
 
 from svmcifar.cnn.checkpoint import load_network
 from svmcifar.cnn.model_card import make_card
-from svmcifar.cnn.network import ReferenceNetwork
+from svmcifar.cnn.reference import ReferenceNetwork
+from svmcifar.compute.image_shape import ImageShape
 from svmcifar.errors import CheckpointError
 
 NAMES = [f"class {k}" for k in range(100)]
+SHAPE = ImageShape(3, 32, 32)
 SUFFIXES = [".pth", ".onnx"]
 
 
 def made_network(width=2, seed=0):
-    network = ReferenceNetwork(width)
+    network = ReferenceNetwork(width, 100)
     network.load_state_dict(random_state(width, seed=seed))
     return network.eval()
 
@@ -45,7 +47,7 @@ def write_file(path, content):
 def refused(path, error=CheckpointError):
     """Load; give the one line that refuses it."""
     with pytest.raises(error) as caught:
-        load_network(path, NAMES)
+        load_network(path, NAMES, SHAPE)
     message = str(caught.value)
     assert message.startswith(str(path.parent))
     assert "\n" not in message

@@ -7,7 +7,7 @@ from svmcifar.cnn.recipe import Recipe
 from svmcifar.cnn.training_loop import train_network
 
 CPU = torch.device("cpu")
-COARSE_OF_FINE = np.array([0, 1, 0, 1])
+SUPERCLASS_OF = np.array([0, 1, 0, 1])
 COLOURS = np.array([[230, 30, 30], [30, 230, 30], [30, 30, 230], [120, 120, 120]])
 TINY = {"width": 1, "epochs": 3, "batch_size": 7, "validation": 0.25}
 
@@ -17,7 +17,7 @@ def coloured_images(n_per_class=8, seed=0):
     rng = np.random.default_rng(seed)
     labels = rng.permutation(np.repeat(np.arange(4), n_per_class))
     pixels = COLOURS[labels][:, :, None] + rng.integers(-25, 26, (len(labels), 3, 1024))
-    return pixels.reshape(-1, 3072).astype(np.uint8), labels
+    return pixels.reshape(-1, 3, 32, 32).astype(np.uint8), labels
 
 
 def train(state_path, *, images=None, labels=None, data_key="d", on_batch=None, **settings):
@@ -30,7 +30,7 @@ def train(state_path, *, images=None, labels=None, data_key="d", on_batch=None, 
         return train_network(
             images,
             labels,
-            COARSE_OF_FINE,
+            SUPERCLASS_OF,
             Recipe(**(TINY | settings)),
             device=CPU,
             state_path=state_path,

@@ -9,6 +9,7 @@ from scipy.special import softmax
 from svmcifar.cnn.image_network import ImageNetwork
 from svmcifar.cnn.model_card import REFERENCE_NORMALISATION
 from svmcifar.compare.predictions import Answers, sum_by_superclass
+from svmcifar.compute.image_shape import ImageShape
 
 
 def make_network(path, seed=0, card=None, strength=0.05):
@@ -34,6 +35,7 @@ def make_network(path, seed=0, card=None, strength=0.05):
         sha256=hashlib.sha256(content).hexdigest(),
         card=card,
         runtime="Test runtime 1.0",
+        image_shape=ImageShape(3, 32, 32),
         normalisation=REFERENCE_NORMALISATION,
         batch_size=64,
         compute_logits=compute_logits,

@@ -32,10 +32,12 @@ CONDA_NAMES = {
 CONDA_ONLY = {"python", "pip", "cuda-version"}
 # Those that train a network, read its .pth file or write its .onnx file.
 CNN_MODULES = {
+    "svmcifar.cnn.architectures",
     "svmcifar.cnn.augment",
     "svmcifar.cnn.network",
     "svmcifar.cnn.onnx_export",
     "svmcifar.cnn.recipe",
+    "svmcifar.cnn.reference",
     "svmcifar.cnn.torch_runtime",
     "svmcifar.cnn.train",
     "svmcifar.cnn.training_loop",

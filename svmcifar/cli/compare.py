@@ -148,7 +148,7 @@ def _load_networks(
     networks: dict[str, ImageNetwork] = {}
     for cnn in cnns:
         path = bundled_checkpoint(dataset.is_synthetic) if cnn == _BUNDLED else Path(cnn)
-        network = load_network(path, class_names, count_workers(jobs))
+        network = load_network(path, class_names, dataset.image_shape, count_workers(jobs))
         if other := networks.get(network.sha256):
             raise CheckpointError(
                 f"{cnn}: a network may be given once, and it is the same as {other.path}; "

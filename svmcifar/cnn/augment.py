@@ -1,4 +1,4 @@
-"""Random changes to a batch of training images, on tensors."""
+"""Data augmentation of a batch of training images, on tensors."""
 
 import math
 
@@ -14,7 +14,7 @@ _GRAY = (0.299, 0.587, 0.114)
 
 
 def augment_batch(images: Tensor, generator: torch.Generator) -> Tensor:
-    """Shift, mirror, rotate and recolour each image at random.
+    """Augment each image: random shift, mirroring, rotation and colour jitter.
 
     Parameters
     ----------
@@ -31,25 +31,16 @@ def augment_batch(images: Tensor, generator: torch.Generator) -> Tensor:
 
 
 def move_pixels(images: Tensor, generator: torch.Generator) -> Tensor:
-    """Rotate, mirror half of, and shift images, in one look-up of the nearest pixel.
+    """Rotate, mirror (every second on average) and shift images, by nearest neighbour.
 
-    Shifts are whole pixels, up to 4 each way, angles up to 10 degrees each way.
-    What comes from outside is the image's own reflection at its edge.
-
-    Parameters
-    ----------
-    images : Tensor of shape (n_images, 3, height, width), float32
-    generator : torch.Generator
-
-    Returns
-    -------
-    Tensor of the same shape
+    One affine transform: angles up to 10 degrees and whole pixels up to 4, each way,
+    with reflection at the borders.
     """
     n, _, height, width = images.shape
     angle = math.radians(ROTATION_DEGREES) * _symmetric(n, generator)
     mirror = 1.0 - 2.0 * _integers(2, n, generator)
     shift = _integers(2 * CROP_PADDING + 1, 2 * n, generator).reshape(n, 2) - CROP_PADDING
-    # From a place in the result to a place in the image, both from -1 to 1.
+    # Maps a place in the result to one in the image, both from -1 to 1.
     cos, sin = torch.cos(angle), torch.sin(angle)
     matrix = torch.stack([mirror * cos, -mirror * sin, sin, cos], dim=1).reshape(n, 2, 2)
     offset = 2 * shift / torch.tensor([width, height], device=images.device)
@@ -59,20 +50,10 @@ def move_pixels(images: Tensor, generator: torch.Generator) -> Tensor:
 
 
 def jitter_colours(images: Tensor, generator: torch.Generator) -> Tensor:
-    """Change brightness, contrast, saturation and hue, in an order drawn for the batch.
+    """Jitter brightness, contrast, saturation and hue, in an order drawn for the batch.
 
     Factors are drawn for each image: from 0.8 to 1.2, and up to a tenth of the
-    circle each way for the hue.
-
-    Parameters
-    ----------
-    images : Tensor of shape (n_images, 3, height, width), float32
-        Values from 0 to 1.
-    generator : torch.Generator
-
-    Returns
-    -------
-    Tensor of the same shape
+    circle each way for the hue.  Values are from 0 to 1.
     """
     changes = [
         lambda x, r: _blend(x, 0.0, 1 + BRIGHTNESS * r),
@@ -87,18 +68,9 @@ def jitter_colours(images: Tensor, generator: torch.Generator) -> Tensor:
 
 
 def turn_hue(images: Tensor, turn: Tensor) -> Tensor:
-    """Turn the hue of images, in the HSV colour space.
+    """Rotate the hue of images from 0 to 1 in HSV by `turn`, in parts of the full circle.
 
-    Parameters
-    ----------
-    images : Tensor of shape (n_images, 3, height, width), float32
-        Values from 0 to 1.
-    turn : Tensor that broadcasts with (n_images, 1, height, width)
-        In parts of the full circle.
-
-    Returns
-    -------
-    Tensor of the same shape
+    `turn` broadcasts with (n_images, 1, height, width).
     """
     red, green, blue = images.unbind(1)
     value = images.amax(dim=1)
@@ -126,10 +98,10 @@ def _blend(images: Tensor, other: Tensor | float, factor: Tensor) -> Tensor:
 
 
 def _symmetric(n: int, generator: torch.Generator) -> Tensor:
-    """Draw n numbers from -1 to 1."""
+    """Draw from the uniform distribution on [-1, 1)."""
     return 2 * torch.rand(n, generator=generator, device=generator.device) - 1
 
 
 def _integers(high: int, n: int, generator: torch.Generator) -> Tensor:
-    """Draw n whole numbers from 0 to high - 1, as float32."""
+    """Draw integers from 0 to high - 1, as float32."""
     return torch.randint(high, (n,), generator=generator, device=generator.device).float()

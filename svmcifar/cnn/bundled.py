@@ -7,19 +7,10 @@ _REAL, _SYNTHETIC = "reference-w16.onnx", "synthetic-w8.onnx"
 
 
 def bundled_checkpoint(synthetic: bool) -> Path:
-    """Give the path of a network that comes with the package.
+    """Return the path of the network for CIFAR-100, or of that for its synthetic stand-in.
 
     It is an ``.onnx`` file, so that no PyTorch is needed; the ``.pth`` file and
-    the card lie beside it.
-
-    Parameters
-    ----------
-    synthetic : bool
-        Whether it shall be the one for the synthetic data set.
-
-    Returns
-    -------
-    Path
+    the model card lie beside it.
     """
     folder = files("svmcifar.cnn") / "checkpoints"
     return Path(str(folder / (_SYNTHETIC if synthetic else _REAL)))

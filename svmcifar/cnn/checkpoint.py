@@ -1,4 +1,4 @@
-"""Checkpoints: a network's weights (.pth), the same as a graph (.onnx), and their card (.json)."""
+"""Checkpoints: weights (.pth), the same as an ONNX graph (.onnx), and a model card (.json)."""
 
 import json
 from collections.abc import Sequence
@@ -10,40 +10,25 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from svmcifar.cnn.image_network import ImageNetwork, OpenedNetwork
-from svmcifar.cnn.model_card import (
-    REFERENCE_NORMALISATION,
-    card_path,
-    read_card,
-    read_normalisation,
-)
+from svmcifar.cnn.model_card import card_path, read_card, read_normalisation
+from svmcifar.compute.image_shape import ImageShape
 from svmcifar.errors import BackendUnavailableError, CheckpointError, OutputError
 from svmcifar.io.files import atomic_path
 
 if TYPE_CHECKING:
-    from svmcifar.cnn.network import ReferenceNetwork
+    from svmcifar.cnn.network import Network
 
-# What computes a file of each kind, and the other kind.
+# The library that computes each kind of file, and the other kind.
 _SUFFIXES = {".pth": ("PyTorch", ".onnx"), ".onnx": ("ONNX Runtime", ".pth")}
 
 
 def checkpoint_files(path: Path) -> list[Path]:
-    """List what `save_checkpoint` writes: ``*.pth``, ``*.onnx`` and ``*.json``.
-
-    Ask `svmcifar.io.files.check_output` for each before the training.
-
-    Parameters
-    ----------
-    path : Path
-        ``*.pth``.
-
-    Returns
-    -------
-    list of Path
+    """Return the paths that `save_checkpoint` writes: ``*.pth``, ``*.onnx`` and ``*.json``.
 
     Raises
     ------
     OutputError
-        If the path does not end in ``.pth``.
+        If `path` does not end in ``.pth``.
     """
     if path.suffix != ".pth":
         raise OutputError(f"{path}: a checkpoint's name must end in .pth; name it {path.stem}.pth")
@@ -51,26 +36,26 @@ def checkpoint_files(path: Path) -> list[Path]:
 
 
 def save_checkpoint(
-    network: "ReferenceNetwork", path: Path, card: dict[str, Any], *, half: bool = False
+    network: "Network", path: Path, card: dict[str, Any], *, half: bool = False
 ) -> None:
     """Write a network as ``*.pth``, ``*.onnx`` and ``*.json``; existing files are replaced.
 
-    All three are written before the first is put in its place, and the card,
-    which holds the hashes of the others, comes last: a card that is out of
-    date is noticed by `load_network`.
+    All three are written before the first takes its place, and the model card,
+    which holds the hashes of the others, comes last: `load_network` notices a
+    card that is out of date.
 
     Parameters
     ----------
-    network : ReferenceNetwork
+    network : Network
         On the host.
     path : Path
         ``*.pth``.
     card : dict
-        As `svmcifar.cnn.model_card.make_card` makes it.
+        The model card, as `svmcifar.cnn.model_card.make_card` returns it.
     half : bool, default=False
         Store convolution and product weights as float16, at half the size.
-        Call `round_weights` before the network is tested: then what is stored
-        is what was tested.
+        Call `svmcifar.cnn.torch_runtime.round_weights` before the network is tested:
+        then what is stored is what was tested.
 
     Raises
     ------
@@ -79,20 +64,19 @@ def save_checkpoint(
     CheckpointError
         If a weight is not finite, or beyond the range of float16.
     """
-    from svmcifar.cnn.network import recognise
-    from svmcifar.cnn.onnx_export import reference_to_onnx
+    from svmcifar.cnn.architectures import recognise
     from svmcifar.cnn.torch_runtime import count_parameters, state_to_store, to_bytes
 
     pth, onnx, json_file = checkpoint_files(path)
     state = state_to_store(path, network, half)
     architecture = recognise(state)
-    graph = reference_to_onnx(
+    graph = architecture.network.to_onnx(
         {name: value.numpy() for name, value in state.items()},
         str(architecture),
         read_normalisation(json_file, card["normalisation"]),
     )
     contents = {pth: to_bytes(state), onnx: graph.SerializeToString(deterministic=True)}
-    about = card | {
+    complete = card | {
         "architecture": asdict(architecture),
         "n_parameters": count_parameters(network),
         "files": {
@@ -102,27 +86,18 @@ def save_checkpoint(
     }
     # Left in reverse: the card takes its place last.
     with ExitStack() as stack:
-        text = json.dumps(about, indent=2, ensure_ascii=False).encode()
+        text = json.dumps(complete, indent=2, ensure_ascii=False).encode()
         for file, content in {json_file: text, **contents}.items():
             stack.enter_context(atomic_path(file)).write_bytes(content)
 
 
-def round_weights(network: "ReferenceNetwork") -> None:
-    """Round convolution and product weights, in place, to values that float16 holds.
-
-    Parameters
-    ----------
-    network : ReferenceNetwork
-    """
-    from svmcifar.cnn.torch_runtime import round_to_half
-
-    round_to_half(network)
-
-
 def load_network(
-    path: str | Path, class_names: Sequence[str], n_threads: int | None = None
+    path: str | Path,
+    class_names: Sequence[str],
+    image_shape: ImageShape,
+    n_threads: int | None = None,
 ) -> ImageNetwork:
-    """Load a network from a ``.pth`` or an ``.onnx`` file, with the card beside it if it has one.
+    """Load a network from a ``.pth`` or an ``.onnx`` file, with its model card if it has one.
 
     Nothing that the file holds is run but the network's own arithmetic.
 
@@ -130,9 +105,11 @@ def load_network(
     ----------
     path : str or Path
     class_names : sequence of str
-        Fine class names of the data set, in the order of their ids.
+        Of the data set, in the order of the class ids.
+    image_shape : ImageShape
+        Of the data set.
     n_threads : int, optional
-        Threads to work with; the runtime's choice by default.
+        The runtime's choice by default.
 
     Returns
     -------
@@ -141,8 +118,8 @@ def load_network(
     Raises
     ------
     CheckpointError
-        If the file or its card is missing, damaged or unknown, or if they do not
-        fit each other or the data set.
+        If the file is missing, if it or its card is damaged or unknown, or if they
+        do not fit each other or the data set.
     BackendUnavailableError
         If PyTorch (for ``.pth``) or ONNX Runtime (for ``.onnx``) is missing.
     """
@@ -150,24 +127,29 @@ def load_network(
     content = _read(path)
     digest = sha256(content).hexdigest()
     card = read_card(path, digest)
-    if card is not None and "classes" in card:
-        _check_names(card_path(path), card["classes"], class_names)
-    opened = _open_network(path, content, n_threads)
+    said = card or {}
+    if "classes" in said:
+        _check_names(card_path(path), said["classes"], class_names)
+    opened = _open_network(path, content, image_shape, n_threads)
     if opened.n_classes != len(class_names):
         raise CheckpointError(
             f"{path}: a network must tell the {len(class_names)} classes of the data set apart, "
             f"got one for {opened.n_classes}; use a network for these classes"
         )
-    normalisation = opened.normalisation or REFERENCE_NORMALISATION
-    if card is not None and "normalisation" in card:
-        normalisation = read_normalisation(card_path(path), card["normalisation"])
+    if "normalisation" in said:
+        opened = opened._replace(
+            normalisation=read_normalisation(card_path(path), said["normalisation"])
+        )
+    if opened.n_parameters is None:
+        opened = opened._replace(n_parameters=said.get("n_parameters"))
     return ImageNetwork(
         path=path,
         name=path.stem,
         n_bytes=len(content),
         sha256=digest,
         card=card,
-        **opened._replace(normalisation=normalisation)._asdict(),
+        image_shape=image_shape,
+        **opened._asdict(),
     )
 
 
@@ -192,7 +174,9 @@ def _read(path: Path) -> bytes:
     return content
 
 
-def _open_network(path: Path, content: bytes, n_threads: int | None) -> OpenedNetwork:
+def _open_network(
+    path: Path, content: bytes, image_shape: ImageShape, n_threads: int | None
+) -> OpenedNetwork:
     library, other = _SUFFIXES[path.suffix]
     try:
         if path.suffix == ".pth":
@@ -204,7 +188,7 @@ def _open_network(path: Path, content: bytes, n_threads: int | None) -> OpenedNe
             f"{path}: a {path.suffix} file needs {library}, got '{error}'; "
             f"pip install 'svmcifar[cnn]', or use the {other} file beside it"
         ) from error
-    return open_network(path, content, n_threads)
+    return open_network(path, content, image_shape, n_threads)
 
 
 def _check_names(card: Path, found: list[str], expected: Sequence[str]) -> None:

@@ -1,4 +1,4 @@
-"""The card beside a checkpoint: a JSON file that says how the network was made."""
+"""The model card: a JSON file beside a checkpoint, about how the network was made."""
 
 import json
 import math
@@ -12,13 +12,13 @@ from svmcifar.json_values import plain
 
 FORMAT_NUMBER = 1
 
-# Mean and standard deviation of red, green and blue that the reference normalises with.
+# Mean and standard deviation of red, green and blue in the reference.
 MEAN = (0.4914, 0.4822, 0.4465)
 STD = (0.2023, 0.1994, 0.2010)
 
 _MOST = 1e12
 
-# What readers of a card rely on, where it is there.
+# Types of the optional entries that readers rely on.
 _TYPES: dict[str, type | tuple[type, ...]] = {
     "classes": list, "history": list, "training_s": (int, float), "device": str, "files": dict,
     "recipe": dict, "data": dict, "test": dict,
@@ -26,7 +26,7 @@ _TYPES: dict[str, type | tuple[type, ...]] = {
 
 
 class Normalisation(NamedTuple):
-    """What is subtracted from red, green and blue, from 0 to 1, and what they are divided by."""
+    """Mean and standard deviation that standardise red, green and blue from 0 to 1."""
 
     mean: tuple[float, ...]
     std: tuple[float, ...]
@@ -46,28 +46,29 @@ def make_card(
     test: dict[str, int],
     data: dict[str, Any],
 ) -> dict[str, Any]:
-    """Make the card of a network that was just trained.
+    """Make the model card of a network that was just trained.
 
-    `save_checkpoint` adds what it sees itself: ``architecture``,
-    ``n_parameters`` and the hashes of the ``files``.
+    `save_checkpoint` adds the ``architecture``, ``n_parameters`` and the hashes of
+    the ``files``.
 
     Parameters
     ----------
     class_names : sequence of str
-        Fine class names, in the order of the logits.
+        In the order of the logits.
     recipe : dict
         Fields of `svmcifar.cnn.recipe.Recipe`.
     history : list of dict
         An entry an epoch, as in `svmcifar.cnn.training_loop.TrainedNetwork`.
     training_s : float
-        Seconds of training.
+        Seconds.
     device : str
-        What it was trained on, in words.
+        Name of the processor or GPU.
     validation_rows : int
         Training images that were held out.
     test : dict
-        ``n`` test images, ``fine_right`` and ``coarse_right`` of them, by the
-        weights as they are saved (see `svmcifar.cnn.checkpoint.round_weights`).
+        ``n`` test images, and how many are right by kind of label, as ``KIND_right``,
+        with the weights as they are saved (see
+        `svmcifar.cnn.torch_runtime.round_weights`).
     data : dict
         ``label``, ``synthetic`` and ``md5s`` of the data set.
 
@@ -97,21 +98,12 @@ def make_card(
 
 
 def card_path(checkpoint: Path) -> Path:
-    """Give the path of a checkpoint's card: ``model.pth`` and ``model.onnx`` share ``model.json``.
-
-    Parameters
-    ----------
-    checkpoint : Path
-
-    Returns
-    -------
-    Path
-    """
+    """Return a checkpoint's model card: ``model.pth`` and ``model.onnx`` share ``model.json``."""
     return checkpoint.with_suffix(".json")
 
 
 def read_card(checkpoint: Path, sha256: str) -> dict[str, Any] | None:
-    """Read the card of a checkpoint, if it has one.
+    """Read the model card of a checkpoint, if it has one.
 
     Parameters
     ----------
@@ -156,23 +148,9 @@ def read_card(checkpoint: Path, sha256: str) -> dict[str, Any] | None:
 
 
 def read_normalisation(source: str | Path, value: Any) -> Normalisation:
-    """Read how images must be normalised.
+    """Read a dict with ``mean`` and ``std``, three numbers each.
 
-    Parameters
-    ----------
-    source : str or Path
-        File that it comes from, for errors.
-    value : object
-        A dict with ``mean`` and ``std``, three numbers each.
-
-    Returns
-    -------
-    Normalisation
-
-    Raises
-    ------
-    CheckpointError
-        If it is something else.
+    Raises `CheckpointError`, which names the `source`, if it is something else.
     """
     if not isinstance(value, dict):
         raise _not_normalisation(source, value)
@@ -209,7 +187,7 @@ def _check_entries(path: Path, card: dict[str, Any]) -> None:
 
 
 def _listed(card: dict[str, Any], checkpoint: Path) -> str | None:
-    """Find the hash of the file of that kind: by suffix, since files may be renamed together."""
+    """Return the hash of the file with that suffix: files may be renamed together."""
     for name, entry in card.get("files", {}).items():
         if Path(name).suffix == checkpoint.suffix:
             return str(entry.get("sha256") if isinstance(entry, dict) else entry)
@@ -218,14 +196,14 @@ def _listed(card: dict[str, Any], checkpoint: Path) -> str | None:
 
 def _invalid(path: Path, rule: str) -> CheckpointError:
     return CheckpointError(
-        f"{path}: a checkpoint's card must be {rule}; mend it, or move it away to do without"
+        f"{path}: a checkpoint's card must be {rule}; fix it, or move it away to do without"
     )
 
 
 def _not_normalisation(source: str | Path, value: Any) -> CheckpointError:
     return CheckpointError(
         f"{source}: 'normalisation' must have a 'mean' and a positive 'std' of three numbers each, "
-        f"got {_short(value)}; mend it"
+        f"got {_short(value)}; fix it"
     )
 
 

@@ -15,17 +15,21 @@ from onnx import ModelProto, NodeProto, TensorProto, helper, numpy_helper
 
 import svmcifar
 from svmcifar.cnn.model_card import Normalisation
+from svmcifar.compute.image_shape import ImageShape
 
 # Old enough for every ONNX Runtime that the package allows, and for most other readers.
 _OPSET, _IR_VERSION = 17, 8
 
 
 def reference_to_onnx(
-    state: Mapping[str, NDArray[Any]], architecture: str, normalisation: Normalisation
+    state: Mapping[str, NDArray[Any]],
+    architecture: str,
+    normalisation: Normalisation,
+    image_shape: ImageShape,
 ) -> ModelProto:
-    """Write the reference network as an ONNX graph.
+    """Export the reference network as an ONNX graph.
 
-    Its input ``images`` is float32 (N, 3, 32, 32), normalised; its output
+    Its input ``images`` is float32 (N, *image_shape), normalised; its output
     ``logits`` is float32 (N, n_classes).  Float16 weights are stored as such
     and widened when the graph is loaded: it computes in float32.
 
@@ -37,6 +41,7 @@ def reference_to_onnx(
         Kept in the metadata.
     normalisation : Normalisation
         Kept in the metadata, as JSON.
+    image_shape : ImageShape
 
     Returns
     -------
@@ -56,7 +61,7 @@ def reference_to_onnx(
     graph.add("Gemm", [x, *weights], output="logits", transB=1)
 
     n_classes = len(state["classifier.2.bias"])
-    images = helper.make_tensor_value_info("images", TensorProto.FLOAT, ["N", 3, 32, 32])
+    images = helper.make_tensor_value_info("images", TensorProto.FLOAT, ["N", *image_shape])
     logits = helper.make_tensor_value_info("logits", TensorProto.FLOAT, ["N", n_classes])
     model = helper.make_model(
         helper.make_graph(graph.nodes, "reference", [images], [logits], graph.initializers),
@@ -71,7 +76,7 @@ def reference_to_onnx(
 
 
 class _Graph:
-    """Nodes and weights, as they are added."""
+    """A graph under construction: its nodes and weights so far."""
 
     def __init__(self, state: Mapping[str, NDArray[Any]]) -> None:
         self.state = state
@@ -79,13 +84,13 @@ class _Graph:
         self.initializers: list[TensorProto] = []
 
     def add(self, operator: str, inputs: list[str], output: str = "", **attributes: Any) -> str:
-        """Add a node; give the name of its output."""
+        """Add a node; return the name of its output."""
         name = output or f"{operator}_{len(self.nodes)}"
         self.nodes.append(helper.make_node(operator, inputs, [name], name, **attributes))
         return name
 
     def parameters(self, layer: str, *names: str) -> list[str]:
-        """Add a layer's weights; give their names in the graph, as float32."""
+        """Add a layer's weights; return their names in the graph, as float32."""
         return [self._parameter(f"{layer}.{name}") for name in names]
 
     def convolution(self, x: str, layer: str) -> str:
@@ -96,7 +101,7 @@ class _Graph:
         return self.add("Relu", [self.add("BatchNormalization", [x, *weights], epsilon=1e-5)])
 
     def residual(self, x: str, layer: str) -> str:
-        """Add two convolutions and, to their result, what goes in."""
+        """Add a residual block of two convolutions."""
         return self.add(
             "Add", [self.convolution(self.convolution(x, f"{layer}.0"), f"{layer}.1"), x]
         )

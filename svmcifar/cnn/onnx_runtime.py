@@ -9,15 +9,18 @@ import numpy as np
 import onnxruntime
 from numpy.typing import NDArray
 
-from svmcifar.cnn.image_network import IMAGE_SHAPE, OpenedNetwork
-from svmcifar.cnn.model_card import Normalisation, read_normalisation
-from svmcifar.cnn.onnx_inspect import count_parameters, not_onnx
+from svmcifar.cnn.image_network import OpenedNetwork
+from svmcifar.cnn.model_card import REFERENCE_NORMALISATION, Normalisation, read_normalisation
+from svmcifar.compute.image_shape import ImageShape
 from svmcifar.errors import CheckpointError
 
 _BATCH, _FLOAT = 128, "tensor(float)"
+_EXTERNAL_WEIGHTS = "session.model_external_initializers_file_folder_path"
 
 
-def open_network(path: Path, content: bytes, n_threads: int | None) -> OpenedNetwork:
+def open_network(
+    path: Path, content: bytes, image_shape: ImageShape, n_threads: int | None
+) -> OpenedNetwork:
     """Open an ONNX graph that turns images into logits, on the CPU.
 
     Parameters
@@ -26,12 +29,14 @@ def open_network(path: Path, content: bytes, n_threads: int | None) -> OpenedNet
         Named in errors.
     content : bytes
         Of the file.
+    image_shape : ImageShape
     n_threads : int or None
         Threads to work with; ONNX Runtime's choice if None.
 
     Returns
     -------
     OpenedNetwork
+        The number of parameters is None.
 
     Raises
     ------
@@ -39,23 +44,27 @@ def open_network(path: Path, content: bytes, n_threads: int | None) -> OpenedNet
         If it is no ONNX graph, keeps weights elsewhere, or has other inputs or
         outputs.
     """
-    n_parameters = count_parameters(path, content)
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 4  # errors come as exceptions
     options.intra_op_num_threads = n_threads or 0
+    # Weights in other files are looked for under `path`, which is no folder: there are none.
+    options.add_session_config_entry(_EXTERNAL_WEIGHTS, str(path.absolute()))
     try:
         session = onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
     except Exception as error:  # its exceptions have no base of their own
-        raise not_onnx(path, _first_line(error)) from error
-    fixed_batch = _check_ends(path, session)
+        raise CheckpointError(
+            f"{path}: an .onnx file must be an ONNX graph that holds its own weights, "
+            f"got '{_first_line(error)}'; copy it again, or export it anew with the weights inside"
+        ) from error
+    fixed_batch = _check_ends(path, session, image_shape)
     compute_logits = partial(_compute_logits, path, session, fixed_batch)
-    n_classes = _probe(path, compute_logits)
+    n_classes = _probe(path, compute_logits, image_shape)
     threads = f", {n_threads} threads" if n_threads else ""
     about = session.get_modelmeta().custom_metadata_map
     return OpenedNetwork(
         architecture=about.get("architecture", f"ONNX graph, {n_classes} classes"),
         n_classes=n_classes,
-        n_parameters=n_parameters,
+        n_parameters=None,
         runtime=f"ONNX Runtime {onnxruntime.__version__}{threads}",
         normalisation=_normalisation(path, about.get("normalisation")),
         batch_size=fixed_batch or _BATCH,
@@ -63,17 +72,14 @@ def open_network(path: Path, content: bytes, n_threads: int | None) -> OpenedNet
     )
 
 
-def _check_ends(path: Path, session: onnxruntime.InferenceSession) -> int:
-    """Check types and shapes; give the number of images that the graph is fixed to, or 0."""
+def _check_ends(path: Path, session: onnxruntime.InferenceSession, image_shape: ImageShape) -> int:
+    """Check types and shapes; return the number of images that the graph is fixed to, or 0."""
     inputs, outputs = session.get_inputs(), session.get_outputs()
     ends = [f"{end.type}{end.shape}" for end in (*inputs, *outputs)]
-    if (
-        len(inputs) != 1
-        or inputs[0].type != _FLOAT
-        or not _fits(inputs[0].shape, (0, *IMAGE_SHAPE))
-    ):
+    shape = (0, *image_shape)
+    if len(inputs) != 1 or inputs[0].type != _FLOAT or not _fits(inputs[0].shape, shape):
         raise CheckpointError(
-            f"{path}: the graph must have one input, float (N, 3, 32, 32), "
+            f"{path}: the graph must have one input, float (N, {str(tuple(image_shape))[1:]}, "
             f"got {', '.join(ends[: len(inputs)]) or 'none'}; export it for such images"
         )
     if len(outputs) != 1 or outputs[0].type != _FLOAT or not _fits(outputs[0].shape, (0, 0)):
@@ -86,7 +92,7 @@ def _check_ends(path: Path, session: onnxruntime.InferenceSession) -> int:
 
 
 def _fits(shape: list[int | str | None], wanted: tuple[int, ...]) -> bool:
-    """Compare a graph's shape, which may name sizes that it leaves open; 0 stands for any size."""
+    """Return whether a graph's shape, which may leave sizes open, fits; 0 stands for any size."""
     return len(shape) == len(wanted) and all(
         not isinstance(got, int) or (got == size if size else got > 0)
         for got, size in zip(shape, wanted, strict=True)
@@ -116,9 +122,13 @@ def _compute_logits(
     return logits[: len(images)]
 
 
-def _probe(path: Path, compute_logits: Callable[[NDArray[np.float32]], NDArray[np.float32]]) -> int:
-    """Try one gray image; give the number of classes."""
-    logits = compute_logits(np.zeros((1, *IMAGE_SHAPE), np.float32))
+def _probe(
+    path: Path,
+    compute_logits: Callable[[NDArray[np.float32]], NDArray[np.float32]],
+    image_shape: ImageShape,
+) -> int:
+    """Try one gray image; return the number of classes."""
+    logits = compute_logits(np.zeros((1, *image_shape), np.float32))
     if (logits >= 0).all() and abs(logits.sum() - 1) < 1e-4:
         raise CheckpointError(
             f"{path}: the graph must answer with logits, got probabilities; "
@@ -127,10 +137,10 @@ def _probe(path: Path, compute_logits: Callable[[NDArray[np.float32]], NDArray[n
     return logits.shape[1]
 
 
-def _normalisation(path: Path, text: str | None) -> Normalisation | None:
-    """Read what `svmcifar.cnn.onnx_export` keeps in the metadata."""
+def _normalisation(path: Path, text: str | None) -> Normalisation:
+    """Read the normalisation that `svmcifar.cnn.onnx_export` keeps in the metadata."""
     if text is None:
-        return None
+        return REFERENCE_NORMALISATION
     try:
         return read_normalisation(path, json.loads(text))
     except ValueError:

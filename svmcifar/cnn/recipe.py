@@ -1,4 +1,4 @@
-"""What a network is trained with: the recipe, the device and the precision."""
+"""The hyperparameters of a training, its device and its precision."""
 
 import platform
 from dataclasses import dataclass
@@ -12,7 +12,7 @@ from svmcifar.errors import BackendUnavailableError, InputError
 
 @dataclass(frozen=True)
 class Recipe:
-    """How a network is trained.
+    """Hyperparameters of a training.
 
     Adam with the one-cycle schedule, stepped after every batch, on images that
     `svmcifar.cnn.augment` changes at random.
@@ -24,13 +24,13 @@ class Recipe:
     epochs : int
     batch_size : int
     max_learning_rate : float
-        Top of the one-cycle schedule.
+        Peak of the one-cycle schedule.
     weight_decay : float
-        Adam's own, added to the gradient.
+        L2 penalty added to the gradient (Adam, not AdamW).
     validation : float
-        Share of the training images that are held out, evenly over the classes.
+        Share of the training images that are held out, stratified by class.
     precision : {"float32", "bfloat16"}
-        Of convolutions and products; parameters are float32.
+        Of convolutions and products (autocast); parameters are float32.
     seed : int
     """
 
@@ -52,7 +52,7 @@ class Recipe:
 
 
 def choose_device(name: str = "auto") -> torch.device:
-    """Choose where a network works.
+    """Choose the device to train on.
 
     Parameters
     ----------
@@ -78,16 +78,7 @@ def choose_device(name: str = "auto") -> torch.device:
 
 
 def fastest_precision(device: torch.device) -> str:
-    """Give "bfloat16" where the processor multiplies it, "float32" elsewhere.
-
-    Parameters
-    ----------
-    device : torch.device
-
-    Returns
-    -------
-    str
-    """
+    """Return "bfloat16" where the device multiplies it in hardware, else "float32"."""
     if device.type == "cuda":
         return "bfloat16" if torch.cuda.is_bf16_supported(including_emulation=False) else "float32"
     # Older versions of torch cannot tell.
@@ -96,16 +87,7 @@ def fastest_precision(device: torch.device) -> str:
 
 
 def device_name(device: torch.device) -> str:
-    """Name the processor or the GPU, for reports.
-
-    Parameters
-    ----------
-    device : torch.device
-
-    Returns
-    -------
-    str
-    """
+    """Return the name of the processor or the GPU, for reports."""
     if device.type == "cuda":
         return torch.cuda.get_device_name(device)
     return f"{processor_name()}, {torch.get_num_threads()} threads ({platform.system()})"

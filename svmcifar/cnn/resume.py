@@ -1,4 +1,4 @@
-"""The state of a training that can be stopped: written after each epoch, read to go on."""
+"""The state of a training, written after each epoch and read to go on after a stop."""
 
 from pathlib import Path
 from typing import Any
@@ -12,14 +12,16 @@ from svmcifar.io.files import atomic_path
 History = list[dict[str, float]]
 
 
-def save_state(path: Path, about: dict[str, Any], parts: dict[str, Any], history: History) -> None:
-    """Write the state of network, optimizer and schedule, whole or not at all.
+def save_state(
+    path: Path, identity: dict[str, Any], parts: dict[str, Any], history: History
+) -> None:
+    """Write the state of network, optimizer and schedule atomically.
 
     Parameters
     ----------
     path : Path
-    about : dict of plain values
-        What a training must share to go on from here.
+    identity : dict of plain values
+        A training with the same values can go on from here.
     parts : dict
         Objects with ``state_dict`` and ``load_state_dict``, by name.
     history : list of dict
@@ -32,16 +34,16 @@ def save_state(path: Path, about: dict[str, Any], parts: dict[str, Any], history
     states = {name: part.state_dict() for name, part in parts.items()}
     # PyTorch by itself refuses some names, and a full disk with no OSError.
     with atomic_path(path) as temporary, temporary.open("wb") as file:
-        torch.save({"about": about, "history": history, **states}, file)
+        torch.save({"about": identity, "history": history, **states}, file)
 
 
-def load_state(path: Path, about: dict[str, Any], parts: dict[str, Any]) -> History:
-    """Set network, optimizer and schedule to where they were.
+def load_state(path: Path, identity: dict[str, Any], parts: dict[str, Any]) -> History:
+    """Load the state of network, optimizer and schedule into them.
 
     Parameters
     ----------
     path : Path
-    about, parts : dict
+    identity, parts : dict
         As for `save_state`.
 
     Returns
@@ -62,7 +64,7 @@ def load_state(path: Path, about: dict[str, Any], parts: dict[str, Any]) -> Hist
         # On the host: each part moves what it loads, and Adam wants its step counts there.
         state = dict(torch.load(path, map_location="cpu", weights_only=True))
         was, history = dict(state["about"]), list(state["history"])
-        if was == about:
+        if was == identity:
             for name, part in parts.items():
                 part.load_state_dict(state[name])
             return history
@@ -72,7 +74,7 @@ def load_state(path: Path, about: dict[str, Any], parts: dict[str, Any]) -> Hist
             f"{path}: the state of a stopped training must be readable, got "
             f"'{type(error).__name__}: {reason}'; delete it to start anew"
         ) from error
-    differing = [key for key in {**about, **was} if was.get(key) != about.get(key)]
+    differing = [key for key in {**identity, **was} if was.get(key) != identity.get(key)]
     raise CheckpointError(
         f"{path}: a stopped training must have the same data and recipe, got another "
         f"{', '.join(differing)}; go on with its own options, or delete it to start anew"

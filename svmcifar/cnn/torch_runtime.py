@@ -1,4 +1,4 @@
-"""State dicts in .pth files, read and written, and their networks computed by PyTorch."""
+"""State dicts in .pth files: read, written, and their networks computed by PyTorch."""
 
 import io
 import re
@@ -12,8 +12,11 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from svmcifar.cnn.architectures import recognise
 from svmcifar.cnn.image_network import OpenedNetwork
-from svmcifar.cnn.network import ReferenceNetwork, recognise
+from svmcifar.cnn.model_card import REFERENCE_NORMALISATION
+from svmcifar.cnn.network import Network
+from svmcifar.compute.image_shape import ImageShape
 from svmcifar.errors import BackendUnavailableError, CheckpointError
 
 _BATCH = 128
@@ -21,18 +24,7 @@ _SAFE_TORCH = "2.10"  # a file can make older ones run code in spite of weights_
 
 
 def require_safe_torch(path: Path) -> None:
-    """Refuse to read a file with a PyTorch that the file could make run code.
-
-    Parameters
-    ----------
-    path : Path
-        Named in the error.
-
-    Raises
-    ------
-    BackendUnavailableError
-        If PyTorch is older than 2.10.
-    """
+    """Raise `BackendUnavailableError` if a file could make this PyTorch run code."""
     if torch.__version__ < _SAFE_TORCH:
         raise BackendUnavailableError(
             f"{path}: reading a PyTorch file safely needs PyTorch 2.10 or newer, "
@@ -40,7 +32,9 @@ def require_safe_torch(path: Path) -> None:
         )
 
 
-def open_network(path: Path, content: bytes, n_threads: int | None) -> OpenedNetwork:
+def open_network(
+    path: Path, content: bytes, image_shape: ImageShape, n_threads: int | None
+) -> OpenedNetwork:
     """Open the state dict of a known network, on the CPU.
 
     The state dict may lie under the key ``state_dict``, and its names may begin
@@ -52,6 +46,7 @@ def open_network(path: Path, content: bytes, n_threads: int | None) -> OpenedNet
         Named in errors.
     content : bytes
         Of the file.
+    image_shape : ImageShape
     n_threads : int or None
         Threads to work with, set for all of PyTorch; left as they are if None.
 
@@ -62,8 +57,8 @@ def open_network(path: Path, content: bytes, n_threads: int | None) -> OpenedNet
     Raises
     ------
     CheckpointError
-        If the file is damaged, holds anything but tensors and plain values, or
-        belongs to no known network.
+        If the file is damaged, holds anything but tensors and plain values, belongs
+        to no known network, or to one for images of another shape.
     BackendUnavailableError
         If PyTorch is older than 2.10.
     """
@@ -75,13 +70,18 @@ def open_network(path: Path, content: bytes, n_threads: int | None) -> OpenedNet
         architecture = recognise(state)
     except CheckpointError as error:
         raise CheckpointError(f"{path}: {error}") from error
+    if architecture.network.image_shape != image_shape:
+        raise CheckpointError(
+            f"{path}: a network must take images of shape {tuple(image_shape)}, got {architecture} "
+            f"for {tuple(architecture.network.image_shape)}; use a network for these images"
+        )
     if strange := [name for name, value in state.items() if not _is_plain(name, value)]:
         raise CheckpointError(
             f"{path}: weights must be dense floating-point tensors, got {strange[0]!r} of "
             f"{state[strange[0]].dtype}, {state[strange[0]].layout}; save the network unquantised"
         )
     try:
-        network = ReferenceNetwork(architecture.width, architecture.n_classes)
+        network = architecture.build()
         network.load_state_dict(state)
     except RuntimeError as error:  # a small file can claim to hold huge tensors
         raise CheckpointError(
@@ -94,27 +94,14 @@ def open_network(path: Path, content: bytes, n_threads: int | None) -> OpenedNet
         n_classes=architecture.n_classes,
         n_parameters=count_parameters(network),
         runtime=f"PyTorch {torch.__version__}, {torch.get_num_threads()} threads",
-        normalisation=None,
+        normalisation=REFERENCE_NORMALISATION,
         batch_size=_BATCH,
         compute_logits=partial(_compute_logits, network),
     )
 
 
-def state_to_store(path: Path, network: ReferenceNetwork, half: bool) -> dict[str, Tensor]:
-    """Give the state dict as it is written.
-
-    Parameters
-    ----------
-    path : Path
-        Named in errors.
-    network : ReferenceNetwork
-        On the host.
-    half : bool
-        Whether convolution and product weights become float16.
-
-    Returns
-    -------
-    dict of str to Tensor
+def state_to_store(path: Path, network: Network, half: bool) -> dict[str, Tensor]:
+    """Return the state dict as it is written; `half` stores the large weights as float16.
 
     Raises
     ------
@@ -134,45 +121,22 @@ def state_to_store(path: Path, network: ReferenceNetwork, half: bool) -> dict[st
 
 
 def to_bytes(state: dict[str, Tensor]) -> bytes:
-    """Serialise a state dict: the same bytes for the same tensors.
-
-    Parameters
-    ----------
-    state : dict of str to Tensor
-
-    Returns
-    -------
-    bytes
-    """
+    """Serialise a state dict: the same bytes for the same tensors."""
     buffer = io.BytesIO()  # torch.save would keep the name of a file
     torch.save(state, buffer)
     return buffer.getvalue()
 
 
 @torch.no_grad()
-def round_to_half(network: ReferenceNetwork) -> None:
-    """Round convolution and product weights, in place, to values that float16 holds.
-
-    Parameters
-    ----------
-    network : ReferenceNetwork
-    """
+def round_weights(network: Network) -> None:
+    """Round convolution and product weights, in place, to values that float16 holds."""
     for value in network.parameters():
         if _is_large(value):
             value.copy_(value.half())
 
 
-def count_parameters(network: ReferenceNetwork) -> int:
-    """Count learned weights.
-
-    Parameters
-    ----------
-    network : ReferenceNetwork
-
-    Returns
-    -------
-    int
-    """
+def count_parameters(network: Network) -> int:
+    """Count learned weights."""
     return sum(value.numel() for value in network.parameters())
 
 
@@ -212,11 +176,11 @@ def _named(error: Exception, reason: str) -> str:
 
 
 def _is_large(value: Tensor) -> bool:
-    """Tell convolution and product weights from vectors, which take no room and stay exact."""
+    """Return whether these are convolution or product weights; vectors are small and stay exact."""
     return value.ndim > 1
 
 
 @torch.inference_mode()
-def _compute_logits(network: ReferenceNetwork, images: NDArray[np.float32]) -> NDArray[np.float32]:
+def _compute_logits(network: Network, images: NDArray[np.float32]) -> NDArray[np.float32]:
     batch = torch.from_numpy(images).contiguous(memory_format=torch.channels_last)
     return network(batch).numpy()

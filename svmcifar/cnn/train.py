@@ -8,9 +8,10 @@ from typing import Any
 import torch
 from tqdm import tqdm
 
-from svmcifar.cnn.checkpoint import checkpoint_files, round_weights, save_checkpoint
+from svmcifar.cnn.checkpoint import checkpoint_files, save_checkpoint
 from svmcifar.cnn.model_card import make_card
 from svmcifar.cnn.recipe import Recipe, device_name
+from svmcifar.cnn.torch_runtime import round_weights
 from svmcifar.cnn.training_loop import count_right, train_network
 from svmcifar.data.dataset import CLASSES, Dataset
 from svmcifar.data.sampling import hold_out
@@ -19,31 +20,21 @@ from svmcifar.io.files import check_output
 
 
 def state_path(out: Path) -> Path:
-    """Give the path of the state of the training that makes a checkpoint.
-
-    Parameters
-    ----------
-    out : Path
-        The checkpoint, ``*.pth``.
-
-    Returns
-    -------
-    Path
-    """
+    """Return the path of the state of the training that makes the checkpoint `out`."""
     return out.with_suffix(".state")
 
 
 def check_outputs(out: Path, *, resume: bool = False, overwrite: bool = False) -> None:
-    """Refuse outputs that exist already, and a stopped training that would be lost.
+    """Raise if outputs exist already, or if a stopped training would be lost.
 
     Parameters
     ----------
     out : Path
         ``*.pth``; the files beside it are checked, too.
     resume : bool, default=False
-        Whether to go on with a stopped training.
+        Go on with a stopped training.
     overwrite : bool, default=False
-        Whether what exists may be replaced.
+        Replace files that exist already.
 
     Raises
     ------
@@ -71,7 +62,7 @@ def train_checkpoint(
     progress: bool = True,
     on_epoch: Callable[[dict[str, float]], Any] = lambda entry: None,
 ) -> dict[str, Any]:
-    """Train the reference network on the fine classes, test it once, and save it.
+    """Train the reference network on the classes, test it once, and save it.
 
     The state is written beside `out` after each epoch, and removed when the
     checkpoint is complete.  The test images are used for the final test only.
@@ -81,7 +72,7 @@ def train_checkpoint(
     dataset : Dataset
     recipe : Recipe
     out : Path
-        ``*.pth``; ``*.onnx`` and the card ``*.json`` are written beside it.
+        ``*.pth``; ``*.onnx`` and the model card ``*.json`` are written beside it.
     device : torch.device
     half : bool, default=False
         Store the weights as float16, and test them so.
@@ -97,7 +88,7 @@ def train_checkpoint(
     Returns
     -------
     dict
-        The card, as `svmcifar.cnn.model_card.make_card` makes it.
+        The model card, as `svmcifar.cnn.model_card.make_card` returns it.
 
     Raises
     ------
@@ -121,7 +112,7 @@ def train_checkpoint(
     total = recipe.epochs * -(-n_kept // recipe.batch_size)
     with tqdm(total=total, desc="training", unit=" batches", disable=not progress) as bar:
         trained = train_network(
-            train.images,
+            train.images.reshape(-1, *dataset.image_shape),
             train.classes,
             superclass_of,
             recipe,
@@ -133,9 +124,8 @@ def train_checkpoint(
         )
     if half:
         round_weights(trained.network)
-    fine_right, coarse_right = count_right(
-        trained.network, test.images, test.classes, superclass_of
-    )
+    pictures = test.images.reshape(-1, *dataset.image_shape)
+    right = count_right(trained.network, pictures, test.classes, superclass_of)
     card = make_card(
         class_names=list(dataset.class_names(CLASSES)),
         recipe=asdict(recipe),
@@ -143,7 +133,7 @@ def train_checkpoint(
         training_s=sum(entry["seconds"] for entry in trained.history),
         device=device_name(device),
         validation_rows=len(trained.validation_rows),
-        test={"n": len(test.classes), "fine_right": fine_right, "coarse_right": coarse_right},
+        test={"n": len(test.classes)} | {f"{kind}_right": n for kind, n in right.items()},
         data={
             "label": dataset.label,
             "synthetic": dataset.is_synthetic,

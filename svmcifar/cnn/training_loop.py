@@ -1,4 +1,4 @@
-"""Training a network, an epoch at a time, from where it was stopped."""
+"""The training loop: epoch by epoch, from where it was stopped."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
@@ -13,12 +13,13 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
+from svmcifar.cnn.architectures import Architecture
 from svmcifar.cnn.augment import augment_batch
-from svmcifar.cnn.image_network import IMAGE_SHAPE
 from svmcifar.cnn.model_card import MEAN, STD
-from svmcifar.cnn.network import ReferenceNetwork
+from svmcifar.cnn.network import Network
 from svmcifar.cnn.recipe import Recipe
 from svmcifar.cnn.resume import History, load_state, save_state
+from svmcifar.data.dataset import CLASSES, SUPERCLASSES
 from svmcifar.data.sampling import hold_out
 from svmcifar.errors import InputError
 
@@ -31,18 +32,18 @@ class TrainedNetwork:
 
     Attributes
     ----------
-    network : ReferenceNetwork
+    network : Network
         On the host, in evaluation mode.
     history : list of dict
-        An entry an epoch: ``epoch`` (from 1), ``train_loss``,
-        ``train_accuracy`` and ``train_coarse_accuracy`` (on augmented images,
-        while learning), the same three of ``validation`` (left out where no
-        images are held out), ``learning_rate`` at its end, ``seconds``.
+        An entry an epoch: ``epoch`` (from 1), loss, accuracy and accuracy of
+        superclasses of ``train`` (on augmented images, while learning) and of
+        ``validation`` (left out where no images are held out) as `_scores` names
+        them, ``learning_rate`` at its end, ``seconds``.
     validation_rows : ndarray of int
         Training images that were held out.
     """
 
-    network: ReferenceNetwork
+    network: Network
     history: History
     validation_rows: NDArray[np.intp]
 
@@ -50,7 +51,7 @@ class TrainedNetwork:
 def train_network(
     images: NDArray[np.uint8],
     labels: NDArray[np.int64],
-    coarse_of_fine: NDArray[np.int64],
+    superclass_of: NDArray[np.int64],
     recipe: Recipe,
     *,
     device: torch.device,
@@ -66,17 +67,16 @@ def train_network(
 
     Parameters
     ----------
-    images : ndarray of shape (n_images, 3072), uint8
-        Channel-first rows.
+    images : ndarray of shape (n_images, 3, height, width), uint8
     labels : ndarray of shape (n_images,), int64
-        Fine class ids.
-    coarse_of_fine : ndarray of shape (n_classes,), int64
-        Superclass id of each fine class id.
+        Class ids.
+    superclass_of : ndarray of shape (n_classes,), int64
+        Superclass id of each class id.
     recipe : Recipe
     device : torch.device
     state_path : Path
     data_key : str
-        Tells one data set from another; the state keeps it.
+        Kept in the state: training goes on with the same data only.
     on_batch : callable, optional
         Called with 1 after each batch.
     on_epoch : callable, optional
@@ -94,14 +94,14 @@ def train_network(
         If the loss becomes infinite or NaN.
     """
     held_out = hold_out(labels, recipe.validation, recipe.seed)
-    pictures = torch.from_numpy(np.array(images).reshape(-1, *IMAGE_SHAPE)).to(device)
+    pictures = torch.from_numpy(np.array(images)).to(device)
     targets = torch.from_numpy(np.array(labels)).to(device)
     kept = torch.from_numpy(np.flatnonzero(~held_out)).to(device)
     validation = torch.from_numpy(np.flatnonzero(held_out)).to(device)
-    groups = torch.from_numpy(np.array(coarse_of_fine)).to(device)
+    groups = torch.from_numpy(np.array(superclass_of)).to(device)
 
     torch.manual_seed(recipe.seed)
-    network = ReferenceNetwork(recipe.width, len(coarse_of_fine)).to(device)
+    network = Architecture("reference", recipe.width, len(superclass_of)).build().to(device)
     network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     optimizer = torch.optim.Adam(
         network.parameters(), lr=recipe.max_learning_rate, weight_decay=recipe.weight_decay
@@ -111,8 +111,8 @@ def train_network(
         optimizer, recipe.max_learning_rate, total_steps=recipe.epochs * n_batches
     )
     parts = {"network": network, "optimizer": optimizer, "schedule": schedule}
-    about = {"data": data_key, **asdict(recipe)}
-    history = load_state(state_path, about, parts) if state_path.exists() else []
+    identity = {"data": data_key, **asdict(recipe)}
+    history = load_state(state_path, identity, parts) if state_path.exists() else []
     on_batch(len(history) * n_batches)
 
     for epoch in range(len(history) + 1, recipe.epochs + 1):
@@ -132,7 +132,7 @@ def train_network(
             schedule.step()
             sums += _sums(logits.detach(), targets[rows], groups)
             on_batch(1)
-        entry: dict[str, float] = {"epoch": epoch, **_named("train", sums, len(kept))}
+        entry: dict[str, float] = {"epoch": epoch, **_scores("train", sums, len(kept))}
         if not isfinite(entry["train_loss"]):
             raise InputError(
                 f"The training loss must stay finite. Got {entry['train_loss']} in epoch {epoch} "
@@ -140,61 +140,51 @@ def train_network(
             )
         if len(validation):
             sums = _evaluate(network, pictures[validation], targets[validation], groups)
-            entry |= _named("validation", sums, len(validation))
+            entry |= _scores("validation", sums, len(validation))
         entry |= {
             "learning_rate": float(schedule.get_last_lr()[0]),
             "seconds": perf_counter() - started,
         }
         history.append(entry)
-        save_state(state_path, about, parts, history)
+        save_state(state_path, identity, parts, history)
         on_epoch(entry)
     network.to("cpu", memory_format=torch.contiguous_format)  # type: ignore[call-overload]
     return TrainedNetwork(network.eval(), history, np.flatnonzero(held_out))
 
 
 def normalise(images: Tensor) -> Tensor:
-    """Subtract each colour's mean and divide by its standard deviation.
-
-    Parameters
-    ----------
-    images : Tensor of shape (n_images, 3, height, width), float32
-        Values from 0 to 1.
-
-    Returns
-    -------
-    Tensor of the same shape, channels last in memory
-    """
+    """Standardise each colour of images from 0 to 1; channels come last in memory."""
     mean = torch.tensor(MEAN, device=images.device)[:, None, None]
     std = torch.tensor(STD, device=images.device)[:, None, None]
     return ((images - mean) / std).contiguous(memory_format=torch.channels_last)
 
 
 def count_right(
-    network: ReferenceNetwork,
+    network: Network,
     images: NDArray[np.uint8],
     labels: NDArray[np.int64],
-    coarse_of_fine: NDArray[np.int64],
-) -> tuple[int, int]:
+    superclass_of: NDArray[np.int64],
+) -> dict[str, int]:
     """Count the images that a network gets right.
 
     Parameters
     ----------
-    network : ReferenceNetwork
+    network : Network
         On the host.
-    images, labels, coarse_of_fine : ndarray
+    images, labels, superclass_of : ndarray
         As for `train_network`.
 
     Returns
     -------
-    fine_right, coarse_right : int
-        The most probable class is the image's, and the superclass whose
-        classes are together the most probable.
+    dict of str to int
+        By kind of label: the most probable class, and the superclass whose classes
+        are together the most probable.
     """
     pictures, targets, groups = (
-        torch.from_numpy(np.array(a)) for a in (images, labels, coarse_of_fine)
+        torch.from_numpy(np.array(a)) for a in (images, labels, superclass_of)
     )
-    sums = _evaluate(network, pictures.reshape(-1, *IMAGE_SHAPE), targets, groups)
-    return int(sums[1]), int(sums[2])
+    sums = _evaluate(network, pictures, targets, groups)
+    return {CLASSES: int(sums[1]), SUPERCLASSES: int(sums[2])}
 
 
 def _shuffled(rows: Tensor, size: int, generator: torch.Generator) -> Iterator[Tensor]:
@@ -207,7 +197,7 @@ def _autocast(device: torch.device, precision: str) -> torch.autocast:
 
 
 def _sums(logits: Tensor, targets: Tensor, groups: Tensor) -> Tensor:
-    """Sum cross-entropy, right answers, and answers of the right superclass."""
+    """Return summed cross-entropy, and the numbers of right classes and superclasses."""
     n_groups = int(groups.max()) + 1
     grouped = torch.zeros(len(logits), n_groups, device=logits.device)
     grouped.index_add_(1, groups, logits.softmax(1))
@@ -222,14 +212,14 @@ def _sums(logits: Tensor, targets: Tensor, groups: Tensor) -> Tensor:
 
 @torch.no_grad()
 def _evaluate(network: nn.Module, pictures: Tensor, targets: Tensor, groups: Tensor) -> Tensor:
-    """Give the sums of `_sums` over images as they are."""
+    """Add up `_sums` over images that are not augmented."""
     network.eval()
-    runs = zip(pictures.split(_EVALUATION_BATCH), targets.split(_EVALUATION_BATCH), strict=True)
+    batches = zip(pictures.split(_EVALUATION_BATCH), targets.split(_EVALUATION_BATCH), strict=True)
     return torch.stack(
-        [_sums(network(normalise(run.float() / 255)), t, groups) for run, t in runs]
+        [_sums(network(normalise(batch.float() / 255)), t, groups) for batch, t in batches]
     ).sum(0)
 
 
-def _named(prefix: str, sums: Tensor, n: int) -> dict[str, float]:
-    names = (f"{prefix}_loss", f"{prefix}_accuracy", f"{prefix}_coarse_accuracy")
+def _scores(prefix: str, sums: Tensor, n: int) -> dict[str, float]:
+    names = (f"{prefix}_loss", f"{prefix}_accuracy", f"{prefix}_{SUPERCLASSES}_accuracy")
     return dict(zip(names, (sums / n).tolist(), strict=True))

@@ -108,7 +108,7 @@ def ensemble_entry(members: Sequence[dict[str, Any]], answers: Answers, how: str
             "features_s": None,
             **_inference_cost(answers, _joined(c["inference_hardware"] for c in costs)),
             "n_bytes": sum(c["n_bytes"] for c in costs),
-            "n_parameters": sum(c["n_parameters"] for c in costs),
+            "n_parameters": _total(c["n_parameters"] for c in costs),
             "n_support_vectors": None,
         },
         "curve": None,

@@ -99,7 +99,7 @@ def test_card_has_the_scores_of_the_weights_as_saved(train, synthetic_data, fold
     names = synthetic_data.class_names("fine")
     card = json.loads((folder / "runs/net.json").read_text())
     for suffix in (".pth", ".onnx"):
-        network = load_network(folder / f"runs/net{suffix}", names)
+        network = load_network(folder / f"runs/net{suffix}", names, synthetic_data.image_shape)
         assert card["test"] == count_right(network, synthetic_data)
         assert network.card == card
     assert card["test"]["fine_right"] > 0
@@ -128,7 +128,7 @@ def test_half_is_half_the_size_and_rounded(train, folder):
 
 def test_half_is_tested_as_it_is_stored(train, folder, monkeypatch):
     tested = []
-    count_right = lambda network, *_: tested.append(network) or (1, 2)  # noqa: E731
+    count_right = lambda network, *_: tested.append(network) or {"fine": 1, "coarse": 2}  # noqa: E731
     monkeypatch.setattr(train_module, "count_right", count_right)
     train("--half")
     weights = tested[0].state_dict()

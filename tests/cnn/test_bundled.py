@@ -4,6 +4,7 @@ import json
 
 import numpy as np
 import pytest
+from checkpoints import SHAPE
 from clirun import run
 
 from svmcifar.cnn.bundled import bundled_checkpoint
@@ -30,7 +31,7 @@ def coarse_of(split):
 @pytest.mark.parametrize("suffix", SUFFIXES)
 def test_the_network_answers_the_test_images_as_its_training_log_says(official_dataset, suffix):
     names = official_dataset.class_names("fine")
-    network = load_network(bundled_checkpoint(synthetic=False).with_suffix(suffix), names)
+    network = load_network(bundled_checkpoint(synthetic=False).with_suffix(suffix), names, SHAPE)
     test = official_dataset.read_split("test")
     right = count_right(network, test, coarse_of(test))
     said = network.card["test"]
@@ -43,7 +44,7 @@ def test_the_network_answers_the_test_images_as_its_training_log_says(official_d
 @pytest.mark.parametrize("suffix", SUFFIXES)
 def test_the_synthetic_network_knows_synthetic_images(synthetic_data, suffix):
     names = synthetic_data.class_names("fine")
-    network = load_network(bundled_checkpoint(synthetic=True).with_suffix(suffix), names)
+    network = load_network(bundled_checkpoint(synthetic=True).with_suffix(suffix), names, SHAPE)
     split = synthetic_data.read_split("test")
     fine, coarse = count_right(network, split, coarse_of(split))
     # 200 images; 92 % and 95 % of the 10,000 of the whole set.

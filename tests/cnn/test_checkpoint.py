@@ -7,14 +7,15 @@ from collections import OrderedDict
 import numpy as np
 import pytest
 import torch
-from checkpoints import NAMES, SUFFIXES, made_card, made_network, refused, write_file
+from checkpoints import NAMES, SHAPE, SUFFIXES, made_card, made_network, refused, write_file
 from reference_network import TOLERANCE, normalised, probabilities, random_state
 from torch import nn
 
 from svmcifar.cnn.bundled import bundled_checkpoint
-from svmcifar.cnn.checkpoint import checkpoint_files, load_network, round_weights, save_checkpoint
+from svmcifar.cnn.checkpoint import checkpoint_files, load_network, save_checkpoint
 from svmcifar.cnn.image_network import normalise
 from svmcifar.cnn.model_card import REFERENCE_NORMALISATION
+from svmcifar.cnn.torch_runtime import round_weights
 from svmcifar.errors import (
     CheckpointError,
     InputError,
@@ -42,7 +43,7 @@ def write(tmp_path):
 @pytest.mark.parametrize("suffix", SUFFIXES)
 def test_round_trip(saved, images, suffix):
     path = saved.with_suffix(suffix)
-    network = load_network(str(path), NAMES)
+    network = load_network(str(path), NAMES, SHAPE)
     got, expected = network.predict_proba(images), probabilities(random_state(2), images)
     assert got.dtype == np.float32
     # A logit off by d moves a probability by the factor exp(2 d) at most; logits reach 130.
@@ -61,7 +62,7 @@ def test_round_trip(saved, images, suffix):
 
 @pytest.mark.parametrize("suffix", SUFFIXES)
 def test_batches_and_their_order_do_not_matter(saved, suffix):
-    network = load_network(saved.with_suffix(suffix), NAMES)
+    network = load_network(saved.with_suffix(suffix), NAMES, SHAPE)
     n = 2 * network.batch_size + 3
     images = np.random.default_rng(3).integers(0, 256, (n, 3072), dtype=np.uint8)
     cut = network.batch_size // 2
@@ -94,7 +95,7 @@ def test_quarter_width_as_float16_fits_8_mb(tmp_path):
     save_checkpoint(made_network(width=16), path, made_card(), half=True)
     sizes = [file.stat().st_size for file in checkpoint_files(path)]
     assert sum(sizes) < 8e6
-    assert load_network(path.with_suffix(".onnx"), NAMES).n_parameters == 1_925_283
+    assert load_network(path.with_suffix(".onnx"), NAMES, SHAPE).n_parameters == 1_925_283
 
 
 @pytest.mark.parametrize("suffix", SUFFIXES)
@@ -103,7 +104,7 @@ def test_rounded_weights_are_those_that_half_stores(images, tmp_path, suffix):
     save_checkpoint(network, tmp_path / "half.pth", made_card(), half=True)
     round_weights(network)
     save_checkpoint(network, tmp_path / "rounded.pth", made_card())
-    loaded = [load_network(tmp_path / f"{n}{suffix}", NAMES) for n in ("half", "rounded")]
+    loaded = [load_network(tmp_path / f"{n}{suffix}", NAMES, SHAPE) for n in ("half", "rounded")]
     assert loaded[0].n_bytes < 0.7 * loaded[1].n_bytes
     assert loaded[0].n_parameters == loaded[1].n_parameters == 33300
     half, rounded = (one.predict_proba(images) for one in loaded)
@@ -168,7 +169,7 @@ def test_an_interrupted_save_is_never_a_mixture(tmp_path, monkeypatch, n_done):
             assert "a card must be of the checkpoint beside it" in refused(file)
         else:
             assert file.read_bytes() == before[file]
-            load_network(file, NAMES)
+            load_network(file, NAMES, SHAPE)
 
 
 def test_a_write_that_fails_leaves_what_was_there(tmp_path, monkeypatch):
@@ -203,8 +204,8 @@ def test_a_write_that_fails_leaves_what_was_there(tmp_path, monkeypatch):
     ],
 )
 def test_state_dicts_as_others_save_them(saved, images, write, wrap):
-    network = load_network(write(wrap(random_state(2))), NAMES)
-    expected = load_network(saved, NAMES).predict_proba(images)
+    network = load_network(write(wrap(random_state(2))), NAMES, SHAPE)
+    expected = load_network(saved, NAMES, SHAPE).predict_proba(images)
     np.testing.assert_array_equal(network.predict_proba(images), expected)
     assert network.card is None
     assert network.normalisation == REFERENCE_NORMALISATION
@@ -219,24 +220,23 @@ def test_tensors_from_a_gpu_come_to_the_host(saved, images, write, tmp_path):
                 assert b"X\x03\x00\x00\x00cpu" in content
                 content = content.replace(b"X\x03\x00\x00\x00cpu", b"X\x06\x00\x00\x00cuda:0")
             new.writestr(entry, content)
-    network = load_network(tmp_path / "gpu.pth", NAMES)
-    expected = load_network(saved, NAMES).predict_proba(images)
+    network = load_network(tmp_path / "gpu.pth", NAMES, SHAPE)
+    expected = load_network(saved, NAMES, SHAPE).predict_proba(images)
     np.testing.assert_array_equal(network.predict_proba(images), expected)
 
 
 def test_normalise(images):
-    np.testing.assert_allclose(
-        normalise(images, REFERENCE_NORMALISATION), normalised(images), rtol=1e-5, atol=1e-6
-    )
+    pixels = normalise(images.reshape(-1, *SHAPE), REFERENCE_NORMALISATION)
+    np.testing.assert_allclose(pixels, normalised(images), rtol=1e-5, atol=1e-6)
 
 
 @pytest.mark.parametrize("suffix", SUFFIXES)
 def test_normalisation_of_the_card_counts(tmp_path, images, suffix):
     normalisation = {"mean": [0.5, 0.4, 0.3], "std": [0.25, 0.5, 0.125]}
     save_checkpoint(made_network(), tmp_path / "m.pth", made_card(normalisation=normalisation))
-    other = load_network(tmp_path / f"m{suffix}", NAMES)
+    other = load_network(tmp_path / f"m{suffix}", NAMES, SHAPE)
     assert other.normalisation._asdict() == {k: tuple(v) for k, v in normalisation.items()}
-    pixels = normalise(images, other.normalisation)
+    pixels = normalise(images.reshape(-1, *SHAPE), other.normalisation)
     mean, std = (np.array(normalisation[key])[:, None, None] for key in ("mean", "std"))
     expected = (images.reshape(-1, 3, 32, 32) / 255 - mean) / std
     np.testing.assert_allclose(pixels, expected, rtol=1e-5, atol=1e-6)
@@ -246,10 +246,11 @@ def test_onnx_without_card_keeps_its_normalisation(tmp_path):
     normalisation = {"mean": [0.5, 0.4, 0.3], "std": [0.25, 0.5, 0.125]}
     save_checkpoint(made_network(), tmp_path / "m.pth", made_card(normalisation=normalisation))
     (tmp_path / "m.json").unlink()
-    network = load_network(tmp_path / "m.onnx", NAMES)
+    network = load_network(tmp_path / "m.onnx", NAMES, SHAPE)
     assert network.card is None
     assert network.normalisation == ((0.5, 0.4, 0.3), (0.25, 0.5, 0.125))
     assert network.architecture == "reference, width 2, 100 classes"
+    assert network.n_parameters is None  # known from the card alone
 
 
 @pytest.mark.parametrize(
@@ -259,7 +260,7 @@ def test_onnx_without_card_keeps_its_normalisation(tmp_path):
 )  # fmt: skip
 def test_images_of_another_shape_or_type(saved, images):
     with pytest.raises(InputError, match="uint8 rows of 3072"):
-        load_network(saved, NAMES).predict_proba(images)
+        load_network(saved, NAMES, SHAPE).predict_proba(images)
 
 
 @pytest.mark.parametrize(
@@ -269,7 +270,7 @@ def test_networks_that_answer_with_nothing_finite(write, images, name, value):
     state = random_state(2)
     state[name][7] = value
     with pytest.raises(CheckpointError, match="finite numbers"):
-        load_network(write(state), NAMES).predict_proba(images)
+        load_network(write(state), NAMES, SHAPE).predict_proba(images)
 
 
 @pytest.mark.parametrize("synthetic", [False, True])

@@ -6,12 +6,13 @@ import sys
 
 import pytest
 import torch
-from checkpoints import NAMES, SUFFIXES, made_card, made_network, refused, write_file
+from checkpoints import NAMES, SHAPE, SUFFIXES, made_card, made_network, refused, write_file
 from reference_network import random_state
 from torch import nn
 
 from svmcifar.cnn import torch_runtime
 from svmcifar.cnn.checkpoint import load_network, save_checkpoint
+from svmcifar.compute.image_shape import ImageShape
 from svmcifar.errors import (
     BackendUnavailableError,
     CheckpointError,
@@ -84,7 +85,7 @@ def test_code_in_a_file_is_not_run(tmp_path, write, form):
 
 def test_whole_network(write):
     message = refused(write(made_network()))
-    assert "got svmcifar.cnn.network.ReferenceNetwork" in message
+    assert "got svmcifar.cnn.reference.ReferenceNetwork" in message
     assert "state_dict()" in message
     assert "weights_only" not in message
 
@@ -119,7 +120,7 @@ def test_wrong_number_of_classes(saved, tmp_path, suffix):
     other = tmp_path / f"m{suffix}"
     other.write_bytes(saved.with_suffix(suffix).read_bytes())
     with pytest.raises(CheckpointError, match=r"the 20 classes of the data set .* one for 100;"):
-        load_network(other, NAMES[:20])
+        load_network(other, NAMES[:20], SHAPE)
 
 
 @pytest.mark.parametrize(
@@ -132,7 +133,13 @@ def test_wrong_number_of_classes(saved, tmp_path, suffix):
 )
 def test_other_classes(saved, names, message):
     with pytest.raises(CheckpointError, match=f"model.json: .* in their order, {message}"):
-        load_network(saved, names)
+        load_network(saved, names, SHAPE)
+
+
+@pytest.mark.parametrize("suffix", SUFFIXES)
+def test_images_of_another_shape(saved, suffix):
+    with pytest.raises(CheckpointError, match=r"3, 32, 32\D.*; (use|export)"):
+        load_network(saved.with_suffix(suffix), NAMES, ImageShape(3, 32, 16))
 
 
 def test_card_of_another_checkpoint(saved, tmp_path):
@@ -162,7 +169,9 @@ def test_missing_packages(saved, monkeypatch, suffix, module, other):
 def test_onnx_files_need_neither_torch_nor_onnx(saved):
     code = (
         "import sys; import numpy as np; from svmcifar.cnn.checkpoint import load_network\n"
-        "network = load_network(sys.argv[1], [f'class {k}' for k in range(100)])\n"
+        "from svmcifar.compute.image_shape import ImageShape\n"
+        "names = [f'class {k}' for k in range(100)]\n"
+        "network = load_network(sys.argv[1], names, ImageShape(3, 32, 32))\n"
         "assert network.predict_proba(np.zeros((2, 3072), np.uint8)).shape == (2, 100)\n"
         "assert not {'torch', 'onnx'} & set(sys.modules)"
     )

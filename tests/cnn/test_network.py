@@ -1,10 +1,15 @@
 import numpy as np
 import pytest
 import torch
+from checkpoints import NAMES, SHAPE, made_card
+from onnx import TensorProto, helper, numpy_helper
 from reference_network import TOLERANCE, logits, normalised, random_state, shapes
+from torch import nn
 
-from svmcifar.cnn.checkpoint import load_network
-from svmcifar.cnn.network import Architecture, ReferenceNetwork, recognise
+from svmcifar.cnn.architectures import ARCHITECTURES, Architecture, recognise
+from svmcifar.cnn.checkpoint import load_network, save_checkpoint
+from svmcifar.cnn.network import Network
+from svmcifar.cnn.reference import ReferenceNetwork
 from svmcifar.errors import CheckpointError
 
 
@@ -15,14 +20,14 @@ def images():
 
 @pytest.mark.parametrize("width", [16, 64])
 def test_names_and_shapes_are_the_reference_s(width):
-    state = ReferenceNetwork(width).state_dict()
+    state = ReferenceNetwork(width, 100).state_dict()
     assert {name: tuple(value.shape) for name, value in state.items()} == shapes(width)
 
 
 @pytest.mark.parametrize(("width", "expected"), [(16, 1_925_283), (64, 30_441_528)])
 def test_number_of_parameters(width, expected):
     with torch.device("meta"):
-        network = ReferenceNetwork(width)
+        network = ReferenceNetwork(width, 100)
     assert sum(value.numel() for value in network.parameters()) == expected
 
 
@@ -31,7 +36,7 @@ def test_a_reference_state_dict_loads_and_computes_the_same(width, images, tmp_p
     state = random_state(width)
     path = tmp_path / "model.pth"
     torch.save(state, path)
-    network = load_network(path, [f"class {k}" for k in range(100)])
+    network = load_network(path, NAMES, SHAPE)
     expected = logits(state, normalised(images))
     assert np.ptp(expected, axis=0).min() > 0.01  # images differ in every logit
     got = network.compute_logits(normalised(images).astype(np.float32))
@@ -62,3 +67,57 @@ def test_other_state_dicts_are_refused(change, message):
     state = {name: value for name, value in state.items() if value is not None}
     with pytest.raises(CheckpointError, match=f"known network.*{message}"):
         recognise(state)
+
+
+class LinearNetwork(Network):
+    image_shape, layers = SHAPE, "narrow and last"
+
+    def __init__(self, width, n_classes):
+        super().__init__(width, n_classes)
+        self.narrow = nn.Sequential(nn.Conv2d(3, width, 32), nn.Flatten())
+        self.last = nn.Linear(width, n_classes)
+
+    def forward(self, images):
+        return self.last(self.narrow(images))
+
+    @classmethod
+    def sizes_in(cls, state):
+        if {"narrow.0.weight", "last.weight"} <= set(state):
+            return len(state["narrow.0.weight"]), len(state["last.weight"])
+        return None
+
+    @classmethod
+    def to_onnx(cls, state, architecture, normalisation):
+        values = [numpy_helper.from_array(value, name) for name, value in state.items()]
+        nodes = [
+            helper.make_node("Conv", ["images", "narrow.0.weight", "narrow.0.bias"], ["a"]),
+            helper.make_node("Flatten", ["a"], ["b"]),
+            helper.make_node("Gemm", ["b", "last.weight", "last.bias"], ["logits"], transB=1),
+        ]
+        ends = [
+            helper.make_tensor_value_info(name, TensorProto.FLOAT, ["N", *sizes])
+            for name, sizes in (("images", SHAPE), ("logits", [len(state["last.bias"])]))
+        ]
+        graph = helper.make_graph(nodes, "linear", ends[:1], ends[1:], values)
+        opset = [helper.make_opsetid("", 17)]
+        model = helper.make_model(graph, opset_imports=opset, ir_version=8)
+        helper.set_model_props(model, {"architecture": architecture})
+        return model
+
+
+def test_an_architecture_is_a_line_of_the_table(monkeypatch, images, tmp_path):
+    """Found by its state dict, saved and loaded in both forms, beside the reference."""
+    monkeypatch.setitem(ARCHITECTURES, "linear", LinearNetwork)
+    network = Architecture("linear", 4, 100).build()
+    assert recognise(network.state_dict()) == Architecture("linear", 4, 100)
+    assert recognise(random_state(2)) == Architecture("reference", 2, 100)
+    save_checkpoint(network, tmp_path / "m.pth", made_card())
+    with torch.no_grad():
+        expected = network(torch.as_tensor(normalised(images), dtype=torch.float32)).softmax(1)
+    for suffix in (".pth", ".onnx"):
+        loaded = load_network(tmp_path / f"m{suffix}", NAMES, SHAPE)
+        assert loaded.architecture == "linear, width 4, 100 classes"
+        assert loaded.n_parameters == 4 * 3 * 32 * 32 + 4 + 4 * 100 + 100
+        np.testing.assert_allclose(loaded.predict_proba(images), expected, rtol=1e-4)
+    with pytest.raises(CheckpointError, match=r"reference network .* or the linear network"):
+        recognise({})

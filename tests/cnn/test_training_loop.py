@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 import torch
 from cnntraining import (
-    COARSE_OF_FINE,
     CPU,
+    SUPERCLASS_OF,
     TINY,
     assert_same,
     coloured_images,
@@ -19,7 +19,9 @@ from torch import nn
 
 from svmcifar.cnn import recipe as recipe_module
 from svmcifar.cnn import training_loop
+from svmcifar.cnn.architectures import ARCHITECTURES
 from svmcifar.cnn.recipe import Recipe, choose_device, fastest_precision
+from svmcifar.cnn.reference import ReferenceNetwork
 from svmcifar.cnn.training_loop import count_right, normalise, train_network
 from svmcifar.errors import BackendUnavailableError, InputError
 
@@ -35,7 +37,7 @@ def test_learns_what_is_easy(tmp_path):
     assert last["validation_loss"] < 0.3
     assert last["train_accuracy"] > 0.8
     assert last["train_loss"] < 0.5 * trained.history[0]["train_loss"]
-    assert count_right(trained.network, images, labels, COARSE_OF_FINE) == (48, 48)
+    assert count_right(trained.network, images, labels, SUPERCLASS_OF) == {"fine": 48, "coarse": 48}
     assert not trained.network.training
 
 
@@ -43,7 +45,7 @@ def test_history_has_an_entry_an_epoch(tmp_path):
     seen = []
     images, labels = coloured_images()
     trained = train_network(
-        images, labels, COARSE_OF_FINE, Recipe(**TINY),
+        images, labels, SUPERCLASS_OF, Recipe(**TINY),
         device=CPU, state_path=tmp_path / "s", on_epoch=seen.append,
     )  # fmt: skip
     assert seen == trained.history
@@ -159,13 +161,13 @@ def test_last_batch_may_be_of_any_size(tmp_path, batch_size):
 def test_precision_is_that_of_the_products(tmp_path, monkeypatch, precision):
     dtypes = []
 
-    class SpyNetwork(training_loop.ReferenceNetwork):
+    class SpyNetwork(ReferenceNetwork):
         def forward(self, images):
             logits = super().forward(images)
             dtypes.append((self.training, logits.dtype))
             return logits
 
-    monkeypatch.setattr(training_loop, "ReferenceNetwork", SpyNetwork)
+    monkeypatch.setitem(ARCHITECTURES, "reference", SpyNetwork)
     trained = train(tmp_path / "s", precision=precision, epochs=1)
     assert set(dtypes) == {(True, getattr(torch, precision)), (False, torch.float32)}
     assert all(value.dtype == torch.float32 for value in trained.network.parameters())
@@ -192,9 +194,15 @@ def test_superclass_is_that_of_the_largest_summed_probability():
             chances = [[0.3, 0.4, 0.3, 0.0], [0.05, 0.5, 0.05, 0.4], [0.6, 0.2, 0.0, 0.2]]
             return torch.tensor(chances).clamp(min=1e-9).log()
 
-    images = np.zeros((3, 3072), np.uint8)
-    assert count_right(Fixed(), images, np.array([1, 1, 0]), COARSE_OF_FINE) == (3, 2)
-    assert count_right(Fixed(), images, np.array([0, 3, 2]), COARSE_OF_FINE) == (0, 3)
+    images = np.zeros((3, 3, 32, 32), np.uint8)
+    assert count_right(Fixed(), images, np.array([1, 1, 0]), SUPERCLASS_OF) == {
+        "fine": 3,
+        "coarse": 2,
+    }
+    assert count_right(Fixed(), images, np.array([0, 3, 2]), SUPERCLASS_OF) == {
+        "fine": 0,
+        "coarse": 3,
+    }
 
 
 def test_gpu_that_is_not_there(monkeypatch):
