@@ -1,10 +1,12 @@
 """Settings of a command from files: presets of the package, and configs of the user.
 
-Both are flat TOML files whose keys are options in their long form without the dashes.  What stands
-on the command line wins over the config, the config over the preset.
+Both are flat TOML files whose keys are options in their long form without the dashes.  They become
+click's defaults, `Context.default_map`: the config's before the preset's, and an option that is
+given before both.
 """
 
 import tomllib
+from collections import ChainMap
 from collections.abc import Callable
 from importlib.resources import files
 from pathlib import Path
@@ -17,51 +19,32 @@ from click.core import ParameterSource
 
 from svmcifar.errors import InputError
 
-# Options that say where and how a command works, not what model it makes; nor does any flag.
+# Options of how and where a command works, not of the model it makes; nor is any flag a setting.
 _OF_THE_RUN = {"backend", "config", "data", "jobs", "label-csv", "memory-limit", "out", "preset"}
 _MOST_BYTES = 64 * 1024
-# From weak to strong.
-_SOURCES = ("preset", "config")
-_IN_CONTEXT = f"{__name__}.files"
-_WITHOUT_USE = f"{__name__}.without_use"
+# Where the value of a parameter may come from, the weakest first.
+_SOURCES = ("default", "preset", "config", "command line")
+# Keys of what is kept in the context.
+_FILES, _UNUSED = f"{__name__}.files", f"{__name__}.unused"
 
 
 def preset_path(name: str) -> Path:
-    """Give the path of a preset's file.
-
-    Parameters
-    ----------
-    name : str
-        One of `preset_names`.
-
-    Returns
-    -------
-    Path
-    """
+    """Return the path of a preset's file."""
     return _preset_folder() / f"{name}.toml"
 
 
 def preset_names() -> list[str]:
-    """List the presets that come with the package.
-
-    Returns
-    -------
-    list of str
-        Sorted.
-    """
+    """Return the names of the presets that come with the package, sorted."""
     return sorted(path.stem for path in _preset_folder().glob("*.toml"))
 
 
 def settings_options(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Add ``--preset`` and ``--config``.
-
-    Their files are read before any other option, whose defaults they become.
-    """
+    """Add ``--preset`` and ``--config``, whose settings become the defaults of other options."""
     command = click.option(
         "--config",
         type=click.Path(path_type=Path),
         is_eager=True,
-        callback=_take,
+        callback=_set_defaults,
         help="Take settings from a TOML file whose keys are options without their dashes; options "
         "given here win.",
     )(command)
@@ -69,13 +52,13 @@ def settings_options(command: Callable[..., Any]) -> Callable[..., Any]:
         "--preset",
         type=click.Choice(preset_names()),
         is_eager=True,
-        callback=_take,
+        callback=_set_defaults,
         help="Take the settings of a tuned pipeline; --config and options given here win.",
     )(command)
 
 
 def settings_in_effect(context: click.Context) -> str:
-    """Say which settings come from files and were not overruled.
+    """Describe which settings come from files and were not overruled.
 
     Parameters
     ----------
@@ -87,53 +70,46 @@ def settings_in_effect(context: click.Context) -> str:
     str
         One line; empty without ``--preset`` and ``--config``.
     """
-    taken: dict[str, tuple[str, dict[str, Any]]] = context.meta.get(_IN_CONTEXT, {})
-    overruled: set[str] = set()
-    parts: list[str] = []
-    for source in reversed(_SOURCES):
-        if source not in taken:
-            continue
-        file, settings = taken[source]
+    parts, read = [], _files_of(context)
+    for source in (source for source in _SOURCES if source in read):
+        file, settings = read[source]
         words = [
             f"{key} {_words(settings[name])}"
             for key, name in _keys_of(context.command).items()
-            if name in settings
-            and name not in overruled | context.meta.get(_WITHOUT_USE, set())
-            and context.get_parameter_source(name) is ParameterSource.DEFAULT_MAP
+            if _source(context, name) == source and name not in context.meta.get(_UNUSED, ())
         ]
-        overruled |= set(settings)
-        parts.insert(0, f"{source} {file}: {', '.join(words) or 'nothing'}")
+        parts.append(f"{source} {file}: {', '.join(words) or 'nothing'}")
     return "; ".join(parts)
 
 
 def gives_way(context: click.Context, name: str, to: str) -> bool:
-    """Tell whether a setting is from a weaker source than another, which leaves it without use.
+    """Return whether a parameter is from a weaker source than another, which makes it unused.
 
-    Parameters
-    ----------
-    context : click.Context
-    name, to : str
-        Parameter names.
-
-    Returns
-    -------
-    bool
-        If it is, `settings_in_effect` does not name the setting.
+    If it is, `settings_in_effect` does not name it.
     """
-    if not _strength(context, name) < _strength(context, to):
+    if not _rank(context, name) < _rank(context, to):
         return False
-    context.meta.setdefault(_WITHOUT_USE, set()).add(name)
+    context.meta.setdefault(_UNUSED, set()).add(name)
     return True
 
 
-def _strength(context: click.Context, name: str) -> int:
-    """Rank where the value of a parameter is from."""
+def _rank(context: click.Context, name: str) -> int:
+    return _SOURCES.index(_source(context, name))
+
+
+def _source(context: click.Context, name: str) -> str:
+    """Return where the value of a parameter is from, one of `_SOURCES`."""
     source = context.get_parameter_source(name)
-    if source is ParameterSource.DEFAULT_MAP:
-        taken = context.meta.get(_IN_CONTEXT, {})
-        ranks = (i for i, file in enumerate(_SOURCES) if name in taken.get(file, ("", {}))[1])
-        return max(ranks, default=0)
-    return -1 if source is ParameterSource.DEFAULT else len(_SOURCES)
+    if source is ParameterSource.DEFAULT:
+        return "default"
+    if source is not ParameterSource.DEFAULT_MAP:
+        return "command line"
+    return "config" if name in _files_of(context).get("config", ("", {}))[1] else "preset"
+
+
+def _files_of(context: click.Context) -> dict[str, tuple[str, dict[str, Any]]]:
+    """Return name and settings of the files that were read, by "preset" and "config"."""
+    return context.meta.setdefault(_FILES, {})
 
 
 def read_settings(path: Path, command: click.Command) -> dict[str, Any]:
@@ -153,8 +129,7 @@ def read_settings(path: Path, command: click.Command) -> dict[str, Any]:
     Raises
     ------
     InputError
-        If the file is missing, large or no TOML in UTF-8, or a key or a value is not what it may
-        be.
+        If the file is missing, large or no TOML in UTF-8, or a key or a value is invalid.
     """
     names = _keys_of(command)
     options = {option.name: option for option in command.params}
@@ -163,7 +138,7 @@ def read_settings(path: Path, command: click.Command) -> dict[str, Any]:
         if key not in names:
             raise InputError(
                 f"{path}: a setting must be one of {', '.join(names)}. Got {_shown(key)} instead. "
-                f"Mend or remove it; what says how to run, not what to train, stands on the "
+                f"Fix or remove it; options of how to run, not of what to train, stand on the "
                 f"command line."
             )
         try:
@@ -171,7 +146,7 @@ def read_settings(path: Path, command: click.Command) -> dict[str, Any]:
         except click.BadParameter as error:
             raise InputError(
                 f"{path}: the setting {key!r} must be what --{key} takes. "
-                f"Got {_shown(value)}: {shorten(error.message, 200)} Mend it."
+                f"Got {_shown(value)}: {shorten(error.message, 200)} Fix it."
             ) from error
     return settings
 
@@ -180,18 +155,13 @@ def _preset_folder() -> Path:
     return Path(str(files("svmcifar") / "presets"))
 
 
-def _take(context: click.Context, option: click.Parameter, value: Any) -> Any:
-    """Read a file's settings and make them defaults of the options that come later."""
-    if value is None:
-        return None
-    source = str(option.name)
-    path = preset_path(value) if source == "preset" else value
-    taken = context.meta.setdefault(_IN_CONTEXT, {})
-    taken[source] = (str(value), read_settings(path, context.command))
-    merged: dict[str, Any] = {}
-    for name in _SOURCES:
-        merged |= taken.get(name, ("", {}))[1]
-    context.default_map = merged
+def _set_defaults(context: click.Context, option: click.Parameter, value: Any) -> Any:
+    """Make the settings of a file the defaults of the options that come later."""
+    if value is not None:
+        source, read = str(option.name), _files_of(context)
+        path = preset_path(value) if source == "preset" else value
+        read[source] = (str(value), read_settings(path, context.command))
+        context.default_map = ChainMap(*(read[s][1] for s in ("config", "preset") if s in read))
     return value
 
 
@@ -203,7 +173,7 @@ def _read_toml(path: Path) -> dict[str, Any]:
     except OSError as error:
         raise InputError(
             f"{path}: the file of settings must be readable. Got '{error.strerror}' instead. "
-            f"Name another file or mend it."
+            f"Name another file or fix it."
         ) from error
     if len(content) > _MOST_BYTES:
         raise InputError(
@@ -215,7 +185,7 @@ def _read_toml(path: Path) -> dict[str, Any]:
     except (ValueError, RecursionError) as error:
         raise InputError(
             f"{path}: the file of settings must be TOML in UTF-8. "
-            f"Got '{shorten(str(error), 200)}' instead. Mend it."
+            f"Got '{shorten(str(error), 200)}' instead. Fix it."
         ) from error
 
 
@@ -243,7 +213,7 @@ def _converted(option: click.Parameter, value: Any) -> Any:
 
 
 def _keys_of(command: click.Command) -> dict[str, str]:
-    """Give the parameter name of each setting that a file may have."""
+    """Return the parameter name of each setting that a file may have."""
     options = [o for o in command.params if isinstance(o, click.Option) and not o.is_flag]
     names = {option.opts[0].lstrip("-"): str(option.name) for option in options}
     return {key: name for key, name in names.items() if key not in _OF_THE_RUN}
