@@ -58,7 +58,7 @@ class FeatureCache:
     Parameters
     ----------
     folder : str or Path
-        Made for its user alone where it is missing.
+        Made, for its user alone, if it does not exist.
     limit_bytes : int
         What all entries may take together; the least recently used ones are removed first.
     least_s : float, default=10.0
@@ -93,7 +93,7 @@ class FeatureCache:
         Parameters
         ----------
         pipeline : Pipeline
-            As `svmcifar.features.build.make_feature_pipeline` gives it; fitted in place.
+            As `svmcifar.features.build.make_feature_pipeline` returns it; fitted in place.
         images : array of shape (n_images, n_pixels), uint8
             On the host or on a device.
         compute : callable
@@ -134,23 +134,23 @@ class FeatureCache:
         images : array of shape (n_images, n_pixels), uint8
             On the host or on a device.
         views : sequence of callable
-            What stands for an image, as from `svmcifar.features.augmentation`.
+            From `svmcifar.features.augmentation`.
         compute : callable
             Returns the features of the views by the pipeline, in an array of its own.
 
         Returns
         -------
         array of shape (n_images * n_views, n_features), float32
-            Where the images are.
+            On the host or on the device of the images.
         """
         if not is_host(images):
             return compute()
         key = content_hash(pipeline, np.asarray(images), joblib.hash(list(views)), self._context)
-        (found,) = self._find("features", key, lambda: [{"X": compute()}])
-        return found["X"]
+        (result,) = self._find("features", key, lambda: [{"X": compute()}])
+        return result["X"]
 
     def _make_folder(self) -> None:
-        """Make the folder where it is missing; raise if others could put files there."""
+        """Make the folder if it does not exist; raise if others could put files there."""
         for path in (self.folder, self.folder / _STORE):
             _make_private(path)
 
@@ -158,10 +158,10 @@ class FeatureCache:
         self, kind: str, key: str, compute: Callable[[], list[dict[str, Any]]]
     ) -> list[dict[str, Any]]:
         """Read an entry, or compute it and keep what took long."""
-        found = self._read(kind, key)
-        if found is not None:
+        result = self._read(kind, key)
+        if result is not None:
             self.n_found += 1
-            return found
+            return result
         clock = perf_counter()
         result = compute()
         if perf_counter() - clock >= self.least_s:
@@ -192,7 +192,7 @@ class FeatureCache:
         return result
 
     def _keep(self, kind: str, key: str, result: list[dict[str, Any]]) -> None:
-        """Write an entry, after the least recently used ones that it has no room beside."""
+        """Write an entry, after removing the least recently used ones to make room for it."""
         try:
             self._make_folder()  # it may be gone
         except OutputError as error:
@@ -315,7 +315,7 @@ def clear_entries(folder: Path) -> list[Any]:
 
 
 def _make_private(path: Path) -> None:
-    """Make a folder where it is missing; raise if it is not this user's own."""
+    """Make a folder if it does not exist; raise if it is not this user's own."""
     try:
         path.mkdir(mode=0o700, parents=True, exist_ok=True)
         status, reason = path.stat(), ""
@@ -343,8 +343,8 @@ def _fitted_attributes(step: Any) -> dict[str, Any]:
 def _describe_context() -> list[Any]:
     """List what features depend on besides images and pipeline.
 
-    The code is hashed, since a checkout changes without its version; what is rounded how depends
-    on the processor and the kernels of BLAS.
+    The code is hashed, since a checkout changes without its version; rounding depends on the
+    processor and the kernels of BLAS.
     """
     environment = describe_environment()
     host = environment["host"]

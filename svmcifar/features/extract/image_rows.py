@@ -42,7 +42,7 @@ def checked_images(images: Any, user: str) -> Any:
 
 
 def square_shape(n_values: int) -> ImageShape:
-    """Return the shape of square colour images of so many values.
+    """Return the shape of square colour images of `n_values` values.
 
     Raises
     ------
