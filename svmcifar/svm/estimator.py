@@ -1,6 +1,5 @@
 """RBFSVC: an exact multiclass RBF-kernel SVM as a scikit-learn classifier."""
 
-import warnings
 from numbers import Integral, Real
 from typing import Any
 
@@ -8,7 +7,6 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 from sklearn.base import BaseEstimator, ClassifierMixin, _fit_context
-from sklearn.exceptions import ConvergenceWarning
 from sklearn.svm import SVC
 from sklearn.utils._param_validation import Interval, Options, StrOptions
 from sklearn.utils.multiclass import check_classification_targets
@@ -20,17 +18,18 @@ from svmcifar.compute.memory import parse_bytes
 from svmcifar.compute.threads import count_workers
 from svmcifar.svm import validation
 from svmcifar.svm.backends.registry import BACKENDS, choose_backend
+from svmcifar.svm.fit_report import report_pairs, warn_of_unsolved_pairs
 from svmcifar.svm.kernels.registry import make_kernel
 from svmcifar.svm.moments import resolve_gamma
 from svmcifar.svm.one_vs_one import class_pairs
-from svmcifar.svm.prediction import OvOPrediction
+from svmcifar.svm.prediction import Predictor
 from svmcifar.svm.problem import OvOProblem, OvOSolution, TrainingSet, sort_by_class
 from svmcifar.svm.sklearn_export import to_sklearn_svc
 
 Array = NDArray[Any]
 
 
-class RBFSVC(OvOPrediction, ClassifierMixin, BaseEstimator):
+class RBFSVC(ClassifierMixin, BaseEstimator):
     """Exact multiclass RBF-kernel support vector classifier, one-vs-one.
 
     Solves the same problem as `sklearn.svm.SVC(kernel="rbf")`, with the same
@@ -217,11 +216,65 @@ class RBFSVC(OvOPrediction, ClassifierMixin, BaseEstimator):
         self._keep_solution(training, problem, solution)
         del problem  # the samples in it are a copy, and the support vectors need room
         self.support_vectors_ = to_host(take_rows(samples, self.support_))
-        self._warn_of_unsolved_pairs()
+        warn_of_unsolved_pairs(self)
         return self
 
+    def predict(self, X: ArrayLike) -> Array:
+        """Predict the class of each sample by the pairs' votes.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+            Worked on where it is: on the host, or as a CuPy array on the GPU.
+
+        Returns
+        -------
+        ndarray of shape (n_samples,)
+        """
+        return Predictor(self).predict(X)
+
+    def decision_function(self, X: ArrayLike) -> Array:
+        """Compute decision values.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+            As for `predict`.
+
+        Returns
+        -------
+        ndarray, float64
+            Of shape (n_samples,) for two classes, positive for the second;
+            otherwise (n_samples, n_classes) for "ovr", votes plus a bounded
+            sum of margins, or (n_samples, n_pairs) for "ovo".
+        """
+        return Predictor(self).decision_function(X)
+
+    def predict_with_decisions(self, X: ArrayLike, *, n_views: int = 1) -> tuple[Array, Array]:
+        """Compute `predict` and `decision_function` of X in one pass over the kernel.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples * n_views, n_features)
+            As for `predict`.
+        n_views : int, default=1
+            Rows of X that show the same sample, one after the other.  The pairs' decision values
+            are averaged over them before they vote.
+
+        Returns
+        -------
+        classes : ndarray of shape (n_samples,)
+        decisions : ndarray of shape (n_samples,), (n_samples, n_classes) or (n_samples, n_pairs)
+
+        Raises
+        ------
+        InputError
+            If the last sample has fewer views than the others.
+        """
+        return Predictor(self).predict_with_decisions(X, n_views)
+
     def pair_report(self) -> pd.DataFrame:
-        """Tell how each pair was solved.
+        """Report how each pair was solved.
 
         Returns
         -------
@@ -230,17 +283,7 @@ class RBFSVC(OvOPrediction, ClassifierMixin, BaseEstimator):
             ``objective``, ``converged``.
         """
         check_is_fitted(self)
-        first, second = np.array(class_pairs(len(self.classes_))).T
-        return pd.DataFrame(
-            {
-                "class_a": self.classes_[first],
-                "class_b": self.classes_[second],
-                "n_iter": self.n_iter_,
-                "gap": self.gap_,
-                "objective": self.objective_,
-                "converged": self.gap_ <= self.tol,
-            }
-        )
+        return report_pairs(self)
 
     def to_sklearn(self) -> SVC:
         """Make a fitted `sklearn.svm.SVC` with the same decision values.
@@ -279,14 +322,3 @@ class RBFSVC(OvOPrediction, ClassifierMixin, BaseEstimator):
         # What prediction needs besides: how samples were prepared.
         self._center = training.center(problem.kernel)
         self._support_sq_norms = to_host(problem.samples.sq_norms)[is_support]
-
-    def _warn_of_unsolved_pairs(self) -> None:
-        unsolved = self.pair_report().query("not converged")
-        if len(unsolved):
-            warnings.warn(
-                f"{len(unsolved)} of {len(self.gap_)} pairs ended with a KKT gap above "
-                f"tol={self.tol:g} (largest {self.gap_.max():.3g}, max_iter={self.max_iter}). "
-                f"Raise max_iter or tol; pair_report() lists them.",
-                ConvergenceWarning,
-                stacklevel=4,
-            )

@@ -1,8 +1,18 @@
-"""How a fit went."""
+"""How a fit went: in numbers, pair by pair, and as a warning."""
 
+import warnings
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-from svmcifar.svm.estimator import RBFSVC
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+from sklearn.exceptions import ConvergenceWarning
+
+from svmcifar.svm.one_vs_one import class_pairs
+
+if TYPE_CHECKING:
+    from svmcifar.svm.estimator import RBFSVC
 
 
 @dataclass(frozen=True)
@@ -38,7 +48,7 @@ class FitReport:
     n_support: int
 
 
-def describe_fit(svc: RBFSVC) -> FitReport:
+def describe_fit(svc: "RBFSVC") -> FitReport:
     """Describe the fit of a fitted estimator."""
     return FitReport(
         backend=svc.backend_,
@@ -49,6 +59,38 @@ def describe_fit(svc: RBFSVC) -> FitReport:
         n_pairs=len(svc.gap_),
         n_iter=int(svc.n_iter_.sum()),
         largest_gap=float(svc.gap_.max()),
-        unconverged_pairs=int((svc.gap_ > svc.tol).sum()),
+        unconverged_pairs=int(_unconverged(svc).sum()),
         n_support=int(svc.n_support_.sum()),
     )
+
+
+def report_pairs(svc: "RBFSVC") -> pd.DataFrame:
+    """See `RBFSVC.pair_report`."""
+    first, second = np.array(class_pairs(len(svc.classes_))).T
+    return pd.DataFrame(
+        {
+            "class_a": svc.classes_[first],
+            "class_b": svc.classes_[second],
+            "n_iter": svc.n_iter_,
+            "gap": svc.gap_,
+            "objective": svc.objective_,
+            "converged": ~_unconverged(svc),
+        }
+    )
+
+
+def warn_of_unsolved_pairs(svc: "RBFSVC") -> None:
+    """Warn, on behalf of the caller of `RBFSVC.fit`, if pairs have not converged."""
+    if n_unsolved := int(_unconverged(svc).sum()):
+        warnings.warn(
+            f"{n_unsolved} of {len(svc.gap_)} pairs ended with a KKT gap above "
+            f"tol={svc.tol:g} (largest {svc.gap_.max():.3g}, max_iter={svc.max_iter}). "
+            f"Raise max_iter or tol; pair_report() lists them.",
+            ConvergenceWarning,
+            stacklevel=4,
+        )
+
+
+def _unconverged(svc: "RBFSVC") -> NDArray[np.bool_]:
+    """Return for each pair whether its gap is above `tol`."""
+    return svc.gap_ > svc.tol

@@ -1,4 +1,4 @@
-"""One-vs-one: how pairs of classes are numbered, and how their answers are combined.
+"""One-vs-one: the order of the pairs, the layout of their coefficients, and the vote.
 
 Pair (a, b), a < b, is number ``a * n_classes - a * (a + 1) / 2 + b - a - 1``; a positive
 decision value is a vote for class a.  This is LIBSVM's order and sign.
@@ -12,6 +12,7 @@ from collections.abc import Iterable, Iterator
 from itertools import combinations
 
 import numpy as np
+from numba import njit
 from numpy.typing import NDArray
 
 from svmcifar.errors import InputError
@@ -49,24 +50,83 @@ def pair_numbers(n_classes: int) -> NDArray[np.intp]:
     return numbers
 
 
-def votes(decisions: FloatArray, n_classes: int) -> NDArray[np.intp]:
-    """Count each class's votes.
+def winners(decisions: FloatArray, n_classes: int) -> NDArray[np.intp]:
+    """Find the class with the most votes of each sample; of classes that tie, the first.
 
     Parameters
     ----------
     decisions : ndarray of shape (n_samples, n_pairs)
+        Above zero is a vote for the pair's first class, anything else for the second.
     n_classes : int
 
     Returns
     -------
-    ndarray of shape (n_samples, n_classes)
+    ndarray of shape (n_samples,)
     """
-    counts = np.zeros((decisions.shape[0], n_classes), dtype=np.intp)
-    for number, (a, b) in enumerate(class_pairs(n_classes)):
-        first_wins = decisions[:, number] > 0
-        counts[:, a] += first_wins
-        counts[:, b] += ~first_wins
-    return counts
+    result = np.empty(len(decisions), dtype=np.intp)
+    _write_winners(decisions, n_classes, result)
+    return result
+
+
+# The compiled functions stand in one file, since compiled code is kept by the file that it is in:
+# what a function calls from another could be an older one.
+
+
+@njit(inline="always")
+def _vote(decision, a, b, counts):  # type: ignore[no-untyped-def]
+    """Count the vote of the pair (a, b)."""
+    first_wins = np.int64(decision > 0.0)  # no branch: votes cannot be foreseen
+    counts[a] += first_wins
+    counts[b] += 1 - first_wins
+
+
+@njit(inline="always")
+def _winner(counts):  # type: ignore[no-untyped-def]
+    """Return the class with the most votes, of those tied the first."""
+    return counts.argmax()
+
+
+@njit(nogil=True, cache=True, error_model="numpy")
+def _write_winners(decisions, n_classes, result):  # type: ignore[no-untyped-def]
+    """Write the class that wins each row of decision values."""
+    counts = np.empty(n_classes, dtype=np.int64)
+    for i in range(len(result)):
+        counts[:] = 0
+        pair = 0
+        for a in range(n_classes):
+            for b in range(a + 1, n_classes):
+                _vote(decisions[i, pair], a, b, counts)
+                pair += 1
+        result[i] = _winner(counts)
+
+
+@njit(nogil=True, cache=True, error_model="numpy")
+def write_winners_of_parts(values, intercept, n_views, result):  # type: ignore[no-untyped-def]
+    """Write the class that wins each sample, from what each class adds to decision values.
+
+    Parameters
+    ----------
+    values : ndarray of shape (n_samples * n_views, n_classes, n_classes - 1)
+        Products of kernel values and coefficients, in LIBSVM's layout.  The pairs' decision values
+        are averaged over a sample's views.
+    intercept : ndarray of shape (n_pairs,), float64
+    n_views : int
+    result : ndarray of shape (n_samples,), intp
+        Written to.
+    """
+    n_classes = values.shape[1]
+    counts = np.empty(n_classes, dtype=np.int64)
+    for i in range(len(result)):
+        counts[:] = 0
+        pair = 0
+        for a in range(n_classes):
+            for b in range(a + 1, n_classes):
+                total = 0.0  # the mean has the same sign
+                for row in range(i * n_views, (i + 1) * n_views):
+                    total += intercept[pair] + values[row, a, b - 1] + values[row, b, a]
+                _vote(total, a, b, counts)
+                pair += 1
+        result[i] = _winner(counts)
 
 
 def average_views(batches: Iterable[FloatArray], n_views: int) -> Iterator[FloatArray]:

@@ -18,7 +18,12 @@ from svmcifar.svm import decision_function
 from svmcifar.svm.decision_function import OvOModel, pair_decisions
 from svmcifar.svm.kernels import blocks
 from svmcifar.svm.kernels.rbf import RBF
-from svmcifar.svm.one_vs_one import class_pairs, pair_numbers, votes
+from svmcifar.svm.one_vs_one import (
+    class_pairs,
+    pair_numbers,
+    winners,
+    write_winners_of_parts,
+)
 from svmcifar.svm.samples import sample_blocks
 
 
@@ -44,12 +49,28 @@ def test_votes_are_counted(data):
     n_pairs = n_classes * (n_classes - 1) // 2
     value = st.sampled_from([-1.5, -1e-300, -0.0, 0.0, 1e-300, 2.0])
     rows = data.draw(st.lists(st.lists(value, min_size=n_pairs, max_size=n_pairs), min_size=1))
-    counts = votes(np.array(rows), n_classes)
-    for row, count in zip(rows, counts, strict=True):
+    for row, winner in zip(rows, winners(np.array(rows), n_classes), strict=True):
         expected = [0] * n_classes
         for v, (a, b) in zip(row, combinations(range(n_classes), 2), strict=True):
             expected[a if v > 0 else b] += 1
-        assert count.tolist() == expected
+        assert winner == expected.index(max(expected))
+
+
+@pytest.mark.parametrize("n_views", [1, 3])
+@pytest.mark.parametrize("n_classes", [2, 3, 6])
+def test_winners_of_what_classes_add_to_decision_values(n_classes, n_views):
+    """On small whole numbers, so that sums are exact and ties and zeros are many."""
+    rng = np.random.default_rng(n_classes)
+    values = rng.integers(-1, 2, (40 * n_views, n_classes, n_classes - 1)).astype(np.float32)
+    intercept = rng.integers(-1, 2, n_classes * (n_classes - 1) // 2).astype(np.float64)
+    decisions = np.empty((len(values), len(intercept)))
+    for p, (a, b) in enumerate(combinations(range(n_classes), 2)):
+        decisions[:, p] = intercept[p] + values[:, a, b - 1] + values[:, b, a]
+    result = np.empty(40, dtype=np.intp)
+    write_winners_of_parts(values, intercept, n_views, result)
+    sums = decisions.reshape(40, n_views, -1).sum(axis=1)
+    np.testing.assert_array_equal(result, winners(sums, n_classes))
+    assert len(set(result)) > 1
 
 
 def random_model(n_support, dtype, center=None, d=4, gamma=0.2):

@@ -1,4 +1,5 @@
 import inspect
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -11,6 +12,7 @@ from svmcifar import RBFSVC
 from svmcifar.compute.memory import parse_bytes
 from svmcifar.errors import MemoryLimitError
 from svmcifar.svm.backends.memory_plan import make_plan
+from svmcifar.svm.backends.registry import BACKENDS
 
 FITTED = ("classes_", "support_", "support_vectors_", "n_support_", "dual_coef_", "intercept_")
 
@@ -225,3 +227,18 @@ def test_parameters_have_the_names_and_defaults_of_svc():
     assert len(ours.keys() & theirs.keys()) == 8
     for name in ours.keys() & theirs.keys():
         assert ours[name].default == theirs[name].default
+
+
+def test_a_fit_that_fails_leaves_the_model_as_it_was(monkeypatch):
+    X, y = training_set(3)
+    model = RBFSVC().fit(X, y)
+    before = dict(vars(model))
+
+    def interrupt(*args, **kwargs):
+        raise KeyboardInterrupt
+
+    monkeypatch.setitem(BACKENDS, "numba", replace(BACKENDS["numba"], load=lambda: interrupt))
+    with pytest.raises(KeyboardInterrupt):
+        model.fit(X[::2] + 50, y[::2] == 1, np.ones(len(y[::2])))
+    assert vars(model).keys() == before.keys()
+    assert all(vars(model)[name] is value for name, value in before.items())

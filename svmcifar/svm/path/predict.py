@@ -10,11 +10,11 @@ from itertools import groupby
 from typing import Any
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
 from svmcifar.compute.threads import run_tasks, single_threaded_blas
 from svmcifar.svm.backends.memory_plan import Plan
+from svmcifar.svm.one_vs_one import write_winners_of_parts
 from svmcifar.svm.path.memory_plan import scoring_bytes
 from svmcifar.svm.path.problem import INTERCEPT, SearchProblem
 from svmcifar.svm.path.products import extend_products
@@ -61,7 +61,7 @@ def predict_points(problem: SearchProblem, plan: Plan, X: Array, n_views: int = 
             for place, number in enumerate(path.numbers):
                 part = of_path[:, :, place * m : (place + 1) * m]
                 intercept = path.solved[place, :, INTERCEPT]
-                _vote(part, intercept, n_views, winners[number, start:stop])
+                write_winners_of_parts(part, intercept, n_views, winners[number, start:stop])
 
     batches = [(start,) for start in range(0, n_samples, n_rows)]
     with single_threaded_blas(), ThreadPoolExecutor(plan.n_workers) as pool:
@@ -114,27 +114,3 @@ def _class_values(problem: SearchProblem, X: Array) -> list[Array]:
                 coef = path.coef.reshape(-1, path.coef.shape[2])[:, run]
                 np.matmul(K, coef.T, out=of_path[:, c, :])
     return values
-
-
-@njit(nogil=True, cache=True, error_model="numpy")
-def _vote(values, intercept, n_views, winners):  # type: ignore[no-untyped-def]
-    """Write the class with the most votes of each sample, of those tied the first.
-
-    A pair's decision value is its intercept and what both classes add, averaged over the views;
-    above zero it is a vote for the first class.
-    """
-    n_classes = values.shape[1]
-    counts = np.empty(n_classes, dtype=np.int64)
-    for i in range(len(winners)):
-        counts[:] = 0
-        pair = 0
-        for a in range(n_classes):
-            for b in range(a + 1, n_classes):
-                total = 0.0
-                for row in range(i * n_views, (i + 1) * n_views):
-                    total += intercept[pair] + values[row, a, b - 1] + values[row, b, a]
-                first_wins = np.int64(total > 0.0)  # no branch: votes cannot be foreseen
-                counts[a] += first_wins
-                counts[b] += 1 - first_wins
-                pair += 1
-        winners[i] = counts.argmax()
