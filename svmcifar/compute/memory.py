@@ -47,6 +47,11 @@ def format_bytes(n_bytes: float) -> str:
     return f"{n_bytes:.4g} GiB"
 
 
+def format_least(n_bytes: float) -> str:
+    """Write a size that a limit must have, such that what is written is enough."""
+    return format_bytes(1.001 * n_bytes)
+
+
 def available_bytes() -> int | None:
     """Ask how much memory a process may still take here.
 

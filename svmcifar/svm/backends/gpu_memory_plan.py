@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import combinations
 
-from svmcifar.compute.memory import format_bytes
+from svmcifar.compute.memory import format_bytes, format_least
 from svmcifar.errors import MemoryLimitError
 
 _KERNEL_BYTES = 4
@@ -88,11 +88,10 @@ def make_device_plan(
             left = min(limit_bytes, max(room_bytes - n_samples * sample_bytes, 0))
         if n_bytes <= left:
             return DevicePlan(tuple(groups), n_bytes)
-    named = format_bytes(1.001 * n_bytes)  # rounding must not take it below what is enough
     raise MemoryLimitError(
-        f"The GPU memory for kernel values must be at least {named} for the largest pair of "
-        f"classes. Got {format_bytes(left)} instead. Free some, raise the memory limit, or "
-        f"use the backend 'numba', which works in the computer's own memory."
+        f"The GPU memory for kernel values must be at least {format_least(n_bytes)} for the "
+        f"largest pair of classes. Got {format_bytes(left)} instead. Free some, raise the memory "
+        f"limit, or use the backend 'numba', which works in the computer's own memory."
     )
 
 

@@ -60,8 +60,9 @@ def assert_identical(one, other):
 def all_plans(sizes, n_workers, itemsize):
     """Make every kind of plan, those included that no memory limit would choose."""
     for keep in (True, False):
-        for groups in (plans._group_classes(sizes), [(c, c) for c in range(len(sizes))]):
-            yield plans._plan(sizes, groups, n_workers, keep, itemsize)
+        for groups in (plans.group_classes(sizes), [(c, c) for c in range(len(sizes))]):
+            holding = plans.kernel_holding(itemsize)
+            yield plans.cost_schedule(sizes, groups, n_workers, keep, holding)
 
 
 def solve_by(plan, problem, monkeypatch):
