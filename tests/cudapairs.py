@@ -6,7 +6,7 @@ from itertools import combinations, product
 import numpy as np
 from reference import gap, intercept, objective, rbf
 
-from svmcifar.svm.backends.smo import PairKernel, solve_path
+from svmcifar.svm.backends.smo import PairKernel, solve_pair
 
 
 @dataclass(frozen=True)
@@ -68,9 +68,8 @@ class Pairs:
             )
             upper = self.upper[self.samples(*pair)]
             kernel = PairKernel(aa=aa, bb=bb, ab=ab, ba=ba)
-            answers += solve_path(
-                kernel, upper[None], tol=tol, max_iter=max_iter, cancelled=np.array([False])
-            )
+            running = np.array([False])
+            answers.append(solve_pair(kernel, upper, tol=tol, max_iter=max_iter, cancelled=running))
         return answers
 
     def assert_solved(self, solutions, tol, objective_rtol=1e-12, decision_atol=1e-9):

@@ -16,7 +16,8 @@ import numpy as np
 from svmcifar.compute.arrays import is_host
 from svmcifar.compute.memory import format_bytes
 from svmcifar.errors import MemoryLimitError
-from svmcifar.svm.backends.optimality import end_state
+from svmcifar.svm.backends.optimality import dual_objective
+from svmcifar.svm.backends.smo_numba import end_state
 from svmcifar.svm.kernels.blocks import kernel_block
 from svmcifar.svm.one_vs_one import class_pairs
 from svmcifar.svm.problem import OvOProblem, OvOSolution, PairSolution, Progress
@@ -174,8 +175,8 @@ class _Gpu:
         alpha = y * coef
         beta = y * np.where(alpha >= rounded_upper, upper, np.clip(alpha, 0.0, upper))
         v = y - self.xp.asnumpy(self._kernel(X) @ self.xp.asarray(beta))
-        _, objective, gap = end_state(beta, v, n_a, upper)
-        return PairSolution(beta, intercept, objective, gap, n_iter)
+        _, gap = end_state(beta, v, n_a, upper)
+        return PairSolution(beta, intercept, float(dual_objective(beta, v)), gap, n_iter)
 
     def _cache_mib(self, n: int, dtype: np.dtype) -> float:
         """Size cuML's kernel cache for n samples; it is allocated whole, needed or not."""

@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from svmcifar.compute.memory import default_memory_limit
 from svmcifar.svm.backends.memory_plan import Plan, make_plan
-from svmcifar.svm.backends.smo import solve_path
+from svmcifar.svm.backends.smo import solve_pair
 from svmcifar.svm.backends.tiles import Map, TiledRun
 from svmcifar.svm.kernels.blocks import compute_kernel
 from svmcifar.svm.problem import OvOProblem, OvOSolution, Progress
@@ -102,9 +102,9 @@ class _Run(TiledRun):
         """Solve one pair and write its part of the solution."""
         a, b = pair
         upper = np.concatenate([self.problem.upper[self.class_rows[c]] for c in pair])
-        (solved,) = solve_path(
+        solved = solve_pair(
             self.cut_pair(K, g, h, pair, within),
-            upper[None],
+            upper,
             tol=self.problem.tol,
             max_iter=self.problem.max_iter,
             cancelled=self.cancelled,

@@ -1,44 +1,20 @@
-"""The end state of a pair's solution: intercept, dual objective and KKT gap."""
+"""Gap and objective of a solution, from its coefficients."""
 
 import numpy as np
 
+from svmcifar.svm.backends.smo_numba import end_state
 from svmcifar.svm.kernels.blocks import compute_kernel
 from svmcifar.svm.one_vs_one import class_pairs
 from svmcifar.svm.problem import FloatArray, OvOProblem, OvOSolution
 
 
-def end_state(
-    beta: FloatArray, v: FloatArray, n_a: int, upper: FloatArray
-) -> tuple[float, float, float]:
-    """Compute what a pair's coefficients and gradient say of the solution.
+def dual_objective(beta: FloatArray, v: FloatArray) -> FloatArray:
+    """Return the dual objective ``1/2 alpha' Q alpha - sum(alpha)`` of each row.
 
-    Parameters
-    ----------
-    beta : ndarray of shape (n,)
-        Signed coefficients ``y_i alpha_i``, class a first.
-    v : ndarray of shape (n,)
-        Negative gradient, ``y - K beta``.
-    n_a : int
-        Samples of class a.
-    upper : ndarray of shape (n,)
-        Upper bound of each alpha.
-
-    Returns
-    -------
-    intercept : float
-        Mean of `v` over the free coefficients; with none free, the middle of the gap.
-    objective : float
-        Dual objective ``1/2 alpha' Q alpha - sum(alpha) = -(beta' v + |beta|_1) / 2``.
-    gap : float
-        ``max{v_i : i in I_up} - min{v_j : j in I_low}``, at least 0.
+    `beta`, of shape (..., n), are signed coefficients ``y_i alpha_i``, and ``v = y - K beta`` is
+    the negative gradient.
     """
-    in_up = np.concatenate([beta[:n_a] < upper[:n_a], beta[n_a:] < 0.0])
-    in_low = np.concatenate([beta[:n_a] > 0.0, beta[n_a:] > -upper[n_a:]])
-    top, bottom = float(v[in_up].max()), float(v[in_low].min())
-    free = v[in_up & in_low]
-    intercept = float(free.mean()) if free.size else (top + bottom) / 2.0
-    objective = -0.5 * float(beta @ v + np.abs(beta).sum())
-    return intercept, objective, max(top - bottom, 0.0)
+    return -0.5 * (np.vecdot(beta, v) + np.abs(beta).sum(axis=-1))
 
 
 def certify(problem: OvOProblem, solution: OvOSolution) -> None:
@@ -65,9 +41,7 @@ def certify(problem: OvOProblem, solution: OvOSolution) -> None:
         beta_a, beta_b = solution.coef[b - 1, in_a], solution.coef[a, in_b]
         v_a = 1.0 - products[a][b - 1] - K @ beta_b
         v_b = -1.0 - products[b][a] - K.T @ beta_a
-        _, solution.objective[number], solution.gap[number] = end_state(
-            beta=np.concatenate([beta_a, beta_b]),
-            v=np.concatenate([v_a, v_b]),
-            n_a=len(v_a),
-            upper=np.concatenate([problem.upper[in_a], problem.upper[in_b]]),
-        )
+        beta, v = np.concatenate([beta_a, beta_b]), np.concatenate([v_a, v_b])
+        upper = np.concatenate([problem.upper[in_a], problem.upper[in_b]])
+        _, solution.gap[number] = end_state(beta, v, len(v_a), upper)
+        solution.objective[number] = dual_objective(beta, v)

@@ -32,8 +32,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from svmcifar.svm.backends.optimality import end_state
-from svmcifar.svm.backends.smo_numba import solve_bounds
+from svmcifar.svm.backends.optimality import dual_objective
+from svmcifar.svm.backends.smo_numba import OBJECTIVE, solve_bounds
 from svmcifar.svm.problem import PairSolution
 
 # Steps between two looks at `cancelled`.
@@ -73,7 +73,7 @@ def solve_path(
     tol: float,
     max_iter: int,
     cancelled: NDArray[np.bool_],
-) -> list[PairSolution]:
+) -> tuple[FloatArray, FloatArray]:
     """Solve the binary SVM of one pair of classes for one or more vectors of bounds.
 
     Parameters
@@ -94,29 +94,36 @@ def solve_path(
 
     Returns
     -------
-    list of PairSolution
-        One a row.  A gap is above `tol` only if `max_iter` was reached or the work was cancelled.
+    betas : ndarray of shape (n_bounds, n_a + n_b)
+        Signed coefficients.
+    stats : ndarray of shape (n_bounds, 4)
+        Columns `INTERCEPT`, `OBJECTIVE`, `GAP` and `N_ITER`, as in
+        `svmcifar.svm.problem.PairSolution`.  A gap is above `tol` only if `max_iter` was reached
+        or the work was cancelled.
     """
     n_bounds, n = upper_bounds.shape
     betas, gradients = np.empty((2, n_bounds, n))
-    n_iters = np.empty(n_bounds, dtype=np.int64)
+    stats = np.empty((n_bounds, 4))
     solve_bounds(
         K.aa, K.ab, K.ba, K.bb, upper_bounds, np.zeros(n) if start is None else start, tol,
-        int(step_limit(max_iter, n)), _STEPS_PER_CALL, cancelled, betas, gradients, n_iters,
+        int(step_limit(max_iter, n)), _STEPS_PER_CALL, cancelled, betas, gradients, stats,
     )  # fmt: skip
-    n_a = K.aa.shape[0]
-    return [
-        PairSolution(beta, *end_state(beta, v, n_a, upper), n_iter)
-        for beta, v, upper, n_iter in zip(
-            betas, gradients, upper_bounds, n_iters.tolist(), strict=True
-        )
-    ]
+    stats[:, OBJECTIVE] = dual_objective(betas, gradients)
+    return betas, stats
+
+
+def solve_pair(K: PairKernel, upper: FloatArray, **settings: Any) -> PairSolution:
+    """Solve the binary SVM of one pair for one vector of bounds; settings as for `solve_path`."""
+    betas, stats = solve_path(K, upper[None], **settings)
+    intercept, objective, gap, n_iter = stats[0].tolist()
+    return PairSolution(betas[0], intercept, objective, gap, int(n_iter))
 
 
 def step_limit(max_iter: int, n_samples: Any) -> Any:
     """Return the largest number of steps of a pair, or of each pair if `n_samples` is an array.
 
-    `max_iter`, or if that is -1 LIBSVM's ``max(10_000_000, 100 * n_samples)``.
+    It is `max_iter`, or if that is -1 LIBSVM's ``max(10_000_000, 100 * n_samples)``.
     """
-    limit = np.maximum(_DEFAULT_MAX_ITER, 100 * n_samples)
-    return limit if max_iter < 0 else np.full_like(limit, max_iter)
+    if max_iter < 0:
+        return np.maximum(_DEFAULT_MAX_ITER, 100 * n_samples)
+    return np.full_like(n_samples, max_iter)

@@ -17,6 +17,14 @@ BARRED = 1e200
 # Maxima are taken over blocks of this many entries, so that finding the argmax
 # means searching one block.
 _BLOCK = 256
+# Columns of the `stats` of solutions.
+INTERCEPT, OBJECTIVE, GAP, N_ITER = range(4)
+
+
+@njit(nogil=True, cache=True, error_model="numpy")
+def _box(i, n_a, upper):  # type: ignore[no-untyped-def]
+    """Return the bounds of beta_i."""
+    return (0.0, upper[i]) if i < n_a else (-upper[i], 0.0)
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
@@ -162,13 +170,79 @@ def _take_steps(  # type: ignore[no-untyped-def]
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
+def _sum_block(x, first, count):  # type: ignore[no-untyped-def]
+    """Sum at most 128 entries with eight accumulators."""
+    total, last = 0.0, first + count
+    if count >= 8:
+        r0, r1, r2, r3 = x[first], x[first + 1], x[first + 2], x[first + 3]
+        r4, r5, r6, r7 = x[first + 4], x[first + 5], x[first + 6], x[first + 7]
+        for i in range(first + 8, last - 7, 8):
+            r0, r1, r2, r3 = r0 + x[i], r1 + x[i + 1], r2 + x[i + 2], r3 + x[i + 3]
+            r4, r5, r6, r7 = r4 + x[i + 4], r5 + x[i + 5], r6 + x[i + 6], r7 + x[i + 7]
+        total = ((r0 + r1) + (r2 + r3)) + ((r4 + r5) + (r6 + r7))
+        first = last - count % 8
+    for i in range(first, last):
+        total += x[i]
+    return total
+
+
+@njit(nogil=True, cache=True, error_model="numpy")
+def _sum(x, n):  # type: ignore[no-untyped-def]
+    """Sum the first n entries pairwise, in NumPy's order: as precise, and the same to the bit."""
+    # A stack of counts to sum, and of -1 for "add the last two sums": numba crashes where a
+    # recursive function comes from its cache.
+    todo, sums = np.empty(128, dtype=np.int64), np.empty(64)
+    todo[0], n_todo, n_sums, first = n, 1, 0, 0
+    while n_todo:
+        n_todo -= 1
+        count = todo[n_todo]
+        if count < 0:
+            n_sums -= 1
+            sums[n_sums - 1] += sums[n_sums]
+        elif count > 128:
+            half = count // 16 * 8
+            todo[n_todo], todo[n_todo + 1], todo[n_todo + 2] = -1, count - half, half
+            n_todo += 3
+        else:
+            sums[n_sums] = _sum_block(x, first, count)
+            n_sums += 1
+            first += count
+    return sums[0]
+
+
+@njit(nogil=True, cache=True, error_model="numpy")
+def end_state(beta, v, n_a, upper):  # type: ignore[no-untyped-def]
+    """Return intercept and KKT gap of a pair's solution.
+
+    `beta` are the signed coefficients, those of the `n_a` samples of class a first, ``v`` is the
+    negative gradient, and `upper` bounds each alpha.  The intercept is the mean of ``v`` over the
+    free coefficients; with none free, the middle of the gap.
+    """
+    top, bottom = -2.0 * BARRED, 2.0 * BARRED
+    free, n_free = np.empty(len(v)), 0
+    for i in range(len(v)):
+        lower_i, upper_i = _box(i, n_a, upper)
+        in_up, in_low = beta[i] < upper_i, beta[i] > lower_i
+        if in_up:
+            top = max(top, v[i])
+        if in_low:
+            bottom = min(bottom, v[i])
+        if in_up and in_low:
+            free[n_free] = v[i]
+            n_free += 1
+    intercept = _sum(free, n_free) / n_free if n_free else (top + bottom) / 2.0
+    return intercept, max(top - bottom, 0.0)
+
+
+@njit(nogil=True, cache=True, error_model="numpy")
 def solve_bounds(  # type: ignore[no-untyped-def]
     K_aa, K_ab, K_ba, K_bb, upper_bounds, start, tol, max_iter, steps_per_call, cancelled,
-    betas, gradients, n_iters,
+    betas, gradients, stats,
 ):  # fmt: skip
     """Solve a pair for each row of `upper_bounds` in turn.
 
-    Write coefficients, negative gradient and steps of each solution into the last three arrays.
+    Write coefficients, negative gradient and stats of each solution, but for its objective, into
+    the rows of the last three arrays.
     """
     n_a, n = K_aa.shape[0], upper_bounds.shape[1]
     product, lower, upper = np.zeros(n), np.empty(n), np.empty(n)
@@ -187,7 +261,7 @@ def solve_bounds(  # type: ignore[no-untyped-def]
             # Not by a sign: a coefficient that never moves must be +0.0 in both classes.
             beta[i] = alpha if i < n_a or alpha == 0.0 else -alpha
             v[i] = (1.0 if i < n_a else -1.0) - t * product[i]
-            lower[i], upper[i] = (0.0, bound) if i < n_a else (-bound, 0.0)
+            lower[i], upper[i] = _box(i, n_a, upper_bounds[k])
             _bar(i, beta, lower, upper, bar_up, bar_low)
         n_iter = 0
         while n_iter < max_iter and not cancelled[0]:
@@ -198,7 +272,8 @@ def solve_bounds(  # type: ignore[no-untyped-def]
             n_iter += done
             if done < steps:
                 break
-        n_iters[k] = n_iter
+        intercept, gap = end_state(beta, v, n_a, upper_bounds[k])
+        stats[k, INTERCEPT], stats[k, GAP], stats[k, N_ITER] = intercept, gap, n_iter
         for i in range(n):
             product[i] = (1.0 if i < n_a else -1.0) - v[i]
 

@@ -10,11 +10,12 @@ from numpy.typing import NDArray
 from svmcifar.compute.memory import default_memory_limit, parse_bytes
 from svmcifar.compute.threads import count_workers
 from svmcifar.errors import InputError
+from svmcifar.svm.backends.smo_numba import GAP, N_ITER
 from svmcifar.svm.estimator import RBFSVC
 from svmcifar.svm.path.grid import Point
 from svmcifar.svm.path.memory_plan import make_search_plan
 from svmcifar.svm.path.predict import predict_points
-from svmcifar.svm.path.problem import GAP, N_ITER, make_problem
+from svmcifar.svm.path.problem import make_problem
 from svmcifar.svm.path.schedule import solve_paths
 from svmcifar.svm.problem import Progress
 

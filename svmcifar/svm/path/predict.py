@@ -14,9 +14,10 @@ from numpy.typing import NDArray
 
 from svmcifar.compute.threads import run_tasks, single_threaded_blas
 from svmcifar.svm.backends.memory_plan import Plan
+from svmcifar.svm.backends.smo_numba import INTERCEPT
 from svmcifar.svm.one_vs_one import write_winners_of_parts
 from svmcifar.svm.path.memory_plan import scoring_bytes
-from svmcifar.svm.path.problem import INTERCEPT, SearchProblem
+from svmcifar.svm.path.problem import SearchProblem
 from svmcifar.svm.path.products import extend_products
 from svmcifar.svm.samples import first_columns, sample_blocks
 

@@ -12,12 +12,10 @@ from svmcifar.svm.kernels.registry import make_kernel
 from svmcifar.svm.moments import moments, resolve_gamma
 from svmcifar.svm.one_vs_one import pair_number
 from svmcifar.svm.path.grid import Point
-from svmcifar.svm.problem import OvOProblem, PairSolution, TrainingSet, sort_by_class
+from svmcifar.svm.problem import OvOProblem, TrainingSet, sort_by_class
 from svmcifar.svm.samples import SampleBlocks
 
 Array = NDArray[Any]
-# Columns of `Path.solved`.
-INTERCEPT, OBJECTIVE, GAP, N_ITER = range(4)
 
 
 @dataclass(frozen=True)
@@ -36,8 +34,7 @@ class Path:
         ``y_i alpha_i`` in LIBSVM's layout (see `svmcifar.svm.one_vs_one`), as precise as
         prediction has them.
     solved : ndarray of shape (n_C, n_pairs, 4), float64
-        Columns `INTERCEPT`, `OBJECTIVE`, `GAP` and `N_ITER`, as in
-        `svmcifar.svm.problem.PairSolution`.
+        The `stats` of each pair, as `svmcifar.svm.backends.smo.solve_path` returns them.
     """
 
     numbers: tuple[int, ...]
@@ -59,15 +56,13 @@ class Path:
         weight = np.concatenate([self.problem.upper[self.problem.rows(c)] for c in (a, b)])
         return self.C[:, None] * weight
 
-    def put(self, a: int, b: int, solutions: Sequence[PairSolution]) -> None:
-        """Write the solutions of the pair (a, b), a < b, one for each C, to their place."""
+    def put(self, a: int, b: int, betas: Array, stats: Array) -> None:
+        """Write what `solve_path` returns for the pair (a, b), a < b, to its place."""
         in_a, in_b = self.problem.rows(a), self.problem.rows(b)
         n_a = in_a.stop - in_a.start
-        number = pair_number(a, b, self.problem.n_classes)
-        for k, pair in enumerate(solutions):
-            self.coef[k, b - 1, in_a] = pair.beta[:n_a]
-            self.coef[k, a, in_b] = pair.beta[n_a:]
-            self.solved[k, number] = pair.intercept, pair.objective, pair.gap, pair.n_iter
+        self.coef[:, b - 1, in_a] = betas[:, :n_a]
+        self.coef[:, a, in_b] = betas[:, n_a:]
+        self.solved[:, pair_number(a, b, self.problem.n_classes)] = stats
 
     @property
     def samples(self) -> SampleBlocks:

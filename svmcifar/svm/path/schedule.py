@@ -131,7 +131,7 @@ class _Run(TiledRun):
             if self.cancelled[0]:
                 return
             a, b = pair
-            solutions = solve_path(
+            betas, stats = solve_path(
                 self.cut_pair(K, g, h, pair, within),
                 path.upper_bounds(a, b),
                 starts.get(pair),
@@ -139,10 +139,10 @@ class _Run(TiledRun):
                 max_iter=path.problem.max_iter,
                 cancelled=self.cancelled,
             )
-            path.put(a, b, solutions)
-            starts[pair] = solutions[0].beta.copy()  # not a view that keeps all of them
+            path.put(a, b, betas, stats)
+            starts[pair] = betas[0].copy()  # not a view that keeps all of them
             with self.lock:
-                self.progress(len(solutions))
+                self.progress(len(betas))
 
         for _ in map_parts(solve, self.plan.pairs(g, h)):
             pass

@@ -12,7 +12,7 @@ from svmcifar.svm.backends import memory_plan as plans
 from svmcifar.svm.backends import numba_ovo
 from svmcifar.svm.backends.memory_plan import make_plan
 from svmcifar.svm.backends.numba_ovo import solve_blocked
-from svmcifar.svm.backends.smo import PairKernel, solve_path
+from svmcifar.svm.backends.smo import PairKernel, solve_pair
 from svmcifar.svm.kernels import blocks
 from svmcifar.svm.kernels.blocks import compute_kernel
 from svmcifar.svm.kernels.rbf import RBF
@@ -85,9 +85,7 @@ def test_each_pair_is_solved_as_on_its_own(monkeypatch, sizes, n_workers):
         )
         upper = np.concatenate([problem.upper[in_a], problem.upper[in_b]])
         blocks = PairKernel(aa, bb, ab, ab.T.copy())
-        (alone,) = solve_path(
-            blocks, upper[None], tol=problem.tol, max_iter=-1, cancelled=np.array([False])
-        )
+        alone = solve_pair(blocks, upper, tol=problem.tol, max_iter=-1, cancelled=np.array([False]))
         for solution in solutions:
             beta = np.append(solution.coef[b - 1, in_a], solution.coef[a, in_b])
             np.testing.assert_allclose(beta, alone.beta, rtol=0, atol=1e-7)

@@ -9,7 +9,9 @@ from reference import enumerate_dual, gap, intercept, objective, rbf, solve_tiny
 from sklearn.svm import SVC
 
 from svmcifar.svm.backends import smo
-from svmcifar.svm.backends.smo import PairKernel, solve_path
+from svmcifar.svm.backends.smo import PairKernel, solve_pair, solve_path
+from svmcifar.svm.backends.smo_numba import BARRED, N_ITER, OBJECTIVE, end_state
+from svmcifar.svm.problem import PairSolution
 
 
 def signs_of(n_a, n_b):
@@ -24,8 +26,7 @@ def solve(K, n_a, upper, tol=1e-6, max_iter=-1, cancelled=RUNNING):
     K = K.astype(np.float32)
     blocks = K[:n_a, :n_a], K[n_a:, n_a:], K[:n_a, n_a:], K[n_a:, :n_a]
     kernel = PairKernel(*map(np.ascontiguousarray, blocks))
-    (solution,) = solve_path(kernel, upper[None], tol=tol, max_iter=max_iter, cancelled=cancelled)
-    return solution
+    return solve_pair(kernel, upper, tol=tol, max_iter=max_iter, cancelled=cancelled)
 
 
 def assert_solved(solution, K, y, upper, tol):
@@ -231,11 +232,11 @@ def test_one_row_of_bounds_after_another_is_the_last_of_several():
     bounds = np.outer([0.1, 1.0, 30.0], np.random.default_rng(0).uniform(0.5, 2, 70))
     cold = solve(K, 40, bounds[2])
     for start in (None, solve(K, 40, bounds[1] / 10).beta):
-        solutions = solve_path(kernel, bounds, start, tol=1e-6, max_iter=-1, cancelled=RUNNING)
-        for solution, upper in zip(solutions, bounds, strict=True):
-            assert_solved(solution, K, y, upper, 1e-6)
-        assert solutions[2].n_iter < cold.n_iter
-        np.testing.assert_allclose(solutions[2].objective, cold.objective, rtol=1e-9)
+        betas, stats = solve_path(kernel, bounds, start, tol=1e-6, max_iter=-1, cancelled=RUNNING)
+        for beta, of_row, upper in zip(betas, stats, bounds, strict=True):
+            assert_solved(PairSolution(beta, *of_row), K, y, upper, 1e-6)
+        assert stats[2, N_ITER] < cold.n_iter
+        np.testing.assert_allclose(stats[2, OBJECTIVE], cold.objective, rtol=1e-9)
 
 
 def test_the_second_index_is_that_of_the_second_order_rule():
@@ -249,3 +250,18 @@ def test_the_second_index_is_that_of_the_second_order_rule():
     expected[j] = -expected[0]
     np.testing.assert_allclose(solution.beta, expected, rtol=1e-12)
     assert y[j] == -1
+
+
+@pytest.mark.parametrize("n_free", [*range(1, 20), 127, 128, 129, 255, 256, 257, 1000, 5001])
+def test_the_intercept_is_the_mean_of_the_free_gradients(n_free):
+    """To the bit that of NumPy's pairwise sum, however many they are."""
+    v = np.random.default_rng(n_free).normal(size=n_free + 2) * 10.0 ** np.arange(-2, n_free)[
+        ::-1
+    ].clip(max=3)
+    beta, upper = np.full(n_free + 2, 0.5), np.ones(n_free + 2)
+    beta[-2:] = 0, -1
+    n_a = n_free // 2
+    beta[n_a:-2] *= -1
+    v[-2:] = BARRED, -BARRED  # of the bounded ones, which must not count
+    intercept, _ = end_state(beta, v, n_a, upper)
+    assert intercept == v[:-2].mean()

@@ -10,13 +10,14 @@ from sklearn.metrics.pairwise import rbf_kernel
 
 from svmcifar.errors import InputError
 from svmcifar.svm.backends import memory_plan as plans
+from svmcifar.svm.backends.smo_numba import GAP, OBJECTIVE
 from svmcifar.svm.estimator import RBFSVC
 from svmcifar.svm.kernels import blocks
 from svmcifar.svm.path import predict
 from svmcifar.svm.path.evaluate import Part, evaluate_points
 from svmcifar.svm.path.grid import Gamma, Grid
 from svmcifar.svm.path.predict import predict_points
-from svmcifar.svm.path.problem import GAP, OBJECTIVE, make_problem
+from svmcifar.svm.path.problem import make_problem
 from svmcifar.tuning.search import search_parts
 
 

@@ -5,13 +5,13 @@ import pytest
 from searches import GRID, by_point, problem_of, solve
 
 from svmcifar.svm.backends import memory_plan as plans
+from svmcifar.svm.backends.smo_numba import GAP, INTERCEPT, N_ITER, OBJECTIVE
 from svmcifar.svm.estimator import RBFSVC
 from svmcifar.svm.kernels import blocks
 from svmcifar.svm.kernels.blocks import compute_kernel
 from svmcifar.svm.kernels.rbf import RBF
 from svmcifar.svm.path.grid import Grid
 from svmcifar.svm.path.predict import predict_points
-from svmcifar.svm.path.problem import GAP, INTERCEPT, N_ITER, OBJECTIVE
 from svmcifar.svm.samples import sample_blocks
 
 
