@@ -10,7 +10,7 @@ import array_api_strict as xp
 import numpy as np
 
 from svmcifar.compute import arrays
-from svmcifar.model import evaluate, train
+from svmcifar.model import evaluate, predict, train
 from svmcifar.svm import decision_function
 from svmcifar.svm.backends.numba_ovo import solve_blocked
 from svmcifar.svm.backends.registry import BACKENDS, Backend
@@ -49,7 +49,7 @@ def stand_in_for_gpu(monkeypatch, free_bytes=2**30):
         problem = replace(problem, samples=on_host)
         return solve_blocked(problem, n_workers=1, progress=progress)
 
-    for module in (train, evaluate, arrays):
+    for module in (train, evaluate, predict):
         monkeypatch.setattr(module, "to_device", to_device)
     monkeypatch.setattr(decision_function, "free_gpu_bytes", lambda: free_bytes)
     backend = Backend("cupy", "", lambda: None, lambda: solve, uses_gpu=True)

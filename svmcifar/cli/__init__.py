@@ -41,7 +41,7 @@ class _Commands(click.Group):
         return import_module(f"svmcifar.cli.{_COMMANDS[name]}").command
 
     def invoke(self, context: click.Context) -> Any:
-        """Run the command; an error that the user can mend is one line and exit code 1."""
+        """Run the command; an error that the user can fix is one line and exit code 1."""
         try:
             return super().invoke(context)
         except SvmCifarError as error:

@@ -59,15 +59,21 @@ def labels_option(help_text: str) -> Decorator:
 def solver_options(command: Callable[..., Any]) -> Callable[..., Any]:
     """Add ``--tol``, ``--max-iter`` and ``--class-weight``."""
     command = click.option(
-        "--class-weight", type=click.Choice(["balanced"]), help="Weigh classes by their rarity."
+        "--class-weight",
+        type=click.Choice(["balanced"]),
+        help="Weight classes inversely to their frequency.",
     )(command)
     command = click.option(
         "--max-iter",
         type=click.IntRange(min=1),
-        help="SMO steps a pair at most.  [default: LIBSVM's]",
+        help="Most SMO steps of a pair.  [default: LIBSVM's]",
     )(command)
     return click.option(
-        "--tol", type=POSITIVE, default=1e-3, show_default=True, help="KKT gap to solve to."
+        "--tol",
+        type=POSITIVE,
+        default=1e-3,
+        show_default=True,
+        help="Largest KKT gap of a solved pair.",
     )(command)
 
 
@@ -84,7 +90,7 @@ def memory_limit_option(what: str) -> Decorator:
         "--memory-limit",
         metavar="SIZE",
         callback=_check_size,
-        help=f"For {what}, such as 2GB.  [default: what is free]",
+        help=f"Memory for {what}, such as 2GB.  [default: what is free]",
     )
 
 
@@ -115,13 +121,13 @@ split_option = click.option(
     type=click.Choice(["test", "train"]),
     default="test",
     show_default=True,
-    help="Which images of the data set.",
+    help="Images of the data set to use.",
 )
 
 jobs_option = click.option(
     "--jobs",
     type=click.IntRange(min=1),
-    help="Threads to work with.  Results do not depend on it.  [default: all processors]",
+    help="Number of threads.  Results do not depend on it.  [default: all processors]",
 )
 
 
@@ -137,12 +143,12 @@ device_option = click.option(
 no_cache_option = click.option(
     "--no-cache",
     is_flag=True,
-    help="Neither look for features on disk nor keep them there (see 'svmcifar cache').",
+    help="Do not use the feature cache (see 'svmcifar cache').",
 )
 
 
 def open_feature_cache(no_cache: bool) -> "FeatureCache | None":
-    """Open the feature cache; when the command ends it says what the cache did."""
+    """Open the feature cache; print what it did when the command ends."""
     from svmcifar.features.cache import open_cache
 
     cache = None if no_cache else open_cache()
@@ -170,7 +176,7 @@ def _check_size(_context: click.Context, _option: click.Parameter, value: str | 
 
 
 def warn_of_slow_kernels() -> None:
-    """Tell what to set if OpenBLAS took slower kernels than this processor can run."""
+    """Print what to set if OpenBLAS took slower kernels than this processor can run."""
     from svmcifar.compute.blas import slow_kernels_advice
 
     if advice := slow_kernels_advice():
@@ -178,7 +184,7 @@ def warn_of_slow_kernels() -> None:
 
 
 def wants_gpu(device: str) -> bool:
-    """Read ``--device``; refuse a GPU that cannot be used before anything else is done."""
+    """Return whether ``--device`` asks for the GPU; raise if it cannot be used."""
     from svmcifar.compute.arrays import require_gpu
 
     if device == "gpu":
@@ -206,5 +212,5 @@ def open_model(
 
 
 def titled(text: str, synthetic: bool) -> str:
-    """Mark a title that speaks of synthetic data."""
+    """Return a title, marked where it is about synthetic data."""
     return f"SYNTHETIC data: {text}" if synthetic else text

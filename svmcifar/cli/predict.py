@@ -2,7 +2,6 @@
 
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import click
 
@@ -20,13 +19,6 @@ from svmcifar.cli.options import (
     split_option,
     wants_gpu,
 )
-
-if TYPE_CHECKING:
-    import numpy as np
-    import pandas as pd
-
-    from svmcifar.data.dataset import Dataset
-    from svmcifar.model.classifier import ImageClassifier
 
 
 @click.command()
@@ -60,6 +52,7 @@ def command(
     from svmcifar.data.registry import DATASETS
     from svmcifar.io.files import atomic_path, check_output
     from svmcifar.model.persistence import read_manifest
+    from svmcifar.model.predict import predict_files, predict_split
 
     if out is None and not images:
         out = Path("predictions.csv")
@@ -75,57 +68,12 @@ def command(
         dataset = open_data(data, skip_md5)
         model = open_model(model_path, dataset, jobs, cache)
     if images:
-        table = _predict_files(model, images, pixels, on_gpu)
+        table = predict_files(model, images, pixels, on_gpu=on_gpu)
     else:
-        table = _predict_split(model, dataset, split, on_gpu)
+        table = predict_split(model, dataset, split, on_gpu=on_gpu)
     if out is None:
         table.to_csv(sys.stdout, index=False, lineterminator="\n")
         return
     with atomic_path(out) as temporary:
         table.to_csv(temporary, index=False, lineterminator="\n", errors="surrogateescape")
     click.echo(f"{out}: {len(table)} predictions" + (" (SYNTHETIC)" if model.is_synthetic else ""))
-
-
-def _predict_files(
-    model: "ImageClassifier", paths: tuple[Path, ...], images: "list[np.ndarray]", on_gpu: bool
-) -> "pd.DataFrame":
-    """Predict image files."""
-    import numpy as np
-    import pandas as pd
-
-    from svmcifar.compute.arrays import to_device
-
-    pixels = np.stack(images)
-    predicted = model.predict(to_device(pixels) if on_gpu else pixels)
-    return pd.DataFrame(
-        {
-            "file": [str(path) for path in paths],
-            "predicted_id": predicted,
-            "predicted_name": [model.class_names[c] for c in predicted],
-        }
-    )
-
-
-def _predict_split(
-    model: "ImageClassifier", dataset: "Dataset", split: str, on_gpu: bool
-) -> "pd.DataFrame":
-    """Predict a split of the data set."""
-    import pandas as pd
-
-    from svmcifar.compute.arrays import to_device
-    from svmcifar.model.evaluate import require_same_classes
-
-    require_same_classes(model, dataset)
-    images = dataset.read_split(split)
-    truth = images.labels[model.label_kind]
-    predicted = model.predict(to_device(images.images) if on_gpu else images.images)
-    return pd.DataFrame(
-        {
-            "index": range(len(predicted)),
-            "file": images.filenames,
-            "predicted_id": predicted,
-            "predicted_name": [model.class_names[c] for c in predicted],
-            "true_id": truth,
-            "true_name": [model.class_names[c] for c in truth],
-        }
-    )

@@ -66,8 +66,8 @@ class _Gamma(click.ParamType):
 @click.option(
     "--strict", is_flag=True, help="Stop if the backend does not work here; never fall back."
 )
-@limit_option("Train on so many images, drawn evenly.")
-@seed_option("Of all that is drawn: images for --limit, patches, folds.")
+@limit_option("Train on this many images, drawn evenly over the fine classes.")
+@seed_option("Random seed of images for --limit, patches and folds.")
 @memory_limit_option("kernel blocks")
 @jobs_option
 @no_cache_option
@@ -122,7 +122,6 @@ def command(
         memory_limit=memory_limit,
         verbose=True,
     )
-    # Refuse what is wrong before the data is read.
     features.validate()
     cache = open_feature_cache(no_cache)
     dataset = open_data(data, skip_md5)
@@ -153,7 +152,7 @@ def command(
 
 
 def _usable(backend: str, strict: bool) -> str:
-    """Check that the backend works here; a cuML run falls back to scikit-learn."""
+    """Return the backend to use; cuML falls back to scikit-learn where it does not work."""
     from svmcifar.svm.backends.registry import BACKENDS, choose_backend
 
     if backend != "cuml" or strict or (reason := BACKENDS["cuml"].why_not()) is None:

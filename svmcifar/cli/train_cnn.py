@@ -68,7 +68,7 @@ from svmcifar.cli.options import (
     type=click.Choice(["auto", "float32", "bfloat16"]),
     default="auto",
     show_default=True,
-    help="Of the arithmetic; auto is bfloat16 where the processor has it.",
+    help="Floating-point format to train in; auto is bfloat16 where the processor has it.",
 )
 @click.option(
     "--device",
@@ -77,7 +77,7 @@ from svmcifar.cli.options import (
     show_default=True,
     help="Where to train; auto is the GPU where PyTorch finds one.",
 )
-@seed_option("Of first weights, order, changes to images and --validation.")
+@seed_option("Random seed of first weights, order, augmentation and --validation.")
 @click.option(
     "--jobs",
     type=click.IntRange(min=1),
@@ -176,7 +176,7 @@ def command(
 
 
 def _check_packages() -> None:
-    """Refuse to start without what training and saving need."""
+    """Raise if a package that training or saving needs is missing."""
     from svmcifar.errors import BackendUnavailableError
 
     if missing := [name for name in ("torch", "onnx") if find_spec(name) is None]:

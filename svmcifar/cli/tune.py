@@ -66,7 +66,7 @@ class _Values(click.ParamType):
     multiple=True,
     default=[",".join(f"{C:g}" for C in DEFAULT_C)],
     show_default=True,
-    help="Values of the regularisation to try, with commas, or given again.",
+    help="Values of the regularisation to try, separated by commas.",
 )
 @click.option(
     "--gamma",
@@ -79,15 +79,17 @@ class _Values(click.ParamType):
 @click.option(
     "--holdout",
     type=click.IntRange(min=1),
-    help="Score on so many images, drawn evenly over the fine classes.  [default: a fifth, "
+    help="Score on this many images, drawn evenly over the fine classes.  [default: a fifth, "
     "one of each class at least]",
 )
 @click.option(
-    "--folds", type=click.IntRange(min=2), help="Score by so many folds instead of one part."
+    "--folds",
+    type=click.IntRange(min=2),
+    help="Score by this many folds instead of one held-out part.",
 )
 @solver_options
-@limit_option("Search on so many training images, drawn evenly.")
-@seed_option("Of every draw of images.")
+@limit_option("Search on this many training images, drawn evenly over the fine classes.")
+@seed_option("Random seed of images, patches and folds.")
 @memory_limit_option("kernel blocks and coefficients")
 @jobs_option
 @no_cache_option
@@ -139,7 +141,7 @@ def command(
     if folds and holdout:
         raise click.UsageError("--folds and --holdout exclude each other; leave one of them out.")
     _check_outputs(out, table, heatmap, overwrite)
-    # Refuse what is wrong before the data is read.
+    # What is wrong is refused before the data is read.
     grid = Grid(chain(*C), chain(*gamma), n_components)
     features = require_searchable(features, grid)
     svc = RBFSVC(
@@ -153,44 +155,41 @@ def command(
     cache = open_feature_cache(no_cache)
     dataset = open_data(data, skip_md5)
     train = dataset.read_split("train")
-    images, fine, coarse = train.images, train.fine, train.coarse
     if limit is not None:
-        rows = draw_rows(fine, limit, seed)
-        images, fine, coarse = images[rows], fine[rows], coarse[rows]
-    y = coarse if labels == "coarse" else fine
-    splits = fold_splits(y, folds, seed) if folds else [holdout_split(fine, holdout, seed)]
+        train = train.take(draw_rows(train.classes, limit, seed))
+    if folds:
+        splits = fold_splits(train.labels[labels], folds, seed)
+    else:
+        splits = [holdout_split(train.classes, holdout, seed)]
     _print_heading(dataset, labels, splits, grid)
     warn_of_slow_kernels()
-    found = tune(
-        svc, grid, images, y, splits, features,
-        fine=fine, seed=seed, cache=cache,
-    )  # fmt: skip
-    _report(found)
-    chosen = replace(features, n_components=found.best.n_components or features.n_components)
+    result = tune(svc, grid, train, splits, features, label_kind=labels, seed=seed, cache=cache)
+    _report(result)
+    chosen = replace(features, n_components=result.best.n_components or features.n_components)
     options = {
         "labels": labels,
         **to_options(chosen),
-        "C": found.best.C,
-        "gamma": found.best.gamma,
+        "C": result.best.C,
+        "gamma": result.best.gamma,
         "tol": tol,
         "max-iter": max_iter,
         "class-weight": class_weight,
         "seed": seed,
     }
-    write_config(out, options, _comments(found, dataset))
+    write_config(out, options, _comments(result, dataset))
     saved = [out]
     if table:
-        write_table(found, table)
+        write_table(result, table)
         saved.append(table)
     if heatmap:
-        _draw(found, labels, dataset.is_synthetic, heatmap)
+        _draw(result, labels, dataset.is_synthetic, heatmap)
         saved.append(heatmap)
     click.echo(f"saved        {', '.join(map(str, saved))}")
     click.echo(f"next         svmcifar train --config {out}")
 
 
 def _check_outputs(out: Path, table: Path | None, heatmap: Path | None, overwrite: bool) -> None:
-    """Refuse outputs that exist, are one file, or have no format, before anything is read."""
+    """Raise if outputs exist, are one file or have no known format."""
     from svmcifar.io.files import check_output
 
     check_output(out, overwrite)
@@ -217,42 +216,42 @@ def _print_heading(dataset: "Dataset", labels: str, splits: "Sequence[Split]", g
         click.echo(f"             components {', '.join(map(str, grid.n_components))}")
 
 
-def _report(found: "SearchResult") -> None:
+def _report(result: "SearchResult") -> None:
     """Print what was found."""
     from svmcifar.tuning.output import result_lines
 
-    times = found.times
+    times = result.times
     click.echo(
-        f"search       {len(found.table)} settings in {sum(times.values()):.1f} s: features "
+        f"search       {len(result.table)} settings in {sum(times.values()):.1f} s: features "
         f"{times['features_s']:.1f} s, pairs {times['solve_s']:.1f} s, held-out images "
         f"{times['score_s']:.1f} s"
     )
-    click.echo(f"memory plan  {found.memory_plan}")
-    for line in result_lines(found):
+    click.echo(f"memory plan  {result.memory_plan}")
+    for line in result_lines(result):
         click.echo(line)
-    for edge in found.edges:
+    for edge in result.edges:
         click.secho(f"WARNING: {edge}; search beyond it.", fg="yellow", err=True)
 
 
-def _comments(found: "SearchResult", dataset: "Dataset") -> list[str]:
-    """Say in the config where its settings come from."""
-    best, row = found.best, found.table.iloc[0]
-    how = f"{found.n_splits} folds" if found.n_splits > 1 else "one held-out part"
+def _comments(result: "SearchResult", dataset: "Dataset") -> list[str]:
+    """Describe in the config where its settings come from."""
+    best, row = result.best, result.table.iloc[0]
+    how = f"{result.n_splits} folds" if result.n_splits > 1 else "one held-out part"
     return [
         "Found by svmcifar tune; for svmcifar train --config.",
         f"{dataset.label}, md5 of train {dataset.md5s['train']}",
         f"{row['n_train']} training images, {row['n_held_out']} held out, {how}",
         f"accuracy {best.score:.4f}, standard error {best.std_error:.4f}, "
-        f"the best of {len(found.table)} settings",
+        f"the best of {len(result.table)} settings",
     ]
 
 
-def _draw(found: "SearchResult", labels: str, synthetic: bool, path: Path) -> None:
+def _draw(result: "SearchResult", labels: str, synthetic: bool, path: Path) -> None:
     from svmcifar.plots.figures import save_figure
     from svmcifar.plots.search_heatmap import search_figure
 
-    best = found.best
+    best = result.best
     title = titled(
         f"{labels} labels, best {best.score:.2%} at C {best.C:g}, gamma {best.gamma:.3g}", synthetic
     )
-    save_figure(search_figure(found.table, title), path)
+    save_figure(search_figure(result.table, title), path)

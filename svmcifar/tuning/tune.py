@@ -2,11 +2,11 @@
 
 from collections.abc import Iterable
 from dataclasses import replace
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from svmcifar.data.dataset import SUPERCLASSES, Split
 from svmcifar.errors import InputError
 from svmcifar.features.build import make_feature_pipeline, set_workers
 from svmcifar.features.cache import FeatureCache
@@ -18,18 +18,17 @@ from svmcifar.svm.path.grid import Grid
 from svmcifar.tuning.result import SearchResult
 from svmcifar.tuning.search import search_parts
 
-Array = NDArray[Any]
+Rows = NDArray[np.intp]
 
 
 def tune(
     svc: RBFSVC,
     grid: Grid,
-    images: NDArray[np.uint8],
-    y: Array,
-    splits: Iterable[tuple[Array, Array]],
+    train: Split,
+    splits: Iterable[tuple[Rows, Rows]],
     features: FeatureSettings = RAW_PIXELS,
     *,
-    fine: Array,
+    label_kind: str = SUPERCLASSES,
     seed: int = 0,
     cache: FeatureCache | None = None,
 ) -> SearchResult:
@@ -45,16 +44,14 @@ def tune(
         Its parameters besides C and gamma, which have no effect; it is not fitted.
     grid : Grid
         Its components are principal ones; None for no PCA, and for nothing else then.
-    images : ndarray of shape (n_images, 3072), uint8
-        Training images, channel-first rows.
-    y : ndarray of shape (n_images,)
-        Class ids.
+    train : Split
+        The training images.
     splits : iterable of (ndarray, ndarray)
-        Images to train on and images to score on (see `svmcifar.data.sampling`).
+        Rows of images to train on and to score on (see `svmcifar.data.sampling`).
     features : FeatureSettings, optional
         Raw pixels by default.  Its `n_components` has no effect: the grid has them.
-    fine : ndarray of shape (n_images,)
-        Fine class ids, which class scores are learned from.
+    label_kind : str, default=SUPERCLASSES
+        One of `svmcifar.data.dataset.LABEL_KINDS`.
     seed : int, default=0
         Random seed of the features.
     cache : FeatureCache, optional
@@ -74,17 +71,23 @@ def tune(
     features = require_searchable(features, grid)
     if features.ridge_scores:
         grid = replace(grid, n_components=(None,))  # scores and components
+    images, y = train.images, train.labels[label_kind]
 
-    def maker(train: Array, held_out: Array) -> PartMaker:
+    def maker(fitted: Rows, held_out: Rows) -> PartMaker:
         def make() -> Part:
             pipeline = make_feature_pipeline(features, seed=seed)
             set_workers(pipeline, svc.n_jobs)
             augment = features.augment
             return Part(
                 fit_transform_features(
-                    pipeline, images[train], fine[train], augment=augment, seed=seed, cache=cache
+                    pipeline,
+                    images[fitted],
+                    train.classes[fitted],
+                    augment=augment,
+                    seed=seed,
+                    cache=cache,
                 ),
-                y[train],
+                y[fitted],
                 compute_features(pipeline, images[held_out], augment=augment, cache=cache),
                 y[held_out],
             )

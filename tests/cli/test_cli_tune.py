@@ -211,8 +211,8 @@ def test_existing_outputs_are_refused_first(synthetic_folder, folder, option):
 def test_options_reach_the_search(synthetic_folder, synthetic_data, monkeypatch):
     seen = {}
 
-    def stop(svc, grid, images, y, splits, features, **settings):
-        seen.update(settings, svc=svc, features=features, y=y, splits=splits)
+    def stop(svc, grid, train, splits, features, **settings):
+        seen.update(settings, svc=svc, features=features, train=train, splits=splits)
         raise InputError("seen enough")
 
     monkeypatch.setattr("svmcifar.tuning.tune.tune", stop)
@@ -227,7 +227,8 @@ def test_options_reach_the_search(synthetic_folder, synthetic_data, monkeypatch)
     assert seen["features"] == FeatureSettings(kinds=("hog",))
     fine = synthetic_data.read_split("train").fine
     rows = draw_rows(fine, 300, 9)
-    np.testing.assert_array_equal(seen["y"], fine[rows])
+    assert seen["label_kind"] == "fine"
+    np.testing.assert_array_equal(seen["train"].classes, fine[rows])
     (split,), expected = seen["splits"], holdout_split(fine[rows], None, 9)
     np.testing.assert_array_equal(split.held_out, expected.held_out)
 

@@ -79,7 +79,7 @@ def test_scores_are_learned_from_the_fine_classes_of_the_drawn_images(train_smal
     np.testing.assert_array_equal(again, X)
 
 
-def parts_of_a_search(monkeypatch, images, coarse, fine, splits, **options):
+def parts_of_a_search(monkeypatch, train, splits, **options):
     """What a search trains and scores on."""
     taken = []
     monkeypatch.setattr(
@@ -87,7 +87,7 @@ def parts_of_a_search(monkeypatch, images, coarse, fine, splits, **options):
     )
     grid = Grid([1.0], ["1x"], [20])
     features = FeatureSettings(**options)
-    tuning_images.tune(RBFSVC(), grid, images, coarse, splits, features, fine=fine, seed=4)
+    tuning_images.tune(RBFSVC(), grid, train, splits, features, seed=4)
     return [make() for make in taken]
 
 
@@ -101,11 +101,10 @@ def test_a_search_learns_nothing_of_held_out_images(monkeypatch, train, augment)
     images[changed] = rng.integers(0, 256, images[changed].shape, dtype=np.uint8)
     coarse[split.held_out], fine[split.held_out] = 19 - coarse[split.held_out], 0
     options = {**SEEN, "augment": augment}
-    (part,) = parts_of_a_search(
-        monkeypatch, train.images, train.coarse, train.fine, [split], **options
-    )
+    (part,) = parts_of_a_search(monkeypatch, train, [split], **options)
     np.testing.assert_array_equal(FITTED_ON[0], train.images[split.train])
-    (other,) = parts_of_a_search(monkeypatch, images, coarse, fine, [split], **options)
+    altered = replace(train, images=images, labels={"coarse": coarse, "fine": fine})
+    (other,) = parts_of_a_search(monkeypatch, altered, [split], **options)
     np.testing.assert_array_equal(FITTED_ON[1], train.images[split.train])
     assert len(FITTED_ON) == 2
     np.testing.assert_array_equal(other.X_train, part.X_train)
@@ -123,9 +122,7 @@ def test_a_search_learns_nothing_of_held_out_images(monkeypatch, train, augment)
 def test_a_search_has_the_features_of_training(monkeypatch, train, synthetic_data):
     split = holdout_split(train.fine, 100)
     options = {**SCORES, "kinds": ("means",)}
-    (part,) = parts_of_a_search(
-        monkeypatch, train.images, train.coarse, train.fine, [split], **options
-    )
+    (part,) = parts_of_a_search(monkeypatch, train, [split], **options)
     own = train.take(split.train)
     model = train_classifier(
         synthetic_data, own, RBFSVC(), FeatureSettings(**options),

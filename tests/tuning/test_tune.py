@@ -1,5 +1,7 @@
 """Searches on images: what features are fitted on, and that a search gives what training gives."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from feature_options import Means, quick_features
@@ -43,8 +45,9 @@ GRID = Grid([1.0, 10.0], ["1x"], [5, 20])
 def search(train, splits, grid=GRID, **changed):
     """Search on images of a training split, or on others and for other labels."""
     images, y = changed.pop("images", train.images), changed.pop("y", train.coarse)
+    train = replace(train, images=images, labels={**train.labels, "coarse": y})
     features = FeatureSettings(**({"kinds": ["spy"], "whiten": 0.5} | changed))
-    return tune(RBFSVC(), grid, images, y, splits, features, fine=train.fine)
+    return tune(RBFSVC(), grid, train, splits, features)
 
 
 @pytest.mark.parametrize("augment", [None, "flip", "flip-shift"])

@@ -1,0 +1,85 @@
+"""Predictions of a trained classifier as tables."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from svmcifar.compute.arrays import to_device
+from svmcifar.data.dataset import Dataset
+from svmcifar.model.classifier import ImageClassifier
+from svmcifar.model.evaluate import require_same_classes
+
+
+def predict_files(
+    model: ImageClassifier,
+    paths: Sequence[Path],
+    images: Sequence[NDArray[np.uint8]],
+    *,
+    on_gpu: bool = False,
+) -> pd.DataFrame:
+    """Predict image files.
+
+    Parameters
+    ----------
+    model : ImageClassifier
+    paths : sequence of Path
+    images : sequence of ndarray of shape (n_values,), uint8
+        Their images, as `svmcifar.data.image_files.read_image` gives them.
+    on_gpu : bool, default=False
+        Whether to predict on the GPU.
+
+    Returns
+    -------
+    DataFrame
+        Columns file, predicted_id and predicted_name.
+    """
+    predicted = _predict(model, np.stack(images), on_gpu)
+    return pd.DataFrame({"file": [str(path) for path in paths], **predicted})
+
+
+def predict_split(
+    model: ImageClassifier, dataset: Dataset, split: str, *, on_gpu: bool = False
+) -> pd.DataFrame:
+    """Predict a split of a data set.
+
+    Parameters
+    ----------
+    model : ImageClassifier
+    dataset : Dataset
+    split : {"test", "train"}
+    on_gpu : bool, default=False
+        Whether to predict on the GPU.
+
+    Returns
+    -------
+    DataFrame
+        Columns index, file, predicted_id, predicted_name, true_id and true_name.
+
+    Raises
+    ------
+    ModelFileError
+        If the model's classes are not those of the data set.
+    """
+    require_same_classes(model, dataset)
+    images = dataset.read_split(split)
+    truth = images.labels[model.label_kind]
+    predicted = _predict(model, images.images, on_gpu)
+    return pd.DataFrame(
+        {
+            "index": range(len(truth)),
+            "file": images.filenames,
+            **predicted,
+            "true_id": truth,
+            "true_name": [model.class_names[c] for c in truth],
+        }
+    )
+
+
+def _predict(model: ImageClassifier, images: NDArray[np.uint8], on_gpu: bool) -> dict[str, Any]:
+    """Return the predicted classes as columns."""
+    ids = model.predict(to_device(images) if on_gpu else images)
+    return {"predicted_id": ids, "predicted_name": [model.class_names[c] for c in ids]}
