@@ -1,6 +1,7 @@
-"""Networks and answers made by hand, for tests of the comparison."""
+"""Networks and predictions made by hand, for tests of the comparison."""
 
 import hashlib
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -8,8 +9,10 @@ from scipy.special import softmax
 
 from svmcifar.cnn.image_network import ImageNetwork
 from svmcifar.cnn.model_card import REFERENCE_NORMALISATION
-from svmcifar.compare.predictions import Answers, sum_by_superclass
+from svmcifar.compare.predictions import Predictions, sum_by_superclass
+from svmcifar.compare.report_content import Cost, ModelEntry
 from svmcifar.compute.image_shape import ImageShape
+from svmcifar.data.dataset import CLASSES, SUPERCLASSES
 
 
 def make_network(path, seed=0, card=None, strength=0.05):
@@ -62,16 +65,17 @@ def make_card(dataset, seconds=(10.0, 20.0, 30.0), validated=True):
     }
 
 
-def answers_of(fine, coarse_of_fine, scores=None, kind="probabilities", coarse=None):
-    """Answers with given fine ids; the scores are sure of them unless given."""
-    fine = np.asarray(fine)
-    scores = softmax(5.0 * np.eye(100)[fine], axis=1) if scores is None else scores
-    coarse_scores = sum_by_superclass(scores, coarse_of_fine)
-    return Answers(
-        coarse=coarse_of_fine[fine] if coarse is None else np.asarray(coarse),
-        fine=fine,
-        coarse_scores=coarse_scores if kind == "probabilities" else None,
-        fine_scores=scores,
+def predictions_of(classes, superclass_of, scores=None, kind="probabilities", superclasses=None):
+    """Predictions with given class ids; the scores are sure of them unless given."""
+    classes = np.asarray(classes)
+    scores = softmax(5.0 * np.eye(100)[classes], axis=1) if scores is None else scores
+    superclasses = superclass_of[classes] if superclasses is None else np.asarray(superclasses)
+    by_kind = {CLASSES: scores}
+    if kind == "probabilities":
+        by_kind = {SUPERCLASSES: sum_by_superclass(scores, superclass_of), **by_kind}
+    return Predictions(
+        ids={SUPERCLASSES: superclasses, CLASSES: classes},
+        scores=by_kind,
         score_kind=kind,
         inference_s=2.0 if kind == "probabilities" else 8.0,
         features_s=None if kind == "probabilities" else 1.0,
@@ -79,24 +83,33 @@ def answers_of(fine, coarse_of_fine, scores=None, kind="probabilities", coarse=N
 
 
 def entry_of(model_id, name, **changes):
-    """What a report says of a model, as far as conclusions need it."""
+    """What a report says of a model, as far as conclusions need it; `cost` changes that alone."""
     is_svm = model_id == "svm"
-    entry = {
-        "id": model_id,
-        "kind": "cnn" if model_id.startswith("cnn") else model_id,
-        "name": name,
-        "labels": "fine",
-        "curve": None,
-        "curve_of": None,
-        "made": {"data": {"md5s": {}}, "host": {"processor": "Abacus"}, "training": {"rows": None}},
-        "cost": {
-            "training_s": 30.0 if is_svm else 600.0,
-            "training_hardware": "Abacus, backend numba" if is_svm else "Abacus, 2 threads",
-            "images_per_s": 250.0 if is_svm else 1000.0,
-            "n_bytes": 500_000_000 if is_svm else 2_000_000,
-        },
-        "note": None,
-    }
-    if is_svm:
-        entry["features"] = ["pixels", "standardize"]
-    return entry | changes
+    cost = Cost(
+        training_s=30.0 if is_svm else 600.0,
+        training_hardware="Abacus, backend numba" if is_svm else "Abacus, 2 threads",
+        features_s=None,
+        inference_s=0.8 if is_svm else 0.2,
+        images_per_s=250.0 if is_svm else 1000.0,
+        inference_hardware=None,
+        n_bytes=500_000_000 if is_svm else 2_000_000,
+        n_parameters=None,
+        n_support_vectors=None,
+    )
+    entry = ModelEntry(
+        id=model_id,
+        kind="cnn" if model_id.startswith("cnn") else model_id,
+        name=name,
+        description="",
+        labels=CLASSES,
+        file=None,
+        sha256=None,
+        content_hash=None,
+        runtime=None,
+        cost=replace(cost, **changes.pop("cost", {})),
+        curve=None,
+        made={"data": {"md5s": {}}, "host": {"processor": "Abacus"}, "training": {"rows": None}},
+        note=None,
+        features=["pixels", "standardize"] if is_svm else None,
+    )
+    return replace(entry, **changes)

@@ -1,6 +1,7 @@
 """svmcifar compare."""
 
 import shlex
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,7 +19,8 @@ from svmcifar.cli.options import (
 
 if TYPE_CHECKING:
     from svmcifar.cnn.image_network import ImageNetwork
-    from svmcifar.compare.predictions import Answers
+    from svmcifar.compare.predictions import Predictions
+    from svmcifar.compare.report_content import Comparison
     from svmcifar.data.dataset import Dataset, Split
     from svmcifar.features.cache import FeatureCache
     from svmcifar.model.classifier import ImageClassifier
@@ -95,7 +97,7 @@ def command(
     """
     from svmcifar.compare.comparison import (
         ask_models,
-        compare_answers,
+        compare_predictions,
         describe_models,
         network_ids,
     )
@@ -118,18 +120,19 @@ def command(
         notes["svm"] = _TRAINED_NOTE
     del train
 
-    superclass_of = dataset.superclass_of
-    answers = ask_models(networks, svm, test.images, superclass_of, ensemble)
+    predictions = ask_models(networks, svm, dataset, test, ensemble)
     with staged_folder(out) as folder:
         if svm_path is None:
             svm_path = folder / _MODEL_NAME
             save_model(svm, svm_path, slim=True)
-        entries = describe_models(networks, svm, svm_path, answers, ensemble=ensemble, notes=notes)
+        entries = describe_models(
+            networks, svm, svm_path, predictions, ensemble=ensemble, notes=notes
+        )
         typed = context.meta[__name__]
-        content = compare_answers(entries, answers, dataset, test, superclass_of, typed)
-        _write_report(content, answers, dataset, test, folder)
-    click.echo(content["title"])
-    for sentence in content["conclusion"]:
+        comparison = compare_predictions(entries, predictions, dataset, test, typed)
+        _write_report(comparison, predictions, dataset, test, folder)
+    click.echo(comparison.title)
+    for sentence in comparison.conclusion:
         click.echo(f"- {sentence}")
     click.echo(f"report: {out / 'report.html'}")
 
@@ -183,8 +186,8 @@ def _train_svm(dataset: "Dataset", train: "Split", jobs: int | None) -> "ImageCl
 
 
 def _write_report(
-    content: dict[str, Any],
-    answers: "dict[str, Answers]",
+    comparison: "Comparison",
+    predictions: "dict[str, Predictions]",
     dataset: "Dataset",
     test: "Split",
     folder: Path,
@@ -192,11 +195,12 @@ def _write_report(
     """Write the page, its figures, the tables and the JSON file."""
     from svmcifar.compare.report.figures import write_figures
     from svmcifar.compare.report.page import write_page
-    from svmcifar.compare.tables import FILE_NAMES, write_json, write_tables
+    from svmcifar.compare.tables import write_json, write_tables
 
-    content["files"] = {**FILE_NAMES, "figures": write_figures(content, folder)}
+    files: dict[str, Any] = dict(write_tables(comparison, predictions, test, folder))
+    files["figures"] = write_figures(comparison, folder)
     if (folder / _MODEL_NAME).exists():
-        content["files"]["model"] = _MODEL_NAME
-    write_tables(content, answers, test, folder)
-    write_page(content, dataset.image_shape.to_pictures(test.images), folder)
-    write_json(content, folder)
+        files["model"] = _MODEL_NAME
+    comparison = replace(comparison, files=files)
+    write_page(comparison, dataset.image_shape.to_pictures(test.images), folder)
+    write_json(comparison, folder)

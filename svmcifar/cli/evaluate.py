@@ -53,7 +53,8 @@ def command(
     """
     from svmcifar.io.files import atomic_path, check_output
     from svmcifar.model.evaluate import evaluate_classifier
-    from svmcifar.plots.figures import check_figure_path, confusion_figure, save_figure
+    from svmcifar.plots.confusion_matrix import confusion_figure
+    from svmcifar.plots.figures import check_figure_path, save_figure
 
     if json_path:
         check_output(json_path, overwrite, keep=[model_path])

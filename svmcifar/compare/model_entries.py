@@ -1,18 +1,20 @@
 """What the report says of each model: its name, its costs, and how it was made."""
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from itertools import accumulate
-from math import isfinite
 from pathlib import Path
 from typing import Any
 
 from svmcifar.cnn.image_network import ImageNetwork
-from svmcifar.compare.predictions import Answers
+from svmcifar.compare.predictions import Predictions
+from svmcifar.compare.report_content import Cost, LearningCurve, ModelEntry, kind_words
 from svmcifar.compute.environment import processor_name
 from svmcifar.compute.threads import count_workers
+from svmcifar.data.dataset import CLASSES, SUPERCLASSES
 from svmcifar.features.augmentation import describe_views
 from svmcifar.features.build import step_names
+from svmcifar.json_values import finite
 from svmcifar.model.classifier import ImageClassifier
 
 # Long lists of a card that the report has in another place.
@@ -23,17 +25,19 @@ _CURVES = {
     "validation": "validation images",
     "train": "augmented training images, while learning",
 }
+# Names of the accuracies in a card's history, after what they were measured on.
+_ACCURACIES = {SUPERCLASSES: f"{SUPERCLASSES}_accuracy", CLASSES: "accuracy"}
 
 
 def network_entry(
-    network: ImageNetwork, answers: Answers, name: str, model_id: str, note: str | None
-) -> dict[str, Any]:
+    network: ImageNetwork, predictions: Predictions, name: str, model_id: str, note: str | None
+) -> ModelEntry:
     """Describe a network.
 
     Parameters
     ----------
     network : ImageNetwork
-    answers : Answers
+    predictions : Predictions
     name : str
         For tables and legends.
     model_id : str
@@ -41,101 +45,99 @@ def network_entry(
 
     Returns
     -------
-    dict
-        JSON-ready, but for the accuracy per megabyte.
+    ModelEntry
+        Without the accuracy per megabyte.
     """
-    card = _finite(network.card or {})
-    curve, curve_of = _learning_curve(card.get("history", []))
-    return {
-        "id": model_id,
-        "kind": "cnn",
-        "name": name,
-        "description": f"CNN: {network.architecture}; probabilities summed per superclass",
-        "labels": "fine",
-        "file": network.path.name,
-        "sha256": network.sha256,
-        "content_hash": None,
-        "runtime": network.runtime,
-        "cost": {
-            "training_s": card.get("training_s"),
-            "training_hardware": card.get("device"),
-            "features_s": None,
-            **_inference_cost(answers, f"{processor_name()}, {network.runtime}"),
-            "n_bytes": network.n_bytes,
-            "n_parameters": network.n_parameters,
-            "n_support_vectors": None,
-        },
-        "curve": curve,
-        "curve_of": curve_of,
-        "made": {key: card[key] for key in card if key not in _SHOWN_ELSEWHERE},
-        "note": note,
-    }
+    card = finite(network.card or {})
+    summed = "; probabilities summed per superclass" if SUPERCLASSES in predictions.ids else ""
+    return ModelEntry(
+        id=model_id,
+        kind="cnn",
+        name=name,
+        description=f"CNN: {network.architecture}{summed}",
+        labels=CLASSES,
+        file=network.path.name,
+        sha256=network.sha256,
+        content_hash=None,
+        runtime=network.runtime,
+        cost=Cost(
+            training_s=card.get("training_s"),
+            training_hardware=card.get("device"),
+            features_s=None,
+            **_inference_cost(predictions, f"{processor_name()}, {network.runtime}"),
+            n_bytes=network.n_bytes,
+            n_parameters=network.n_parameters,
+            n_support_vectors=None,
+        ),
+        curve=_learning_curve(card.get("history", []), predictions.ids),
+        made={key: value for key, value in card.items() if key not in _SHOWN_ELSEWHERE},
+        note=note,
+    )
 
 
-def ensemble_entry(members: Sequence[dict[str, Any]], answers: Answers, how: str) -> dict[str, Any]:
+def ensemble_entry(members: Sequence[ModelEntry], predictions: Predictions, how: str) -> ModelEntry:
     """Describe the combination of networks.
 
     Parameters
     ----------
-    members : sequence of dict
-        The networks' entries; the combination costs what they cost together.
-    answers : Answers
+    members : sequence of ModelEntry
+        The networks; the combination costs what they cost together.
+    predictions : Predictions
     how : {"sum", "vote"}
 
     Returns
     -------
-    dict
-        JSON-ready, but for the accuracy per megabyte.
+    ModelEntry
+        Without the accuracy per megabyte.
     """
-    costs = [member["cost"] for member in members]
+    costs = [member.cost for member in members]
     rule = {
         "sum": "the largest sum of probabilities",
         "vote": "the most votes, ties broken by the sum of probabilities",
     }[how]
-    return {
-        "id": "ensemble",
-        "kind": "ensemble",
-        "name": f"Ensemble of {len(members)} CNNs ({how})",
-        "description": f"{', '.join(m['name'] for m in members)}: {rule}",
-        "labels": "fine",
-        "file": None,
-        "sha256": None,
-        "content_hash": None,
-        "runtime": _joined(m["runtime"] for m in members),
-        "cost": {
-            "training_s": _total(c["training_s"] for c in costs),
-            "training_hardware": _joined(c["training_hardware"] for c in costs),
-            "features_s": None,
-            **_inference_cost(answers, _joined(c["inference_hardware"] for c in costs)),
-            "n_bytes": sum(c["n_bytes"] for c in costs),
-            "n_parameters": _total(c["n_parameters"] for c in costs),
-            "n_support_vectors": None,
-        },
-        "curve": None,
-        "curve_of": None,
-        "made": {"members": [m["id"] for m in members], "rule": how},
-        "note": None,
-    }
+    return ModelEntry(
+        id="ensemble",
+        kind="ensemble",
+        name=f"Ensemble of {len(members)} CNNs ({how})",
+        description=f"{', '.join(m.name for m in members)}: {rule}",
+        labels=CLASSES,
+        file=None,
+        sha256=None,
+        content_hash=None,
+        runtime=_joined(m.runtime for m in members),
+        cost=Cost(
+            training_s=_total([c.training_s for c in costs]),
+            training_hardware=_joined(c.training_hardware for c in costs),
+            features_s=None,
+            **_inference_cost(predictions, _joined(c.inference_hardware for c in costs)),
+            n_bytes=sum(c.n_bytes for c in costs),
+            n_parameters=_total([c.n_parameters for c in costs]),
+            n_support_vectors=None,
+        ),
+        curve=None,
+        made={"members": [m.id for m in members], "rule": how},
+        note=None,
+    )
 
 
 def svm_entry(
-    model: ImageClassifier, answers: Answers, path: Path, note: str | None
-) -> dict[str, Any]:
+    model: ImageClassifier, predictions: Predictions, path: Path, note: str | None
+) -> ModelEntry:
     """Describe an SVM.
 
     Parameters
     ----------
     model : ImageClassifier
-    answers : Answers
+    predictions : Predictions
     path : Path
         Its file.
     note : str or None
 
     Returns
     -------
-    dict
-        JSON-ready, but for the accuracy per megabyte.  Training time includes
-        the features.  The size of a slim file counts the support vectors too,
+    ModelEntry
+        Without the accuracy per megabyte.  Training time includes the
+        features.  The size of a slim file counts the support vectors too,
         which it takes from the data set.  Instead of the training rows, if
         not all were used, it has their number.
     """
@@ -143,59 +145,49 @@ def svm_entry(
     training, fit, times = manifest.training, manifest.fit, manifest.times
     rows = training.rows
     features = step_names(model.features)
-    views = f", of {seen}" if (seen := describe_views(model.augment)) else ""
-    is_fine = model.label_kind == "fine"
-    classes = "100 fine classes, mapped up to superclasses" if is_fine else "20 superclasses"
+    augmented = f", of {views}" if (views := describe_views(model.augment)) else ""
+    classes = f"{len(model.class_names)} {kind_words(model.label_kind, predictions.ids)[1]}"
+    if model.label_kind == CLASSES and SUPERCLASSES in predictions.ids:
+        classes += ", mapped up to superclasses"
     n_bytes = path.stat().st_size
     if manifest.slim:
         n_bytes += model.svc.support_vectors_.nbytes
     workers = f"{count_workers(model.svc.n_jobs)} threads"
-    return {
-        "id": "svm",
-        "kind": "svm",
-        "name": f"SVM ({model.label_kind})",
-        "description": (
+    return ModelEntry(
+        id="svm",
+        kind="svm",
+        name=f"SVM ({model.label_kind})",
+        description=(
             f"Exact one-vs-one RBF-kernel SVM: C = {training.parameters['C']:g}, "
-            f"gamma = {fit.gamma:.6g}; "
-            f"{' > '.join(features)}, {fit.n_features} features{views}; {classes}"
+            f"gamma = {fit.gamma:.6g}; {' > '.join(features)}, {fit.n_features} "
+            f"features{augmented}; {classes}"
         ),
-        "labels": model.label_kind,
-        "features": features,
-        "file": path.name,
-        "sha256": _file_sha256(path),
-        "content_hash": manifest.content_hash,
-        "runtime": f"svmcifar, {workers}",
-        "cost": {
-            "training_s": times["features_s"] + times["fit_s"],
-            "training_hardware": (
+        labels=model.label_kind,
+        features=features,
+        file=path.name,
+        sha256=_file_sha256(path),
+        content_hash=manifest.content_hash,
+        runtime=f"svmcifar, {workers}",
+        cost=Cost(
+            training_s=times["features_s"] + times["fit_s"],
+            training_hardware=(
                 f"{manifest.host['processor']}, backend {fit.backend}"
                 + (", features found in the cache" if times.get("features_found") else "")
             ),
-            "features_s": answers.features_s,
-            **_inference_cost(answers, f"{processor_name()}, {workers}"),
-            "n_bytes": n_bytes,
-            "n_parameters": None,
-            "n_support_vectors": fit.n_support,
-        },
-        "curve": None,
-        "curve_of": None,
-        "made": manifest.to_dict()
-        | {"training": training.to_dict() | {"rows": rows and len(rows)}},
-        "note": note,
-    }
+            features_s=predictions.features_s,
+            **_inference_cost(predictions, f"{processor_name()}, {workers}"),
+            n_bytes=n_bytes,
+            n_parameters=None,
+            n_support_vectors=fit.n_support,
+        ),
+        curve=None,
+        made=manifest.to_dict() | {"training": training.to_dict() | {"rows": rows and len(rows)}},
+        note=note,
+    )
 
 
 def distinct_names(networks: Sequence[ImageNetwork]) -> list[str]:
-    """Name networks by their files, with numbers where names are alike.
-
-    Parameters
-    ----------
-    networks : sequence of ImageNetwork
-
-    Returns
-    -------
-    list of str
-    """
+    """Return networks' names: those of their files, with numbers where they are alike."""
     names: list[str] = []
     for network in networks:
         name, number = f"CNN {network.name}", 2
@@ -205,44 +197,39 @@ def distinct_names(networks: Sequence[ImageNetwork]) -> list[str]:
     return names
 
 
-def _inference_cost(answers: Answers, hardware: str | None) -> dict[str, Any]:
+def _inference_cost(predictions: Predictions, hardware: str | None) -> dict[str, Any]:
+    n_images = len(next(iter(predictions.ids.values())))
     return {
-        "inference_s": answers.inference_s,
-        "images_per_s": len(answers.coarse) / answers.inference_s,
+        "inference_s": predictions.inference_s,
+        "images_per_s": n_images / predictions.inference_s,
         "inference_hardware": hardware,
     }
 
 
 def _learning_curve(
-    history: Sequence[dict[str, Any]],
-) -> tuple[list[dict[str, float]] | None, str | None]:
-    """Give accuracy against seconds of training, on held-out images where there are any."""
-    for kind, images in _CURVES.items():
-        keys = "seconds", f"{kind}_accuracy", f"{kind}_coarse_accuracy"
-        rows = [[entry.get(key) for key in keys] for entry in history]
-        if rows and all(isinstance(value, int | float) for row in rows for value in row):
-            seconds, fine, coarse = zip(*rows, strict=True)
-            points = zip(accumulate(seconds), fine, coarse, strict=True)
-            return [{"seconds": s, "fine": f, "coarse": c} for s, f, c in points], images
-    return None, None
+    history: Sequence[dict[str, Any]], kinds: Iterable[str]
+) -> LearningCurve | None:
+    """Read accuracy against seconds of training, on held-out images where there are any."""
+    for measured, images in _CURVES.items():
+        keys = {kind: f"{measured}_{_ACCURACIES[kind]}" for kind in kinds}
+        columns: dict[str, list[Any]] = {
+            key: [epoch.get(key) for epoch in history] for key in ("seconds", *keys.values())
+        }
+        if history and all(isinstance(v, int | float) for c in columns.values() for v in c):
+            return LearningCurve(
+                images=images,
+                seconds=tuple(accumulate(columns["seconds"])),
+                accuracy={kind: tuple(columns[key]) for kind, key in keys.items()},
+            )
+    return None
 
 
-def _finite(value: Any) -> Any:
-    """Replace numbers that JSON does not know, which a card may hold, with None."""
-    if isinstance(value, dict):
-        return {key: _finite(item) for key, item in value.items()}
-    if isinstance(value, list):
-        return [_finite(item) for item in value]
-    return None if isinstance(value, float) and not isfinite(value) else value
-
-
-def _total(values: Any) -> float | None:
-    """Add up what is known of every member, else nothing."""
-    values = list(values)
+def _total(values: Sequence[Any]) -> Any:
+    """Return the sum of what is known of every member, else None."""
     return None if None in values else sum(values)
 
 
-def _joined(texts: Any) -> str | None:
+def _joined(texts: Iterable[str | None]) -> str | None:
     return "; ".join(dict.fromkeys(text for text in texts if text)) or None
 
 

@@ -1,21 +1,34 @@
-"""Scores of a model's answers, by the same rules for networks and SVMs."""
+"""Scores of a model's predictions, by the same rules for networks and SVMs."""
 
 from collections.abc import Sequence
-from typing import Any
+from dataclasses import dataclass, fields, replace
 
 import numpy as np
 
-from svmcifar.compare.predictions import Answers, Ids
-from svmcifar.metrics.evaluation import evaluate_predictions
+from svmcifar.compare.predictions import Ids, Predictions
+from svmcifar.metrics.evaluation import Evaluation, evaluate_predictions
 
 # Below this a float32 probability is 0, and its logarithm no number.
 _LEAST_PROBABILITY = float(np.finfo(np.float32).tiny)
 
 
-def score_answers(
-    y_true: Ids, answers: Answers, kind: str, class_names: Sequence[str]
-) -> dict[str, Any]:
-    """Score a model's answers.
+@dataclass(frozen=True, eq=False)
+class ModelScores(Evaluation):
+    """Every score of a model on one kind of labels.
+
+    Attributes
+    ----------
+    uncalibrated_log_loss : float or None
+        Of the probabilities as they are; None where there are none.
+    """
+
+    uncalibrated_log_loss: float | None
+
+
+def score_predictions(
+    y_true: Ids, predictions: Predictions, kind: str, class_names: Sequence[str]
+) -> ModelScores:
+    """Score a model's predictions.
 
     The log loss is that of `svmcifar.metrics.losses.temperature_log_loss` for
     every model: a network's log-probabilities get a temperature in the same
@@ -24,26 +37,23 @@ def score_answers(
     Parameters
     ----------
     y_true : ndarray of shape (n_images,), int64
-    answers : Answers
-    kind : {"coarse", "fine"}
-        The labels of `y_true`, which the model must have answers for.
+    predictions : Predictions
+    kind : str
+        The labels of `y_true`, which the model must predict.
     class_names : sequence of str
 
     Returns
     -------
-    dict
-        `svmcifar.metrics.evaluation.Evaluation.to_dict`, and ``uncalibrated_log_loss``:
-        of the probabilities as they are, None where there are none.  The
-        ``hinge_loss`` is None but for decision values, since it depends on
+    ModelScores
+        The ``hinge_loss`` is None but for decision values, since it depends on
         their unit.
     """
-    predicted, scores = getattr(answers, kind), getattr(answers, f"{kind}_scores")
-    uncalibrated = None
-    if answers.score_kind == "probabilities":
+    scores, uncalibrated = predictions.scores.get(kind), None
+    if scores is not None and predictions.score_kind == "probabilities":
         scores = np.log(np.maximum(scores, _LEAST_PROBABILITY))
-        own = np.take_along_axis(scores, y_true[:, None], axis=1)
-        uncalibrated = float(-own.mean())
-    result = evaluate_predictions(y_true, predicted, scores, class_names).to_dict()
-    if answers.score_kind != "decisions":
-        result["hinge_loss"] = None
-    return result | {"uncalibrated_log_loss": uncalibrated}
+        uncalibrated = float(-np.take_along_axis(scores, y_true[:, None], axis=1).mean())
+    evaluation = evaluate_predictions(y_true, predictions.ids[kind], scores, class_names)
+    if predictions.score_kind != "decisions":
+        evaluation = replace(evaluation, hinge_loss=None)
+    values = {f.name: getattr(evaluation, f.name) for f in fields(evaluation)}
+    return ModelScores(**values, uncalibrated_log_loss=uncalibrated)

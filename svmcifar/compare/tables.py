@@ -1,22 +1,16 @@
 """The comparison's numbers as files: JSON for programs, CSV for spreadsheets."""
 
 import json
+from collections.abc import Mapping
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
-from svmcifar.compare.predictions import Answers
+from svmcifar.compare.predictions import Predictions
+from svmcifar.compare.report_content import Comparison
 from svmcifar.data.dataset import Split
-
-FILE_NAMES = {
-    "predictions": "predictions.csv",
-    "scores": "scores.csv",
-    "costs": "costs.csv",
-    "classes_coarse": "classes-coarse.csv",
-    "classes_fine": "classes-fine.csv",
-    "paired": "paired.csv",
-}
 
 _SCORES = (
     "n_samples", "n_correct", "accuracy", "top5_accuracy", "macro_precision", "macro_recall",
@@ -25,111 +19,106 @@ _SCORES = (
 _OF_CLASS = ("correct", "recall", "recall_low", "recall_high", "precision", "f1")
 
 
-def write_json(content: dict[str, Any], folder: Path) -> None:
+def write_json(comparison: Comparison, folder: Path) -> None:
     """Write ``report.json``.
 
     Parameters
     ----------
-    content : dict
+    comparison : Comparison
     folder : Path
     """
-    text = json.dumps(content, indent=1, allow_nan=False, ensure_ascii=False)
+    text = json.dumps(comparison.to_json(), indent=1, allow_nan=False, ensure_ascii=False)
     (folder / "report.json").write_text(text + "\n", encoding="utf-8")
 
 
 def write_tables(
-    content: dict[str, Any], answers: dict[str, Answers], test: Split, folder: Path
-) -> None:
-    """Write the CSV files of `FILE_NAMES`.
+    comparison: Comparison, predictions: Mapping[str, Predictions], test: Split, folder: Path
+) -> dict[str, str]:
+    """Write the CSV files.
 
     Parameters
     ----------
-    content : dict
-    answers : dict of str to Answers
+    comparison : Comparison
+    predictions : dict of str to Predictions
         By model id.
     test : Split
-        The images that were answered.
+        The images that were predicted.
     folder : Path
+
+    Returns
+    -------
+    dict of str to str
+        Names of the files, by what they hold.
     """
     tables = {
-        "predictions": _predictions(content, answers, test),
-        "scores": _scores(content),
-        "costs": _costs(content),
-        "classes_coarse": _classes(content, "coarse"),
-        "classes_fine": _classes(content, "fine"),
-        "paired": _paired(content),
+        "predictions": _predictions(comparison, predictions, test),
+        "scores": _scores(comparison),
+        "costs": _costs(comparison),
+        **{f"classes_{kind}": _classes(comparison, kind) for kind in comparison.class_names},
+        "paired": _paired(comparison),
     }
+    names = {key: f"{key.replace('_', '-')}.csv" for key in tables}
     for key, table in tables.items():
-        table.to_csv(
-            folder / FILE_NAMES[key], index=False, lineterminator="\n", errors="surrogateescape"
-        )
+        path = folder / names[key]
+        table.to_csv(path, index=False, lineterminator="\n", errors="surrogateescape")
+    return names
 
 
-def _predictions(content: dict[str, Any], answers: dict[str, Answers], test: Split) -> pd.DataFrame:
-    names = content["classes"]
-    columns: dict[str, Any] = {
-        "index": range(len(test.images)),
-        "filename": test.filenames,
-        "true_fine": test.fine,
-        "true_fine_name": [names["fine"][c] for c in test.fine],
-        "true_coarse": test.coarse,
-        "true_coarse_name": [names["coarse"][c] for c in test.coarse],
-    }
-    for model_id, answer in answers.items():
-        columns[f"{model_id}_coarse"] = answer.coarse
-        columns[f"{model_id}_fine"] = answer.fine if answer.fine is not None else ""
-        if answer.score_kind == "probabilities" and answer.coarse_scores is not None:
-            columns[f"{model_id}_coarse_probability"] = answer.coarse_scores.max(axis=1).round(6)
+def _predictions(
+    comparison: Comparison, predictions: Mapping[str, Predictions], test: Split
+) -> pd.DataFrame:
+    columns: dict[str, Any] = {"index": range(len(test.images)), "filename": test.filenames}
+    for kind in reversed(comparison.class_names):
+        ids, names = test.labels[kind], comparison.class_names[kind]
+        columns |= {f"true_{kind}": ids, f"true_{kind}_name": [names[i] for i in ids]}
+    main = comparison.main_kind
+    for model_id, predicted in predictions.items():
+        for kind in comparison.class_names:
+            columns[f"{model_id}_{kind}"] = predicted.ids.get(kind, "")
+        if predicted.score_kind == "probabilities":
+            columns[f"{model_id}_{main}_probability"] = predicted.scores[main].max(axis=1).round(6)
     return pd.DataFrame(columns)
 
 
-def _scores(content: dict[str, Any]) -> pd.DataFrame:
+def _scores(comparison: Comparison) -> pd.DataFrame:
     rows = []
-    for kind, of_kind in content["scores"].items():
-        for entry in content["models"]:
-            if (scores := of_kind.get(entry["id"])) is None:
-                continue
-            low, high = scores["accuracy_interval"]
-            row = {"labels": kind, "model": entry["id"], "name": entry["name"]}
-            row |= {key: scores[key] for key in _SCORES}
+    for kind, of_kind in comparison.scores.items():
+        for model_id, scores in of_kind.items():
+            low, high = scores.accuracy_interval
+            name = comparison.model(model_id).name
+            row: dict[str, Any] = {"labels": kind, "model": model_id, "name": name}
+            row |= {key: getattr(scores, key) for key in _SCORES}
             row |= {"accuracy_low": low, "accuracy_high": high}
-            for end in ("best", "worst"):
-                extreme = scores[f"{end}_class"]
-                row |= {f"{end}_class": extreme["name"], f"{end}_class_recall": extreme["recall"]}
+            for end in ("best_class", "worst_class"):
+                extreme = getattr(scores, end)
+                row |= {end: extreme.name, f"{end}_recall": extreme.recall}
             rows.append(row)
     return pd.DataFrame(rows)
 
 
-def _costs(content: dict[str, Any]) -> pd.DataFrame:
+def _costs(comparison: Comparison) -> pd.DataFrame:
     rows = []
-    for entry in content["models"]:
-        cost = dict(entry["cost"])
-        per_mb = cost.pop("accuracy_per_mb")
-        row = {"model": entry["id"], "name": entry["name"], **cost}
+    for entry in comparison.models:
+        row = {"model": entry.id, "name": entry.name, **asdict(entry.cost)}
+        per_mb = row.pop("accuracy_per_mb")
         rows.append(row | {f"{kind}_accuracy_per_mb": value for kind, value in per_mb.items()})
     return pd.DataFrame(rows)
 
 
-def _classes(content: dict[str, Any], kind: str) -> pd.DataFrame:
-    of_kind = content["scores"][kind]
-    columns: dict[str, list[Any]] = {}
-    for model_id, scores in of_kind.items():
-        table = scores["per_class"]
-        if not columns:
-            columns = {key: [row[key] for row in table] for key in ("class_id", "name", "support")}
-        for key in _OF_CLASS:
-            columns[f"{model_id}_{key}"] = [row[key] for row in table]
-    return pd.DataFrame(columns)
+def _classes(comparison: Comparison, kind: str) -> pd.DataFrame:
+    of_kind = comparison.scores[kind]
+    first = next(iter(of_kind.values())).per_class
+    columns = [first[["class_id", "name", "support"]]]
+    columns += [s.per_class[list(_OF_CLASS)].add_prefix(f"{id_}_") for id_, s in of_kind.items()]
+    return pd.concat(columns, axis=1)
 
 
-def _paired(content: dict[str, Any]) -> pd.DataFrame:
+def _paired(comparison: Comparison) -> pd.DataFrame:
     rows = []
-    for kind, pairs in content["paired"].items():
+    for kind, pairs in comparison.paired.items():
         for pair in pairs:
-            flat = {key: value for key, value in pair.items() if key != "difference"}
-            difference = {
-                f"difference{'' if key == 'value' else f'_{key}'}": value
-                for key, value in pair["difference"].items()
-            }
-            rows.append({"labels": kind, **flat, **difference})
+            row = {"labels": kind, **pair.to_json()}
+            difference = row.pop("difference")
+            row["difference"] = difference.pop("value")
+            rows.append(row | {f"difference_{key}": item for key, item in difference.items()})
     return pd.DataFrame(rows)

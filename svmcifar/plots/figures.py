@@ -10,81 +10,17 @@ from pathlib import Path
 import matplotlib as mpl
 import numpy as np
 import numpy.typing as npt
-from matplotlib.axes import Axes
-from matplotlib.colors import PowerNorm
 from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
 
 from svmcifar.errors import OutputError
 from svmcifar.io.files import atomic_path
 
-_MAX_CLASSES_WITH_NUMBERS = 30
 # Blue and vermilion of Okabe and Ito's palette: told apart by colour-blind readers too.
 _RIGHT_COLOUR, _WRONG_COLOUR = "#0072B2", "#D55E00"
 _CAPTION_POINTS, _TITLE_POINTS = 9.0, 12.0
 # Metadata that would hold the time of writing.
 _DATE_KEY = {".png": None, ".svg": "Date", ".pdf": "CreationDate"}
-
-
-def confusion_figure(confusion: npt.ArrayLike, class_names: Sequence[str], title: str) -> Figure:
-    """Draw a confusion matrix, each row in percent of the true class's images.
-
-    Up to 30 classes the cells carry their numbers.  The colour scale is a
-    square root, so that rare confusions can be seen beside the diagonal.
-
-    Parameters
-    ----------
-    confusion : array-like of int, shape (n_classes, n_classes)
-        Counts: rows are true classes, columns predicted ones.
-    class_names : sequence of str, length n_classes
-        Underscores are shown as spaces.
-    title : str
-
-    Returns
-    -------
-    matplotlib.figure.Figure
-
-    Raises
-    ------
-    ValueError
-        If the matrix is not square with one row per name, or holds negative counts.
-    """
-    counts = np.asarray(confusion)
-    n_classes = len(class_names)
-    if counts.shape != (n_classes, n_classes) or n_classes == 0:
-        raise ValueError(
-            f"confusion must have one row and one column per class name, shape "
-            f"({n_classes}, {n_classes}). Got shape {counts.shape}."
-        )
-    if counts.min() < 0:
-        raise ValueError(f"confusion must hold counts of 0 or more. Got {counts.min()}.")
-    totals = counts.sum(axis=1, keepdims=True)
-    percent = 100.0 * np.ma.masked_array(counts, mask=np.broadcast_to(totals == 0, counts.shape))
-    percent = percent / np.maximum(totals, 1)
-
-    with_numbers = n_classes <= _MAX_CLASSES_WITH_NUMBERS
-    cell_inches, font_size = (0.4, 9.0) if with_numbers else (0.13, 6.0)
-    names = [_shown(name) for name in class_names]
-    side = max(3.0, cell_inches * n_classes) + _text_inches(max(names, key=len), font_size)
-    figure = _titled_figure(title, side + 1.8, side + 0.6)
-    axes = figure.add_subplot()
-    image = axes.imshow(
-        percent,
-        cmap=mpl.colormaps["Blues"].with_extremes(bad="0.85"),
-        norm=PowerNorm(0.5, vmin=0.0, vmax=100.0),
-        interpolation="nearest",
-    )
-    ids = np.arange(n_classes)
-    axes.set_xticks(ids, names, rotation=90, fontsize=font_size)
-    axes.set_yticks(ids, names, fontsize=font_size)
-    axes.set_xlabel("predicted class")
-    axes.set_ylabel("true class")
-    ticks = [0, 1, 5, 10, 25, 50, 75, 100]
-    colourbar = figure.colorbar(image, ax=axes, fraction=0.03, pad=0.02, aspect=30, ticks=ticks)
-    colourbar.set_label("share of the true class's images (%)")
-    if with_numbers:
-        _write_cells(axes, percent)
-    return figure
 
 
 def image_grid_figure(
@@ -140,13 +76,13 @@ def image_grid_figure(
         predicted == true for predicted, true in zip(predicted_names, true_names, strict=True)
     ]
     captions = [
-        f"{'✓' if right else '✗'} predicted: {_shown(predicted)}\ntrue: {_shown(true)}"
+        f"{'✓' if right else '✗'} predicted: {shown_name(predicted)}\ntrue: {shown_name(true)}"
         for right, predicted, true in zip(verdicts, predicted_names, true_names, strict=True)
     ]
     longest = max((line for caption in captions for line in caption.splitlines()), key=len)
-    cell_inches = max(2.4, _text_inches(longest, _CAPTION_POINTS))
+    cell_inches = max(2.4, text_inches(longest, _CAPTION_POINTS))
     count = f"{sum(verdicts)} of {n_pictures} right (✓)"
-    figure = _titled_figure(title, cell_inches * n_columns + 0.2, 2.8 * n_rows, count)
+    figure = titled_figure(title, cell_inches * n_columns + 0.2, 2.8 * n_rows, count)
     for i, (picture, right, caption) in enumerate(zip(pictures, verdicts, captions, strict=True)):
         colour = _RIGHT_COLOUR if right else _WRONG_COLOUR
         axes = figure.add_subplot(n_rows, n_columns, i + 1)
@@ -160,7 +96,7 @@ def image_grid_figure(
 
 
 def check_figure_path(path: str | Path) -> None:
-    """Refuse a file name that no figure can be written to, before any work is spent on it.
+    """Raise if no figure can be written to a file name, before any work is spent on it.
 
     Parameters
     ----------
@@ -208,37 +144,22 @@ def save_figure(figure: Figure, path: str | Path, dpi: float = 150) -> None:
         figure.savefig(temporary, format=suffix[1:], dpi=dpi, metadata=metadata)
 
 
-def _shown(name: str) -> str:
+def shown_name(name: str) -> str:
     """Return a class name as people write it."""
     return name.replace("_", " ")
 
 
-def _text_inches(text: str, points: float) -> float:
+def text_inches(text: str, points: float) -> float:
     """Estimate a text's width generously, before it is drawn."""
     return len(text) * points * 0.0078  # DejaVu Sans: 0.56 of the font size a letter
 
 
-def _titled_figure(title: str, width: float, height: float, subtitle: str = "") -> Figure:
+def titled_figure(title: str, width: float, height: float, subtitle: str = "") -> Figure:
     """Make a figure whose title is broken into lines that fit, with room for them on top."""
-    letters = int(width / _text_inches("m", _TITLE_POINTS))
+    letters = int(width / text_inches("m", _TITLE_POINTS))
     lines = textwrap.wrap(title, letters) + textwrap.wrap(subtitle, letters)
     height += 0.3 * len(lines)
     layout = ConstrainedLayoutEngine(w_pad=0.08, h_pad=0.08)
     figure = Figure(figsize=(width, height), layout=layout)
     figure.suptitle("\n".join(lines), fontsize=_TITLE_POINTS)
     return figure
-
-
-def _write_cells(axes: Axes, percent: np.ma.MaskedArray) -> None:
-    """Write each cell's percentage into it; zeros stay blank."""
-    for (row, column), value in np.ndenumerate(percent.filled(0.0)):
-        if value > 0:
-            axes.text(
-                column,
-                row,
-                f"{value:.0f}" if value >= 0.5 else "<1",
-                ha="center",
-                va="center",
-                fontsize=8,
-                color="white" if value > 50 else "black",
-            )

@@ -3,16 +3,17 @@
 The networks and the SVM here are right where they are told to be.
 """
 
-from copy import deepcopy
+from dataclasses import replace
 
 import numpy as np
 import pytest
-from contestants import answers_of, entry_of
+from contestants import entry_of, predictions_of
 
-from svmcifar.compare.comparison import compare_answers
-from svmcifar.compare.conclusions import is_difference_shown
-from svmcifar.compare.limitations import find_limits
-from svmcifar.compare.predictions import Answers
+from svmcifar.compare.comparison import compare_predictions
+from svmcifar.compare.conclusions import describe_difference
+from svmcifar.compare.limitations import find_limitations
+from svmcifar.compare.report_content import LearningCurve, PairedTest
+from svmcifar.metrics.paired_tests import PairedCounts
 
 
 @pytest.fixture(scope="module")
@@ -21,34 +22,39 @@ def split(synthetic_data):
 
 
 @pytest.fixture(scope="module")
-def coarse_of_fine(synthetic_data):
+def superclass_of(synthetic_data):
     return synthetic_data.superclass_of
 
 
 @pytest.fixture
-def concluded(synthetic_data, split, coarse_of_fine):
+def concluded(synthetic_data, split, superclass_of):
     """Compare models that are right on given images; wrong answers are of other superclasses."""
 
     def compare(right_by_id, svm_labels="fine", **changes):
-        answers, entries = {}, []
+        predictions, entries = {}, []
         for model_id, right in right_by_id.items():
             right = np.asarray(right)
-            fine = np.where(right, split.fine, _of_another_superclass(split.fine, coarse_of_fine))
+            fine = np.where(
+                right,
+                split.labels["fine"],
+                _of_another_superclass(split.labels["fine"], superclass_of),
+            )
             kind = "decisions" if model_id == "svm" else "probabilities"
-            answers[model_id] = answers_of(fine, coarse_of_fine, kind=kind)
-            if model_id == "svm" and svm_labels == "coarse":
-                a = answers[model_id]
-                answers[model_id] = Answers(a.coarse, None, None, None, "decisions", 8.0, 1.0)
+            predictions[model_id] = predictions_of(fine, superclass_of, kind=kind)
             name = {"svm": "Svm", "ensemble": "Both"}.get(model_id, f"Net{model_id[3:]}")
             entry = entry_of(model_id, name, **changes.get(model_id, {}))
-            entries.append(entry | ({"labels": svm_labels} if model_id == "svm" else {}))
-        return compare_answers(entries, answers, synthetic_data, split, coarse_of_fine)
+            if model_id == "svm" and svm_labels == "coarse":
+                ids = {"coarse": predictions["svm"].ids["coarse"]}
+                predictions["svm"] = replace(predictions["svm"], ids=ids, scores={})
+                entry = replace(entry, labels="coarse")
+            entries.append(entry)
+        return compare_predictions(entries, predictions, synthetic_data, split)
 
     return compare
 
 
-def _of_another_superclass(fine, coarse_of_fine):
-    other = {c: int(np.flatnonzero(coarse_of_fine != coarse_of_fine[c])[0]) for c in range(100)}
+def _of_another_superclass(fine, superclass_of):
+    other = {c: int(np.flatnonzero(superclass_of != superclass_of[c])[0]) for c in range(100)}
     return np.array([other[c] for c in fine])
 
 
@@ -57,8 +63,8 @@ def first(n):
 
 
 def test_conclusion_follows_the_winner(concluded):
-    ahead = concluded({"cnn": first(150), "svm": first(100)})["conclusion"]
-    behind = concluded({"cnn": first(100), "svm": first(150)})["conclusion"]
+    ahead = concluded({"cnn": first(150), "svm": first(100)}).conclusion
+    behind = concluded({"cnn": first(100), "svm": first(150)}).conclusion
     for labels in ("20 superclasses", "100 fine classes"):
         facts = (
             f"On the {labels} Net is right for 75.00 % of the 200 test images and Svm for 50.00 %"
@@ -80,13 +86,13 @@ def test_conclusion_claims_nothing_that_is_not_shown(concluded):
     other = right.copy()
     other[[0, 1, 2, 3, 100, 101, 102]] ^= True  # 4 lost, 3 won
     content = concluded({"cnn": other, "svm": right})
-    difference = content["paired"]["coarse"][0]["difference"]
-    assert difference["low"] < 0 < difference["high"]
-    for sentence in (content["conclusion"][0], content["conclusion"][3]):
+    pair = content.paired["coarse"][0]
+    assert pair.low < 0 < pair.high
+    for sentence in (content.conclusion[0], content.conclusion[3]):
         assert ": no difference that this test set can show (-0.50 percentage points" in sentence
         assert "McNemar's test p = 1)" in sentence
-    assert not any("better" in sentence for sentence in content["conclusion"])
-    same = concluded({"cnn": right, "svm": right})["conclusion"]
+    assert not any("better" in sentence for sentence in content.conclusion)
+    same = concluded({"cnn": right, "svm": right}).conclusion
     assert "no difference that this test set can show (+0.00" in same[0]
 
 
@@ -102,16 +108,23 @@ def test_conclusion_claims_nothing_that_is_not_shown(concluded):
     ],
 )
 def test_a_difference_needs_interval_and_test(low, high, p, shown):
-    assert is_difference_shown({"difference": {"low": low, "high": high}, "mcnemar_p": p}) is shown
+    counts = PairedCounts(0, *((20, 0) if high > 0.0 else (0, 20)), 980, same_answer=0)
+    text = describe_difference(PairedTest("a", "b", counts, p, low, high), "A", "B")
+    if shown:
+        winner, ends = ("A", (low, high)) if low > 0 else ("B", (-high, -low))
+        assert text.startswith(f"{winner} is better by 2.00 percentage points (95 % interval ")
+        assert f"{100 * ends[0]:.2f} to {100 * ends[1]:.2f}; McNemar's test p = 0.01)" in text
+    else:
+        assert text.startswith("no difference that this test set can show (")
 
 
 def test_conclusion_of_several_networks(concluded):
     content = concluded(
         {"cnn": first(100), "cnn2": first(160), "ensemble": first(180), "svm": first(120)},
-        cnn={"curve": [{"seconds": 90.0, "fine": 0.5, "coarse": 0.7}], "curve_of": "some images"},
-        cnn2={"curve": [{"seconds": 90.0, "fine": 0.5, "coarse": 0.5}], "curve_of": "others"},
+        cnn={"curve": LearningCurve("some images", (90.0,), {"coarse": (0.7,), "fine": (0.5,)})},
+        cnn2={"curve": LearningCurve("others", (90.0,), {"coarse": (0.5,), "fine": (0.5,)})},
     )
-    text = content["conclusion"]
+    text = content.conclusion
     coarse = [
         s.split(": ")[1].split(" by")[0] for s in text if "20 superclasses" in s and "right" in s
     ]
@@ -131,11 +144,8 @@ def test_conclusion_of_several_networks(concluded):
 
 def test_conclusion_of_costs(concluded):
     def say(**cost):
-        entry = entry_of("cnn", "Net")
-        content = concluded(
-            {"cnn": first(150), "svm": first(100)}, cnn={"cost": entry["cost"] | cost}
-        )
-        return " ".join(content["conclusion"])
+        content = concluded({"cnn": first(150), "svm": first(100)}, cnn={"cost": cost})
+        return " ".join(content.conclusion)
 
     text = say()
     assert (
@@ -156,31 +166,31 @@ def test_conclusion_of_costs(concluded):
 
 
 def test_conclusion_of_classes(concluded, split):
-    net = np.isin(split.coarse, [0, 1, 2])
-    svm = (split.coarse == 2) | (split.coarse == 3)
+    net = np.isin(split.labels["coarse"], [0, 1, 2])
+    svm = (split.labels["coarse"] == 2) | (split.labels["coarse"] == 3)
     content = concluded({"cnn": net, "svm": svm})
-    names = [n.replace("_", " ") for n in content["classes"]["coarse"]]
-    assert content["conclusion"][2] == (
+    names = [n.replace("_", " ") for n in content.class_names["coarse"]]
+    assert content.conclusion[2] == (
         "Net recognises more images of 2 of the 20 superclasses and Svm of 1; the largest lead is "
         f"that of Net in {names[0]} (100.0 points) and that of Svm in {names[3]} (100.0 points)."
     )
     content = concluded({"cnn": net, "svm": net})
-    assert content["conclusion"][2].endswith("of 0 of the 20 superclasses and Svm of 0.")
+    assert content.conclusion[2].endswith("of 0 of the 20 superclasses and Svm of 0.")
 
 
 def test_conclusion_of_a_coarse_svm(concluded):
     content = concluded({"cnn": first(150), "cnn2": first(90), "svm": first(100)}, "coarse")
-    assert content["paired"]["fine"][0]["b"] == "cnn2"
-    text = content["conclusion"]
+    assert content.paired["fine"][0].b == "cnn2"
+    text = content.conclusion
     assert (
         "Svm was trained on the superclasses: it has no answers on the 100 fine classes."
     ) in text
     assert not any("On the 100 fine classes Net is right" in s for s in text)
-    assert set(content["scores"]["fine"]) == {"cnn", "cnn2"}
+    assert set(content.scores["fine"]) == {"cnn", "cnn2"}
     alone = concluded({"cnn": first(150), "svm": first(100)}, "coarse")
-    assert alone["paired"]["fine"] == []
-    assert set(alone["scores"]["fine"]) == {"cnn"}
-    assert not any(s.startswith("On the 100 fine classes") for s in alone["conclusion"])
+    assert alone.paired["fine"] == []
+    assert set(alone.scores["fine"]) == {"cnn"}
+    assert not any(s.startswith("On the 100 fine classes") for s in alone.conclusion)
 
 
 def test_limits(concluded, synthetic_data):
@@ -192,11 +202,9 @@ def test_limits(concluded, synthetic_data):
     coarse = concluded({"cnn": first(150), "svm": first(100)}, "coarse", **changes)
 
     def limits(content=one, label="SYNTHETIC stand-in", **made_by_id):
-        content = deepcopy(content)
-        content["data"]["label"] = label
-        for entry in content["models"]:
-            entry["made"] = made_by_id.get(entry["id"], made)
-        return "\n".join(find_limits(content))
+        models = [replace(entry, made=made_by_id.get(entry.id, made)) for entry in content.models]
+        data = replace(content.data, label=label)
+        return "\n".join(find_limitations(replace(content, data=data, models=models)))
 
     plain = limits()
     assert "those of the SYNTHETIC stand-in: these numbers say nothing about CIFAR-100." in plain

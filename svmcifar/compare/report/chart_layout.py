@@ -5,12 +5,16 @@ all that is computed here; the template draws them.
 """
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+
+import numpy as np
+import numpy.typing as npt
 
 from svmcifar.compare.report.formatting import percent
 from svmcifar.compare.report.model_styles import ShownModel
+from svmcifar.compare.report_content import Comparison
+from svmcifar.plots.confusion_matrix import row_shares, share_shade, share_text
 
 _TIME_TICKS_S = (
     1e-3, 1e-2, 0.1, 1.0, 10.0, 60.0, 600.0, 3600.0, 36e3, 86400.0, 864e3, 864e4
@@ -22,8 +26,6 @@ _MORE_TIME_TICKS_S = (
 # A label of the time chart on a narrow screen, in percent of its sides and in pixels.
 _LABEL_WIDTH, _LABEL_HEIGHT, _LABEL_RISE = 20.0, 5.5, 6.0
 _ABOVE_PX, _BELOW_PX = -12, 22
-# Shares of a true class's images where a cell of a confusion matrix gets its next shade.
-_SHADE_BOUNDS = (0.005, 0.01, 0.02, 0.04, 0.08, 0.15, 0.25, 0.4, 0.6, 0.8)
 
 
 @dataclass(frozen=True)
@@ -69,7 +71,7 @@ class Mark:
 
 @dataclass(frozen=True)
 class TimeChart:
-    """Accuracy against training time for one set of labels.
+    """Accuracy against training time for one kind of labels.
 
     Attributes
     ----------
@@ -92,7 +94,7 @@ class TimeChart:
 
 @dataclass(frozen=True)
 class Cell:
-    """A cell of a confusion matrix: its count, text, shade from 0 to 10, and a sentence."""
+    """A cell of a confusion matrix: its count, text, shade, and a sentence."""
 
     count: int
     text: str
@@ -150,36 +152,34 @@ def time_axis(seconds: Sequence[float]) -> Axis:
     return replace(axis, ticks=tuple(sorted(ticks)))
 
 
-def time_chart(
-    comparison: Mapping[str, Any], models: Sequence[ShownModel], labels: str
-) -> TimeChart | None:
+def time_chart(comparison: Comparison, models: Sequence[ShownModel], kind: str) -> TimeChart | None:
     """Lay out accuracy against training time.
 
     Parameters
     ----------
-    comparison : mapping
+    comparison : Comparison
     models : sequence of ShownModel
         Of the comparison, in its order.
-    labels : {"coarse", "fine"}
+    kind : str
+        Of the labels.
 
     Returns
     -------
     TimeChart or None
         None where no model has a time and an accuracy.
     """
-    scores = comparison["scores"][labels] or {}
+    scores = comparison.scores[kind]
     curves, ends = [], []
-    for model, entry in zip(models, comparison["models"], strict=True):
-        curve = [(p["seconds"], p[labels]) for p in entry["curve"] or ()]
-        curve = [(s, rate) for s, rate in curve if s and rate is not None]
-        if curve:
-            curves.append((model, entry["curve_of"], curve))
-        seconds = entry["cost"]["training_s"]
+    for model, entry in zip(models, comparison.models, strict=True):
+        if entry.curve is not None:
+            points = zip(entry.curve.seconds, entry.curve.accuracy[kind], strict=True)
+            curves.append((model, entry.curve.images, [(s, rate) for s, rate in points if s]))
+        seconds = entry.cost.training_s
         if seconds and model.id in scores:
-            ends.append((model, seconds, scores[model.id]["accuracy"]))
-    if not ends and not curves:
-        return None
+            ends.append((model, seconds, scores[model.id].accuracy))
     pairs = [(s, rate) for _, s, rate in ends] + [p for _, _, curve in curves for p in curve]
+    if not pairs:
+        return None
     x, y = time_axis([s for s, _ in pairs]), accuracy_axis([rate for _, rate in pairs])
     return TimeChart(
         x=x,
@@ -193,12 +193,12 @@ def time_chart(
     )
 
 
-def confusion_cells(confusion: Sequence[Sequence[int]], names: Sequence[str]) -> list[list[Cell]]:
-    """Lay out a confusion matrix.
+def confusion_cells(confusion: npt.ArrayLike, names: Sequence[str]) -> list[list[Cell]]:
+    """Lay out a confusion matrix by the rule of `svmcifar.plots.confusion_matrix`.
 
     Parameters
     ----------
-    confusion : sequence of sequences of int
+    confusion : array-like of int, shape (n_classes, n_classes)
         Counts: rows are true classes, columns predicted ones.
     names : sequence of str
         Class names as they are to be shown.
@@ -206,49 +206,37 @@ def confusion_cells(confusion: Sequence[Sequence[int]], names: Sequence[str]) ->
     Returns
     -------
     list of list of Cell
-        The text is the share of the true class's images in percent, and empty
-        where it rounds to 0.
     """
+    counts = np.asarray(confusion)
     rows = []
-    for true, counts in zip(names, confusion, strict=True):
-        total = sum(counts)
-        cells = []
-        for answer, n in zip(names, counts, strict=True):
-            share = n / total if total else 0.0
-            text = f"{100 * share:.0f}" if share >= _SHADE_BOUNDS[0] else ""
-            shade = sum(share >= bound for bound in _SHADE_BOUNDS)
-            title = f"{true}, answered {answer}: {n:,} of {total:,}"
-            cells.append(Cell(n, text, shade, title))
-        rows.append(cells)
+    for true, row, shares in zip(names, counts, row_shares(counts), strict=True):
+        titles = [
+            f"{true}, answered {predicted}: {n:,} of {row.sum():,}"
+            for predicted, n in zip(names, row, strict=True)
+        ]
+        rows.append(
+            [
+                Cell(int(n), share_text(share), share_shade(share), title)
+                for n, share, title in zip(row, shares, titles, strict=True)
+            ]
+        )
     return rows
 
 
 def tick_label(seconds: float) -> str:
-    """Name a round time span.
-
-    Parameters
-    ----------
-    seconds : float
-
-    Returns
-    -------
-    str
-        In its largest unit, without decimals.
-    """
+    """Return a round time span in its largest unit, without decimals."""
     for unit, scale in (("d", 86400.0), ("h", 3600.0), ("min", 60.0), ("s", 1.0)):
         if seconds >= scale:
             return f"{seconds / scale:.0f}\N{NO-BREAK SPACE}{unit}"
     return f"{1000 * seconds:.0f}\N{NO-BREAK SPACE}ms"
 
 
-def frequent_mistakes(
-    confusion: Sequence[Sequence[int]], names: Sequence[str], n: int = 3
-) -> list[str]:
-    """Name the confusions that take the largest share of a true class.
+def frequent_mistakes(confusion: npt.ArrayLike, names: Sequence[str], n: int = 3) -> list[str]:
+    """Return the `n` confusions that take the largest share of a true class, ties in order.
 
     Parameters
     ----------
-    confusion : sequence of sequences of int
+    confusion : array-like of int, shape (n_classes, n_classes)
         Counts: rows are true classes, columns predicted ones.
     names : sequence of str
     n : int, default=3
@@ -256,15 +244,13 @@ def frequent_mistakes(
     Returns
     -------
     list of str
-        Of at most `n`; equal shares are in class order.
     """
-    shares = [
-        (-count / sum(counts), i, j)
-        for i, counts in enumerate(confusion)
-        for j, count in enumerate(counts)
-        if i != j and count
+    mistakes = [
+        (-share, i, j)
+        for (i, j), share in np.ndenumerate(row_shares(confusion))
+        if i != j and share > 0
     ]
-    return [f"{names[i]} as {names[j]} ({percent(-s)})" for s, i, j in sorted(shares)[:n]]
+    return [f"{names[i]} as {names[j]} ({percent(-s)})" for s, i, j in sorted(mistakes)[:n]]
 
 
 def _place_marks(

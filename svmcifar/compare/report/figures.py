@@ -1,6 +1,6 @@
 """The comparison's charts as files, for slides and papers."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -13,29 +13,21 @@ from matplotlib.ticker import FixedLocator, NullLocator
 from svmcifar.compare.report.chart_layout import tick_label, time_axis
 from svmcifar.compare.report.model_styles import ShownModel, rivals, show_models
 from svmcifar.compare.report.score_tables import recall_rows
-from svmcifar.plots.figures import confusion_figure, save_figure
+from svmcifar.compare.report_content import Comparison
+from svmcifar.plots.confusion_matrix import confusion_figure
+from svmcifar.plots.figures import save_figure
 
 FIGURE_FOLDER = "figures"
 
-# Okabe and Ito's colours, darkened where white paper needs it, and a marker with each.
-_COLOURS = {
-    "svm": "#0072B2", "cnn1": "#D55E00", "ensemble": "#008F68", "cnn2": "#B0508A",
-    "cnn3": "#A06E00", "cnn4": "#5A5F66",
-}  # fmt: skip
-_MARKERS = {
-    "svm": "s", "cnn1": "o", "ensemble": "D", "cnn2": "^", "cnn3": "h", "cnn4": "P",
-}  # fmt: skip
-_TITLES = {"coarse": "superclasses", "fine": "fine classes"}
 _TITLE_POINTS = 12.0
 
 
-def write_figures(comparison: Mapping[str, Any], folder: Path) -> list[str]:
+def write_figures(comparison: Comparison, folder: Path) -> list[str]:
     """Write every figure of a comparison: charts as PNG and SVG, confusion matrices as PNG.
 
     Parameters
     ----------
-    comparison : mapping
-        What goes to ``report.json``.
+    comparison : Comparison
     folder : Path
         The report's; the figures go to its ``figures``.
 
@@ -58,43 +50,43 @@ def write_figures(comparison: Mapping[str, Any], folder: Path) -> list[str]:
     return names
 
 
-def accuracy_figure(comparison: Mapping[str, Any]) -> Figure:
+def accuracy_figure(comparison: Comparison) -> Figure:
     """Draw each model's accuracy with its 95 % interval.
 
     Parameters
     ----------
-    comparison : mapping
+    comparison : Comparison
 
     Returns
     -------
     matplotlib.figure.Figure
-        A panel for each set of labels.
+        A panel for each kind of labels.
     """
     models = show_models(comparison)
-    kinds = _kinds(comparison)
+    kinds = comparison.class_names
     figure = _new_figure(comparison, "Accuracy", 8.0, 1.4 + 0.45 * len(kinds) * (len(models) + 1))
     panels = figure.subplots(len(kinds), 1, squeeze=False, sharex=True)[:, 0]
-    for axes, labels in zip(panels, kinds, strict=True):
-        scores = comparison["scores"][labels]
+    for axes, kind in zip(panels, kinds, strict=True):
+        scores = comparison.scores[kind]
         scored = [model for model in models if model.id in scores]
         for row, model in enumerate(scored):
-            rate, interval = scores[model.id]["accuracy"], scores[model.id]["accuracy_interval"]
-            reach = [[100 * (rate - interval[0])], [100 * (interval[1] - rate)]]
+            rate, (low, high) = scores[model.id].accuracy, scores[model.id].accuracy_interval
+            reach = [[100 * (rate - low)], [100 * (high - rate)]]
             axes.errorbar(100 * rate, row, xerr=reach, capsize=4, **_style(model))
         axes.set_yticks(range(len(scored)), [model.name for model in scored])
         axes.set_ylim(len(scored) - 0.4, -0.6)
-        axes.set_title(f"{len(comparison['classes'][labels])} {_TITLES[labels]}", loc="left")
+        axes.set_title(comparison.title_of(kind), loc="left")
         axes.grid(axis="x", color="0.9")
     panels[-1].set_xlabel("right answers (%), with 95 % intervals")
     return figure
 
 
-def recall_figure(comparison: Mapping[str, Any]) -> Figure:
-    """Draw each model's accuracy in each superclass, sorted by the difference of two.
+def recall_figure(comparison: Comparison) -> Figure:
+    """Draw each model's accuracy in each class of the main kind, sorted by the difference of two.
 
     Parameters
     ----------
-    comparison : mapping
+    comparison : Comparison
 
     Returns
     -------
@@ -102,57 +94,59 @@ def recall_figure(comparison: Mapping[str, Any]) -> Figure:
     """
     models = show_models(comparison)
     network, svm = rivals(comparison, models)
-    rows = recall_rows(comparison["scores"]["coarse"], models, (network, svm))
+    main = comparison.main_kind
+    rows = recall_rows(comparison.scores[main], models, (network, svm))
     height = 0.16 * len(models) + 0.12
-    title = f"Accuracy by superclass, sorted by {network.name} minus {svm.name}"
+    word, _ = comparison.words(main)
+    title = f"Accuracy by {word}, sorted by {network.name} minus {svm.name}"
     figure = _new_figure(comparison, title, 8.5, 1.6 + height * len(rows))
     axes = figure.add_subplot()
     thickness = 0.8 / len(models)
     for i, model in enumerate(models):
-        rates = [row["bars"][i][1] for row in rows]
+        rates = [row.bars[i].recall for row in rows]
         places = np.arange(len(rows)) + (i - (len(models) - 1) / 2) * thickness
         widths = [np.nan if rate is None else 100 * rate for rate in rates]
-        axes.barh(places, widths, thickness, color=_COLOURS[model.slot], label=model.name)
-    axes.set_yticks(range(len(rows)), [row["name"] for row in rows])
+        axes.barh(places, widths, thickness, color=model.style.colour, label=model.name)
+    axes.set_yticks(range(len(rows)), [row.name for row in rows])
     axes.set_ylim(len(rows) - 0.4, -0.6)
     axes.set_xlim(0, 100)
-    axes.set_xlabel("share of the superclass’s images with the right answer (%)")
+    axes.set_xlabel(f"share of the {word}’s images with the right answer (%)")
     axes.set_axisbelow(True)
     axes.grid(axis="x", color="0.9")
     figure.legend(loc="outside lower center", ncols=min(3, len(models)), frameon=False)
     return figure
 
 
-def time_figure(comparison: Mapping[str, Any]) -> Figure | None:
+def time_figure(comparison: Comparison) -> Figure | None:
     """Draw accuracy against training time.
 
     Parameters
     ----------
-    comparison : mapping
+    comparison : Comparison
 
     Returns
     -------
     matplotlib.figure.Figure or None
-        A panel for each set of labels; None where no training time is known.
+        A panel for each kind of labels; None where no training time is known.
     """
     models = show_models(comparison)
-    times = [model["cost"]["training_s"] for model in comparison["models"]]
-    times += [p["seconds"] for model in comparison["models"] for p in model["curve"] or ()]
+    times = [entry.cost.training_s for entry in comparison.models]
+    times += [s for entry in comparison.models if entry.curve for s in entry.curve.seconds]
     known = [seconds for seconds in times if seconds]
     if not known:
         return None
-    kinds = _kinds(comparison)
+    kinds = comparison.class_names
     figure = _new_figure(comparison, "Accuracy against training time", 5.2 * len(kinds), 4.6)
     span = time_axis(known)
-    for column, labels in enumerate(kinds, start=1):
+    for column, kind in enumerate(kinds, start=1):
         axes = figure.add_subplot(1, len(kinds), column)
-        _draw_times(axes, comparison, models, labels)
+        _draw_times(axes, comparison, models, kind)
         axes.set_xscale("log")
         axes.set_xlim(span.low, span.high)
         axes.xaxis.set_major_locator(FixedLocator(list(span.ticks)))
         axes.xaxis.set_minor_locator(NullLocator())
         axes.set_xticklabels([tick_label(tick) for tick in span.ticks])
-        axes.set_title(f"{len(comparison['classes'][labels])} {_TITLES[labels]}", loc="left")
+        axes.set_title(comparison.title_of(kind), loc="left")
         axes.set_xlabel("training time, wall clock")
         axes.set_ylabel("accuracy (%)")
         axes.grid(color="0.9")
@@ -161,7 +155,7 @@ def time_figure(comparison: Mapping[str, Any]) -> Figure | None:
     return figure
 
 
-def _draw_all(comparison: Mapping[str, Any]) -> Iterator[tuple[str, tuple[str, ...], Figure]]:
+def _draw_all(comparison: Comparison) -> Iterator[tuple[str, tuple[str, ...], Figure]]:
     """Draw one figure after the other, each with the stem and the suffixes of its files."""
     charts = {
         "accuracy": accuracy_figure(comparison),
@@ -171,46 +165,38 @@ def _draw_all(comparison: Mapping[str, Any]) -> Iterator[tuple[str, tuple[str, .
     for stem, chart in charts.items():
         if chart is not None:
             yield stem, (".png", ".svg"), chart
-    names = {model["id"]: model["name"] for model in comparison["models"]}
-    for labels in _kinds(comparison):
-        for model_id, score in comparison["scores"][labels].items():
-            title = _titled(comparison, f"{names[model_id]}: {_TITLES[labels]}")
-            classes = comparison["classes"][labels]
-            matrix = confusion_figure(score["confusion"], classes, title)
-            yield f"confusion-{labels}-{model_id}", (".png",), matrix
+    for kind, of_kind in comparison.scores.items():
+        words = comparison.words(kind)[1]
+        for model_id, scores in of_kind.items():
+            name = comparison.model(model_id).name
+            title = _titled(comparison, f"{name}: {words}")
+            matrix = confusion_figure(scores.confusion, comparison.class_names[kind], title)
+            yield f"confusion-{kind}-{model_id}", (".png",), matrix
 
 
-def _draw_times(
-    axes: Axes, comparison: Mapping[str, Any], models: list[ShownModel], labels: str
-) -> None:
+def _draw_times(axes: Axes, comparison: Comparison, models: list[ShownModel], kind: str) -> None:
     """Draw one panel: learning curves, and a marker where each training ended."""
-    scores = comparison["scores"][labels]
-    for model, entry in zip(models, comparison["models"], strict=True):
-        colour = _COLOURS[model.slot]
-        if entry["curve"]:
-            seconds = [point["seconds"] for point in entry["curve"]]
-            rates = [100 * point[labels] for point in entry["curve"]]
-            axes.plot(seconds, rates, color=colour, label=f"{model.name}, {entry['curve_of']}")
-        if model.id in scores and entry["cost"]["training_s"]:
-            rate = 100 * scores[model.id]["accuracy"]
+    scores = comparison.scores[kind]
+    for model, entry in zip(models, comparison.models, strict=True):
+        if entry.curve is not None:
+            rates = [100 * rate for rate in entry.curve.accuracy[kind]]
+            label = f"{model.name}, {entry.curve.images}"
+            axes.plot(entry.curve.seconds, rates, color=model.style.colour, label=label)
+        if model.id in scores and entry.cost.training_s:
+            rate = 100 * scores[model.id].accuracy
             label = f"{model.name}, test images"
-            axes.plot(entry["cost"]["training_s"], rate, label=label, **_style(model))
-
-
-def _kinds(comparison: Mapping[str, Any]) -> list[str]:
-    """Return the sets of labels that any model has scores for."""
-    return [labels for labels in ("coarse", "fine") if comparison["scores"][labels]]
+            axes.plot(entry.cost.training_s, rate, label=label, **_style(model))
 
 
 def _style(model: ShownModel) -> dict[str, Any]:
-    return {"color": _COLOURS[model.slot], "marker": _MARKERS[model.slot], "linestyle": "none"}
+    return {"color": model.style.colour, "marker": model.style.marker, "linestyle": "none"}
 
 
-def _titled(comparison: Mapping[str, Any], title: str) -> str:
-    return f"{title}, {comparison['data']['label']}"
+def _titled(comparison: Comparison, title: str) -> str:
+    return f"{title}, {comparison.data.label}"
 
 
-def _new_figure(comparison: Mapping[str, Any], title: str, width: float, height: float) -> Figure:
+def _new_figure(comparison: Comparison, title: str, width: float, height: float) -> Figure:
     layout = ConstrainedLayoutEngine(w_pad=0.08, h_pad=0.08)
     figure = Figure(figsize=(width, height), layout=layout)
     figure.suptitle(_titled(comparison, title), fontsize=_TITLE_POINTS, wrap=True)

@@ -1,10 +1,11 @@
 """Numbers and names as people read them: percentages, times, sizes, probabilities.
 
 Everything returns plain text, not HTML: the template escapes it.  A value that
-is not there is an en dash.
+is not there, None or NaN, is an en dash.
 """
 
 import math
+from typing import TypeGuard
 
 ABSENT = "–"
 _NBSP = "\N{NO-BREAK SPACE}"
@@ -12,69 +13,31 @@ _MINUS = "\N{MINUS SIGN}"
 _SUPERSCRIPTS = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 
 
+def is_known(value: float | None) -> TypeGuard[float]:
+    """Return whether a value is there."""
+    return value is not None and not math.isnan(value)
+
+
 def shown(name: str) -> str:
-    """Return a class name as people write it.
-
-    Parameters
-    ----------
-    name : str
-
-    Returns
-    -------
-    str
-    """
+    """Return a class name as people write it."""
     return name.replace("_", " ")
 
 
 def percent(rate: float | None, decimals: int = 1) -> str:
-    """Return a rate in percent.
-
-    Parameters
-    ----------
-    rate : float or None
-        A fraction, from 0 to 1.
-    decimals : int, default=1
-
-    Returns
-    -------
-    str
-    """
-    return ABSENT if rate is None else f"{100 * rate:.{decimals}f}{_NBSP}%"
+    """Return a rate, a fraction from 0 to 1, in percent."""
+    return f"{100 * rate:.{decimals}f}{_NBSP}%" if is_known(rate) else ABSENT
 
 
 def percent_range(low: float | None, high: float | None, decimals: int = 1) -> str:
-    """Return an interval of rates in percent, with its unit once.
-
-    Parameters
-    ----------
-    low, high : float or None
-        Fractions.
-    decimals : int, default=1
-
-    Returns
-    -------
-    str
-    """
-    if low is None or high is None:
+    """Return an interval of rates in percent, with its unit once."""
+    if not is_known(low) or not is_known(high):
         return ABSENT
     return f"{100 * low:.{decimals}f} to{_NBSP}{100 * high:.{decimals}f}{_NBSP}%"
 
 
 def points(difference: float | None, decimals: int = 1) -> str:
-    """Return a difference of rates in percentage points, with its sign.
-
-    Parameters
-    ----------
-    difference : float or None
-        A difference of fractions.
-    decimals : int, default=1
-
-    Returns
-    -------
-    str
-        No sign where it rounds to zero.
-    """
-    if difference is None:
+    """Return a difference of rates in percentage points, signed unless it rounds to zero."""
+    if not is_known(difference):
         return ABSENT
     number = f"{100 * difference:+.{decimals}f}"
     if not number.strip("+-0."):
@@ -83,48 +46,21 @@ def points(difference: float | None, decimals: int = 1) -> str:
 
 
 def decimal(value: float | None, decimals: int = 3) -> str:
-    """Return a number with a fixed count of decimals.
-
-    Parameters
-    ----------
-    value : float or None
-    decimals : int, default=3
-
-    Returns
-    -------
-    str
-    """
-    return ABSENT if value is None else f"{value:.{decimals}f}".replace("-", _MINUS)
+    """Return a number with a fixed count of decimals."""
+    return f"{value:.{decimals}f}".replace("-", _MINUS) if is_known(value) else ABSENT
 
 
 def count(value: int | None) -> str:
-    """Return a whole number, its thousands apart.
-
-    Parameters
-    ----------
-    value : int or None
-
-    Returns
-    -------
-    str
-    """
+    """Return a whole number, its thousands apart."""
     return ABSENT if value is None else f"{value:,}"
 
 
 def significant(value: float | None, digits: int = 3) -> str:
-    """Return a number with about so many significant digits, and never an exponent.
+    """Return a number rounded to `digits` significant digits, but never above the units.
 
-    Parameters
-    ----------
-    value : float or None
-    digits : int, default=3
-
-    Returns
-    -------
-    str
-        Digits before the decimal point are all kept, as they are.
+    There is no exponent: digits before the decimal point are all kept.
     """
-    if value is None:
+    if not is_known(value):
         return ABSENT
     if value == 0:
         return "0"
@@ -133,18 +69,8 @@ def significant(value: float | None, digits: int = 3) -> str:
 
 
 def duration(seconds: float | None) -> str:
-    """Return a time span in the units that suit its length.
-
-    Parameters
-    ----------
-    seconds : float or None
-
-    Returns
-    -------
-    str
-        Such as "0.84 s", "42.5 s", "12 min 5 s" or "3 h 7 min".
-    """
-    if seconds is None:
+    """Return a time span such as "0.84 s", "42.5 s", "12 min 5 s" or "3 h 7 min"."""
+    if not is_known(seconds):
         return ABSENT
     if seconds < 59.95:
         return f"{significant(seconds)}{_NBSP}s"
@@ -156,40 +82,16 @@ def duration(seconds: float | None) -> str:
     return f"{hours:,}{_NBSP}h {minutes}{_NBSP}min" if minutes else f"{hours:,}{_NBSP}h"
 
 
-def size(n_bytes: int | None) -> str:
-    """Return a file size in decimal units.
-
-    Parameters
-    ----------
-    n_bytes : int or None
-
-    Returns
-    -------
-    str
-    """
-    if n_bytes is None:
-        return ABSENT
+def size(n_bytes: int) -> str:
+    """Return a file size in decimal units."""
     for unit, scale in (("GB", 1e9), ("MB", 1e6), ("kB", 1e3)):
         if n_bytes >= scale:
             return f"{significant(n_bytes / scale)}{_NBSP}{unit}"
     return f"{n_bytes}{_NBSP}bytes"
 
 
-def probability(p: float | None) -> str:
-    """Return a p value as a statement.
-
-    Parameters
-    ----------
-    p : float or None
-
-    Returns
-    -------
-    str
-        Such as "p = 0.034" or "p = 2 × 10⁻¹⁷"; what is too small for a float
-        is said to be less than the least one.
-    """
-    if p is None:
-        return f"p{_NBSP}{ABSENT}"
+def probability(p: float) -> str:
+    """Return a p-value as "p = 0.034" or "p = 2 × 10⁻¹⁷"; 0 is below the least float."""
     if p == 0:
         return f"p{_NBSP}<{_NBSP}10⁻³⁰⁰"
     if p >= 0.001:
@@ -200,29 +102,10 @@ def probability(p: float | None) -> str:
 
 
 def listing(words: list[str]) -> str:
-    """Join words as in a sentence.
-
-    Parameters
-    ----------
-    words : list of str
-
-    Returns
-    -------
-    str
-        Such as "a, b and c".
-    """
+    """Join words as in a sentence: "a, b and c"."""
     return " and ".join([", ".join(words[:-1]), words[-1]] if len(words) > 1 else words)
 
 
 def glued(sentence: str) -> str:
-    """Keep a number and its percent sign on one line.
-
-    Parameters
-    ----------
-    sentence : str
-
-    Returns
-    -------
-    str
-    """
+    """Keep a number and its percent sign on one line."""
     return sentence.replace(" %", f"{_NBSP}%")

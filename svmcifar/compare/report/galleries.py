@@ -1,7 +1,7 @@
 """The pictures of the page, with what the models say about them."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -9,132 +9,142 @@ from numpy.typing import NDArray
 from svmcifar.compare.report.formatting import count, shown
 from svmcifar.compare.report.model_styles import ShownModel
 from svmcifar.compare.report.thumbnails import png_data_uri
+from svmcifar.compare.report_content import Comparison, ImagePredictions
 
 _N_OPEN = 9  # pictures of a gallery that are seen without a click
 
 
+@dataclass(frozen=True)
+class Picture:
+    """A picture with its caption.
+
+    Attributes
+    ----------
+    source : str
+        Data URI.
+    alt : str
+        What is to be read aloud: the true class, and what the models predict.
+    true, detail : str
+        Names of the true class of the main kind, and of the others.
+    predictions : tuple of (ShownModel, str, bool)
+        Model, what it predicts, and whether the main kind is right.
+    """
+
+    source: str
+    alt: str
+    true: str
+    detail: str
+    predictions: tuple[tuple[ShownModel, str, bool], ...]
+
+
+@dataclass(frozen=True)
+class Gallery:
+    """Pictures on which two models fare alike: those seen at first, and more on a click.
+
+    `count` says how many images of the kind there are.
+    """
+
+    title: str
+    count: str
+    first: list[Picture]
+    more: list[Picture]
+
+
 def galleries(
-    comparison: Mapping[str, Any],
-    pictures: NDArray[np.uint8],
-    network: ShownModel,
-    svm: ShownModel,
-) -> list[dict[str, Any]]:
-    """Put together the pictures that two models disagree on, or both get wrong.
+    comparison: Comparison, pictures: NDArray[np.uint8], network: ShownModel, svm: ShownModel
+) -> list[Gallery]:
+    """Lay out the pictures that only one of two models has right, or neither.
 
     Parameters
     ----------
-    comparison : mapping
-        ``disagreements`` lists indices, and under ``images`` what was answered
-        to them, in the form of ``grid``.
-    pictures : ndarray of uint8, shape (n_images, 32, 32, 3)
+    comparison : Comparison
+    pictures : ndarray of uint8, shape (n_images, height, width, 3)
     network, svm : ShownModel
 
     Returns
     -------
-    list of dict
-        ``title``, ``count`` (text), ``first`` and ``more`` (pictures as
-        `show_picture` gives them).
+    list of Gallery
     """
-    found = comparison["disagreements"]["coarse"]
-    entries = {entry["index"]: entry for entry in comparison["disagreements"]["images"]}
-    total = _totals(comparison, network, svm)
+    found = comparison.disagreements
+    images = {image.index: image for image in found.images}
+    counts = next(
+        pair.counts
+        for pair in comparison.paired[found.kind]
+        if (pair.a, pair.b) == (network.id, svm.id)
+    )
     result = []
-    for key, title, of_whom in (
-        ("only_cnn", f"Only {network.name} is right", [svm]),
-        ("only_svm", f"Only {svm.name} is right", [network]),
-        ("both_wrong", "Both are wrong", [network, svm]),
+    for title, indices, total, wrong in (
+        (f"Only {network.name} is right", found.only_a, counts.only_a, [svm]),
+        (f"Only {svm.name} is right", found.only_b, counts.only_b, [network]),
+        ("Both are wrong", found.both_wrong, counts.both_wrong, [network, svm]),
     ):
-        items = [show_picture(entries[i], pictures, [network, svm], of_whom) for i in found[key]]
+        shown_pictures = [
+            _picture(images[i], pictures, found.kind, [network, svm], wrong) for i in indices
+        ]
         result.append(
-            {
-                "title": title,
-                "count": f"{count(total[key])} images" if total else "",
-                "first": items[:_N_OPEN],
-                "more": items[_N_OPEN:],
-            }
+            Gallery(
+                title,
+                f"{count(total)} images",
+                shown_pictures[:_N_OPEN],
+                shown_pictures[_N_OPEN:],
+            )
         )
     return result
 
 
 def nine_images(
-    comparison: Mapping[str, Any], pictures: NDArray[np.uint8], models: Sequence[ShownModel]
-) -> list[dict[str, Any]]:
-    """Put together the first test images, with every model's answer.
+    comparison: Comparison, pictures: NDArray[np.uint8], models: Sequence[ShownModel]
+) -> list[Picture]:
+    """Lay out the first test images, with every model's predictions of every kind.
 
     Parameters
     ----------
-    comparison : mapping
-    pictures : ndarray of uint8, shape (n_images, 32, 32, 3)
+    comparison : Comparison
+    pictures : ndarray of uint8, shape (n_images, height, width, 3)
     models : sequence of ShownModel
 
     Returns
     -------
-    list of dict
-        As `show_picture` gives them.
+    list of Picture
     """
-    return [show_picture(entry, pictures, models, models, True) for entry in comparison["grid"]]
+    main = comparison.main_kind
+    return [
+        _picture(image, pictures, main, models, models, in_detail=True) for image in comparison.grid
+    ]
 
 
-def show_picture(
-    entry: Mapping[str, Any],
+def _picture(
+    image: ImagePredictions,
     pictures: NDArray[np.uint8],
+    main: str,
     models: Sequence[ShownModel],
     captioned: Sequence[ShownModel],
-    with_fine: bool = False,
-) -> dict[str, Any]:
-    """Put together one picture.
-
-    Parameters
-    ----------
-    entry : mapping
-        ``index``, ``true_fine``, ``true_coarse`` and ``answers`` by model id.
-    pictures : ndarray of uint8, shape (n_images, 32, 32, 3)
-    models : sequence of ShownModel
-        Whose answers the alternative text gives.
-    captioned : sequence of ShownModel
-        Whose answers are written below the picture.
-    with_fine : bool, default=False
-        Write fine answers below it, too.
-
-    Returns
-    -------
-    dict
-        ``source`` (data URI), ``alt``, ``true`` and ``detail`` (superclass and
-        fine class), ``answers`` (model, text, whether the superclass is right).
-    """
-    said = entry["answers"]
-    truth, detail = shown(entry["true_coarse"]), shown(entry["true_fine"])
+    in_detail: bool = False,
+) -> Picture:
+    """Lay out a picture: `models` are in its alternative text, those `captioned` below it."""
+    said = image.predicted
+    texts = {}
+    for model in models:
+        names = {kind: predicted.name for kind, predicted in said[model.id].items()}
+        texts[model.id] = _in_brackets(*_split(names if in_detail else {main: names[main]}, main))
     verdicts = [
-        f"{model.name}: {_words(said[model.id], with_fine)}, "
-        f"{'right' if said[model.id]['coarse_right'] else 'wrong'}"
+        f"{model.name}: {texts[model.id]}, {'right' if said[model.id][main].right else 'wrong'}"
         for model in models
     ]
-    return {
-        "source": png_data_uri(pictures[entry["index"]]),
-        "alt": f"True class: {truth} ({detail}). {'; '.join(verdicts)}.",
-        "true": truth,
-        "detail": detail,
-        "answers": [
-            (model, _words(said[model.id], with_fine), said[model.id]["coarse_right"])
-            for model in captioned
-        ],
-    }
+    true, detail = _split(image.true, main)
+    return Picture(
+        source=png_data_uri(pictures[image.index]),
+        alt=f"True class: {_in_brackets(true, detail)}. {'; '.join(verdicts)}.",
+        true=true,
+        detail=detail,
+        predictions=tuple((m, texts[m.id], said[m.id][main].right) for m in captioned),
+    )
 
 
-def _words(answer: Mapping[str, Any], with_fine: bool) -> str:
-    fine = answer["fine"] if with_fine else None
-    return shown(answer["coarse"]) + (f" ({shown(fine)})" if fine else "")
+def _split(names: Mapping[str, str], main: str) -> tuple[str, str]:
+    """Return the name of the main kind, and those of other kinds."""
+    return shown(names[main]), ", ".join(shown(names[kind]) for kind in names if kind != main)
 
 
-def _totals(
-    comparison: Mapping[str, Any], network: ShownModel, svm: ShownModel
-) -> dict[str, int] | None:
-    """Find how many images there are of each kind."""
-    for pair in comparison["paired"]["coarse"]:
-        if (pair["a"], pair["b"]) == (network.id, svm.id):
-            return {
-                "only_cnn": pair["only_a"],
-                "only_svm": pair["only_b"],
-                "both_wrong": pair["both_wrong"],
-            }
-    return None
+def _in_brackets(name: str, detail: str) -> str:
+    return f"{name} ({detail})" if detail else name

@@ -1,6 +1,6 @@
 """The report as one HTML file that loads nothing."""
 
-from collections.abc import Mapping
+from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -26,36 +26,51 @@ from svmcifar.compare.report.formatting import (
     shown,
 )
 from svmcifar.compare.report.galleries import galleries, nine_images
-from svmcifar.compare.report.model_styles import ShownModel, rivals, show_models
-from svmcifar.compare.report.paired_tests import paired_rows
+from svmcifar.compare.report.model_styles import STYLES, ShownModel, rivals, show_models
+from svmcifar.compare.report.paired_tests import PairedRow, paired_rows
 from svmcifar.compare.report.score_tables import (
+    ClassRow,
+    Row,
     cost_rows,
     flat_items,
     recall_rows,
     score_rows,
 )
+from svmcifar.compare.report_content import BOOTSTRAP, Comparison, ModelEntry
 from svmcifar.io.files import atomic_path
+from svmcifar.plots.confusion_matrix import FIRST_DARK_SHADE, SHADE_PERCENTS
 
 PAGE_NAME = "report.html"
 _FILE_WORDS = {
     "predictions": "every image, every model’s answers",
     "scores": "all scores",
     "costs": "time, size and speed of each model",
-    "classes_coarse": "each superclass",
-    "classes_fine": "each fine class",
     "paired": "paired tests",
     "model": "the SVM that was trained for this report",
 }
 
 
-def write_page(comparison: Mapping[str, Any], pictures: NDArray[np.uint8], folder: Path) -> Path:
+@dataclass(frozen=True)
+class _Group:
+    """What the page says of one kind of labels, about the models that have scores on it."""
+
+    kind: str
+    title: str
+    models: list[ShownModel]
+    intervals: list[tuple[ShownModel, float, float, float]]  # accuracy and its interval
+    table: list[Row]
+    paired: list[PairedRow]
+    per_class: list[ClassRow]
+
+
+def write_page(comparison: Comparison, pictures: NDArray[np.uint8], folder: Path) -> Path:
     """Write the report's page into its folder; an existing one is replaced.
 
     Parameters
     ----------
-    comparison : mapping
-        What goes to ``report.json``.  Whatever it holds is escaped.
-    pictures : ndarray of uint8, shape (n_images, 32, 32, 3)
+    comparison : Comparison
+        Whatever it holds is escaped.
+    pictures : ndarray of uint8, shape (n_images, height, width, 3)
         RGB, by the image's index in the split.
     folder : Path
 
@@ -76,19 +91,8 @@ def write_page(comparison: Mapping[str, Any], pictures: NDArray[np.uint8], folde
     return path
 
 
-def render_page(comparison: Mapping[str, Any], pictures: NDArray[np.uint8]) -> str:
-    """Return the report's page.
-
-    Parameters
-    ----------
-    comparison : mapping
-    pictures : ndarray of uint8, shape (n_images, 32, 32, 3)
-
-    Returns
-    -------
-    str
-        HTML.
-    """
+def render_page(comparison: Comparison, pictures: NDArray[np.uint8]) -> str:
+    """Return the report's page as HTML (see `write_page`)."""
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("svmcifar.compare.report"),
         autoescape=True,
@@ -97,129 +101,104 @@ def render_page(comparison: Mapping[str, Any], pictures: NDArray[np.uint8]) -> s
         keep_trailing_newline=True,
         undefined=jinja2.StrictUndefined,
     )
-    environment.filters |= {
-        "percent": percent,
-        "count": count,
-        "duration": duration,
-        "glued": glued,
-    }
+    environment.filters |= {"percent": percent, "count": count, "duration": duration}
+    environment.filters["glued"] = glued
     environment.globals["percent_range"] = percent_range
     return environment.get_template("page.html.j2").render(_content(comparison, pictures))
 
 
-def _content(comparison: Mapping[str, Any], pictures: NDArray[np.uint8]) -> dict[str, Any]:
+def _content(comparison: Comparison, pictures: NDArray[np.uint8]) -> dict[str, Any]:
     """Put together what the template sets."""
     models = show_models(comparison)
     network, svm = rivals(comparison, models)
-    data, synthetic = comparison["data"], comparison["data"]["synthetic"]
-    title = comparison["title"]
-    if synthetic and "SYNTHETIC" not in title:
+    title = comparison.title
+    if comparison.data.synthetic and "SYNTHETIC" not in title:
         title = f"SYNTHETIC data: {title}"
-    groups = [_group(comparison, labels, models) for labels in ("coarse", "fine")]
-    shown_groups = [group for group in groups if group]
-    bounds = [b for g in shown_groups for r in g["rows"] for b in (r["low"], r["high"])]
-    coarse = comparison["scores"]["coarse"]
-    names = [shown(name) for name in comparison["classes"]["coarse"]]
-    pairs = [pair for kind in comparison["paired"].values() for pair in kind or ()]
+    groups = [_group(comparison, kind, models) for kind in comparison.class_names]
+    bounds = [b for group in groups for _, _, *ends in group.intervals for b in ends]
+    main = comparison.main_kind
+    scores, names = comparison.scores[main], [shown(name) for name in comparison.class_names[main]]
+    class_word, class_words = comparison.words(main)
     return {
+        "styles": STYLES,
+        "shades": SHADE_PERCENTS,
+        "first_dark_shade": FIRST_DARK_SHADE,
+        "comparison": comparison,
         "title": title,
-        "synthetic": synthetic,
-        "data": data,
-        "created": comparison["created"],
-        "created_day": _day(comparison["created"]),
-        "versions": comparison["versions"],
-        "command": comparison["command"],
-        "conclusion": comparison["conclusion"],
-        "limits": comparison["limits"],
+        "created_day": _day(comparison.created),
+        "class_word": class_word,
+        "class_words": class_words,
         "models": models,
         "network": network,
         "svm": svm,
-        "groups": shown_groups,
+        "groups": groups,
         "axis": accuracy_axis(bounds),
-        "paired_method": pairs[0]["difference"]["method"] if pairs else "",
+        "paired_method": BOOTSTRAP if any(comparison.paired.values()) else "",
         "cost": cost_rows(comparison),
-        **_times(comparison, models, shown_groups),
-        "recalls": recall_rows(coarse, models, (network, svm)),
-        "coarse_names": names,
+        **_times(comparison, models, groups),
+        "recalls": recall_rows(scores, models, (network, svm)),
+        "main_names": names,
         "matrices": [
             {
                 "model": model,
-                "accuracy": coarse[model.id]["accuracy"],
-                "cells": confusion_cells(coarse[model.id]["confusion"], names),
-                "mistakes": frequent_mistakes(coarse[model.id]["confusion"], names),
+                "accuracy": scores[model.id].accuracy,
+                "cells": confusion_cells(scores[model.id].confusion, names),
+                "mistakes": frequent_mistakes(scores[model.id].confusion, names),
             }
             for model in models
         ],
         "galleries": galleries(comparison, pictures, network, svm),
         "nine": nine_images(comparison, pictures, models),
         "made": [
-            {
-                "shown": model,
-                "description": entry["description"],
-                "note": entry["note"],
-                "facts": _model_facts(entry),
-            }
-            for model, entry in zip(models, comparison["models"], strict=True)
+            {"shown": model, "entry": entry, "facts": _model_facts(entry)}
+            for model, entry in zip(models, comparison.models, strict=True)
         ],
         "environment": _environment_facts(comparison),
-        "files": _file_links(comparison["files"]),
+        "files": _file_links(comparison),
     }
 
 
-def _group(
-    comparison: Mapping[str, Any], labels: str, models: list[ShownModel]
-) -> dict[str, Any] | None:
-    """Put together what is said of one set of labels; None where nothing is."""
-    scores = comparison["scores"][labels]
-    if not scores:
-        return None
+def _group(comparison: Comparison, kind: str, models: list[ShownModel]) -> _Group:
+    scores = comparison.scores[kind]
     scored = [model for model in models if model.id in scores]
-    kind = {"coarse": "superclasses", "fine": "fine classes"}[labels]
-    intervals = {model.id: scores[model.id]["accuracy_interval"] for model in scored}
-    per_class = recall_rows(scores, scored, ())
-    return {
-        "labels": labels,
-        "title": f"{len(comparison['classes'][labels])} {kind}",
-        "models": scored,
-        "rows": [
-            {
-                "model": model,
-                "rate": scores[model.id]["accuracy"],
-                "low": intervals[model.id][0],
-                "high": intervals[model.id][1],
-            }
-            for model in scored
-        ],
-        "table": score_rows(scores, scored),
-        "paired": paired_rows(comparison["paired"].get(labels) or [], models),
-        "per_class": per_class,
-    }
+    return _Group(
+        kind=kind,
+        title=comparison.title_of(kind),
+        models=scored,
+        intervals=[(m, scores[m.id].accuracy, *scores[m.id].accuracy_interval) for m in scored],
+        table=score_rows(scores, scored),
+        paired=paired_rows(comparison.paired[kind], models),
+        per_class=recall_rows(scores, scored),
+    )
 
 
 def _times(
-    comparison: Mapping[str, Any], models: list[ShownModel], groups: list[dict[str, Any]]
+    comparison: Comparison, models: list[ShownModel], groups: list[_Group]
 ) -> dict[str, Any]:
     """Put together the charts of accuracy against time, and what must be said of them."""
-    charts = [(g["title"], time_chart(comparison, models, g["labels"])) for g in groups]
-    both = list(zip(models, comparison["models"], strict=True))
-    curved = [(model, entry) for model, entry in both if entry["curve"]]
-    hardware = [(m, e["cost"]["training_hardware"]) for m, e in both]
-    known = [(model, name) for model, name in hardware if name]
+    charts = [(group.title, time_chart(comparison, models, group.kind)) for group in groups]
+    both = list(zip(models, comparison.models, strict=True))
+    curved = [(model.name, entry.curve.images) for model, entry in both if entry.curve]
+    hardware = [
+        (model, entry.cost.training_hardware)
+        for model, entry in both
+        if entry.cost.training_hardware
+    ]
     return {
         "charts": [(title, chart) for title, chart in charts if chart],
         "curve_notes": [
-            (listing([m.name for m, e in curved if e["curve_of"] == of]), of)
-            for of in dict.fromkeys(e["curve_of"] for _, e in curved)
+            (listing([name for name, of in curved if of == images]), images)
+            for images in dict.fromkeys(of for _, of in curved)
         ],
         "svm_guide": any(end.model.kind == "svm" for _, c in charts if c for end in c.marks),
-        "training_curve": any("training" in e["curve_of"] for _, e in curved),
-        "hardware": known,
-        "mixed_hardware": len({name.split(",")[0] for _, name in known}) > 1,
+        "training_curve": any("training" in of for _, of in curved),
+        "hardware": hardware,
+        "mixed_hardware": len({name.split(",")[0] for _, name in hardware}) > 1,
     }
 
 
 def _day(created: str) -> str:
-    """Write a date as people do; an unknown form is shown as it is."""
+    """Return a date as people write it; an unknown form as it is."""
     try:
         moment = datetime.fromisoformat(created)
     except ValueError:
@@ -227,34 +206,37 @@ def _day(created: str) -> str:
     return f"{moment.day} {moment:%B %Y}"
 
 
-def _model_facts(entry: Mapping[str, Any]) -> list[tuple[str, str]]:
+def _model_facts(entry: ModelEntry) -> list[tuple[str, str]]:
     """List a model's file, hashes and parameters."""
     named = {
-        "file": entry["file"],
-        "sha256": entry.get("sha256"),
-        "content hash": entry.get("content_hash"),
-        "runtime": entry.get("runtime"),
-        "trained on": f"{entry['labels']} labels",
+        "file": entry.file,
+        "sha256": entry.sha256,
+        "content hash": entry.content_hash,
+        "runtime": entry.runtime,
+        "trained on": f"{entry.labels} labels",
     }
-    return [*flat_items(named), *flat_items(entry["made"])]
+    return [*flat_items(named), *flat_items(entry.made)]
 
 
-def _environment_facts(comparison: Mapping[str, Any]) -> list[tuple[str, str]]:
+def _environment_facts(comparison: Comparison) -> list[tuple[str, str]]:
     """List the data with its md5s, the versions and the machine."""
-    data = comparison["data"]
+    data = comparison.data
     return [
-        ("data set", f"{data['label']}, {data['split']} split, {count(data['n_images'])} images"),
-        *((f"md5 of {name}", str(md5)) for name, md5 in data["md5s"].items()),
-        *((f"{name} version", str(version)) for name, version in comparison["versions"].items()),
-        *flat_items(comparison["host"]),
-        *flat_items({"git commit": comparison["git_commit"]}),
-        ("created", comparison["created"]),
+        ("data set", f"{data.label}, {data.split} split, {count(data.n_images)} images"),
+        *((f"md5 of {name}", str(md5)) for name, md5 in data.md5s.items()),
+        *((f"{name} version", str(version)) for name, version in comparison.versions.items()),
+        *flat_items(comparison.host),
+        *flat_items({"git commit": comparison.git_commit}),
+        ("created", comparison.created),
     ]
 
 
-def _file_links(files: Mapping[str, Any]) -> list[tuple[str, str, str]]:
+def _file_links(comparison: Comparison) -> list[tuple[str, str, str]]:
     """List links to the files beside the page: address, name, what is in it."""
+    words = _FILE_WORDS | {
+        f"classes_{kind}": f"each {comparison.words(kind)[0]}" for kind in comparison.class_names
+    }
     named = [("report.json", "everything, for programs")]
-    named += [(name, _FILE_WORDS.get(key, "")) for key, name in files.items() if key != "figures"]
-    named += [(name, "figure") for name in files.get("figures") or ()]
-    return [(quote(name), name, what) for name, what in named if name]
+    named += [(n, words[key]) for key, n in comparison.files.items() if key != "figures"]
+    named += [(name, "figure") for name in comparison.files.get("figures", ())]
+    return [(quote(name), name, what) for name, what in named]

@@ -1,13 +1,12 @@
 """The paired tests of two models, in numbers and in words."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
+from svmcifar.compare.conclusions import describe_difference
 from svmcifar.compare.report.formatting import count, points, probability
 from svmcifar.compare.report.model_styles import ShownModel
-
-_LEVEL = 0.05
+from svmcifar.compare.report_content import PairedTest
 
 
 @dataclass(frozen=True)
@@ -33,15 +32,12 @@ class PairedRow:
     sentence: str
 
 
-def paired_rows(
-    pairs: Sequence[Mapping[str, Any]], models: Sequence[ShownModel]
-) -> list[PairedRow]:
-    """Set the paired tests, and say what each means.
+def paired_rows(pairs: Sequence[PairedTest], models: Sequence[ShownModel]) -> list[PairedRow]:
+    """Lay out the paired tests on one kind of labels, and say what each means.
 
     Parameters
     ----------
-    pairs : sequence of mapping
-        Of ``paired`` for one set of labels.
+    pairs : sequence of PairedTest
     models : sequence of ShownModel
 
     Returns
@@ -51,49 +47,32 @@ def paired_rows(
     by_id = {model.id: model for model in models}
     rows = []
     for pair in pairs:
-        a, b = by_id[pair["a"]], by_id[pair["b"]]
-        difference = pair["difference"]
-        low, high = difference["low"], difference["high"]
+        a, b, counts = by_id[pair.a], by_id[pair.b], pair.counts
         parts = (
-            ("both", "both right", pair["both_right"]),
-            ("a", f"only {a.name} right", pair["only_a"]),
-            ("b", f"only {b.name} right", pair["only_b"]),
-            ("none", "both wrong", pair["both_wrong"]),
+            ("both", "both right", counts.both_right),
+            ("a", f"only {a.name} right", counts.only_a),
+            ("b", f"only {b.name} right", counts.only_b),
+            ("none", "both wrong", counts.both_wrong),
         )
         rows.append(
             PairedRow(
                 a=a,
                 b=b,
-                difference=points(difference["value"], 2),
-                interval=f"{points(low, 2)} to {points(high, 2)}",
-                p=probability(pair["mcnemar_p"]),
-                parts=tuple((key, words, n, 100 * n / pair["n"]) for key, words, n in parts),
+                difference=points(counts.difference, 2),
+                interval=f"{points(pair.low, 2)} to {points(pair.high, 2)}",
+                p=probability(pair.mcnemar_p),
+                parts=tuple((key, words, n, 100 * n / counts.n) for key, words, n in parts),
                 sentence=_sentence(pair, a.name, b.name),
             )
         )
     return rows
 
 
-def _sentence(pair: Mapping[str, Any], a: str, b: str) -> str:
-    """Say who is better, by how much, and whether chance would do."""
-    value, low, high = (pair["difference"][key] for key in ("value", "low", "high"))
-    if value < 0:
-        a, b, value, low, high = b, a, -value, -high, -low
-        pair = {**pair, "only_a": pair["only_b"], "only_b": pair["only_a"]}
-    counts = (
-        f"{a} is right on {count(pair['only_a'])} images that {b} gets wrong; "
-        f"the reverse holds for {count(pair['only_b'])}."
+def _sentence(pair: PairedTest, a: str, b: str) -> str:
+    """Describe the pair, the more accurate model first."""
+    if pair.counts.difference < 0:
+        return _sentence(pair.swapped(), b, a)
+    return (
+        f"{a} is right on {count(pair.counts.only_a)} images that {b} gets wrong, and the reverse "
+        f"holds for {count(pair.counts.only_b)}: {describe_difference(pair, a, b)}."
     )
-    confidence = f"{100 * pair['difference']['confidence']:.0f}"
-    interval = f"{confidence} % interval {points(low, 2)} to {points(high, 2)}"
-    if low > 0 and pair["mcnemar_p"] < _LEVEL:
-        verdict = (
-            f"{a} is {points(value, 2).lstrip('+')} points more accurate ({interval}), "
-            f"more than chance explains ({probability(pair['mcnemar_p'])})."
-        )
-    else:
-        verdict = (
-            f"The difference of {points(value, 2).lstrip('+')} points ({interval}) may be "
-            f"chance ({probability(pair['mcnemar_p'])})."
-        )
-    return f"{counts} {verdict}"

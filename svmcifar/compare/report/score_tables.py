@@ -9,6 +9,7 @@ from svmcifar.compare.report.formatting import (
     count,
     decimal,
     duration,
+    is_known,
     percent,
     percent_range,
     points,
@@ -17,8 +18,9 @@ from svmcifar.compare.report.formatting import (
     size,
 )
 from svmcifar.compare.report.model_styles import ShownModel
-
-Score = Mapping[str, Any]
+from svmcifar.compare.report_content import Comparison
+from svmcifar.compare.scores import ModelScores
+from svmcifar.metrics.per_class import ClassExtreme
 
 
 @dataclass(frozen=True)
@@ -39,13 +41,47 @@ class Row:
     best: tuple[bool, ...]
 
 
-def score_rows(scores: Mapping[str, Score], models: Sequence[ShownModel]) -> list[Row]:
-    """Set every score of one set of labels.
+@dataclass(frozen=True)
+class Bar:
+    """A model's accuracy on one class with its 95 % interval; None for a class without images."""
+
+    model: ShownModel
+    recall: float | None
+    low: float | None
+    high: float | None
+
+
+@dataclass(frozen=True)
+class ClassRow:
+    """A class with every model's accuracy.
+
+    Attributes
+    ----------
+    name : str
+    support : int
+        Images of the class.
+    bars : tuple of Bar
+        One a model.
+    gap : float or None
+        Difference of two models' accuracies.
+    difference : str
+        The same in points.
+    """
+
+    name: str
+    support: int
+    bars: tuple[Bar, ...]
+    gap: float | None
+    difference: str
+
+
+def score_rows(scores: Mapping[str, ModelScores], models: Sequence[ShownModel]) -> list[Row]:
+    """Lay out every score on one kind of labels.
 
     Parameters
     ----------
     scores : mapping
-        By model id: `svmcifar.metrics.evaluation.Evaluation.to_dict`.
+        By model id.
     models : sequence of ShownModel
         The columns; all must have scores.
 
@@ -56,117 +92,103 @@ def score_rows(scores: Mapping[str, Score], models: Sequence[ShownModel]) -> lis
     """
     columns = [scores[model.id] for model in models]
 
-    def row(name: str, key: str, text: Callable[..., str], lower: bool = False) -> Row:
-        values = [column.get(key) for column in columns]
-        return Row(name, tuple(text(value) for value in values), _best(values, lower))
-
     def percent2(rate: float | None) -> str:
         return percent(rate, 2)
 
-    rows = [
-        row("Accuracy", "accuracy", percent2),
-        _plain_row("95 % interval", [_range(c["accuracy_interval"]) for c in columns]),
-        _plain_row(
-            "Right answers",
-            [f"{count(c['n_correct'])} of {count(c['n_samples'])}" for c in columns],
+    return _known_rows(
+        _row("Accuracy", [c.accuracy for c in columns], percent2, max),
+        _row("95 % interval", [c.accuracy_interval for c in columns], _range),
+        _row("Right answers", columns, _right_answers),
+        _row("Top-5 accuracy", [c.top5_accuracy for c in columns], percent2, max),
+        _row("Macro precision", [c.macro_precision for c in columns], percent2, max),
+        _row("Macro recall", [c.macro_recall for c in columns], percent2, max),
+        _row("Macro F1", [c.macro_f1 for c in columns], percent2, max),
+        _row("Cohen’s kappa", [c.cohen_kappa for c in columns], decimal, max),
+        _row("Log loss, calibrated (nats)", [c.log_loss for c in columns], decimal, min),
+        _row(
+            "Log loss, as answered (nats)",
+            [c.uncalibrated_log_loss for c in columns],
+            decimal,
+            min,
         ),
-        row("Top-5 accuracy", "top5_accuracy", percent2),
-        row("Macro precision", "macro_precision", percent2),
-        row("Macro recall", "macro_recall", percent2),
-        row("Macro F1", "macro_f1", percent2),
-        row("Cohen’s kappa", "cohen_kappa", decimal),
-        row("Log loss, calibrated (nats)", "log_loss", decimal, lower=True),
-        row("Log loss, as answered (nats)", "uncalibrated_log_loss", decimal, lower=True),
-        _plain_row("Best class", [_extreme(c["best_class"]) for c in columns]),
-        _plain_row("Worst class", [_extreme(c["worst_class"]) for c in columns]),
-    ]
-    return [row for row in rows if set(row.cells) != {ABSENT}]
+        _row("Best class", [c.best_class for c in columns], _extreme),
+        _row("Worst class", [c.worst_class for c in columns], _extreme),
+    )
 
 
-def cost_rows(comparison: Mapping[str, Any]) -> list[Row]:
-    """Set what each model costs.
+def cost_rows(comparison: Comparison) -> list[Row]:
+    """Lay out what each model costs, without the rows that no model has.
 
     Parameters
     ----------
-    comparison : mapping
+    comparison : Comparison
 
     Returns
     -------
     list of Row
     """
-    costs = [model["cost"] for model in comparison["models"]]
-
-    def row(name: str, key: str, text: Callable[..., str], lower: bool | None = None) -> Row:
-        values = [cost.get(key) for cost in costs]
-        best = (False,) * len(values) if lower is None else _best(values, lower)
-        return Row(name, tuple(text(value) for value in values), best)
-
-    def per_mb(labels: str) -> Row:
-        values = [cost["accuracy_per_mb"][labels] for cost in costs]
-        name = {"coarse": "superclasses", "fine": "fine classes"}[labels]
-        cells = tuple(significant(value) for value in values)
-        return Row(f"Accuracy per MB, {name} (points)", cells, _best(values))
+    costs = [model.cost for model in comparison.models]
 
     def text(value: str | None) -> str:
         return value or ABSENT
 
-    rows = [
-        row("Training time", "training_s", duration, lower=True),
-        row("Trained on", "training_hardware", text),
-        row("Inference, images a second", "images_per_s", significant, lower=False),
-        row("Inference, all images", "inference_s", duration, lower=True),
-        row("of which features", "features_s", duration),
-        row("Inference on", "inference_hardware", text),
-        row("Model size", "n_bytes", size, lower=True),
-        row("Learned parameters", "n_parameters", count),
-        row("Support vectors", "n_support_vectors", count),
-        per_mb("coarse"),
-        per_mb("fine"),
-    ]
-    return [row for row in rows if set(row.cells) != {ABSENT}]
+    return _known_rows(
+        _row("Training time", [c.training_s for c in costs], duration, min),
+        _row("Trained on", [c.training_hardware for c in costs], text),
+        _row("Inference, images a second", [c.images_per_s for c in costs], significant, max),
+        _row("Inference, all images", [c.inference_s for c in costs], duration, min),
+        _row("of which features", [c.features_s for c in costs], duration),
+        _row("Inference on", [c.inference_hardware for c in costs], text),
+        _row("Model size", [c.n_bytes for c in costs], size, min),
+        _row("Learned parameters", [c.n_parameters for c in costs], count),
+        _row("Support vectors", [c.n_support_vectors for c in costs], count),
+        *(
+            _row(
+                f"Accuracy per MB, {comparison.words(kind)[1]} (points)",
+                [c.accuracy_per_mb[kind] for c in costs],
+                significant,
+                max,
+            )
+            for kind in comparison.class_names
+        ),
+    )
 
 
 def recall_rows(
-    scores: Mapping[str, Score], models: Sequence[ShownModel], pair: Sequence[ShownModel]
-) -> list[dict[str, Any]]:
-    """Set the classes' accuracies, sorted by the difference of two models.
+    scores: Mapping[str, ModelScores],
+    models: Sequence[ShownModel],
+    rivals: tuple[ShownModel, ShownModel] | None = None,
+) -> list[ClassRow]:
+    """Lay out the classes' accuracies, sorted by the difference of two models.
 
     Parameters
     ----------
     scores : mapping
-        By model id, for one set of labels.
+        By model id, on one kind of labels.
     models : sequence of ShownModel
         Those that have scores.
-    pair : sequence of two ShownModel
+    rivals : tuple of two ShownModel, optional
         The difference is the first one's accuracy minus the second one's.
 
     Returns
     -------
-    list of dict
-        ``name``, ``support``, ``difference`` (text), and ``bars``: a tuple of
-        model, recall, and the low and high end of its 95 % interval as
-        fractions, None for a class without images.  Ties stay in class order.
+    list of ClassRow
+        Ties, and all without `rivals`, stay in class order.
     """
-    tables = {model.id: scores[model.id]["per_class"] for model in models}
+    tables = {model.id: scores[model.id].per_class.to_dict("records") for model in models}
     rows = []
-    for i, entry in enumerate(tables[models[0].id]):
+    for i, of_class in enumerate(tables[models[0].id]):
         bars = tuple(
-            (m, *(tables[m.id][i][key] for key in ("recall", "recall_low", "recall_high")))
+            Bar(m, *(_or_none(tables[m.id][i][k]) for k in ("recall", "recall_low", "recall_high")))
             for m in models
         )
-        recalls = [tables[m.id][i]["recall"] for m in pair if m.id in tables]
-        known = len(recalls) == 2 and None not in recalls
-        gap = recalls[0] - recalls[1] if known else None
-        rows.append(
-            {
-                "name": shown(entry["name"]),
-                "support": entry["support"],
-                "bars": bars,
-                "gap": gap,
-                "difference": points(gap),
-            }
-        )
-    return sorted(rows, key=lambda row: -(row["gap"] if row["gap"] is not None else -2.0))
+        gap = None
+        if rivals is not None:
+            first, second = (tables[m.id][i]["recall"] for m in rivals)
+            gap = _or_none(first - second)
+        name, support = shown(of_class["name"]), of_class["support"]
+        rows.append(ClassRow(name, support, bars, gap, points(gap)))
+    return sorted(rows, key=lambda row: -(row.gap if row.gap is not None else -2.0))
 
 
 def flat_items(value: Any, name: str = "") -> Iterator[tuple[str, str]]:
@@ -195,29 +217,38 @@ def flat_items(value: Any, name: str = "") -> Iterator[tuple[str, str]]:
         yield name, str(value)
 
 
-def _plain_row(name: str, cells: Sequence[str]) -> Row:
-    return Row(name, tuple(cells), (False,) * len(cells))
+def _row(
+    name: str,
+    values: Sequence[Any],
+    text: Callable[[Any], str],
+    choose: Callable[[list[float]], float] | None = None,
+) -> Row:
+    """Write a row; the best of it is what `choose` (min or max) picks, if two or more differ."""
+    best = (False,) * len(values)
+    if choose is not None:
+        known = [value for value in values if is_known(value)]
+        if len(set(known)) > 1:
+            best = tuple(value == choose(known) for value in values)
+    return Row(name, tuple(map(text, values)), best)
 
 
-def _best(values: Sequence[float | None], lower: bool = False) -> tuple[bool, ...]:
-    """Mark the best of what is there; nothing where fewer than two are, or all are alike."""
-    known = [value for value in values if value is not None]
-    if len(set(known)) < 2:
-        return (False,) * len(values)
-    best = min(known) if lower else max(known)
-    return tuple(value == best for value in values)
+def _known_rows(*rows: Row) -> list[Row]:
+    return [row for row in rows if set(row.cells) != {ABSENT}]
 
 
-def _out_of(part: int, whole: int) -> str:
-    return f"{count(part)} of {count(whole)}"
+def _or_none(value: float) -> float | None:
+    return value if is_known(value) else None
 
 
-def _range(interval: Sequence[float]) -> str:
-    low, high = interval
-    return percent_range(low, high, 2)
+def _range(interval: tuple[float, float]) -> str:
+    return percent_range(*interval, 2)
 
 
-def _extreme(extreme: Mapping[str, Any]) -> str:
+def _right_answers(scores: ModelScores) -> str:
+    return f"{count(scores.n_correct)} of {count(scores.n_samples)}"
+
+
+def _extreme(extreme: ClassExtreme) -> str:
     """Name a best or worst class with its accuracy, and how many share the place."""
-    tied = f", and {len(extreme['tied_with'])} more" if extreme["tied_with"] else ""
-    return f"{shown(extreme['name'])} ({percent(extreme['recall'])}{tied})"
+    tied = f", and {len(extreme.tied_with)} more" if extreme.tied_with else ""
+    return f"{shown(extreme.name)} ({percent(extreme.recall)}{tied})"

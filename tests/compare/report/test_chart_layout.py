@@ -5,7 +5,7 @@ from itertools import pairwise
 
 import numpy as np
 import pytest
-from comparisons import make_comparison
+from comparisons import changed, make_comparison
 
 from svmcifar.compare.report.chart_layout import (
     accuracy_axis,
@@ -46,29 +46,28 @@ def test_time_chart_puts_points_where_they_belong(comparison):
     chart = time_chart(comparison, show_models(comparison), "coarse")
     marks = {mark.model.id: mark for mark in chart.marks}
     assert set(marks) == {"cnn", "svm"}
-    for entry in comparison["models"]:
-        mark = marks[entry["id"]]
+    for entry in comparison.models:
+        mark = marks[entry.id]
         span = math.log(chart.x.high / chart.x.low)
-        left = 100 * math.log(entry["cost"]["training_s"] / chart.x.low) / span
-        rate = comparison["scores"]["coarse"][entry["id"]]["accuracy"]
+        left = 100 * math.log(entry.cost.training_s / chart.x.low) / span
+        rate = comparison.scores["coarse"][entry.id].accuracy
         top = 100 * (chart.y.high - rate) / (chart.y.high - chart.y.low)
         assert (mark.x, mark.y) == pytest.approx((left, top), abs=0.02)
-        assert (mark.seconds, mark.accuracy) == (entry["cost"]["training_s"], rate)
+        assert (mark.seconds, mark.accuracy) == (entry.cost.training_s, rate)
     ((model, of, drawn),) = chart.curves
     assert (model.id, of) == ("cnn", "validation images")
     spots = [tuple(map(float, spot.split(","))) for spot in drawn.split()]
     assert len(spots) == 50
     assert [x for x, _ in spots] == sorted(x for x, _ in spots)
     assert all(0 <= x <= 100 and 0 <= y <= 100 for x, y in spots)
-    last = comparison["models"][0]["curve"][-1]["coarse"]
+    last = comparison.models[0].curve.accuracy["coarse"][-1]
     top = 100 * (chart.y.high - last) / (chart.y.high - chart.y.low)
     assert spots[-1][1] == pytest.approx(top, abs=0.02)
 
 
 def test_labels_of_near_points_do_not_lie_on_each_other():
     comparison = make_comparison(n_cnns=4, accuracies=(0.66, 0.66, 0.65, 0.64))
-    for model in comparison["models"][:4]:
-        model["cost"]["training_s"] = 3000.0
+    comparison = changed(comparison, *[{"training_s": 3000.0}] * 4)
     chart = time_chart(comparison, show_models(comparison), "fine")
     labelled = [mark.y + (6 if mark.label_y > 0 else -6) for mark in chart.marks if mark.label_y]
     assert len(labelled) >= 2
@@ -99,7 +98,7 @@ def test_accuracy_axis_shows_all_rates_with_few_round_ticks(rates):
 
 def test_models_differ_in_colour_and_shape():
     models = show_models(make_comparison(n_cnns=4, ensemble=True))
-    assert len({m.slot for m in models}) == len({m.shape for m in models}) == len(models) == 6
+    assert len({m.slot for m in models}) == len({m.style.shape for m in models}) == len(models) == 6
     assert [m.slot for m in models][-2:] == ["ensemble", "svm"]
 
 
@@ -107,6 +106,7 @@ def test_models_differ_in_colour_and_shape():
     ("function", "value", "text"),
     [
         (percent, 0.38125, "38.1 %"), (percent, None, "–"), (percent, 1.0, "100.0 %"),
+        (percent, math.nan, "–"), (points, math.nan, "–"), (decimal, math.nan, "–"),
         (points, 0.0849, "+8.5"), (points, -0.0849, "−8.5"), (points, 0.0, "0.0"),
         (points, -0.0001, "0.0"), (points, None, "–"), (decimal, -0.12345, "−0.123"),
         (count, 1234567, "1,234,567"), (count, None, "–"), (significant, 1234.5, "1,234"),

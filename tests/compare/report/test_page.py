@@ -2,14 +2,16 @@
 
 import base64
 import io
+from dataclasses import replace
 
 import numpy as np
 import pytest
-from comparisons import make_comparison
+from comparisons import changed, make_comparison
 from pagetree import PICTURES, read, section, table_of
 from PIL import Image
 
 from svmcifar.compare.report.chart_layout import accuracy_axis
+from svmcifar.metrics.paired_tests import PairedCounts
 
 
 @pytest.fixture(scope="module")
@@ -24,7 +26,7 @@ def page(comparison):
 
 def test_conclusion_and_limits_are_on_top(comparison, page):
     short = section(page, "short").text
-    for sentence in comparison["conclusion"] + comparison["limits"]:
+    for sentence in comparison.conclusion + comparison.limitations:
         assert sentence in short
 
 
@@ -33,20 +35,20 @@ def test_overview_has_each_accuracy_with_its_interval(comparison, page):
     shown = [li.text for group in rows for li in group.all("li")]
     expected = []
     for kind in ("coarse", "fine"):
-        for model in comparison["models"]:
-            if score := comparison["scores"][kind].get(model["id"]):
-                low, high = score["accuracy_interval"]
+        for model in comparison.models:
+            if score := comparison.scores[kind].get(model.id):
+                low, high = score.accuracy_interval
                 expected.append(
-                    f"{model['name']} {100 * score['accuracy']:.1f} % "
+                    f"{model.name} {100 * score.accuracy:.1f} % "
                     f"{100 * low:.1f} to {100 * high:.1f} %"
                 )
     assert shown == expected
     strip = rows[0].all("li")[0].with_class("whisker")[0]
-    score = comparison["scores"]["coarse"]["cnn"]
-    bounds = [b for k in ("coarse", "fine") for s in comparison["scores"][k].values()
-              for b in s["accuracy_interval"]]  # fmt: skip
+    score = comparison.scores["coarse"]["cnn"]
+    bounds = [b for k in ("coarse", "fine") for s in comparison.scores[k].values()
+              for b in s.accuracy_interval]  # fmt: skip
     axis = accuracy_axis(bounds)
-    for name, bound in zip(("x1", "x2"), score["accuracy_interval"], strict=True):
+    for name, bound in zip(("x1", "x2"), score.accuracy_interval, strict=True):
         place = 100 * (bound - axis.low) / (axis.high - axis.low)
         assert float(strip[name].rstrip("%")) == pytest.approx(place, abs=0.01)
 
@@ -55,31 +57,31 @@ def test_score_tables_hold_the_scores():
     comparison = make_comparison(n_cnns=2, svm_labels="fine")
     for kind, caption in (("coarse", "Scores on the 20 sup"), ("fine", "Scores on the 100 fine")):
         rows = table_of(section(read(comparison), "accuracy"), caption)
-        scores = [comparison["scores"][kind][m["id"]] for m in comparison["models"]]
+        scores = [comparison.scores[kind][m.id] for m in comparison.models]
         for name, key in (
             ("Accuracy", "accuracy"),
             ("Macro precision", "macro_precision"),
             ("Macro recall", "macro_recall"),
             ("Macro F1", "macro_f1"),
         ):
-            assert [td.text for td in rows[name]] == [f"{100 * s[key]:.2f} %" for s in scores]
+            assert [td.text for td in rows[name]] == [
+                f"{100 * getattr(s, key):.2f} %" for s in scores
+            ]
             assert [bool(td.all("b")) for td in rows[name]] == [True, False, False]
-        assert [td.text for td in rows["Cohen’s kappa"]] == [
-            f"{s['cohen_kappa']:.3f}" for s in scores
-        ]
-        losses = [s["log_loss"] for s in scores]
+        assert [td.text for td in rows["Cohen’s kappa"]] == [f"{s.cohen_kappa:.3f}" for s in scores]
+        losses = [s.log_loss for s in scores]
         assert [td.text for td in rows["Log loss, calibrated (nats)"]] == [
             "–" if loss is None else f"{loss:.3f}" for loss in losses
         ]
         best = min(loss for loss in losses if loss is not None)
         bold = [bool(td.all("b")) for td in rows["Log loss, calibrated (nats)"]]
         assert bold == [loss == best for loss in losses]
-        low, high = scores[0]["accuracy_interval"]
+        low, high = scores[0].accuracy_interval
         assert rows["95 % interval"][0].text == f"{100 * low:.2f} to {100 * high:.2f} %"
         assert ("Top-5 accuracy" in rows) == (kind == "fine")
-        worst = scores[0]["worst_class"]
-        assert rows["Worst class"][0].text.startswith(worst["name"].replace("_", " "))
-        assert f"({100 * worst['recall']:.1f} %" in rows["Worst class"][0].text
+        worst = scores[0].worst_class
+        assert rows["Worst class"][0].text.startswith(worst.name.replace("_", " "))
+        assert f"({100 * worst.recall:.1f} %" in rows["Worst class"][0].text
 
 
 def test_nothing_is_best_where_there_is_one_model(page):
@@ -97,58 +99,65 @@ def test_cost_table_holds_the_costs(comparison, page):
     assert [td.text for td in rows["Support vectors"]] == ["–", "46,123"]
     assert [td.text for td in rows["Inference, images a second"]] == ["2,346", "512"]
     assert "AMD EPYC 7763" in rows["Trained on"][0].text
-    per_mb = 100 * comparison["scores"]["coarse"]["cnn"]["accuracy"] / 1.234567
+    per_mb = 100 * comparison.scores["coarse"]["cnn"].accuracy / 1.234567
     assert rows["Accuracy per MB, superclasses (points)"][0].text == f"{per_mb:.1f}"
     assert rows["Accuracy per MB, fine classes (points)"][1].text == "–"
 
 
 def test_paired_tests_in_words_and_numbers(comparison, page):
-    (pair,) = comparison["paired"]["coarse"]
+    (pair,) = comparison.paired["coarse"]
     accuracy = section(page, "accuracy")
     (row,) = table_of(accuracy, "Paired tests on the 20 sup").values()
-    value, low, high = (100 * pair["difference"][key] for key in ("value", "low", "high"))
+    value, low, high = 100 * pair.counts.difference, 100 * pair.low, 100 * pair.high
     assert row[0].text == f"{value:+.2f}"
     assert row[1].text == f"{low:+.2f} to {high:+.2f}"
     (words,) = accuracy.with_class("pair")
-    assert f"right on {pair['only_a']} images that SVM (coarse) gets wrong" in words.text
-    assert f"holds for {pair['only_b']}." in words.text
-    assert f"CNN reference-w16 is {value:.2f} points more accurate" in words.text
-    assert "more than chance explains" in words.text
+    assert f"right on {pair.counts.only_a} images that SVM (coarse) gets wrong" in words.text
+    verdict = f"CNN reference-w16 is better by {value:.2f} percentage points (95 % interval "
+    assert f"holds for {pair.counts.only_b}: {verdict}{low:.2f} to {high:.2f}; " in words.text
     widths = [float(r["width"].rstrip("%")) for r in words.with_class("stack")[0].all("rect")]
-    parts = [pair[key] for key in ("both_right", "only_a", "only_b", "both_wrong")]
-    assert widths == pytest.approx([100 * n / pair["n"] for n in parts], abs=0.01)
+    counts = pair.counts
+    parts = [counts.both_right, counts.only_a, counts.only_b, counts.both_wrong]
+    assert widths == pytest.approx([100 * n / 500 for n in parts], abs=0.01)
     colours = [r.classes[0] for r in words.with_class("stack")[0].all("rect")]
     assert colours == [svg.classes[1] for svg in words.with_class("mark")]
     assert colours == ["both", "cnn1", "svm", "none"]
 
 
-def changed_pair(comparison, **changes):
-    (pair,) = comparison["paired"]["coarse"]
-    paired = {"coarse": [pair | changes], "fine": []}
-    return section(read(comparison | {"paired": paired}), "accuracy").with_class("pair")[0].text
+def changed_pair(comparison, only_a, only_b, **changes):
+    (pair,) = comparison.paired["coarse"]
+    counts = PairedCounts(200, only_a, only_b, 500 - 200 - only_a - only_b, same_answer=200)
+    paired = {"coarse": [replace(pair, counts=counts, **changes)], "fine": []}
+    root = read(replace(comparison, paired=paired))
+    return section(root, "accuracy").with_class("pair")[0].text
 
 
 def test_paired_words_name_the_svm_where_it_is_better(comparison):
-    difference = {"value": -0.05, "low": -0.07, "high": -0.03, "confidence": 0.95, "method": "m"}
-    text = changed_pair(comparison, only_a=10, only_b=35, difference=difference, mcnemar_p=0.0003)
-    assert "SVM (coarse) is 5.00 points more accurate (95 % interval +3.00 to +7.00)" in text
+    text = changed_pair(comparison, 10, 35, low=-0.07, high=-0.03, mcnemar_p=0.0003)
+    assert "SVM (coarse) is better by 5.00 percentage points (95 % interval 3.00 to 7.00; " in text
     assert "SVM (coarse) is right on 35 images that CNN reference-w16 gets wrong" in text
-    assert "holds for 10." in text
+    assert "holds for 10: " in text
 
 
 @pytest.mark.parametrize(("low", "p"), [(-0.001, 0.01), (0.001, 0.06)])
 def test_paired_words_do_not_claim_what_interval_or_test_leave_open(comparison, low, p):
-    difference = {"value": 0.01, "low": low, "high": 0.02, "confidence": 0.95, "method": "m"}
-    text = changed_pair(comparison, difference=difference, mcnemar_p=p)
-    assert "may be chance" in text
-    assert "more accurate" not in text
+    text = changed_pair(comparison, 15, 10, low=low, high=0.02, mcnemar_p=p)
+    assert "no difference that this test set can show (+1.00 percentage points" in text
+    assert "better" not in text
+    reverse = changed_pair(comparison, 10, 15, low=-0.02, high=-low, mcnemar_p=p)
+    assert f"(+1.00 percentage points, 95 % interval {100 * low:+.2f} to +2.00; " in reverse
+
+
+def test_an_interval_that_ends_at_zero_has_no_negative_zero(comparison):
+    text = changed_pair(comparison, 10, 15, low=-0.02, high=0.0, mcnemar_p=0.4)
+    assert "95 % interval +0.00 to +2.00" in text
 
 
 def test_bars_are_sorted_by_difference_and_as_long_as_the_recalls(comparison, page):
-    tables = {m: comparison["scores"]["coarse"][m]["per_class"] for m in ("cnn", "svm")}
+    tables = (comparison.scores["coarse"][m].per_class for m in ("cnn", "svm"))
     gaps = {
-        a["name"].replace("_", " "): (a["recall"] - b["recall"], a["recall"], b["recall"])
-        for a, b in zip(tables["cnn"], tables["svm"], strict=True)
+        a.name.replace("_", " "): (a.recall - b.recall, a.recall, b.recall)
+        for a, b in zip(*(table.itertuples(index=False) for table in tables), strict=True)
     }
     items = section(page, "classes").with_class("bars")[0].all("li")
     names = [li.with_class("name")[0].text for li in items]
@@ -166,11 +175,11 @@ def test_confusion_matrices_are_in_percent_of_the_row(comparison, page):
     root = page
     tables = root.with_class("matrix")
     assert len(tables) == 2
-    for table, model in zip(tables, comparison["models"], strict=True):
-        confusion = np.array(comparison["scores"]["coarse"][model["id"]]["confusion"])
+    for table, model in zip(tables, comparison.models, strict=True):
+        confusion = comparison.scores["coarse"][model.id].confusion
         share = 100 * confusion / confusion.sum(axis=1, keepdims=True)
         rows = table.all("tbody")[0].all("tr")
-        names = [name.replace("_", " ") for name in comparison["classes"]["coarse"]]
+        names = [name.replace("_", " ") for name in comparison.class_names["coarse"]]
         assert [row.all("th")[0].text for row in rows] == names
         assert [th.text for th in table.all("thead")[0].all("th")][1:] == names
         for i, row in enumerate(rows):
@@ -184,11 +193,11 @@ def test_confusion_matrices_are_in_percent_of_the_row(comparison, page):
 
 
 def test_most_frequent_mistakes_are_named(comparison, page):
-    confusion = np.array(comparison["scores"]["coarse"]["cnn"]["confusion"], dtype=float)
+    confusion = comparison.scores["coarse"]["cnn"].confusion
     share = confusion / confusion.sum(axis=1, keepdims=True)
     np.fill_diagonal(share, 0)
     i, j = np.unravel_index(share.argmax(), share.shape)
-    names = [name.replace("_", " ") for name in comparison["classes"]["coarse"]]
+    names = [name.replace("_", " ") for name in comparison.class_names["coarse"]]
     note = page.with_class("matrix-box")[0].with_class("note")[0].text
     expected = f"{names[i]} as {names[j]} ({100 * share[i, j]:.1f} %)"
     assert note.startswith(f"Most frequent mistakes: {expected}")
@@ -202,33 +211,31 @@ def decoded(image):
 
 def test_galleries_show_the_right_pictures_with_the_answers():
     comparison = make_comparison(n_cnns=2, ensemble=True, svm_labels="fine")
-    disagreements = comparison["disagreements"]
-    answered = {entry["index"]: entry for entry in disagreements["images"]}
+    found = comparison.disagreements
+    groups = [found.only_a, found.only_b, found.both_wrong]
+    images_by_index = {image.index: image for image in found.images}
     disagree = section(read(comparison), "disagree")
     images = disagree.all("img")
-    indices = [
-        i for key in ("only_cnn", "only_svm", "both_wrong") for i in disagreements["coarse"][key]
-    ]
+    indices = [i for group in groups for i in group]
     assert len(images) == len(indices) > 60
     for image, index in zip(images, indices, strict=True):
         np.testing.assert_array_equal(decoded(image), PICTURES[index])
-        entry = answered[index]
+        entry = images_by_index[index]
         alt = image["alt"]
-        truth = f"True class: {entry['true_coarse']} ({entry['true_fine']}).".replace("_", " ")
+        truth = f"True class: {entry.true['coarse']} ({entry.true['fine']}).".replace("_", " ")
         assert alt.startswith(truth)
         for model_id, name in (("ensemble", "2 CNNs (sum)"), ("svm", "SVM (fine)")):
-            said = entry["answers"][model_id]
-            verdict = "right" if said["coarse_right"] else "wrong"
-            assert f"{name}: {said['coarse'].replace('_', ' ')}, {verdict}" in alt
+            predicted = entry.predicted[model_id]["coarse"]
+            verdict = "right" if predicted.right else "wrong"
+            assert f"{name}: {predicted.name.replace('_', ' ')}, {verdict}" in alt
     shown = [len(gallery.all("li")) for gallery in disagree.with_class("gallery")]
-    n_images = [len(disagreements["coarse"][key]) for key in ("only_cnn", "only_svm", "both_wrong")]
-    assert shown == [n for total in n_images for n in (9, total - 9)]
-    pair = next(p for p in comparison["paired"]["coarse"] if p["a"] == "ensemble")
+    assert shown == [n for group in groups for n in (9, len(group) - 9)]
+    counts = next(p.counts for p in comparison.paired["coarse"] if p.a == "ensemble")
     titles = [h3.text for h3 in disagree.all("h3")]
     assert titles == [
-        f"Only 2 CNNs (sum) is right {pair['only_a']} images",
-        f"Only SVM (fine) is right {pair['only_b']} images",
-        f"Both are wrong {pair['both_wrong']} images",
+        f"Only 2 CNNs (sum) is right {counts.only_a} images",
+        f"Only SVM (fine) is right {counts.only_b} images",
+        f"Both are wrong {counts.both_wrong} images",
     ]
 
 
@@ -243,14 +250,14 @@ def test_captions_name_who_is_wrong(comparison, page):
 def test_nine_images_have_every_answer(comparison, page):
     items = section(page, "nine").with_class("nine")[0].all("li")
     assert len(items) == 9
-    for i, (item, entry) in enumerate(zip(items, comparison["grid"], strict=True)):
+    for i, (item, entry) in enumerate(zip(items, comparison.grid, strict=True)):
         np.testing.assert_array_equal(decoded(item.all("img")[0]), PICTURES[i])
-        said = [entry["answers"][model["id"]] for model in comparison["models"]]
+        predicted = [entry.predicted[model.id] for model in comparison.models]
         lines = [a.text for a in item.with_class("answer")]
-        fine = said[0]["fine"].replace("_", " ")
-        coarse = said[0]["coarse"].replace("_", " ")
+        fine = predicted[0]["fine"].name.replace("_", " ")
+        coarse = predicted[0]["coarse"].name.replace("_", " ")
         assert lines[0].endswith(f"{coarse} ({fine})")
-        assert [line[0] for line in lines] == ["✓" if a["coarse_right"] else "✗" for a in said]
+        assert [line[0] for line in lines] == ["✓" if p["coarse"].right else "✗" for p in predicted]
 
 
 def test_time_section_says_what_the_curve_is_of(comparison, page):
@@ -258,8 +265,7 @@ def test_time_section_says_what_the_curve_is_of(comparison, page):
     assert "The line of CNN reference-w16 is accuracy on validation images" in time.text
     assert "no forecast" not in time.text
     of = "augmented training images, while learning"
-    models = [comparison["models"][0] | {"curve_of": of}, *comparison["models"][1:]]
-    time = section(read(comparison | {"models": models}), "time")
+    time = section(read(changed(comparison, {"images": of})), "time")
     assert f"accuracy on {of}" in time.text
     assert "no forecast of test accuracy" in time.text
     assert "test images after 56 min 40 s" in time.all("desc")[0].text
@@ -268,8 +274,7 @@ def test_time_section_says_what_the_curve_is_of(comparison, page):
 def test_one_curve_of_training_images_among_others_is_said():
     comparison = make_comparison(n_cnns=2)
     of = "augmented training images, while learning"
-    comparison["models"][1]["curve_of"] = of
-    time = section(read(comparison), "time").text
+    time = section(read(changed(comparison, {}, {"images": of})), "time").text
     assert "The line of CNN reference-w16 is accuracy on validation images after" in time
     assert f"That of CNN reference-w32 is accuracy on {of} after" in time
     assert "no forecast of test accuracy" in time
@@ -277,9 +282,7 @@ def test_one_curve_of_training_images_among_others_is_said():
 
 def test_other_hardware_is_said(comparison, page):
     assert "same hardware" not in page.all("body")[0].text
-    models = [dict(model, cost=dict(model["cost"])) for model in comparison["models"]]
-    models[0]["cost"]["training_hardware"] = "NVIDIA H200"
-    root = read(comparison | {"models": models})
+    root = read(changed(comparison, {"training_hardware": "NVIDIA H200"}))
     assert "Not all models were trained on the same hardware" in section(root, "cost").text
     assert "NVIDIA H200" in section(root, "time").text
 
@@ -287,8 +290,8 @@ def test_other_hardware_is_said(comparison, page):
 def test_provenance_and_files_are_there(comparison, page):
     made = section(page, "made")
     for fact in (
-        comparison["command"], comparison["git_commit"], "1601" * 8, "3.12.8", "SkylakeX",
-        "training.parameters.C", "recipe.seed", comparison["models"][1]["content_hash"],
+        comparison.command, comparison.git_commit, "1601" * 8, "3.12.8", "SkylakeX",
+        "training.parameters.C", "recipe.seed", comparison.models[1].content_hash,
         "Trained by this command", "patches.skops",
     ):  # fmt: skip
         assert fact in made.text

@@ -1,11 +1,14 @@
 """The report's page: that it is well built, and stays so whatever it is given."""
 
+import math
 import re
+from dataclasses import replace
 from itertools import pairwise
 from urllib.parse import unquote
 
+import numpy as np
 import pytest
-from comparisons import LONG_NAMES, SYNTHETIC_NAMES, make_comparison
+from comparisons import LONG_NAMES, SYNTHETIC_NAMES, changed, make_comparison
 from pagetree import PICTURES, Element, Tree, read, section, table_of
 
 from svmcifar.compare.report.page import render_page, write_page
@@ -14,6 +17,7 @@ from svmcifar.errors import OutputError
 NASTY = "<script>alert(\"x\")</script> & 'q' </style></title>"
 VARIANTS = {
     "plain": {},
+    "no superclasses": {"svm_labels": "fine", "kinds": ("fine",)},
     "many": {"n_cnns": 5, "ensemble": True, "svm_labels": "fine"},
     "synthetic": {"names": SYNTHETIC_NAMES, "synthetic": True},
 }
@@ -136,8 +140,8 @@ def test_synthetic_data_cannot_be_overlooked():
 
 
 def test_synthetic_data_is_put_into_a_title_that_does_not_say_so(comparison):
-    data = comparison["data"] | {"synthetic": True, "label": "drawn shapes"}
-    root = read(comparison | {"data": data, "title": "My title"})
+    data = replace(comparison.data, synthetic=True, label="drawn shapes")
+    root = read(replace(comparison, data=data, title="My title"))
     assert root.all("title")[0].text == "SYNTHETIC data: My title"
     assert root.all("h1")[0].text == "SYNTHETIC data: My title"
 
@@ -156,16 +160,22 @@ def test_whatever_comes_from_files_is_escaped(comparison):
         "fine": [f"{NASTY}{i}" for i in range(100)],
     }
     nasty = make_comparison(names=names)
-    for model in nasty["models"]:
-        model |= dict.fromkeys(("name", "description", "note", "file"), f"{NASTY} {model['id']}")
-        model["made"] = {NASTY: NASTY, "list": [{NASTY: [NASTY]}]}
-        model["cost"] |= {"training_hardware": NASTY, "inference_hardware": NASTY}
-    nasty["models"][0]["curve_of"] = NASTY
-    nasty |= {"title": NASTY, "command": NASTY, "conclusion": [NASTY] * 2, "limits": [NASTY]}
-    nasty["created"] = NASTY
-    nasty["data"] |= {"label": NASTY, "md5s": {NASTY: NASTY}}
-    nasty |= {"versions": {"svmcifar": NASTY, NASTY: NASTY}, "host": {NASTY: NASTY}}
-    nasty["files"] = {"scores": f"{NASTY}.csv", "figures": ["javascript:alert(1)"]}
+    words = dict.fromkeys(("description", "note", "file"), NASTY)
+    words |= dict.fromkeys(("training_hardware", "inference_hardware", "images"), NASTY)
+    words["made"] = {NASTY: NASTY, "list": [{NASTY: [NASTY]}]}
+    nasty = changed(nasty, *(words | {"name": f"{NASTY} {m.id}"} for m in nasty.models))
+    nasty = replace(
+        nasty,
+        title=NASTY,
+        command=NASTY,
+        created=NASTY,
+        conclusion=[NASTY] * 2,
+        limitations=[NASTY],
+        data=replace(nasty.data, label=NASTY, md5s={NASTY: NASTY}),
+        versions={"svmcifar": NASTY, NASTY: NASTY},
+        host={NASTY: NASTY},
+        files={"scores": f"{NASTY}.csv", "figures": ["javascript:alert(1)"]},
+    )
     page = render_page(nasty, PICTURES)
     assert "<script" not in page.lower()
     root = Tree(page).root
@@ -183,61 +193,66 @@ def test_whatever_comes_from_files_is_escaped(comparison):
 def read_as_nasty(comparison):
     """The same page with harmless words: its elements are what they should be."""
     tame = make_comparison(names=LONG_NAMES)
-    for model in tame["models"]:
-        model |= {"note": "note", "file": "file"}
-        model["made"] = {"key": "value", "list": [{"key": ["value"]}]}
-    tame["conclusion"], tame["limits"] = ["one", "two"], ["one"]
-    tame["data"] |= {"md5s": {"train": "x"}}
-    tame |= {"versions": {"svmcifar": "x", "other": "x"}, "host": {"x": "x"}}
-    tame["files"] = {"scores": "scores.csv", "figures": ["x"]}
+    words = {"note": "note", "file": "file", "made": {"key": "value", "list": [{"key": ["value"]}]}}
+    tame = changed(tame, *[words] * len(tame.models))
+    tame = replace(
+        tame,
+        conclusion=["one", "two"],
+        limitations=["one"],
+        data=replace(tame.data, md5s={"train": "x"}),
+        versions={"svmcifar": "x", "other": "x"},
+        host={"x": "x"},
+        files={"scores": "scores.csv", "figures": ["x"]},
+    )
     return read(tame)
 
 
-def test_what_is_not_known_is_a_dash(comparison):
+def test_what_is_not_known_is_a_dash():
     poor = make_comparison(svm_labels="fine")
-    for kind in ("coarse", "fine"):
-        for score in poor["scores"][kind].values():
-            score |= dict.fromkeys(("cohen_kappa", "log_loss", "top5_accuracy", "macro_f1"))
-            score["per_class"][3] |= dict.fromkeys(
-                ("recall", "recall_low", "recall_high", "precision", "f1")
-            )
-            score["per_class"][3] |= {"support": 0, "correct": 0}
-            score["confusion"][3] = [0] * len(score["confusion"])
-    network = poor["models"][0]
-    network["cost"] |= dict.fromkeys(("training_s", "training_hardware"))
-    network |= {"curve": None, "curve_of": None, "made": {}, "sha256": None}
-    poor |= {"git_commit": None, "limits": [], "conclusion": []}
-    poor["files"] = {}
-    root = read(poor)
+    for of_kind in poor.scores.values():
+        for model_id, score in of_kind.items():
+            table, confusion = score.per_class.copy(), score.confusion.copy()
+            table.loc[3, ["recall", "recall_low", "recall_high", "precision", "f1"]] = np.nan
+            table.loc[3, ["support", "correct"]] = 0
+            confusion[3] = 0
+            of_kind[model_id] = replace(
+                score, cohen_kappa=math.nan, log_loss=None, top5_accuracy=None,
+                per_class=table, confusion=confusion,
+            )  # fmt: skip
+    poor = changed(
+        poor,
+        {"training_s": None, "training_hardware": None, "curve": None, "made": {}, "sha256": None},
+    )
+    root = read(replace(poor, git_commit=None, limitations=[], conclusion=[], files={}))
     rows = table_of(section(root, "cost"), "What each model costs")
     assert rows["Training time"][0].text == "–"
     assert "Cohen’s kappa" not in table_of(section(root, "accuracy"), "Scores on the 20 sup")
     bars = section(root, "classes").with_class("bars")[0].all("li")
     assert bars[-1].text.startswith("food containers –")
     assert len(section(root, "time").all("polyline")) == 0
-    assert "None" not in root.all("body")[0].text
+    assert not re.search(r"\b(None|nan)\b", root.all("body")[0].text)
 
 
 def test_without_any_training_time_there_is_no_chart(comparison):
-    models = [
-        dict(m, cost=m["cost"] | {"training_s": None}, curve=None) for m in comparison["models"]
-    ]
-    time = section(read(comparison | {"models": models}), "time")
+    less = changed(comparison, *[{"training_s": None, "curve": None}] * 2)
+    time = section(read(less), "time")
     assert not time.all("figure")
     assert "training time is known" in time.text
 
 
-@pytest.mark.parametrize("nothing", [None, {}])
-def test_without_fine_scores_the_page_is_about_superclasses(comparison, nothing):
-    less = comparison | {"scores": comparison["scores"] | {"fine": nothing}}
-    root = read(less | {"paired": comparison["paired"] | {"fine": []}})
-    assert "fine classes" not in section(root, "accuracy").text
+def test_without_superclasses_the_page_is_about_classes():
+    root = read(make_comparison(svm_labels="fine", kinds=("fine",)))
+    assert not re.search("superclass|fine class", section(root, "accuracy").all("h3")[0].text)
     assert len(section(root, "time").all("figure")) == 1
+    assert section(root, "classes").all("h3")[0].text == "Which classes gain most"
+    assert len(section(root, "classes").with_class("bars")[0].all("li")) == 100
+    assert re.match(r"True class: fine class \d+\. CNN", section(root, "nine").all("img")[0]["alt"])
+    for word in ("superclass, sorted", "true superclass", "fine classes"):
+        assert word not in root.all("body")[0].text
 
 
 def test_empty_gallery_says_so(comparison):
-    found = comparison["disagreements"]
-    found = found | {"coarse": found["coarse"] | {"only_svm": []}}
-    disagree = section(read(comparison | {"disagreements": found}), "disagree")
+    found = replace(comparison.disagreements, only_b=[])
+    disagree = section(read(replace(comparison, disagreements=found)), "disagree")
     assert "There is no such image." in disagree.text
     assert len(disagree.with_class("gallery")) == 4

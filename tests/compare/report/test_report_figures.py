@@ -3,7 +3,7 @@
 import matplotlib as mpl
 import numpy as np
 import pytest
-from comparisons import LONG_NAMES, SYNTHETIC_NAMES, make_comparison
+from comparisons import LONG_NAMES, SYNTHETIC_NAMES, changed, make_comparison
 from PIL import Image
 
 from svmcifar.compare.report.figures import (
@@ -42,14 +42,14 @@ def test_accuracies_have_their_intervals(comparison):
     assert titles(figure) == ["20 superclasses", "100 fine classes"]
     for axes, kind in zip(figure.axes, ("coarse", "fine"), strict=True):
         names = [label.get_text() for label in axes.get_yticklabels()]
-        assert names == [model["name"] for model in comparison["models"]]
+        assert names == [model.name for model in comparison.models]
         assert len(axes.containers) == 4
-        for drawn, model in zip(axes.containers, comparison["models"], strict=True):
-            score = comparison["scores"][kind][model["id"]]
+        for drawn, model in zip(axes.containers, comparison.models, strict=True):
+            score = comparison.scores[kind][model.id]
             line, _, (bars,) = drawn
-            assert line.get_xdata() == [pytest.approx(100 * score["accuracy"])]
+            assert line.get_xdata() == [pytest.approx(100 * score.accuracy)]
             ((low, _), (high, _)) = bars.get_segments()[0]
-            assert (low, high) == pytest.approx([100 * b for b in score["accuracy_interval"]])
+            assert (low, high) == pytest.approx([100 * b for b in score.accuracy_interval])
     assert figure.get_suptitle() == "Accuracy, CIFAR-100"
     assert_nothing_is_cut_off(figure)
 
@@ -57,17 +57,15 @@ def test_accuracies_have_their_intervals(comparison):
 def test_bars_are_the_recalls_in_the_order_of_the_difference(comparison):
     figure = recall_figure(comparison)
     (axes,) = figure.axes
-    tables = {m: s["per_class"] for m, s in comparison["scores"]["coarse"].items()}
-    gaps = [
-        a["recall"] - b["recall"] for a, b in zip(tables["ensemble"], tables["svm"], strict=True)
-    ]
-    order = np.argsort([-gap for gap in gaps], kind="stable")
+    tables = {m: s.per_class["recall"] for m, s in comparison.scores["coarse"].items()}
+    gaps = tables["ensemble"] - tables["svm"]
+    order = np.argsort(-gaps, kind="stable")
     names = [label.get_text() for label in axes.get_yticklabels()]
     assert names == [LONG_NAMES["coarse"][i].replace("_", " ") for i in order]
     assert axes.yaxis_inverted()  # the first row is on top
-    for bars, model in zip(axes.containers, comparison["models"], strict=True):
-        assert bars.get_label() == model["name"]
-        expected = [100 * tables[model["id"]][i]["recall"] for i in order]
+    for bars, model in zip(axes.containers, comparison.models, strict=True):
+        assert bars.get_label() == model.name
+        expected = [100 * tables[model.id][i] for i in order]
         assert [bar.get_width() for bar in bars] == pytest.approx(expected)
     assert_nothing_is_cut_off(figure)
 
@@ -77,15 +75,15 @@ def test_times_are_on_a_logarithmic_axis_with_curves_and_ends(comparison):
     for axes, kind in zip(figure.axes, ("coarse", "fine"), strict=True):
         assert axes.get_xscale() == "log"
         lines = {line.get_label(): line for line in axes.lines}
-        for model in comparison["models"]:
-            end = lines[f"{model['name']}, test images"]
-            assert end.get_xdata() == [model["cost"]["training_s"]]
-            rate = comparison["scores"][kind][model["id"]]["accuracy"]
+        for model in comparison.models:
+            end = lines[f"{model.name}, test images"]
+            assert end.get_xdata() == [model.cost.training_s]
+            rate = comparison.scores[kind][model.id].accuracy
             assert end.get_ydata() == [pytest.approx(100 * rate)]
-            if model["curve"]:
-                curve = lines[f"{model['name']}, validation images"]
-                assert list(curve.get_xdata()) == [p["seconds"] for p in model["curve"]]
-                rates = [100 * p[kind] for p in model["curve"]]
+            if model.curve:
+                curve = lines[f"{model.name}, validation images"]
+                assert tuple(curve.get_xdata()) == model.curve.seconds
+                rates = [100 * rate for rate in model.curve.accuracy[kind]]
                 assert list(curve.get_ydata()) == pytest.approx(rates)
                 assert curve.get_color() == end.get_color()
     assert_nothing_is_cut_off(figure)
@@ -99,11 +97,10 @@ def test_models_have_one_colour_and_marker_each(comparison):
 
 
 def test_unknown_times_are_left_out(comparison):
-    models = [dict(m, cost=m["cost"] | {"training_s": None}) for m in comparison["models"]]
-    lines = time_figure(comparison | {"models": models}).axes[0].lines
+    less = changed(comparison, *[{"training_s": None}] * 4)
+    lines = time_figure(less).axes[0].lines
     assert [len(line.get_xdata()) for line in lines] == [50, 50]
-    models = [model | {"curve": None} for model in models]
-    assert time_figure(comparison | {"models": models}) is None
+    assert time_figure(changed(less, *[{"curve": None}] * 4)) is None
 
 
 def test_files_are_written_and_named(tmp_path):
@@ -130,9 +127,10 @@ def test_files_are_written_and_named(tmp_path):
                 assert min(picture.size) > 300
 
 
-def test_without_fine_scores_there_are_no_fine_panels(comparison):
-    less = comparison | {"scores": {"coarse": comparison["scores"]["coarse"], "fine": None}}
-    assert titles(accuracy_figure(less)) == titles(time_figure(less)) == ["20 superclasses"]
+def test_without_superclasses_there_is_one_panel():
+    less = make_comparison(svm_labels="fine", kinds=("fine",))
+    assert titles(accuracy_figure(less)) == titles(time_figure(less)) == ["100 classes"]
+    assert recall_figure(less).get_suptitle().startswith("Accuracy by class, sorted by CNN")
 
 
 def test_folder_that_cannot_be_written_is_said_in_one_line(comparison, tmp_path):

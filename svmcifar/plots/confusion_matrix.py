@@ -1,0 +1,130 @@
+"""Confusion matrices: one rule for the text and the colour of a cell, and the figure.
+
+The page of `svmcifar compare` follows the rule in colours of its own.
+"""
+
+from collections.abc import Sequence
+
+import matplotlib as mpl
+import numpy as np
+import numpy.typing as npt
+from matplotlib.axes import Axes
+from matplotlib.colors import BoundaryNorm, ListedColormap
+from matplotlib.figure import Figure
+
+from svmcifar.plots.figures import shown_name, text_inches, titled_figure
+
+# Shares of the true class's images from which a cell has its next shade: they grow faster than the
+# share, so that rare confusions can be seen beside the diagonal.
+SHADE_BOUNDS = (0.005, 0.01, 0.02, 0.04, 0.08, 0.15, 0.25, 0.4, 0.6, 0.8)
+# How far each shade is from the lightest colour to the darkest, in percent.  None is half-way:
+# neither dark nor light text could be read on it.
+SHADE_PERCENTS = (0, 7, 13, 20, 27, 34, 41, 48, 84, 92, 100)
+FIRST_DARK_SHADE = 8  # text on it is light
+
+_MAX_CLASSES_WITH_NUMBERS = 30
+
+
+def row_shares(confusion: npt.ArrayLike) -> npt.NDArray[np.float64]:
+    """Return a confusion matrix as shares of each true class's images.
+
+    Parameters
+    ----------
+    confusion : array-like of int, shape (n_classes, n_classes)
+        Counts: rows are true classes, columns predicted ones.
+
+    Returns
+    -------
+    ndarray of float64, shape (n_classes, n_classes)
+        Rows of classes without images are NaN.
+    """
+    counts = np.asarray(confusion)
+    totals = counts.sum(axis=1, keepdims=True)
+    return np.divide(counts, totals, out=np.full(counts.shape, np.nan), where=totals > 0)
+
+
+def share_text(share: float) -> str:
+    """Return what a cell says: the share in percent, nothing where it rounds to zero or is NaN."""
+    return f"{100 * share:.0f}" if share >= SHADE_BOUNDS[0] else ""
+
+
+def share_shade(share: float) -> int:
+    """Return a cell's shade, from 0 for the lightest; 0 where the share is NaN."""
+    return sum(share >= bound for bound in SHADE_BOUNDS)
+
+
+def confusion_figure(confusion: npt.ArrayLike, class_names: Sequence[str], title: str) -> Figure:
+    """Draw a confusion matrix, each row in percent of the true class's images.
+
+    Up to 30 classes the cells carry their numbers, "<1" where they round to
+    zero and the count does not.
+
+    Parameters
+    ----------
+    confusion : array-like of int, shape (n_classes, n_classes)
+        Counts: rows are true classes, columns predicted ones.
+    class_names : sequence of str, length n_classes
+        Underscores are shown as spaces.
+    title : str
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+
+    Raises
+    ------
+    ValueError
+        If the matrix is not square with one row per name, or holds negative counts.
+    """
+    counts = np.asarray(confusion)
+    n_classes = len(class_names)
+    if counts.shape != (n_classes, n_classes) or n_classes == 0:
+        raise ValueError(
+            f"confusion must have one row and one column per class name, shape "
+            f"({n_classes}, {n_classes}). Got shape {counts.shape}."
+        )
+    if counts.min() < 0:
+        raise ValueError(f"confusion must hold counts of 0 or more. Got {counts.min()}.")
+    shares = row_shares(counts)
+    bounds = [100 * bound for bound in SHADE_BOUNDS]
+    colours = ListedColormap(mpl.colormaps["Blues"]([percent / 100 for percent in SHADE_PERCENTS]))
+
+    with_numbers = n_classes <= _MAX_CLASSES_WITH_NUMBERS
+    cell_inches, font_size = (0.4, 9.0) if with_numbers else (0.13, 6.0)
+    names = [shown_name(name) for name in class_names]
+    side = max(3.0, cell_inches * n_classes) + text_inches(max(names, key=len), font_size)
+    figure = titled_figure(title, side + 1.8, side + 0.6)
+    axes = figure.add_subplot()
+    image = axes.imshow(
+        np.ma.masked_invalid(100.0 * shares),
+        cmap=colours.with_extremes(bad="0.85"),
+        norm=BoundaryNorm([0.0, *bounds, 100.0], len(SHADE_PERCENTS)),
+        interpolation="nearest",
+    )
+    ids = np.arange(n_classes)
+    axes.set_xticks(ids, names, rotation=90, fontsize=font_size)
+    axes.set_yticks(ids, names, fontsize=font_size)
+    axes.set_xlabel("predicted class")
+    axes.set_ylabel("true class")
+    colourbar = figure.colorbar(
+        image, ax=axes, fraction=0.03, pad=0.02, aspect=30,
+        spacing="uniform", ticks=bounds, format="%g",
+    )  # fmt: skip
+    colourbar.set_label("share of the true class's images (%)")
+    if with_numbers:
+        _write_cells(axes, shares)
+    return figure
+
+
+def _write_cells(axes: Axes, shares: npt.NDArray[np.float64]) -> None:
+    for (row, column), share in np.ndenumerate(shares):
+        if share > 0:
+            axes.text(
+                column,
+                row,
+                share_text(share) or "<1",
+                ha="center",
+                va="center",
+                fontsize=8,
+                color="white" if share_shade(share) >= FIRST_DARK_SHADE else "black",
+            )
