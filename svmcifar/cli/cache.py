@@ -1,6 +1,6 @@
 """svmcifar cache."""
 
-from pathlib import Path
+from datetime import datetime
 
 import click
 
@@ -19,29 +19,29 @@ def command() -> None:
 def info() -> None:
     """Print the folder, the limit and every entry."""
     from svmcifar.compute.memory import format_bytes
-    from svmcifar.features.cache import list_entries, read_cache_settings
+    from svmcifar.features.cache_folder import list_entries, read_cache_settings
 
     folder, limit_bytes = read_cache_settings()
     entries = list_entries(folder)
     limit = format_bytes(limit_bytes) if limit_bytes else "0, the cache is off"
-    total = format_bytes(sum(entry.size for entry in entries))
+    total = format_bytes(sum(entry.n_bytes for entry in entries))
     click.echo(f"{'folder':13}{folder}")
     click.echo(f"{'limit':13}{limit}")
     click.echo(f"{'total':13}{total} in {_counted(len(entries))}")
     for entry in reversed(entries):
-        kind, used = Path(entry.path).parent.name, f"{entry.last_access:%Y-%m-%d %H:%M}"
-        click.echo(f"  {kind:11}{format_bytes(entry.size):>10}, last used {used}")
+        used = f"{datetime.fromtimestamp(entry.used):%Y-%m-%d %H:%M}"
+        click.echo(f"  {entry.kind:11}{format_bytes(entry.n_bytes):>10}, last used {used}")
 
 
 @command.command()
 def clear() -> None:
     """Remove every entry, and no other file of the folder."""
     from svmcifar.compute.memory import format_bytes
-    from svmcifar.features.cache import clear_entries, read_cache_settings
+    from svmcifar.features.cache_folder import clear_entries, read_cache_settings
 
     folder, _ = read_cache_settings()
     removed = clear_entries(folder)
-    freed = format_bytes(sum(entry.size for entry in removed))
+    freed = format_bytes(sum(entry.n_bytes for entry in removed))
     click.echo(f"freed {freed} in {_counted(len(removed))} of {folder}")
 
 

@@ -6,13 +6,12 @@ joblib pickles what it keeps, so the folder must be its user's own: nobody else 
 import hashlib
 import os
 import shutil
-import sys
 import warnings
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
 from time import perf_counter
-from typing import Any, NamedTuple
+from typing import Any
 
 import joblib
 import numpy as np
@@ -22,18 +21,18 @@ from sklearn.pipeline import Pipeline
 import svmcifar
 from svmcifar.compute.arrays import is_host
 from svmcifar.compute.environment import describe_environment
-from svmcifar.compute.memory import format_bytes, parse_bytes
-from svmcifar.errors import InputError, OutputError
+from svmcifar.compute.memory import format_bytes
+from svmcifar.errors import OutputError
 from svmcifar.features.augmentation import View
+from svmcifar.features.cache_folder import (
+    FOLDER_VARIABLE,
+    LIMIT_VARIABLE,
+    make_store,
+    read_cache_settings,
+)
 from svmcifar.features.transfer import single_steps
 from svmcifar.io.content_hash import content_hash
 
-_FOLDER_VARIABLE, _LIMIT_VARIABLE = "SVMCIFAR_CACHE", "SVMCIFAR_CACHE_LIMIT"
-_DEFAULT_LIMIT = "10GiB"
-# A folder of its own, which is cleared as a whole.
-_STORE = "entries"
-# What older releases kept, beside it.
-_FORMER_ENTRIES = f"*-{'[0-9a-f]' * 32}-{'[0-9a-f]' * 32}.zip"
 # What is computed faster is not worth its place; raw pixels never are.
 _LEAST_S = 10.0
 # Bounds what a file has besides its arrays.
@@ -83,8 +82,7 @@ class FeatureCache:
         self.least_s = least_s
         self.n_found = 0
         self.kept_bytes = 0
-        self._make_folder()
-        self._memory = joblib.Memory(self.folder / _STORE, verbose=0)
+        self._memory = joblib.Memory(make_store(self.folder), verbose=0)
         self._context = _describe_context()
 
     def fit(self, pipeline: Pipeline, images: Any, compute: Callable[[], Any]) -> Pipeline:
@@ -149,11 +147,6 @@ class FeatureCache:
         (result,) = self._find("features", key, lambda: [{"X": compute()}])
         return result["X"]
 
-    def _make_folder(self) -> None:
-        """Make the folder if it does not exist; raise if others could put files there."""
-        for path in (self.folder, self.folder / _STORE):
-            _make_private(path)
-
     def _find(
         self, kind: str, key: str, compute: Callable[[], list[dict[str, Any]]]
     ) -> list[dict[str, Any]]:
@@ -170,7 +163,8 @@ class FeatureCache:
 
     def _read(self, kind: str, key: str) -> list[dict[str, Any]] | None:
         """Read an entry; remove it, with a warning, if it is damaged."""
-        store, path = self._memory.store_backend, self.folder / _STORE / kind / key
+        store = self._memory.store_backend
+        path = Path(store.location, kind, key)
         if not store.contains_item((kind, key)):
             return None
         try:
@@ -194,7 +188,7 @@ class FeatureCache:
     def _keep(self, kind: str, key: str, result: list[dict[str, Any]]) -> None:
         """Write an entry, after removing the least recently used ones to make room for it."""
         try:
-            self._make_folder()  # it may be gone
+            make_store(self.folder)  # it may be gone
         except OutputError as error:
             warnings.warn(f"{error}; features are not kept", stacklevel=2)
             return
@@ -207,7 +201,7 @@ class FeatureCache:
                 f"{self.folder}: an entry of the feature cache must fit its limit of "
                 f"{format_bytes(self.limit_bytes)} and half of the disk's free space, got "
                 f"{format_bytes(n_bytes)}; it is not kept; raise the limit with "
-                f"${_LIMIT_VARIABLE} or name another folder with ${_FOLDER_VARIABLE}",
+                f"${LIMIT_VARIABLE} or name another folder with ${FOLDER_VARIABLE}",
                 stacklevel=2,
             )
             return
@@ -218,20 +212,6 @@ class FeatureCache:
             self.kept_bytes += n_bytes
         else:
             store.clear_item((kind, key))  # what was begun and, with a warning, given up
-
-
-class CacheSettings(NamedTuple):
-    """Where the cache lies and how large it may be.
-
-    Attributes
-    ----------
-    folder : Path
-    limit_bytes : int
-        What all entries may take together; 0 turns the cache off.
-    """
-
-    folder: Path
-    limit_bytes: int
 
 
 def open_cache() -> FeatureCache | None:
@@ -245,7 +225,7 @@ def open_cache() -> FeatureCache | None:
     Raises
     ------
     InputError
-        If a variable is invalid (see `read_cache_settings`).
+        If a variable is invalid (see `svmcifar.features.cache_folder.read_cache_settings`).
     """
     settings = read_cache_settings()
     if settings.limit_bytes == 0:
@@ -255,83 +235,6 @@ def open_cache() -> FeatureCache | None:
     except OutputError as error:
         warnings.warn(f"{error}; features are not kept", stacklevel=2)
         return None
-
-
-def read_cache_settings() -> CacheSettings:
-    """Read the settings from the environment.
-
-    ``SVMCIFAR_CACHE`` names the folder, ``SVMCIFAR_CACHE_LIMIT`` the limit (as
-    `svmcifar.compute.memory.parse_bytes` reads it, or 0).  Without them it is the platform's
-    folder for caches and 10 GiB.
-
-    Raises
-    ------
-    InputError
-        If a variable is invalid, or no home folder is known.
-    """
-    return CacheSettings(_folder(), _limit_bytes())
-
-
-def list_entries(folder: Path) -> list[Any]:
-    """List the entries in a folder, the least recently used first.
-
-    Returns
-    -------
-    list of joblib's CacheItemInfo
-        With ``path``, whose parent is named "pipeline" or "features", ``size`` in bytes and
-        ``last_access``.
-    """
-    if not (folder / _STORE).is_dir():
-        return []
-    items = joblib.Memory(folder / _STORE, verbose=0).store_backend.get_items()
-    return sorted(items, key=lambda item: item.last_access)
-
-
-def clear_entries(folder: Path) -> list[Any]:
-    """Remove every entry, those of older releases too, and no other file.
-
-    Returns
-    -------
-    list of joblib's CacheItemInfo
-        Those that were removed, as `list_entries` lists them.
-
-    Raises
-    ------
-    OutputError
-        If the operating system refuses to remove one.
-    """
-    entries = list_entries(folder)
-    try:
-        for path in (folder / _STORE).glob("*/"):
-            shutil.rmtree(path)
-        for path in folder.glob(_FORMER_ENTRIES):
-            path.unlink()
-    except OSError as error:
-        raise OutputError(
-            f"{error.filename}: an entry of the feature cache must be removable, got "
-            f"'{error.strerror}'; fix the folder or remove it yourself"
-        ) from error
-    return entries
-
-
-def _make_private(path: Path) -> None:
-    """Make a folder if it does not exist; raise if it is not this user's own."""
-    try:
-        path.mkdir(mode=0o700, parents=True, exist_ok=True)
-        status, reason = path.stat(), ""
-    except OSError as error:
-        reason = str(error.strerror)
-    else:
-        if hasattr(os, "getuid"):  # not on Windows, where homes are private
-            if status.st_uid != os.getuid():
-                reason = "it belongs to another user"
-            elif status.st_mode & 0o022:
-                reason = f"others can write to it (mode {status.st_mode & 0o777:o})"
-    if reason:
-        raise OutputError(
-            f"{path}: the folder of the feature cache must be yours, and only you may write to "
-            f"it, got '{reason}'; fix it or name another with ${_FOLDER_VARIABLE}"
-        )
 
 
 def _fitted_attributes(step: Any) -> dict[str, Any]:
@@ -359,37 +262,3 @@ def _hash_code() -> str:
 
 # When it is imported: files that change later are not the code that runs.
 _CODE_SHA256 = _hash_code()
-
-
-def _folder() -> Path:
-    named = os.environ.get(_FOLDER_VARIABLE)
-    try:
-        return Path(named).expanduser() if named else _platform_folder() / "svmcifar"
-    except RuntimeError as error:  # from expanduser
-        raise InputError(
-            f"The feature cache must have a folder, and no home folder is known. "
-            f"Got ${_FOLDER_VARIABLE}={named or ''}. Name a folder with it, or set "
-            f"{_LIMIT_VARIABLE}=0 to do without."
-        ) from error
-
-
-def _platform_folder() -> Path:
-    """Return the folder where programs keep what they can make again."""
-    if sys.platform == "win32":
-        return Path(os.environ.get("LOCALAPPDATA") or "~/AppData/Local").expanduser()
-    if sys.platform == "darwin":
-        return Path("~/Library/Caches").expanduser()
-    named = Path(os.environ.get("XDG_CACHE_HOME", ""))
-    # The specification has relative paths ignored.
-    return named if named.is_absolute() else Path("~/.cache").expanduser()
-
-
-def _limit_bytes() -> int:
-    text = os.environ.get(_LIMIT_VARIABLE) or _DEFAULT_LIMIT
-    try:
-        return 0 if text.strip() == "0" else parse_bytes(text)
-    except InputError as error:
-        raise InputError(
-            f"${_LIMIT_VARIABLE} must be 0, a number of bytes, or such as '3GB' or '512MiB'. "
-            f"Got {text!r} instead."
-        ) from error

@@ -1,7 +1,7 @@
 import shutil
 import subprocess
 import sys
-from pathlib import Path
+from datetime import datetime
 
 import pytest
 from cached_features import MEANS, Computing, open_at, random_images
@@ -9,7 +9,7 @@ from clirun import fail, run
 from feature_options import quick_features
 
 from svmcifar.compute.memory import format_bytes
-from svmcifar.features.cache import list_entries
+from svmcifar.features.cache_folder import list_entries
 
 
 @pytest.fixture
@@ -30,14 +30,14 @@ def test_info(folder):
     lines = run("cache", "info").splitlines()
     assert lines[0].split() == ["folder", str(folder)]
     assert lines[1].split(maxsplit=1) == ["limit", "5 GiB"]
-    total = format_bytes(sum(entry.size for entry in entries))
+    total = format_bytes(sum(entry.n_bytes for entry in entries))
     assert lines[2].split(maxsplit=1) == ["total", f"{total} in 2 entries"]
     newest, oldest = reversed(entries)
     for line, entry in zip(lines[3:], (newest, oldest), strict=True):
-        assert line.split()[0] == Path(entry.path).parent.name
-        assert format_bytes(entry.size) in line
-        assert line.endswith(f"last used {entry.last_access:%Y-%m-%d %H:%M}")
-    assert {Path(entry.path).parent.name for entry in entries} == {"pipeline", "features"}
+        assert line.split()[0] == entry.kind
+        assert format_bytes(entry.n_bytes) in line
+        assert line.endswith(f"last used {datetime.fromtimestamp(entry.used):%Y-%m-%d %H:%M}")
+    assert {entry.kind for entry in entries} == {"pipeline", "features"}
 
 
 def test_info_without_a_folder(tmp_path, monkeypatch):
@@ -52,7 +52,7 @@ def test_info_without_a_folder(tmp_path, monkeypatch):
 
 
 def test_clear(folder):
-    n_bytes = sum(entry.size for entry in list_entries(folder))
+    n_bytes = sum(entry.n_bytes for entry in list_entries(folder))
     assert run("cache", "clear") == f"freed {format_bytes(n_bytes)} in 2 entries of {folder}\n"
     assert sorted(path.name for path in folder.iterdir()) == ["entries", "notes.txt"]
     assert "0 B in 0 entries" in run("cache", "clear")
@@ -80,7 +80,7 @@ def test_nothing_heavy_is_imported():
     code = (
         "import sys; from svmcifar.cli import main\n"
         "try: main(['cache', 'info'])\n"
-        "finally: print(sorted({'numba', 'matplotlib', 'torch'} & set(sys.modules)))"
+        "finally: print(sorted({'numpy', 'numba', 'sklearn', 'torch'} & set(sys.modules)))"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.endswith("[]\n")

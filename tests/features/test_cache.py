@@ -10,7 +10,7 @@ from svmcifar.compute.threads import single_threaded_blas
 from svmcifar.features import augmentation
 from svmcifar.features import cache as cache_module
 from svmcifar.features.build import make_feature_pipeline
-from svmcifar.features.cache import list_entries
+from svmcifar.features.cache_folder import list_entries
 from svmcifar.features.pipeline import compute_features, compute_training_features
 from svmcifar.features.settings import FeatureSettings
 from svmcifar.io.content_hash import content_hash
@@ -58,7 +58,7 @@ def test_what_is_found_is_equal_to_the_bit(tmp_path, settings, seen):
             compute_features(pipeline, others), compute_features(expected, others)
         )
     assert (first.done, again.done) == (["fit", "features"], [])
-    assert 0 < sum(entry.size for entry in list_entries(tmp_path)) <= first.cache.kept_bytes
+    assert 0 < sum(entry.n_bytes for entry in list_entries(tmp_path)) <= first.cache.kept_bytes
     assert (first.cache.n_found, again.cache.n_found, again.cache.kept_bytes) == (0, 2, 0)
 
 

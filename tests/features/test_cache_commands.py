@@ -15,7 +15,7 @@ from svmcifar.cli import main
 from svmcifar.compare.predictions import answer_by_svm
 from svmcifar.features import cache as cache_module
 from svmcifar.features import pipeline as pipeline_module
-from svmcifar.features.cache import list_entries
+from svmcifar.features.cache_folder import list_entries
 from svmcifar.model.evaluate import evaluate_classifier
 from svmcifar.model.persistence import load_model, read_manifest, save_model
 from svmcifar.svm.estimator import RBFSVC

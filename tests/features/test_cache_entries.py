@@ -19,7 +19,7 @@ from joblib import _store_backends as joblib_store
 
 from svmcifar.errors import OutputError
 from svmcifar.features import cache as cache_module
-from svmcifar.features.cache import clear_entries, list_entries
+from svmcifar.features.cache_folder import clear_entries, list_entries
 from svmcifar.features.pipeline import compute_features
 
 IMAGES = random_images()
@@ -59,7 +59,7 @@ def filled(computing):
 
 def files_of(folder, kind="features"):
     """The files of the entries of a kind, the least recently used first."""
-    paths = [Path(entry.path) for entry in list_entries(folder)]
+    paths = [entry.path for entry in list_entries(folder)]
     return [path / "output.pkl" for path in paths if path.parent.name == kind]
 
 
@@ -180,7 +180,7 @@ def test_limit_holds(tmp_path, pipeline, n_kept):
         computing.features(pipeline, images)
         entries = list_entries(tmp_path / "limited")
         assert len(entries) == min(n_images, n_kept)
-        assert sum(entry.size for entry in entries) <= limit_bytes
+        assert sum(entry.n_bytes for entry in entries) <= limit_bytes
 
 
 def test_what_is_larger_than_the_limit_is_not_kept(folder, pipeline):
@@ -308,10 +308,10 @@ def test_writer_that_dies_leaves_what_is_removed_later(folder, pipeline):
     done = subprocess.run([sys.executable, "-c", code, folder], cwd=Path(__file__).parents[1])
     assert done.returncode == 3
     (entry,) = list_entries(folder)
-    assert (entry.size, [p.name for p in Path(entry.path).glob("output.pkl")]) == (4, [])
+    assert (entry.n_bytes, [p.name for p in entry.path.glob("output.pkl")]) == (4, [])
     computing = Computing(open_at(folder, limit_bytes=NEEDED_BYTES + 3))
     computing.features(pipeline, IMAGES)
-    assert [Path(e.path).name == 64 * "0" for e in list_entries(folder)] == [False]
+    assert [e.path.name == 64 * "0" for e in list_entries(folder)] == [False]
 
 
 # --- other files
@@ -335,7 +335,7 @@ def test_clear_removes_all_entries_and_no_other_file(filled, folder):
     former = [folder / f"features-{KEY}.zip", folder / f"pipeline-{KEY}.zip"]
     for path in former:
         path.write_text("of an older release")
-    assert {Path(entry.path).parent.name for entry in clear_entries(folder)} == {
+    assert {entry.kind for entry in clear_entries(folder)} == {
         "pipeline",
         "features",
     }

@@ -9,8 +9,9 @@ import pytest
 from cached_features import warned
 
 from svmcifar.errors import InputError, OutputError
-from svmcifar.features import cache as cache_module
-from svmcifar.features.cache import FeatureCache, open_cache, read_cache_settings
+from svmcifar.features import cache_folder
+from svmcifar.features.cache import FeatureCache, open_cache
+from svmcifar.features.cache_folder import read_cache_settings
 
 VARIABLES = ("SVMCIFAR_CACHE", "SVMCIFAR_CACHE_LIMIT")
 
@@ -21,7 +22,7 @@ def _bare(monkeypatch):
         monkeypatch.delenv(name, raising=False)
     for name in ("HOME", "USERPROFILE"):
         monkeypatch.setenv(name, str(Path("/ann")))
-    monkeypatch.setattr(cache_module.sys, "platform", "linux")
+    monkeypatch.setattr(cache_folder.sys, "platform", "linux")
 
 
 def test_defaults():
@@ -45,7 +46,7 @@ def test_defaults():
     ],
 )
 def test_folder(monkeypatch, platform, variables, folder):
-    monkeypatch.setattr(cache_module.sys, "platform", platform)
+    monkeypatch.setattr(cache_folder.sys, "platform", platform)
     for name, value in variables.items():
         monkeypatch.setenv(name, value)
     assert read_cache_settings().folder == Path(folder)
@@ -119,7 +120,7 @@ def test_folder_that_others_can_write_to(monkeypatch, tmp_path, name, mode):
 
 def test_folder_of_another_user(monkeypatch, tmp_path):
     FeatureCache(tmp_path / "cache", 10**6)
-    monkeypatch.setattr(cache_module.os, "getuid", lambda: os.stat(tmp_path).st_uid + 1)
+    monkeypatch.setattr(cache_folder.os, "getuid", lambda: os.stat(tmp_path).st_uid + 1)
     assert_goes_without(monkeypatch, tmp_path / "cache", "it belongs to another user")
 
 
@@ -136,5 +137,5 @@ def test_folder_that_cannot_be_made(monkeypatch, tmp_path, code):
     def refuse(*_, **__):
         raise OSError(code, os.strerror(code))
 
-    monkeypatch.setattr(cache_module.Path, "mkdir", refuse)
+    monkeypatch.setattr(cache_folder.Path, "mkdir", refuse)
     assert_goes_without(monkeypatch, tmp_path / "cache", os.strerror(code))

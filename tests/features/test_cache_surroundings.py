@@ -92,7 +92,7 @@ def test_code_that_counts_is_all_that_computes_features():
     package = Path(svmcifar.__file__).parent
     counted = {f"svmcifar.{name.removesuffix('.py').replace('/', '.')}" for name in cache._CODE}
     assert all((package / name).is_file() for name in cache._CODE)
-    paths = [path for path in package.glob("features/**/*.py") if path.stem != "cache"]
+    paths = [path for path in package.glob("features/**/*.py") if not path.stem.startswith("cache")]
     assert len(paths) > 20
     for path in paths:
         for node in ast.walk(ast.parse(path.read_text())):
