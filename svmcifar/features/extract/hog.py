@@ -5,7 +5,7 @@ from numbers import Integral
 from typing import Any
 
 from sklearn.base import BaseEstimator, TransformerMixin
-from sklearn.utils._param_validation import Interval, InvalidParameterError
+from sklearn.utils._param_validation import Interval
 
 from svmcifar.compute.arrays import get_namespace, is_host
 from svmcifar.compute.image_shape import ImageShape
@@ -17,7 +17,8 @@ from svmcifar.features.extract.hog_gradients import (
     strongest_gradient,
     votes,
 )
-from svmcifar.features.extract.image_rows import checked_images, square_shape
+from svmcifar.features.extract.image_rows import batches, checked_images, square_shape
+from svmcifar.features.parameters import validate_parameters
 
 # On the host a batch stays in the processor cache; on a GPU each call should be large.
 _HOST_BATCH_ROWS = 32
@@ -133,8 +134,7 @@ class HOG(TransformerMixin, BaseEstimator):
         xp, n_images = get_namespace(images), images.shape[0]
         features = xp.empty((n_images, n_features), dtype=xp.float32, device=images.device)
         batch_rows = _HOST_BATCH_ROWS if is_host(images) else _DEVICE_BATCH_ROWS
-        for start in range(0, n_images, batch_rows):
-            rows = slice(start, min(start + batch_rows, n_images))
+        for rows in batches(n_images, batch_rows):
             features[rows, :] = self._transform_batch(images[rows, :], shape)
         return features
 
@@ -145,10 +145,7 @@ class HOG(TransformerMixin, BaseEstimator):
         ------
         InputError
         """
-        try:
-            self._validate_params()
-        except InvalidParameterError as error:
-            raise InputError(str(error)) from error
+        validate_parameters(self)
         pair = self.pixels_per_cell
         if len(pair) != 2 or not all(isinstance(n, Integral) and int(n) > 0 for n in pair):
             raise InputError(

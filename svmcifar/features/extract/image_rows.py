@@ -1,6 +1,7 @@
 """Images as rows of bytes: one plane of pixels a colour, each row by row."""
 
 import math
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -39,6 +40,11 @@ def checked_images(images: Any, user: str) -> Any:
             f"Got {get_dtype(images)} of shape {images.shape} instead."
         )
     return images
+
+
+def batches(n: int, size: int) -> Iterator[slice]:
+    """Yield slices of a size that cover n rows, of which there may be none."""
+    return (slice(start, min(start + size, n)) for start in range(0, n, size))
 
 
 def square_shape(n_values: int) -> ImageShape:

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from svmcifar.compute.arrays import get_namespace
 from svmcifar.compute.image_shape import ImageShape
 from svmcifar.compute.threads import single_threaded_blas
+from svmcifar.features.extract.image_rows import batches
 from svmcifar.features.extract.patch_kernels import normalised_patches, pool_rectified
 
 # The responses of this many filters to one image are one matrix product, pooled while they are in
@@ -23,11 +24,6 @@ _TASK_IMAGES = 32
 _DEVICE_BATCH_IMAGES = 256
 
 Array = NDArray[Any]
-
-
-def batches(n: int, size: int) -> Iterator[slice]:
-    """Yield slices of a size that cover n rows, of which there may be none."""
-    return (slice(start, min(start + size, n)) for start in range(0, n, size))
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 from sklearn.base import BaseEstimator, TransformerMixin
-from sklearn.utils._param_validation import Interval, InvalidParameterError, StrOptions
+from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import check_is_fitted
 
 from svmcifar.compute.arrays import get_device, get_namespace, is_host, move_beside, to_host
@@ -15,6 +15,7 @@ from svmcifar.errors import InputError
 from svmcifar.features.extract.image_rows import checked_images, square_shape
 from svmcifar.features.extract.patch_filters import learn_filters
 from svmcifar.features.extract.patch_responses import PatchFilters, device_features, host_features
+from svmcifar.features.parameters import validate_parameters
 
 
 class PatchFeatures(TransformerMixin, BaseEstimator):
@@ -208,10 +209,7 @@ class PatchFeatures(TransformerMixin, BaseEstimator):
         ------
         InputError
         """
-        try:
-            self._validate_params()
-        except InvalidParameterError as error:
-            raise InputError(str(error)) from error
+        validate_parameters(self)
         if self.n_patches < self.n_filters:
             raise InputError(
                 f"The 'n_patches' parameter of PatchFeatures must be at least n_filters="

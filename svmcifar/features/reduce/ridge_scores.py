@@ -7,11 +7,12 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.utils import gen_batches
-from sklearn.utils._param_validation import Interval, InvalidParameterError
+from sklearn.utils._param_validation import Interval
 from sklearn.utils.validation import check_is_fitted
 
 from svmcifar.compute.arrays import get_namespace, take_rows
 from svmcifar.errors import InputError
+from svmcifar.features.parameters import validate_parameters
 from svmcifar.features.reduce.normal_equations import NormalEquations
 
 _BATCH_ROWS = 2000
@@ -206,10 +207,7 @@ class RidgeScores(TransformerMixin, BaseEstimator):
         return [np.flatnonzero(fold_of_row == fold) for fold in range(self.n_folds)]
 
     def _check(self, X: Any, y: NDArray[Any], n_views: int) -> None:
-        try:
-            self._validate_params()
-        except InvalidParameterError as error:
-            raise InputError(str(error)) from error
+        validate_parameters(self)
         if len(y) < self.n_folds or X.shape[0] != n_views * len(y):
             raise InputError(
                 f"RidgeScores needs at least {self.n_folds} images, one a fold, and a label for "
