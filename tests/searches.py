@@ -22,9 +22,9 @@ def solve(X, y, grid, svc=None, n_workers=1, limit=None):
 def by_point(problem):
     """Give the coefficients and the numbers of each point."""
     return {
-        number: (path.coef[place], path.solved[place])
+        number: (path.coef[place], path.stats[place])
         for path in problem.paths
-        for place, number in enumerate(path.numbers)
+        for place, number in enumerate(path.points)
     }
 
 

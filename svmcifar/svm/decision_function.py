@@ -22,9 +22,9 @@ from svmcifar.svm.kernels.kernel import Kernel
 from svmcifar.svm.one_vs_one import class_pairs, pair_numbers
 from svmcifar.svm.samples import SampleBlocks, sample_blocks
 
-# What of a device's free memory a batch may take.
+# Share of a device's free memory that a batch may take.
 _SHARE = 0.8
-# Samples of a batch on a device at most: more make its matrix products no faster.
+# Largest batch on a device: more samples make its matrix products no faster.
 _MOST_ROWS = 8192
 
 FloatArray = NDArray[np.float64]
@@ -32,7 +32,7 @@ FloatArray = NDArray[np.float64]
 
 @dataclass(frozen=True)
 class OvOModel:
-    """A one-vs-one model as prediction needs it: support vectors where the samples are.
+    """A one-vs-one model for prediction, with its support vectors where the samples are.
 
     Attributes
     ----------
@@ -65,7 +65,7 @@ def pair_decisions(
     ----------
     model : OvOModel
     X : array of shape (n_samples, n_features)
-        In the dtype of the support vectors, and where they are.
+        In the dtype of the support vectors, and where they are; InputError if they are elsewhere.
     n_workers : int
         Threads to work with on the host.
     memory_limit_bytes : int, optional
@@ -75,11 +75,6 @@ def pair_decisions(
     -------
     iterator of arrays of shape (n_batch, n_pairs), float64
         Where the samples are; positive for a vote for the pair's first class.
-
-    Raises
-    ------
-    InputError
-        If samples and support vectors are on different devices.
     """
     get_namespace(X, model.support.X)
     if is_host(X):
@@ -100,9 +95,10 @@ def _host_decisions(model: OvOModel, X: Array, n_workers: int) -> Iterator[Float
         compute_kernel(model.kernel, samples, support, out=K)
         products: list[Array] = []
         offset = parts[0][1].start
-        for _, run in parts:
-            coef = model.coef[:, run].T.astype(X.dtype, copy=False)
-            products.append(K[:, run.start - offset : run.stop - offset] @ coef)
+        for _, rows_of_class in parts:
+            coef = model.coef[:, rows_of_class].T.astype(X.dtype, copy=False)
+            columns = slice(rows_of_class.start - offset, rows_of_class.stop - offset)
+            products.append(K[:, columns] @ coef)
         return products
 
     with single_threaded_blas(), ThreadPoolExecutor(n_workers) as pool:
@@ -126,19 +122,19 @@ def _device_decisions(model: OvOModel, X: Any, limit_bytes: int) -> Iterator[Any
     xp, dtype = get_namespace(X), get_dtype(X)
     n_rows = max(1, min(_MOST_ROWS, limit_bytes // _row_bytes(model, X.shape[1], dtype.itemsize)))
     ends = np.cumsum(model.n_support)
-    runs = [slice(int(end - n), int(end)) for end, n in zip(ends, model.n_support, strict=True)]
-    coef = [move_beside(model.coef[:, run].T.astype(dtype), X) for run in runs]
+    slices = [slice(int(end - n), int(end)) for end, n in zip(ends, model.n_support, strict=True)]
+    coef = [move_beside(model.coef[:, part].T.astype(dtype), X) for part in slices]
     intercept = move_beside(model.intercept, X)
     # A class has a column for each of the others: row r of its coefficients (see one_vs_one.py).
-    n_others = len(runs) - 1
-    pairs = np.array(class_pairs(len(runs)))
+    n_others = len(slices) - 1
+    pairs = np.array(class_pairs(len(slices)))
     of_first = move_beside(pairs[:, 0] * n_others + pairs[:, 1] - 1, X)
     of_second = move_beside(pairs[:, 1] * n_others + pairs[:, 0], X)
     for rows in gen_batches(X.shape[0], n_rows):
         samples = sample_blocks(X[rows, :], model.center)
         parts = [
-            kernel_block(model.kernel, samples, model.support[run]) @ coef_of_class
-            for run, coef_of_class in zip(runs, coef, strict=True)
+            kernel_block(model.kernel, samples, model.support[part]) @ coef_of_class
+            for part, coef_of_class in zip(slices, coef, strict=True)
         ]
         values = xp.concat(parts, axis=1)
         decisions = xp.astype(xp.take(values, of_first, axis=1), xp.float64)
@@ -148,7 +144,7 @@ def _device_decisions(model: OvOModel, X: Any, limit_bytes: int) -> Iterator[Any
 
 
 def _row_bytes(model: OvOModel, n_features: int, itemsize: int) -> int:
-    """Count what a sample of a batch takes on a device, at most."""
+    """Return an upper bound of the bytes that a sample of a batch takes on a device."""
     n_classes = len(model.n_support)
     centred = 2 * n_features * 8  # the squares behind its norm are float64
     block = 3 * int(model.n_support.max()) * itemsize
@@ -157,12 +153,9 @@ def _row_bytes(model: OvOModel, n_features: int, itemsize: int) -> int:
 
 
 def _chunks(n_support: NDArray[np.integer]) -> list[list[tuple[int, slice]]]:
-    """Cut the support vectors into runs of at most BLOCK, and each run into its classes.
+    """Cut the support vectors into chunks of at most BLOCK, and these into their classes.
 
-    Returns
-    -------
-    list of list of (int, slice)
-        For each run the classes in it, each with the support vectors that it has there.
+    Return the classes in each chunk, each with the support vectors that it has there.
     """
     ends = np.cumsum(n_support)
     chunks = []

@@ -21,28 +21,17 @@ FloatArray = NDArray[np.float64]
 
 
 def class_pairs(n_classes: int) -> list[tuple[int, int]]:
-    """List the pairs of classes in order."""
+    """Return the pairs of classes in order."""
     return list(combinations(range(n_classes), 2))
 
 
 def pair_number(a: int, b: int, n_classes: int) -> int:
-    """Find the number of the pair (a, b), a < b."""
+    """Return the number of the pair (a, b), a < b."""
     return a * n_classes - a * (a + 1) // 2 + b - a - 1
 
 
 def pair_numbers(n_classes: int) -> NDArray[np.intp]:
-    """Find the pair that each row of coefficients of a class belongs to.
-
-    Parameters
-    ----------
-    n_classes : int
-
-    Returns
-    -------
-    ndarray of shape (n_classes, n_classes - 1)
-        Entry (c, r) is the number of the pair of class c and the class that
-        row r of c's coefficients stands for.
-    """
+    """Return the number of the pair that row r of class c's coefficients belongs to, as (c, r)."""
     numbers = np.empty((n_classes, n_classes - 1), dtype=np.intp)
     for number, (a, b) in enumerate(class_pairs(n_classes)):
         numbers[a, b - 1] = number
@@ -51,17 +40,10 @@ def pair_numbers(n_classes: int) -> NDArray[np.intp]:
 
 
 def winners(decisions: FloatArray, n_classes: int) -> NDArray[np.intp]:
-    """Find the class with the most votes of each sample; of classes that tie, the first.
+    """Return the class with the most votes of each sample; of classes that tie, the first.
 
-    Parameters
-    ----------
-    decisions : ndarray of shape (n_samples, n_pairs)
-        Above zero is a vote for the pair's first class, anything else for the second.
-    n_classes : int
-
-    Returns
-    -------
-    ndarray of shape (n_samples,)
+    A decision value above zero, of shape (n_samples, n_pairs), is a vote for the pair's first
+    class, any other for the second.
     """
     result = np.empty(len(decisions), dtype=np.intp)
     _write_winners(decisions, n_classes, result)
@@ -130,24 +112,10 @@ def write_winners_of_parts(values, intercept, n_views, result):  # type: ignore[
 
 
 def average_views(batches: Iterable[FloatArray], n_views: int) -> Iterator[FloatArray]:
-    """Average the decision values of each sample over its views.
+    """Average decision values over the views of each sample (test-time augmentation).
 
-    Parameters
-    ----------
-    batches : iterable of ndarrays of shape (n_batch, n_pairs)
-        Views of a sample follow each other, in one batch or from one to the next.
-    n_views : int
-        Views of each sample.
-
-    Returns
-    -------
-    iterator of ndarrays of shape (n_samples_of_batch, n_pairs)
-        Of the samples whose last view is in the batch.
-
-    Raises
-    ------
-    InputError
-        If the last sample has fewer views than the others.
+    Views of a sample follow each other, in one batch or from one to the next.  Yield the means of
+    the samples whose last view is in the batch; raise InputError if the last one has too few.
     """
     rest: FloatArray | None = None
     for batch in batches:

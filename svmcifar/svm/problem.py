@@ -59,7 +59,7 @@ class OvOProblem:
         return [end - start for start, end in zip(self.starts, self.starts[1:], strict=False)]
 
     def rows(self, first: int, last: int | None = None) -> slice:
-        """Find the samples of a class, or of the classes `first` to `last`."""
+        """Return the rows of a class, or of the classes `first` to `last`."""
         return slice(self.starts[first], self.starts[(first if last is None else last) + 1])
 
 
@@ -174,12 +174,14 @@ def sort_by_class(
     classes, codes = np.unique(y, return_inverse=True)
     weight_of_class = compute_class_weight(class_weight, classes=classes, y=y)
     weight = np.ones(len(codes)) if sample_weight is None else sample_weight
-    found = moments(X)
-    validation.require_finite(X, found.mean_sq_norm)
+    X_moments = moments(X)
+    validation.require_finite(X, X_moments.mean_sq_norm)
     order = np.argsort(codes, kind="stable")
     order = order[weight[order] > 0]
     validation.require_classes(classes, np.bincount(codes[order], minlength=len(classes)))
-    training = TrainingSet(X, classes, weight_of_class, order, codes[order], weight[order], found)
+    training = TrainingSet(
+        X, classes, weight_of_class, order, codes[order], weight[order], X_moments
+    )
     validation.require_bounds(training.upper(smallest_C))
     return training
 
@@ -236,7 +238,7 @@ class OvOSolution:
 
     @classmethod
     def empty(cls, problem: OvOProblem) -> "OvOSolution":
-        """Make room for the solution of `problem`: no coefficient set, no pair solved."""
+        """Build a solution without coefficients, in which no pair is solved."""
         n_pairs = problem.n_classes * (problem.n_classes - 1) // 2
         return cls(
             coef=np.zeros((problem.n_classes - 1, len(problem.samples))),
@@ -246,7 +248,7 @@ class OvOSolution:
             objective=np.full(n_pairs, np.nan),
         )
 
-    def put(self, problem: OvOProblem, a: int, b: int, pair: PairSolution) -> None:
+    def store(self, problem: OvOProblem, a: int, b: int, pair: PairSolution) -> None:
         """Write the solution of the pair (a, b), a < b, to its place."""
         n_a = problem.sizes[a]
         number = pair_number(a, b, problem.n_classes)

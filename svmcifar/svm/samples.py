@@ -9,7 +9,7 @@ from numba import njit
 from numpy.typing import NDArray
 
 from svmcifar.compute.arrays import get_namespace, is_host, move_beside
-from svmcifar.svm.moments import row_runs
+from svmcifar.svm.moments import row_batches
 
 Array = NDArray[np.floating]
 
@@ -30,7 +30,7 @@ class SampleBlocks:
     sq_norms: Any
 
     def __getitem__(self, rows: slice) -> "SampleBlocks":
-        """Select a run of rows, without a copy."""
+        """Select consecutive rows, without a copy."""
         return SampleBlocks(self.X[rows, :], self.sq_norms[rows])
 
     def __len__(self) -> int:
@@ -38,14 +38,13 @@ class SampleBlocks:
 
 
 def sample_blocks(X: Any, center: Array | None, *, in_place: bool = False) -> SampleBlocks:
-    """Prepare samples for kernel blocks.
+    """Centre samples (see `svmcifar.svm.moments.kernel_center`) and compute their squared norms.
 
     Parameters
     ----------
     X : array of shape (n_samples, n_features), float32 or float64
         On the host or on a device, where it stays.
     center : ndarray of shape (n_features,) or None
-        As `svmcifar.svm.moments.kernel_center` gives it.
     in_place : bool, default=False
         Subtract the centre from `X` itself.
 
@@ -69,19 +68,7 @@ def sample_blocks(X: Any, center: Array | None, *, in_place: bool = False) -> Sa
 
 
 def first_columns(samples: SampleBlocks, widths: Sequence[int]) -> dict[int, SampleBlocks]:
-    """Take the first columns of samples, with their squared norms.
-
-    Parameters
-    ----------
-    samples : SampleBlocks
-    widths : sequence of int
-        Numbers of columns.
-
-    Returns
-    -------
-    dict of int to SampleBlocks
-        Views of the samples.
-    """
+    """Return views of the first columns of samples, by their number, with squared norms."""
     return {
         width: samples
         if width == samples.X.shape[1]
@@ -93,8 +80,8 @@ def first_columns(samples: SampleBlocks, widths: Sequence[int]) -> dict[int, Sam
 def _device_sq_norms(X: Any) -> Any:
     """Compute the squared norm of each row, summed in float64."""
     xp = get_namespace(X)
-    runs = (xp.astype(run, xp.float64) for run in row_runs(X))
-    return xp.concat([xp.astype(xp.sum(run * run, axis=1), X.dtype) for run in runs])
+    batches = (xp.astype(rows, xp.float64) for rows in row_batches(X))
+    return xp.concat([xp.astype(xp.sum(rows * rows, axis=1), X.dtype) for rows in batches])
 
 
 @njit(nogil=True, cache=True, fastmath={"nnan", "nsz", "reassoc"}, error_model="numpy")

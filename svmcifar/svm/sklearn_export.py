@@ -1,4 +1,4 @@
-"""Fitted models in the forms of other libraries."""
+"""A fitted model as scikit-learn's own SVC."""
 
 from typing import Any
 
@@ -7,17 +7,9 @@ from sklearn.svm import SVC
 
 
 def to_sklearn_svc(model: Any) -> SVC:
-    """Make a fitted `sklearn.svm.SVC` with the decision values of `model`.
+    """Build a fitted `sklearn.svm.SVC` with the decision values of a fitted `RBFSVC`.
 
-    Parameters
-    ----------
-    model : RBFSVC
-        Fitted.
-
-    Returns
-    -------
-    SVC
-        It holds float64 support vectors, the only ones that SVC predicts with.
+    It holds float64 support vectors, the only ones that SVC predicts with.
     """
     svc = SVC(
         C=model.C,

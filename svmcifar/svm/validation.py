@@ -1,4 +1,4 @@
-"""What `RBFSVC` asks of its input and of the machine before it starts."""
+"""Checks of the input of `RBFSVC`."""
 
 from typing import Any
 
@@ -15,25 +15,13 @@ Array = NDArray[Any]
 
 
 def read_training_set(estimator: BaseEstimator, X: Any, y: Any) -> tuple[Any, Array]:
-    """Check the shapes and types of a training set.
-
-    Parameters
-    ----------
-    estimator : BaseEstimator
-        Learns the number of features.
-    X : array-like of shape (n_samples, n_features), or array on a device
-    y : array-like of shape (n_samples,), or array where X is
+    """Check shapes and types of a training set; the estimator learns the number of features.
 
     Returns
     -------
     samples : array of shape (n_samples, n_features), float32 or float64
         Where X is.
     labels : ndarray of shape (n_samples,)
-
-    Raises
-    ------
-    InputError
-        If y is on another device than X.
     """
     if is_host(X) and is_host(y):
         return validate_data(
@@ -49,21 +37,7 @@ def read_training_set(estimator: BaseEstimator, X: Any, y: Any) -> tuple[Any, Ar
 
 
 def read_samples(estimator: BaseEstimator, X: Any, dtype: np.dtype) -> Any:
-    """Check samples to predict.
-
-    Parameters
-    ----------
-    estimator : BaseEstimator
-        Fitted.
-    X : array-like of shape (n_samples, n_features), or array on a device
-    dtype : dtype
-        What to turn them into.
-
-    Returns
-    -------
-    array of shape (n_samples, n_features), of that dtype
-        Where X is.
-    """
+    """Check samples to predict, and return them as `dtype` where they are."""
     if is_host(X):
         return validate_data(estimator, X, reset=False, dtype=dtype, order="C")
     with sklearn_dispatch(X):
@@ -71,13 +45,7 @@ def read_samples(estimator: BaseEstimator, X: Any, dtype: np.dtype) -> Any:
 
 
 def host_beside(values: Any, X: Any) -> Any:
-    """Bring labels or weights to the host, from there or from where X is.
-
-    Raises
-    ------
-    InputError
-        If they are on another device.
-    """
+    """Return labels or weights on the host; raise if they are on another device than X."""
     if is_host(values):
         return values
     get_namespace(values, X)
@@ -89,19 +57,9 @@ _MOST_SQ_NORM = 1e290
 
 
 def require_finite(X: Array, mean_sq_norm: float) -> None:
-    """Refuse samples with NaN or infinite values, or with distances that float64 cannot hold.
+    """Raise if samples have NaN or infinite values, or distances that float64 cannot hold.
 
-    Parameters
-    ----------
-    X : array of shape (n_samples, n_features)
-    mean_sq_norm : float
-        Mean squared norm of the samples; X itself is looked at only if this
-        shows that something is wrong.
-
-    Raises
-    ------
-    InputError
-        Naming the first such value and how many rows have one.
+    X itself is looked at only if the mean squared norm of its rows shows that something is wrong.
     """
     if mean_sq_norm < _MOST_SQ_NORM:
         return
@@ -121,17 +79,7 @@ def require_finite(X: Array, mean_sq_norm: float) -> None:
 
 
 def require_bounds(upper: Array) -> None:
-    """Refuse upper bounds of dual coefficients that are not above zero.
-
-    Parameters
-    ----------
-    upper : ndarray of shape (n_samples,)
-        C times class weight and sample weight.
-
-    Raises
-    ------
-    InputError
-    """
+    """Raise if an upper bound of a dual coefficient is not above zero."""
     if not (upper > 0).all():
         raise InputError(
             f"C times class weight and sample weight must be above 0 for RBFSVC. "
@@ -140,18 +88,7 @@ def require_bounds(upper: Array) -> None:
 
 
 def require_classes(classes: Array, sizes: Array) -> None:
-    """Refuse a training set in which a class, or all but one, has no sample to train on.
-
-    Parameters
-    ----------
-    classes : ndarray of shape (n_classes,)
-    sizes : ndarray of shape (n_classes,)
-        Samples of positive weight of each class.
-
-    Raises
-    ------
-    InputError
-    """
+    """Raise if there are fewer than two classes, or one without a sample of positive weight."""
     if len(classes) < 2:
         raise InputError(
             f"RBFSVC needs samples of at least two classes. Got 1 class: {classes[0]}."

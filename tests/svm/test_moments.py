@@ -58,7 +58,7 @@ def test_gamma_is_that_of_scikit_learn(gamma, dtype, constant):
 @pytest.mark.parametrize("run", [2**24, 1000])
 @pytest.mark.parametrize(("dtype", "offset"), [("f4", 0), ("f4", 1e4), ("f8", 1e8)])
 def test_moments_on_a_device(monkeypatch, dtype, offset, run):
-    monkeypatch.setattr(moments_module, "_DEVICE_RUN", run)
+    monkeypatch.setattr(moments_module, "_DEVICE_VALUES", run)
     X = samples(321, 17, dtype, offset)
     ours, there = moments_of(X), moments_of(on_device(X))
     assert type(there.mean) is np.ndarray

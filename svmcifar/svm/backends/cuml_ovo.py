@@ -107,7 +107,7 @@ def _solve_pairs(gpu: "_Gpu", progress: Progress) -> OvOSolution:
     problem = gpu.problem
     solution = OvOSolution.empty(problem)
     for a, b in class_pairs(problem.n_classes):
-        solution.put(problem, a, b, gpu.solve_pair(a, b))
+        solution.store(problem, a, b, gpu.solve_pair(a, b))
         progress(1)
     return solution
 

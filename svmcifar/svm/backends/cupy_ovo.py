@@ -104,7 +104,7 @@ def solve_on_device(
         tables = pair_tables(sizes[classes], [(place[a], place[b]) for a, b in pairs])
         solved = launch_smo(K, upper, tables, tol=problem.tol, max_iter=problem.max_iter)
         for (a, b), pair in zip(pairs, solved, strict=True):
-            solution.put(problem, a, b, pair)
+            solution.store(problem, a, b, pair)
         del K, tile_X, tile_norms  # before the next ones are made
         progress(len(pairs))
     return solution

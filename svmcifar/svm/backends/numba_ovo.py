@@ -109,4 +109,4 @@ class _Run(TiledRun):
             max_iter=self.problem.max_iter,
             cancelled=self.cancelled,
         )
-        self.solution.put(self.problem, a, b, solved)
+        self.solution.store(self.problem, a, b, solved)

@@ -9,7 +9,8 @@ from numba import njit
 
 from svmcifar.compute.llvm import fast_max
 
-# LIBSVM's stand-in for a curvature that is zero or negative.
+# The curvature K_ii + K_jj - 2 K_ij is written 2 - 2 K_ij, here and in `smo_cuda`: the kernel's
+# diagonal is taken to be 1.  This is LIBSVM's stand-in for a curvature that is zero or negative.
 TAU = 1e-12
 # Added to entries that may not be chosen; larger than any gradient, and finite
 # so that the compiler may assume that there are no NaNs.

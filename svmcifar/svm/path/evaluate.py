@@ -1,4 +1,4 @@
-"""Scores of points on one split."""
+"""Scores of the points of a search on one split."""
 
 from collections.abc import Callable, Sequence
 from time import perf_counter
@@ -128,17 +128,15 @@ def evaluate_points(
     solve_s = perf_counter() - clock
     predicted = predict_points(problem, plan, part.X_held_out, part.n_held_out_views)
     score_s = perf_counter() - clock - solve_s
-    numbers = np.concatenate([path.numbers for path in problem.paths])
-    solved = np.concatenate([path.solved for path in problem.paths])
+    stats = np.concatenate([path.stats for path in problem.paths])
     coef = [coef for path in problem.paths for coef in path.coef]
-    in_order = np.argsort(numbers)
+    gamma = [path.problem.kernel.gamma for path in problem.paths for _ in path.points]
+    in_order = np.argsort(np.concatenate([path.points for path in problem.paths]))
     return Scored(
         accuracy=(predicted == part.y_held_out).mean(axis=1),
-        gamma=np.array([path.problem.kernel.gamma for path in problem.paths for _ in path.numbers])[
-            in_order
-        ],
-        n_iter=solved[in_order, :, N_ITER].sum(axis=1).astype(np.int64),
-        unconverged=(solved[in_order, :, GAP] > svc.tol).sum(axis=1),
+        gamma=np.array(gamma)[in_order],
+        n_iter=stats[in_order, :, N_ITER].sum(axis=1).astype(np.int64),
+        unconverged=(stats[in_order, :, GAP] > svc.tol).sum(axis=1),
         n_support=np.array([(c != 0).any(axis=0).sum() for c in coef])[in_order],
         n_train=len(part.y_train),
         n_held_out=len(part.y_held_out),

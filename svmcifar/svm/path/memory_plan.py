@@ -31,7 +31,7 @@ def make_search_plan(problem: SearchProblem, n_workers: int, limit_bytes: int | 
     """
     itemsize = problem.dtype.itemsize
     n_widths = len({path.n_features for path in problem.paths})
-    n_bounds = max(len(path.numbers) for path in problem.paths)
+    n_bounds = max(len(path.points) for path in problem.paths)
 
     def scratch(block: int, group: int) -> int:
         # What is added to products, and what float64 kernel values go through.

@@ -29,28 +29,15 @@ Array = NDArray[Any]
 
 
 def predict_points(problem: SearchProblem, plan: Plan, X: Array, n_views: int = 1) -> Array:
-    """Predict samples by each point.
+    """Predict the classes of samples by each point, shape (n_points, n_samples).
 
-    Parameters
-    ----------
-    problem : SearchProblem
-        Solved.
-    plan : Plan
-        Its workers are used, and no more memory than it took.
-    X : ndarray of shape (n_samples * n_views, n_features)
-        With the features of the training part.
-    n_views : int, default=1
-        Rows of X that show the same sample, one after the other; the pairs' decision values are
-        averaged over them before they vote.
-
-    Returns
-    -------
-    ndarray of shape (n_points, n_samples)
-        Class labels.
+    The problem is solved, with `plan`, whose workers are used, and no more memory than it took.
+    `n_views` successive rows of X show the same sample; the pairs' decision values are averaged
+    over them before they vote.
     """
     n_samples = len(X) // n_views
     n_rows = _batch_samples(problem, scoring_bytes(problem, plan) // n_views)
-    n_points = sum(len(path.numbers) for path in problem.paths)
+    n_points = sum(len(path.points) for path in problem.paths)
     winners = np.empty((n_points, n_samples), dtype=np.intp)
 
     def work(start: int) -> None:
@@ -59,10 +46,10 @@ def predict_points(problem: SearchProblem, plan: Plan, X: Array, n_views: int = 
         values = _class_values(problem, batch.astype(problem.dtype, copy=False))
         m = len(problem.sizes) - 1
         for path, of_path in zip(problem.paths, values, strict=True):
-            for place, number in enumerate(path.numbers):
+            for place, point in enumerate(path.points):
                 part = of_path[:, :, place * m : (place + 1) * m]
-                intercept = path.solved[place, :, INTERCEPT]
-                write_winners_of_parts(part, intercept, n_views, winners[number, start:stop])
+                intercept = path.stats[place, :, INTERCEPT]
+                write_winners_of_parts(part, intercept, n_views, winners[point, start:stop])
 
     batches = [(start,) for start in range(0, n_samples, n_rows)]
     with single_threaded_blas(), ThreadPoolExecutor(plan.n_workers) as pool:
@@ -73,7 +60,7 @@ def predict_points(problem: SearchProblem, plan: Plan, X: Array, n_views: int = 
 def _batch_samples(problem: SearchProblem, limit_bytes: int) -> int:
     """Count the samples whose decision values, products and kernel values fit."""
     n_classes, itemsize = len(problem.sizes), problem.dtype.itemsize
-    n_points = sum(len(path.numbers) for path in problem.paths)
+    n_points = sum(len(path.points) for path in problem.paths)
     row_bytes = itemsize * (n_points * n_classes * (n_classes - 1) + 3 * max(problem.sizes))
     return int(np.clip(limit_bytes // row_bytes, 1, _MOST_ROWS))
 
@@ -81,17 +68,15 @@ def _batch_samples(problem: SearchProblem, limit_bytes: int) -> int:
 def _class_values(problem: SearchProblem, X: Array) -> list[Array]:
     """Compute what the samples of each class add to the decision values of its pairs.
 
-    Returns
-    -------
-    list of ndarray of shape (n_rows, n_classes, n_C * (n_classes - 1))
-        One a path; the last axis is that of its coefficients.
+    Return an array of shape (n_rows, n_classes, n_C * (n_classes - 1)) for each path; the last axis
+    is that of its coefficients.
     """
     widest = problem.paths[-1].problem
     batch = sample_blocks(X, problem.center)
     batches = first_columns(batch, sorted({path.n_features for path in problem.paths}))
     n_classes = widest.n_classes
     values = [
-        np.empty((len(X), n_classes, len(path.numbers) * (n_classes - 1)), dtype=X.dtype)
+        np.empty((len(X), n_classes, len(path.points) * (n_classes - 1)), dtype=X.dtype)
         for path in problem.paths
     ]
     by_width = [
@@ -101,8 +86,8 @@ def _class_values(problem: SearchProblem, X: Array) -> list[Array]:
         )
     ]
     for c in range(n_classes):
-        run = widest.rows(c)
-        support = widest.samples[run].X
+        rows = widest.rows(c)
+        support = widest.samples[rows].X
         products = np.empty((len(X), len(support)), dtype=X.dtype)
         K = np.empty_like(products)
         done = 0
@@ -110,8 +95,8 @@ def _class_values(problem: SearchProblem, X: Array) -> list[Array]:
             extend_products(widest.kernel, batch.X, support, slice(done, width), products)
             done = width
             for path, of_path in pairs:
-                norms = batches[width].sq_norms, path.samples.sq_norms[run]
+                norms = batches[width].sq_norms, path.samples.sq_norms[rows]
                 path.problem.kernel.write(products, *norms, K)
-                coef = path.coef.reshape(-1, path.coef.shape[2])[:, run]
+                coef = path.coef.reshape(-1, path.coef.shape[2])[:, rows]
                 np.matmul(K, coef.T, out=of_path[:, c, :])
     return values

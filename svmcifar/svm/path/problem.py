@@ -1,4 +1,4 @@
-"""From a training part and points to one-vs-one problems that share samples and kernels."""
+"""The points of a search as one-vs-one problems that share samples and kernels."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -24,8 +24,8 @@ class Path:
 
     Attributes
     ----------
-    numbers : tuple of int
-        Which of the points they are.
+    points : tuple of int
+        Their places among the points of the search.
     C : ndarray of shape (n_C,), float64
         Ascending.
     problem : OvOProblem
@@ -33,45 +33,45 @@ class Path:
     coef : ndarray of shape (n_C, n_classes - 1, n_samples), float32 or float64
         ``y_i alpha_i`` in LIBSVM's layout (see `svmcifar.svm.one_vs_one`), as precise as
         prediction has them.
-    solved : ndarray of shape (n_C, n_pairs, 4), float64
-        The `stats` of each pair, as `svmcifar.svm.backends.smo.solve_path` returns them.
+    stats : ndarray of shape (n_C, n_pairs, 4), float64
+        Of each pair, as `svmcifar.svm.backends.smo.solve_path` returns them.
     """
 
-    numbers: tuple[int, ...]
+    points: tuple[int, ...]
     C: Array
     problem: OvOProblem
     coef: Array
-    solved: Array
+    stats: Array
 
     @classmethod
-    def empty(cls, numbers: Sequence[int], C: Sequence[float], problem: OvOProblem) -> "Path":
-        """Make room for the solutions."""
+    def empty(cls, points: Sequence[int], C: Sequence[float], problem: OvOProblem) -> "Path":
+        """Build a path with room for the solutions."""
         samples, n_classes = problem.samples, problem.n_classes
         coef = np.zeros((len(C), n_classes - 1, len(samples)), dtype=samples.X.dtype)
-        solved = np.full((len(C), n_classes * (n_classes - 1) // 2, 4), np.nan)
-        return cls(tuple(numbers), np.array(C, dtype=np.float64), problem, coef, solved)
+        stats = np.full((len(C), n_classes * (n_classes - 1) // 2, 4), np.nan)
+        return cls(tuple(points), np.array(C, dtype=np.float64), problem, coef, stats)
 
     def upper_bounds(self, a: int, b: int) -> Array:
         """Return the upper bounds of a pair's alphas, shape (n_C, n_a + n_b)."""
         weight = np.concatenate([self.problem.upper[self.problem.rows(c)] for c in (a, b)])
         return self.C[:, None] * weight
 
-    def put(self, a: int, b: int, betas: Array, stats: Array) -> None:
+    def store(self, a: int, b: int, betas: Array, stats: Array) -> None:
         """Write what `solve_path` returns for the pair (a, b), a < b, to its place."""
         in_a, in_b = self.problem.rows(a), self.problem.rows(b)
         n_a = in_a.stop - in_a.start
         self.coef[:, b - 1, in_a] = betas[:, :n_a]
         self.coef[:, a, in_b] = betas[:, n_a:]
-        self.solved[:, pair_number(a, b, self.problem.n_classes)] = stats
+        self.stats[:, pair_number(a, b, self.problem.n_classes)] = stats
 
     @property
     def samples(self) -> SampleBlocks:
-        """The samples that they are trained on."""
+        """The training samples."""
         return self.problem.samples
 
     @property
     def n_features(self) -> int:
-        """How many columns of the samples they use."""
+        """Number of features in use."""
         return self.samples.X.shape[1]
 
 
@@ -104,26 +104,10 @@ class SearchProblem:
 
 
 def make_problem(X: Array, y: Array, points: Sequence[Point], svc: RBFSVC) -> SearchProblem:
-    """Sort samples by class and lay the points out as problems.
+    """Build the problems of all points from a training part.
 
-    Parameters
-    ----------
-    X : ndarray of shape (n_samples, n_features), float32 or float64
-        The training part.
-    y : ndarray of shape (n_samples,)
-    points : sequence of Point
-        Multiples of "scale" are of these samples' own.
-    svc : RBFSVC
-        Its parameters besides C and gamma.
-
-    Returns
-    -------
-    SearchProblem
-
-    Raises
-    ------
-    InputError
-        If samples, classes or bounds are not what `RBFSVC.fit` takes.
+    Multiples of "scale" are of these samples' own; `svc` gives the parameters besides C and gamma.
+    Raises InputError for what `RBFSVC.fit` does not take.
     """
     widths = [point.n_components or X.shape[1] for point in points]
     X = X[:, : max(widths)]
@@ -137,9 +121,9 @@ def make_problem(X: Array, y: Array, points: Sequence[Point], svc: RBFSVC) -> Se
     problems = training.problems(kernels, 1.0, svc.tol, svc.max_iter)
 
     def path(setting: tuple[int, float], problem: OvOProblem) -> Path:
-        numbers = [i for i, other in enumerate(settings) if other == setting]
-        numbers.sort(key=lambda i: points[i].C)
-        return Path.empty(numbers, [points[i].C for i in numbers], problem)
+        places = [i for i, other in enumerate(settings) if other == setting]
+        places.sort(key=lambda i: points[i].C)
+        return Path.empty(places, [points[i].C for i in places], problem)
 
     paths = map(path, sorted(set(settings)), problems)
     return SearchProblem(training.classes, training.center(kernels[0][1]), tuple(paths))
@@ -147,5 +131,6 @@ def make_problem(X: Array, y: Array, points: Sequence[Point], svc: RBFSVC) -> Se
 
 def _scale(X: Array, width: int, training: TrainingSet) -> float:
     """Compute gamma="scale" of the first columns."""
-    found = training.moments if width == X.shape[1] else moments(X[:, :width])
-    return resolve_gamma("scale", width, found.variance)
+    is_whole = width == X.shape[1]
+    variance = (training.moments if is_whole else moments(X[:, :width])).variance
+    return resolve_gamma("scale", width, variance)

@@ -139,7 +139,7 @@ class _Run(TiledRun):
                 max_iter=path.problem.max_iter,
                 cancelled=self.cancelled,
             )
-            path.put(a, b, betas, stats)
+            path.store(a, b, betas, stats)
             starts[pair] = betas[0].copy()  # not a view that keeps all of them
             with self.lock:
                 self.progress(len(betas))

@@ -50,7 +50,7 @@ def test_strips_of_a_tile_leave_no_row_out(strip, dtype, monkeypatch):
     found, _ = solve(X, y, grid, svc)
     for path, expected in zip(found.paths, whole.paths, strict=True):
         np.testing.assert_allclose(
-            path.solved[..., OBJECTIVE], expected.solved[..., OBJECTIVE], rtol=1e-5
+            path.stats[..., OBJECTIVE], expected.stats[..., OBJECTIVE], rtol=1e-5
         )
 
 
@@ -80,7 +80,7 @@ def test_a_tiny_bound_does_not_spoil_the_next(tiny):
     v = signs - rbf_kernel(X, X, 0.1) @ beta
     lower, upper = np.minimum(10 * signs, 0), np.maximum(10 * signs, 0)
     gap = v[beta < upper].max() - v[beta > lower].min()
-    assert path.solved[1, 0, GAP] <= 1e-3
+    assert path.stats[1, 0, GAP] <= 1e-3
     assert gap <= 1.1e-3
 
 

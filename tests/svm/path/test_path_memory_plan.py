@@ -98,7 +98,7 @@ def test_an_error_ends_the_work():
     for n_workers in (1, 20):
         with pytest.raises(KeyboardInterrupt):
             solve_paths(problem, make_search_plan(problem, n_workers, None), interrupt)
-    assert np.isnan(problem.paths[-1].solved).any()
+    assert np.isnan(problem.paths[-1].stats).any()
 
 
 @pytest.mark.parametrize("sizes", [[20] * 6, [120] * 3])

@@ -42,10 +42,10 @@ def test_one_point_is_the_model_itself(n_classes, n, dtype, class_weight):
     order = np.argsort(y, kind="stable")
     np.testing.assert_array_equal(path.coef[0], dense_coef(svc)[:, order].astype(dtype))
     sign = -1.0 if n_classes == 2 else 1.0
-    np.testing.assert_allclose(path.solved[0, :, INTERCEPT], sign * svc.intercept_, rtol=1e-12)
-    np.testing.assert_allclose(path.solved[0, :, OBJECTIVE], svc.objective_, rtol=1e-12)
-    np.testing.assert_allclose(path.solved[0, :, GAP], svc.gap_, rtol=1e-9)
-    np.testing.assert_array_equal(path.solved[0, :, N_ITER], svc.n_iter_)
+    np.testing.assert_allclose(path.stats[0, :, INTERCEPT], sign * svc.intercept_, rtol=1e-12)
+    np.testing.assert_allclose(path.stats[0, :, OBJECTIVE], svc.objective_, rtol=1e-12)
+    np.testing.assert_allclose(path.stats[0, :, GAP], svc.gap_, rtol=1e-9)
+    np.testing.assert_array_equal(path.stats[0, :, N_ITER], svc.n_iter_)
     np.testing.assert_array_equal(predict_points(problem, plan, Z)[0], svc.predict(Z))
 
 
@@ -72,7 +72,7 @@ def test_warm_starts_reach_the_same_optimum(dtype):
     for point, (_, solved) in zip(
         GRID.points, (by_point(problem)[i] for i in range(len(GRID.points))), strict=True
     ):
-        gamma = {path.numbers: path.problem.kernel.gamma for path in problem.paths}
+        gamma = {path.points: path.problem.kernel.gamma for path in problem.paths}
         gamma = next(g for numbers, g in gamma.items() if GRID.points.index(point) in numbers)
         cold = RBFSVC(C=point.C, gamma=gamma, tol=tol).fit(X, y)
         np.testing.assert_allclose(solved[:, OBJECTIVE], cold.objective_, rtol=1e-6)
@@ -91,7 +91,7 @@ def test_solutions_are_feasible_and_their_gaps_true():
         samples = path.samples.X
         distances = np.square(samples[:, None] - samples[None]).sum(axis=2)
         K = np.float64(np.float32(np.exp(-path.problem.kernel.gamma * distances)))
-        for C, coef, solved in zip(path.C, path.coef, path.solved, strict=True):
+        for C, coef, solved in zip(path.C, path.coef, path.stats, strict=True):
             for number, (a, b) in enumerate([(0, 1), (0, 2), (1, 2)]):
                 in_a, in_b = path.problem.rows(a), path.problem.rows(b)
                 rows = np.r_[in_a, in_b]
@@ -114,8 +114,8 @@ def test_a_solution_that_no_bound_touches_serves_larger_bounds():
     problem, _ = solve(X, y, Grid([1e4, 1e5, 1e6], [1.0]))
     (path,) = problem.paths
     assert np.abs(path.coef[0]).max() < 1e4
-    assert path.solved[0, 0, N_ITER] > 10
-    assert path.solved[1:, 0, N_ITER].max() <= 2
+    assert path.stats[0, 0, N_ITER] > 10
+    assert path.stats[1:, 0, N_ITER].max() <= 2
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
@@ -150,7 +150,7 @@ def test_the_number_of_workers_changes_no_bit(sizes, dtype):
         problem, plan = solve(X, y, grid, n_workers=n_workers)
         for path, expected in zip(problem.paths, alone.paths, strict=True):
             np.testing.assert_array_equal(path.coef, expected.coef)
-            np.testing.assert_array_equal(path.solved, expected.solved)
+            np.testing.assert_array_equal(path.stats, expected.stats)
         np.testing.assert_array_equal(
             predict_points(problem, plan, X), predict_points(alone, alone_plan, X)
         )
@@ -192,5 +192,5 @@ def test_views_are_averaged_before_the_vote(n_classes, n_views, monkeypatch):
 def test_max_iter_holds_for_each_point():
     X, y, _ = problem_of(3, 40, np.float64)
     problem, _ = solve(X, y, Grid([100.0, 200.0], [1.0]), RBFSVC(max_iter=4))
-    assert (problem.paths[0].solved[:, :, N_ITER] == 4).all()
-    assert problem.paths[0].solved[:, :, GAP].min() > 1e-3
+    assert (problem.paths[0].stats[:, :, N_ITER] == 4).all()
+    assert problem.paths[0].stats[:, :, GAP].min() > 1e-3
