@@ -17,6 +17,7 @@ from svmcifar.features.pipeline import compute_features, fit_features
 from svmcifar.features.settings import FeatureSettings
 from svmcifar.svm import decision_function
 from svmcifar.svm.one_vs_one import average_views, winners
+from svmcifar.svm.prediction import Predictor
 
 pytestmark = pytest.mark.filterwarnings("ignore:invalid value:RuntimeWarning:array_api_strict")
 
@@ -106,5 +107,5 @@ def test_pairs_are_averaged_before_they_vote(monkeypatch, n_classes, device_rows
     samples = on_device(views) if device_rows else views
     predicted, values = svc.predict_with_decisions(samples, n_views=2)
     np.testing.assert_array_equal(predicted, svc.classes_[winners(averaged, n_classes)])
-    np.testing.assert_allclose(values, svc._shaped(averaged), rtol=0, atol=1e-6)
+    np.testing.assert_allclose(values, Predictor(svc)._shaped(averaged), rtol=0, atol=1e-6)
     assert len(values) == len(views) // 2
