@@ -240,6 +240,7 @@ def network_entry(model_id, number, n_images, accuracy):
         name=f"CNN reference-w{16 * (number + 1)}",
         description="CNN: reference, width 16, 100 classes; probabilities summed per superclass",
         labels="fine",
+        features=None,
         file=f"reference-w{16 * (number + 1)}.onnx",
         sha256=HASH,
         content_hash=None,

@@ -102,6 +102,7 @@ def entry_of(model_id, name, **changes):
         name=name,
         description="",
         labels=CLASSES,
+        features=["pixels", "standardize"] if is_svm else None,
         file=None,
         sha256=None,
         content_hash=None,
@@ -110,6 +111,5 @@ def entry_of(model_id, name, **changes):
         curve=None,
         made={"data": {"md5s": {}}, "host": {"processor": "Abacus"}, "training": {"rows": None}},
         note=None,
-        features=["pixels", "standardize"] if is_svm else None,
     )
     return replace(entry, **changes)

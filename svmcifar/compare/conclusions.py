@@ -16,16 +16,8 @@ _LEAST_RATIO = 1.05
 def conclude(comparison: Comparison) -> list[str]:
     """Put into sentences what the numbers say.
 
-    Parameters
-    ----------
-    comparison : Comparison
-
-    Returns
-    -------
-    list of str
-        Accuracy of each network against the SVM, the leading one's (the
-        ensemble, or the first) in the first sentence; where they differ; and
-        what the leading one and the SVM cost.
+    First the accuracy of each network against the SVM, the leading one's (the ensemble, or the
+    first) at the top; then where they differ, and what the leading one and the SVM cost.
     """
     main, lead = comparison.main_kind, comparison.disagreements.a
     with_svm = {
@@ -53,24 +45,10 @@ def conclude(comparison: Comparison) -> list[str]:
 
 
 def describe_difference(pair: PairedTest, a: str, b: str) -> str:
-    """Say which of two models is better, and by how much.
+    """Say which of two models, with these names, is better and by how much: the end of a sentence.
 
-    Parameters
-    ----------
-    pair : PairedTest
-    a, b : str
-        Names of its models.
-
-    Returns
-    -------
-    str
-        The end of a sentence, without a full stop.
-
-    Notes
-    -----
-    A model is called better only if the bootstrap interval of the difference
-    leaves out 0 and McNemar's p-value is below 0.05: with few images on which
-    they differ, the two may disagree.
+    A model is called better only if the bootstrap interval of the difference leaves out 0 and
+    McNemar's p-value is below 0.05: with few images on which they differ, the two may disagree.
     """
     p = pair.mcnemar_p
     test = f"McNemar's test p {f'= {p:.2g}' if p >= _LEAST_P else f'< {_LEAST_P}'}"

@@ -7,17 +7,7 @@ from svmcifar.data.dataset import CLASSES, SUPERCLASSES
 
 
 def find_limitations(comparison: Comparison) -> list[str]:
-    """Put into sentences how far the conclusions reach.
-
-    Parameters
-    ----------
-    comparison : Comparison
-
-    Returns
-    -------
-    list of str
-        Those that always hold, and those that hold for these models.
-    """
+    """Put into sentences how far the conclusions reach, in general and for these models."""
     svm = comparison.model("svm")
     networks = [entry for entry in comparison.models if entry.kind == "cnn"]
     return [

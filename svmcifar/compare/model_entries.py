@@ -32,22 +32,7 @@ _ACCURACIES = {SUPERCLASSES: f"{SUPERCLASSES}_accuracy", CLASSES: "accuracy"}
 def network_entry(
     network: ImageNetwork, predictions: Predictions, name: str, model_id: str, note: str | None
 ) -> ModelEntry:
-    """Describe a network.
-
-    Parameters
-    ----------
-    network : ImageNetwork
-    predictions : Predictions
-    name : str
-        For tables and legends.
-    model_id : str
-    note : str or None
-
-    Returns
-    -------
-    ModelEntry
-        Without the accuracy per megabyte.
-    """
+    """Describe a network, but for its accuracy per megabyte."""
     card = finite(network.card or {})
     summed = "; probabilities summed per superclass" if SUPERCLASSES in predictions.ids else ""
     return ModelEntry(
@@ -56,6 +41,7 @@ def network_entry(
         name=name,
         description=f"CNN: {network.architecture}{summed}",
         labels=CLASSES,
+        features=None,
         file=network.path.name,
         sha256=network.sha256,
         content_hash=None,
@@ -76,19 +62,9 @@ def network_entry(
 
 
 def ensemble_entry(members: Sequence[ModelEntry], predictions: Predictions, how: str) -> ModelEntry:
-    """Describe the combination of networks.
+    """Describe the combination of networks, but for its accuracy per megabyte.
 
-    Parameters
-    ----------
-    members : sequence of ModelEntry
-        The networks; the combination costs what they cost together.
-    predictions : Predictions
-    how : {"sum", "vote"}
-
-    Returns
-    -------
-    ModelEntry
-        Without the accuracy per megabyte.
+    It costs what the networks cost together.
     """
     costs = [member.cost for member in members]
     rule = {
@@ -101,6 +77,7 @@ def ensemble_entry(members: Sequence[ModelEntry], predictions: Predictions, how:
         name=f"Ensemble of {len(members)} CNNs ({how})",
         description=f"{', '.join(m.name for m in members)}: {rule}",
         labels=CLASSES,
+        features=None,
         file=None,
         sha256=None,
         content_hash=None,
@@ -123,23 +100,11 @@ def ensemble_entry(members: Sequence[ModelEntry], predictions: Predictions, how:
 def svm_entry(
     model: ImageClassifier, predictions: Predictions, path: Path, note: str | None
 ) -> ModelEntry:
-    """Describe an SVM.
+    """Describe an SVM and its file, but for its accuracy per megabyte.
 
-    Parameters
-    ----------
-    model : ImageClassifier
-    predictions : Predictions
-    path : Path
-        Its file.
-    note : str or None
-
-    Returns
-    -------
-    ModelEntry
-        Without the accuracy per megabyte.  Training time includes the
-        features.  The size of a slim file counts the support vectors too,
-        which it takes from the data set.  Instead of the training rows, if
-        not all were used, it has their number.
+    Training time includes the features.  The size of a slim file counts the support vectors too,
+    which it takes from the data set.  Instead of the training rows, if not all were used, the entry
+    has their number.
     """
     manifest = model.manifest
     training, fit, times = manifest.training, manifest.fit, manifest.times

@@ -50,18 +50,8 @@ def predict_by_network(
 ) -> Predictions:
     """Time a network's predictions, after a few images to warm up.
 
-    Parameters
-    ----------
-    network : ImageNetwork
-        Of classes.
-    images : ndarray of shape (n_images, n_values), uint8
-    superclass_of : ndarray of shape (n_classes,), int64, or None
-        Superclass id of each class; None without superclasses.
-
-    Returns
-    -------
-    Predictions
-        The probability of a superclass is the sum over its classes.
+    The probability of a superclass is the sum over its classes; `superclass_of` has the superclass
+    id of each class, or is None where there are no superclasses.
     """
     network.predict_proba(images[:_WARM_UP_IMAGES])
     clock = perf_counter()
@@ -78,17 +68,8 @@ def predict_by_svm(
 ) -> Predictions:
     """Time an SVM's predictions, after a few images to warm up; its cache is left out.
 
-    Parameters
-    ----------
-    model : ImageClassifier
-    images : ndarray of shape (n_images, n_values), uint8
-    superclass_of : ndarray of shape (n_classes,), int64, or None
-
-    Returns
-    -------
-    Predictions
-        Classes are mapped up to superclasses; decision values cannot be, so
-        there are no scores for these.
+    Classes are mapped up to superclasses; decision values cannot be, so there are no scores for
+    these.
     """
     model = replace(model, cache=None)  # what is timed is computed
     model.predict(images[:_WARM_UP_IMAGES])
@@ -105,21 +86,11 @@ def predict_by_svm(
 
 
 def combine_networks(members: Sequence[Predictions], how: str) -> Predictions:
-    """Combine networks' predictions.
+    """Combine networks' predictions; the time is that of all of them.
 
-    Parameters
-    ----------
-    members : sequence of Predictions
-        Of networks.
-    how : {"sum", "vote"}
-        "sum" takes the class with the largest sum of probabilities.  "vote"
-        takes the one that most networks predict, and of tied ones the one with
-        the largest sum; superclasses are voted on by themselves.
-
-    Returns
-    -------
-    Predictions
-        Its time is that of all networks.
+    "sum" takes the class with the largest sum of probabilities.  "vote" takes the one that most
+    networks predict, and of tied ones the one with the largest sum; superclasses are voted on by
+    themselves.
     """
     scores = {}
     for kind in members[0].ids:
@@ -135,17 +106,7 @@ def combine_networks(members: Sequence[Predictions], how: str) -> Predictions:
 
 
 def sum_by_superclass(probabilities: Scores, superclass_of: Ids) -> Scores:
-    """Sum the probabilities of each superclass's classes.
-
-    Parameters
-    ----------
-    probabilities : ndarray of shape (n_images, n_classes)
-    superclass_of : ndarray of shape (n_classes,), int64
-
-    Returns
-    -------
-    ndarray of shape (n_images, n_superclasses), float64
-    """
+    """Sum probabilities, a column for each class, over the classes of each superclass."""
     return probabilities @ np.eye(superclass_of.max() + 1)[superclass_of]
 
 

@@ -29,166 +29,90 @@ def kind_words(kind: str, kinds: Collection[str]) -> tuple[str, str]:
 
 @dataclass(frozen=True)
 class DataDescription:
-    """The images that the models were tested on.
+    """The images that the models were tested on."""
 
-    Attributes
-    ----------
-    label : str
-        Name of the data set.
-    synthetic : bool
-        Whether it is the stand-in.
-    md5s : dict of str to str
-        Of each of its files.
-    split : str
-    n_images : int
-    """
-
-    label: str
-    synthetic: bool
-    md5s: dict[str, str]
+    label: str  # name of the data set
+    synthetic: bool  # whether it is a stand-in
+    md5s: dict[str, str]  # of each of its files
     split: str
     n_images: int
 
 
 @dataclass(frozen=True)
 class Cost:
-    """What a model costs; None where it is not known or does not apply.
+    """What a model costs; None where it is not known or does not apply."""
 
-    Attributes
-    ----------
-    training_s : float or None
-        Seconds of training, features included.
-    training_hardware : str or None
-    features_s : float or None
-        Seconds of `inference_s` that an SVM's features took.
-    inference_s, images_per_s : float
-        Seconds for all test images, and images a second.
-    inference_hardware : str or None
-    n_bytes : int
-        Size of the file; that of a slim SVM counts its support vectors as well.
-    n_parameters, n_support_vectors : int or None
-    accuracy_per_mb : dict of str to float or None
-        Percentage of right predictions per million bytes, by kind.
-    """
-
-    training_s: float | None
+    training_s: float | None  # seconds, features included
     training_hardware: str | None
-    features_s: float | None
-    inference_s: float
+    features_s: float | None  # seconds of `inference_s` that an SVM's features took
+    inference_s: float  # seconds for all test images
     images_per_s: float
     inference_hardware: str | None
-    n_bytes: int
+    n_bytes: int  # of the file; that of a slim SVM counts its support vectors as well
     n_parameters: int | None
     n_support_vectors: int | None
+    # Percentage of right predictions per million bytes, by kind.
     accuracy_per_mb: dict[str, float | None] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
 class LearningCurve:
-    """A network's accuracy as it was trained.
+    """A network's accuracy as it was trained."""
 
-    Attributes
-    ----------
-    images : str
-        What it was measured on.
-    seconds : tuple of float
-        Of training, after each epoch.
-    accuracy : dict of str to tuple of float
-        After each epoch, by kind.
-    """
-
-    images: str
-    seconds: tuple[float, ...]
-    accuracy: dict[str, tuple[float, ...]]
+    images: str  # what it was measured on
+    seconds: tuple[float, ...]  # of training, after each epoch
+    accuracy: dict[str, tuple[float, ...]]  # after each epoch, by kind
 
 
 @dataclass(frozen=True)
 class ModelEntry:
-    """What a model is, what it costs and how it was made.
+    """What a model is, what it costs and how it was made."""
 
-    Attributes
-    ----------
-    id : str
-        Key of its scores and predictions: "cnn", "cnn2", ..., "ensemble" or "svm".
-    kind : {"cnn", "ensemble", "svm"}
-    name : str
-        For tables and legends.
-    description : str
-    labels : str
-        Kind of labels that it was trained on.
-    file, sha256 : str or None
-    content_hash : str or None
-        Of an SVM.
-    runtime : str or None
-    cost : Cost
-    curve : LearningCurve or None
-    made : dict
-        A network's card, an SVM's manifest.
-    note : str or None
-        Where the model comes from, if nobody named it.
-    features : list of str or None
-        Steps of an SVM's features.
-    """
-
-    id: str
-    kind: str
-    name: str
+    id: str  # key of its scores and predictions: "cnn", "cnn2", ..., "ensemble" or "svm"
+    kind: str  # "cnn", "ensemble" or "svm"
+    name: str  # for tables and legends
     description: str
-    labels: str
+    labels: str  # kind of labels that it was trained on
+    features: list[str] | None  # steps of an SVM's features
     file: str | None
     sha256: str | None
-    content_hash: str | None
+    content_hash: str | None  # of an SVM
     runtime: str | None
     cost: Cost
     curve: LearningCurve | None
-    made: dict[str, Any]
-    note: str | None
-    features: list[str] | None = None
+    made: dict[str, Any]  # a network's card, an SVM's manifest
+    note: str | None  # where the model comes from, if nobody named it
 
     def to_json(self) -> dict[str, Any]:
         """Return the model's part of report.json."""
         content: dict[str, Any] = {}
-        for key in ("id", "kind", "name", "description", "labels"):
-            content[key] = getattr(self, key)
-        if self.features is not None:
-            content["features"] = self.features
-        for key in ("file", "sha256", "content_hash", "runtime"):
-            content[key] = getattr(self, key)
-        curve = self.curve
-        return content | {
-            "cost": asdict(self.cost),
-            "curve": None if curve is None else [
-                {"seconds": seconds}
-                | {kind: curve.accuracy[kind][i] for kind in reversed(curve.accuracy)}
-                for i, seconds in enumerate(curve.seconds)
-            ],
-            "curve_of": None if curve is None else curve.images,
-            "made": self.made,
-            "note": self.note,
-        }  # fmt: skip
+        for key, value in vars(self).items():
+            if key == "curve":
+                points = None
+                if self.curve is not None:
+                    columns = dict(reversed(self.curve.accuracy.items()))
+                    points = [
+                        {"seconds": seconds} | dict(zip(columns, rates, strict=True))
+                        for seconds, *rates in zip(
+                            self.curve.seconds, *columns.values(), strict=True
+                        )
+                    ]
+                content |= {key: points, "curve_of": self.curve and self.curve.images}
+            elif key != "features" or value is not None:
+                content[key] = value
+        return content
 
 
 @dataclass(frozen=True)
 class PairedTest:
-    """How two models differ on the same images.
+    """How two models differ on the same images."""
 
-    Attributes
-    ----------
-    a, b : str
-        Ids of the models.
-    counts : PairedCounts
-        Images that both, one or none of them have right.
-    mcnemar_p : float
-        Of McNemar's exact test.
-    low, high : float
-        Ends of the bootstrap interval, of coverage `CONFIDENCE`, of the accuracy of a minus that
-        of b (``counts.difference``).
-    """
-
-    a: str
+    a: str  # ids of the models
     b: str
-    counts: PairedCounts
-    mcnemar_p: float
+    counts: PairedCounts  # images that both, one or none of them have right
+    mcnemar_p: float  # of McNemar's exact test
+    # Ends of the bootstrap interval, of coverage `CONFIDENCE`, of the accuracy of a minus that of b
+    # (`counts.difference`).
     low: float
     high: float
 
@@ -219,21 +143,11 @@ class PairedTest:
 
 @dataclass(frozen=True)
 class TimeToAccuracy:
-    """When a network's learning curve reached the SVM's accuracy.
+    """When a network's learning curve reached the SVM's accuracy."""
 
-    Attributes
-    ----------
-    model : str
-        Id of the network.
-    target : float
-        The SVM's accuracy on the test images.
-    seconds : float or None
-        Of training until the curve was first there; None if it never was.
-    """
-
-    model: str
-    target: float
-    seconds: float | None
+    model: str  # id of the network
+    target: float  # the SVM's accuracy on the test images
+    seconds: float | None  # of training until the curve was first there; None if it never was
 
 
 class PredictedClass(NamedTuple):
@@ -245,23 +159,12 @@ class PredictedClass(NamedTuple):
 
 @dataclass(frozen=True)
 class ImagePredictions:
-    """A test image with what the models predict.
+    """A test image with what the models predict."""
 
-    Attributes
-    ----------
-    index : int
-        In the split.
-    filename : str
-    true : dict of str to str
-        Name of the true class, by kind.
-    predicted : dict of str to dict of str to PredictedClass
-        By model id, then by kind.
-    """
-
-    index: int
+    index: int  # in the split
     filename: str
-    true: dict[str, str]
-    predicted: dict[str, dict[str, PredictedClass]]
+    true: dict[str, str]  # name of the true class, by kind
+    predicted: dict[str, dict[str, PredictedClass]]  # by model id, then by kind
 
     def to_json(self) -> dict[str, Any]:
         """Return the image's part of report.json."""
@@ -277,27 +180,15 @@ class ImagePredictions:
 
 @dataclass(frozen=True)
 class Disagreements:
-    """The first images on which the leading network and the SVM fare differently.
+    """The first images on which the leading network and the SVM fare differently."""
 
-    Attributes
-    ----------
-    a, b : str
-        Ids of the leading network (the ensemble, or the first) and of the SVM.
-    kind : str
-        Of the labels that are looked at.
-    only_a, only_b, both_wrong : list of int
-        Indices of images.
-    images : list of ImagePredictions
-        All of these, by index.
-    """
-
-    a: str
-    b: str
-    kind: str
-    only_a: list[int]
+    a: str  # id of the leading network: the ensemble, or the first
+    b: str  # id of the SVM
+    kind: str  # of the labels that are looked at
+    only_a: list[int]  # indices of images that a alone has right
     only_b: list[int]
     both_wrong: list[int]
-    images: list[ImagePredictions]
+    images: list[ImagePredictions]  # all of these, by index
 
     def to_json(self) -> dict[str, Any]:
         """Return this part of report.json."""
@@ -308,56 +199,29 @@ class Disagreements:
 
 @dataclass(frozen=True, eq=False)
 class Comparison:
-    """All that a comparison found.
-
-    Attributes
-    ----------
-    title, created, command : str
-        `created` is a time in ISO 8601; `command` is what the user typed.
-    versions, host : dict
-    git_commit : str or None
-        Software and machine (see `svmcifar.compute.environment`).
-    data : DataDescription
-    class_names : dict of str to list of str
-        By kind, in the order of the ids.
-    superclass_of : list of int or None
-        Superclass id of each class; None without superclasses.
-    models : list of ModelEntry
-        The networks, their ensemble, the SVM.
-    scores : dict of str to dict of str to ModelScores
-        By kind, then by model id, for the models that predict this kind.
-    paired : dict of str to list of PairedTest
-        By kind: each network and the ensemble against the SVM, then the networks against one
-        another.
-    time_to_accuracy : dict of str to list of TimeToAccuracy
-        By kind, for each network with a learning curve.
-    disagreements : Disagreements
-    grid : list of ImagePredictions
-        The first test images.
-    conclusion, limitations : list of str
-        Sentences: what follows from all this, and what does not.
-    files : dict of str to str or list of str
-        Files beside report.json, by what they hold.
-    """
+    """All that a comparison found."""
 
     title: str
-    created: str
-    command: str
+    created: str  # ISO 8601
     versions: dict[str, str]
     git_commit: str | None
     host: dict[str, Any]
+    command: str  # what the user typed
     data: DataDescription
-    class_names: dict[str, list[str]]
-    superclass_of: list[int] | None
-    models: list[ModelEntry]
+    class_names: dict[str, list[str]]  # by kind, in the order of the ids
+    superclass_of: list[int] | None  # superclass id of each class; None without superclasses
+    models: list[ModelEntry]  # the networks, their ensemble, the SVM
+    # By kind, then by model id, for the models that predict this kind.
     scores: dict[str, dict[str, ModelScores]]
+    # By kind: the networks and their ensemble against the SVM, then the networks against one
+    # another.
     paired: dict[str, list[PairedTest]]
-    time_to_accuracy: dict[str, list[TimeToAccuracy]]
+    time_to_accuracy: dict[str, list[TimeToAccuracy]]  # by kind, for networks with a curve
     disagreements: Disagreements
-    grid: list[ImagePredictions]
-    conclusion: list[str] = field(default_factory=list)
-    limitations: list[str] = field(default_factory=list)
-    files: dict[str, Any] = field(default_factory=dict)
+    grid: list[ImagePredictions]  # the first test images
+    conclusion: list[str] = field(default_factory=list)  # sentences: what follows from all this
+    limitations: list[str] = field(default_factory=list)  # and what does not
+    files: dict[str, Any] = field(default_factory=dict)  # beside report.json, by what they hold
 
     @property
     def main_kind(self) -> str:

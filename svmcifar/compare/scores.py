@@ -28,25 +28,12 @@ class ModelScores(Evaluation):
 def score_predictions(
     y_true: Ids, predictions: Predictions, kind: str, class_names: Sequence[str]
 ) -> ModelScores:
-    """Score a model's predictions.
+    """Score a model's predictions of one kind of labels.
 
-    The log loss is that of `svmcifar.metrics.losses.temperature_log_loss` for
-    every model: a network's log-probabilities get a temperature in the same
-    way as an SVM's decision values, so neither is at an advantage.
-
-    Parameters
-    ----------
-    y_true : ndarray of shape (n_images,), int64
-    predictions : Predictions
-    kind : str
-        The labels of `y_true`, which the model must predict.
-    class_names : sequence of str
-
-    Returns
-    -------
-    ModelScores
-        The ``hinge_loss`` is None but for decision values, since it depends on
-        their unit.
+    The log loss is that of `svmcifar.metrics.losses.temperature_log_loss` for every model: a
+    network's log-probabilities get a temperature in the same way as an SVM's decision values, so
+    neither is at an advantage.  The hinge loss depends on the unit of the scores: it is None but
+    for decision values.
     """
     scores, uncalibrated = predictions.scores.get(kind), None
     if scores is not None and predictions.score_kind == "probabilities":

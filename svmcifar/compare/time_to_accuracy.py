@@ -9,19 +9,9 @@ from svmcifar.compare.scores import ModelScores
 def time_to_accuracy(
     models: Sequence[ModelEntry], scores: Mapping[str, Mapping[str, ModelScores]]
 ) -> dict[str, list[TimeToAccuracy]]:
-    """Find when each network's learning curve reached the SVM's accuracy.
+    """Find when each network's learning curve reached the SVM's accuracy, by kind of labels.
 
-    Parameters
-    ----------
-    models : sequence of ModelEntry
-    scores : mapping
-        By kind of labels and model id.
-
-    Returns
-    -------
-    dict of str to list of TimeToAccuracy
-        By kind of labels, for each network with a curve; empty where the SVM
-        has no predictions.
+    Nothing is found where a network has no curve or the SVM has no predictions.
     """
     reached: dict[str, list[TimeToAccuracy]] = {kind: [] for kind in scores}
     for kind, of_kind in scores.items():

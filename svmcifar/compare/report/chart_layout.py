@@ -94,7 +94,7 @@ class TimeChart:
 
 @dataclass(frozen=True)
 class Cell:
-    """A cell of a confusion matrix: its count, text, shade, and a sentence."""
+    """A cell of a confusion matrix; `title` is what it says in words."""
 
     count: int
     text: str
@@ -103,18 +103,7 @@ class Cell:
 
 
 def accuracy_axis(rates: Sequence[float]) -> Axis:
-    """Choose an axis of accuracies that shows all rates and has round bounds.
-
-    Parameters
-    ----------
-    rates : sequence of float
-        Fractions; at least one.
-
-    Returns
-    -------
-    Axis
-        From 0 to 1 at the most, with four to nine ticks.
-    """
+    """Choose an axis with round bounds, within 0 and 1, and four to nine ticks for some rates."""
     low, high = min(rates), max(rates)
     for step in (1, 2, 5, 10, 20):  # percent
         first = max(0, math.floor(100 * low / step - 0.2) * step)
@@ -127,18 +116,10 @@ def accuracy_axis(rates: Sequence[float]) -> Axis:
 
 
 def time_axis(seconds: Sequence[float]) -> Axis:
-    """Choose a logarithmic axis of times that shows all of them.
+    """Choose a logarithmic axis for times in seconds, all positive.
 
-    Parameters
-    ----------
-    seconds : sequence of float
-        Positive; at least one.
-
-    Returns
-    -------
-    Axis
-        With ticks at 1 s, 10 s, 1 min, 10 min, 1 h and so on, and between them
-        where there is room for their labels.
+    Ticks are at 1 s, 10 s, 1 min, 10 min, 1 h and so on, and between them where there is room for
+    their labels.
     """
     low, high = min(seconds), max(seconds)
     margin = max(1.6, (high / low) ** 0.08)
@@ -153,21 +134,7 @@ def time_axis(seconds: Sequence[float]) -> Axis:
 
 
 def time_chart(comparison: Comparison, models: Sequence[ShownModel], kind: str) -> TimeChart | None:
-    """Lay out accuracy against training time.
-
-    Parameters
-    ----------
-    comparison : Comparison
-    models : sequence of ShownModel
-        Of the comparison, in its order.
-    kind : str
-        Of the labels.
-
-    Returns
-    -------
-    TimeChart or None
-        None where no model has a time and an accuracy.
-    """
+    """Lay out accuracy against training time; None where no model has a time and an accuracy."""
     scores = comparison.scores[kind]
     curves, ends = [], []
     for model, entry in zip(models, comparison.models, strict=True):
@@ -194,19 +161,7 @@ def time_chart(comparison: Comparison, models: Sequence[ShownModel], kind: str) 
 
 
 def confusion_cells(confusion: npt.ArrayLike, names: Sequence[str]) -> list[list[Cell]]:
-    """Lay out a confusion matrix by the rule of `svmcifar.plots.confusion_matrix`.
-
-    Parameters
-    ----------
-    confusion : array-like of int, shape (n_classes, n_classes)
-        Counts: rows are true classes, columns predicted ones.
-    names : sequence of str
-        Class names as they are to be shown.
-
-    Returns
-    -------
-    list of list of Cell
-    """
+    """Lay out a confusion matrix by the rule of `svmcifar.plots.confusion_matrix`."""
     counts = np.asarray(confusion)
     rows = []
     for true, row, shares in zip(names, counts, row_shares(counts), strict=True):
@@ -232,19 +187,7 @@ def tick_label(seconds: float) -> str:
 
 
 def frequent_mistakes(confusion: npt.ArrayLike, names: Sequence[str], n: int = 3) -> list[str]:
-    """Return the `n` confusions that take the largest share of a true class, ties in order.
-
-    Parameters
-    ----------
-    confusion : array-like of int, shape (n_classes, n_classes)
-        Counts: rows are true classes, columns predicted ones.
-    names : sequence of str
-    n : int, default=3
-
-    Returns
-    -------
-    list of str
-    """
+    """Return the `n` confusions that take the largest share of a true class, ties in order."""
     mistakes = [
         (-share, i, j)
         for (i, j), share in np.ndenumerate(row_shares(confusion))

@@ -51,17 +51,7 @@ def write_figures(comparison: Comparison, folder: Path) -> list[str]:
 
 
 def accuracy_figure(comparison: Comparison) -> Figure:
-    """Draw each model's accuracy with its 95 % interval.
-
-    Parameters
-    ----------
-    comparison : Comparison
-
-    Returns
-    -------
-    matplotlib.figure.Figure
-        A panel for each kind of labels.
-    """
+    """Draw each model's accuracy with its 95 % interval, a panel for each kind of labels."""
     models = show_models(comparison)
     kinds = comparison.class_names
     figure = _new_figure(comparison, "Accuracy", 8.0, 1.4 + 0.45 * len(kinds) * (len(models) + 1))
@@ -82,16 +72,7 @@ def accuracy_figure(comparison: Comparison) -> Figure:
 
 
 def recall_figure(comparison: Comparison) -> Figure:
-    """Draw each model's accuracy in each class of the main kind, sorted by the difference of two.
-
-    Parameters
-    ----------
-    comparison : Comparison
-
-    Returns
-    -------
-    matplotlib.figure.Figure
-    """
+    """Draw each model's accuracy in each class of the main kind, sorted by a difference."""
     models = show_models(comparison)
     network, svm = rivals(comparison, models)
     main = comparison.main_kind
@@ -118,16 +99,9 @@ def recall_figure(comparison: Comparison) -> Figure:
 
 
 def time_figure(comparison: Comparison) -> Figure | None:
-    """Draw accuracy against training time.
+    """Draw accuracy against training time, a panel for each kind of labels.
 
-    Parameters
-    ----------
-    comparison : Comparison
-
-    Returns
-    -------
-    matplotlib.figure.Figure or None
-        A panel for each kind of labels; None where no training time is known.
+    None where no training time is known.
     """
     models = show_models(comparison)
     times = [entry.cost.training_s for entry in comparison.models]

@@ -53,18 +53,7 @@ class Gallery:
 def galleries(
     comparison: Comparison, pictures: NDArray[np.uint8], network: ShownModel, svm: ShownModel
 ) -> list[Gallery]:
-    """Lay out the pictures that only one of two models has right, or neither.
-
-    Parameters
-    ----------
-    comparison : Comparison
-    pictures : ndarray of uint8, shape (n_images, height, width, 3)
-    network, svm : ShownModel
-
-    Returns
-    -------
-    list of Gallery
-    """
+    """Lay out the first pictures that only one of two models has right, or neither."""
     found = comparison.disagreements
     images = {image.index: image for image in found.images}
     counts = next(
@@ -95,18 +84,7 @@ def galleries(
 def nine_images(
     comparison: Comparison, pictures: NDArray[np.uint8], models: Sequence[ShownModel]
 ) -> list[Picture]:
-    """Lay out the first test images, with every model's predictions of every kind.
-
-    Parameters
-    ----------
-    comparison : Comparison
-    pictures : ndarray of uint8, shape (n_images, height, width, 3)
-    models : sequence of ShownModel
-
-    Returns
-    -------
-    list of Picture
-    """
+    """Lay out the first test images, with every model's predictions of every kind."""
     main = comparison.main_kind
     return [
         _picture(image, pictures, main, models, models, in_detail=True) for image in comparison.grid

@@ -33,17 +33,7 @@ class PairedRow:
 
 
 def paired_rows(pairs: Sequence[PairedTest], models: Sequence[ShownModel]) -> list[PairedRow]:
-    """Lay out the paired tests on one kind of labels, and say what each means.
-
-    Parameters
-    ----------
-    pairs : sequence of PairedTest
-    models : sequence of ShownModel
-
-    Returns
-    -------
-    list of PairedRow
-    """
+    """Lay out the paired tests on one kind of labels, and say what each means."""
     by_id = {model.id: model for model in models}
     rows = []
     for pair in pairs:

@@ -76,20 +76,7 @@ class ClassRow:
 
 
 def score_rows(scores: Mapping[str, ModelScores], models: Sequence[ShownModel]) -> list[Row]:
-    """Lay out every score on one kind of labels.
-
-    Parameters
-    ----------
-    scores : mapping
-        By model id.
-    models : sequence of ShownModel
-        The columns; all must have scores.
-
-    Returns
-    -------
-    list of Row
-        Without the rows that no model has, such as the top-5 accuracy of 20 classes.
-    """
+    """Lay out every score on one kind of labels, without the rows that no model has."""
     columns = [scores[model.id] for model in models]
 
     def percent2(rate: float | None) -> str:
@@ -117,16 +104,7 @@ def score_rows(scores: Mapping[str, ModelScores], models: Sequence[ShownModel]) 
 
 
 def cost_rows(comparison: Comparison) -> list[Row]:
-    """Lay out what each model costs, without the rows that no model has.
-
-    Parameters
-    ----------
-    comparison : Comparison
-
-    Returns
-    -------
-    list of Row
-    """
+    """Lay out what each model costs, without the rows that no model has."""
     costs = [model.cost for model in comparison.models]
 
     def text(value: str | None) -> str:
@@ -159,21 +137,10 @@ def recall_rows(
     models: Sequence[ShownModel],
     rivals: tuple[ShownModel, ShownModel] | None = None,
 ) -> list[ClassRow]:
-    """Lay out the classes' accuracies, sorted by the difference of two models.
+    """Lay out the classes' accuracies on one kind of labels.
 
-    Parameters
-    ----------
-    scores : mapping
-        By model id, on one kind of labels.
-    models : sequence of ShownModel
-        Those that have scores.
-    rivals : tuple of two ShownModel, optional
-        The difference is the first one's accuracy minus the second one's.
-
-    Returns
-    -------
-    list of ClassRow
-        Ties, and all without `rivals`, stay in class order.
+    They are sorted by the accuracy of the first of two rivals minus that of the second, if these
+    are given; ties stay in class order, classes without images come last.
     """
     tables = {model.id: scores[model.id].per_class.to_dict("records") for model in models}
     rows = []
@@ -192,18 +159,9 @@ def recall_rows(
 
 
 def flat_items(value: Any, name: str = "") -> Iterator[tuple[str, str]]:
-    """Spread nested parameters out to one line each.
+    """Spread nested parameters out to one line each: name with dots, value as text.
 
-    Parameters
-    ----------
-    value : dict, list or plain value
-    name : str
-        What stands before the keys.
-
-    Yields
-    ------
-    (str, str)
-        Name with dots, and value as text; what is None is left out.
+    What is None is left out.
     """
     if isinstance(value, Mapping):
         for key, item in value.items():

@@ -9,22 +9,9 @@ from PIL import Image
 
 
 def png_data_uri(picture: NDArray[np.uint8]) -> str:
-    """Return a picture as a PNG inside a data URI.
+    """Return a picture, uint8 RGB of shape (height, width, 3), as a PNG inside a data URI.
 
-    Parameters
-    ----------
-    picture : ndarray of uint8, shape (height, width, 3)
-        RGB.  It is embedded pixel by pixel: whoever shows it enlarges it.
-
-    Returns
-    -------
-    str
-        The same bytes for the same picture, with one version of Pillow.
-
-    Raises
-    ------
-    ValueError
-        If the picture is not uint8 RGB.
+    It is embedded pixel by pixel: whoever shows it enlarges it.
     """
     picture = np.asarray(picture)
     if picture.dtype != np.uint8 or picture.ndim != 3 or picture.shape[-1] != 3:
