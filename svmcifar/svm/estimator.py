@@ -10,7 +10,7 @@ from sklearn.base import BaseEstimator, ClassifierMixin, _fit_context
 from sklearn.svm import SVC
 from sklearn.utils._param_validation import Interval, Options, StrOptions
 from sklearn.utils.multiclass import check_classification_targets
-from sklearn.utils.validation import _check_sample_weight, check_is_fitted
+from sklearn.utils.validation import check_is_fitted
 from tqdm import tqdm
 
 from svmcifar.compute.arrays import take_rows, to_host
@@ -192,12 +192,7 @@ class RBFSVC(ClassifierMixin, BaseEstimator):
         backend.require_place_of(X)
         samples, labels = validation.read_training_set(self, X, y)
         check_classification_targets(labels)
-        weight = _check_sample_weight(
-            validation.host_beside(sample_weight, X),
-            labels,
-            dtype=np.float64,
-            ensure_non_negative=True,
-        )
+        weight = validation.read_sample_weight(sample_weight, X, labels)
         training = sort_by_class(samples, labels, self.class_weight, self.C, weight)
         gamma = resolve_gamma(self.gamma, samples.shape[1], training.moments.variance)
         kernel = make_kernel("rbf", gamma)

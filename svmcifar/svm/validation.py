@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.base import BaseEstimator
 from sklearn.utils import assert_all_finite, check_consistent_length, column_or_1d
-from sklearn.utils.validation import validate_data
+from sklearn.utils.validation import _check_sample_weight, validate_data
 
 from svmcifar.compute.arrays import get_namespace, is_host, sklearn_dispatch, to_host
 from svmcifar.errors import InputError
@@ -27,7 +27,7 @@ def read_training_set(estimator: BaseEstimator, X: Any, y: Any) -> tuple[Any, Ar
         return validate_data(
             estimator, X, y, dtype=[np.float64, np.float32], ensure_all_finite=False, order="C"
         )
-    labels = column_or_1d(host_beside(y, X), warn=True)
+    labels = column_or_1d(_to_host_beside(y, X), warn=True)
     assert_all_finite(labels)
     check_consistent_length(X, labels)
     xp = get_namespace(X)
@@ -44,7 +44,13 @@ def read_samples(estimator: BaseEstimator, X: Any, dtype: np.dtype) -> Any:
         return validate_data(estimator, X, reset=False, dtype=getattr(get_namespace(X), dtype.name))
 
 
-def host_beside(values: Any, X: Any) -> Any:
+def read_sample_weight(sample_weight: Any, X: Any, labels: Array) -> NDArray[np.float64]:
+    """Check sample weights, on the host or where X is; ones if there are none."""
+    weight = _to_host_beside(sample_weight, X)
+    return _check_sample_weight(weight, labels, dtype=np.float64, ensure_non_negative=True)
+
+
+def _to_host_beside(values: Any, X: Any) -> Any:
     """Return labels or weights on the host; raise if they are on another device than X."""
     if is_host(values):
         return values

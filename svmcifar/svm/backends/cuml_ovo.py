@@ -19,6 +19,7 @@ from svmcifar.errors import MemoryLimitError
 from svmcifar.svm.backends.optimality import dual_objective
 from svmcifar.svm.backends.smo_numba import end_state
 from svmcifar.svm.kernels.blocks import kernel_block
+from svmcifar.svm.kernels.kernel import DEVICE_RUN
 from svmcifar.svm.one_vs_one import class_pairs
 from svmcifar.svm.problem import OvOProblem, OvOSolution, PairSolution, Progress
 from svmcifar.svm.samples import SampleBlocks
@@ -217,7 +218,8 @@ def _spare_bytes(problem: OvOProblem, free_bytes: int) -> int:
     n, d = sum(sorted(problem.sizes)[-2:]), X.shape[1]
     tile = min(n * _WORKING_SET, _TILE_BYTES // 8)
     fit = (2 * n + _WORKING_SET) * d + max(tile, _WORKING_SET**2)  # samples, support vectors
-    certificate = 2 * n * d + 2 * n**2  # samples and their squares, kernel matrix
+    # Samples and their squares; the kernel matrix, and what a batch of its rows goes through.
+    certificate = 2 * n * d + n**2 + 2 * min(n**2, DEVICE_RUN)
     to_send = X.nbytes if is_host(X) else 0
     needed = to_send + 8 * max(fit, certificate)  # a pair may have to be solved in float64
     if needed > free_bytes:
