@@ -1,10 +1,12 @@
 """The scripts that the README tells people to run, and what no file may mention."""
 
+import ast
 import os
 import re
 import shutil
 import subprocess
 import sys
+from importlib import import_module
 from pathlib import Path
 
 import pytest
@@ -13,6 +15,7 @@ from datafiles import write_archive, write_dataset
 TOP = Path(__file__).parents[1]
 SCRIPTS = [f"scripts/{name}.sh" for name in ("test", "quickstart", "gpu_check", "common")]
 SCRIPTS.append(".ci/run")
+PYTHON_SCRIPTS = sorted(path.stem for path in TOP.glob("scripts/*.py"))
 RUNNABLE = [name for name in SCRIPTS if name != "scripts/common.sh"]
 BASH = shutil.which("bash")
 pytestmark = pytest.mark.skipif(BASH is None, reason="the scripts need bash")
@@ -69,6 +72,38 @@ def test_scripts_pass_shellcheck(name):
     shellcheck = Path(sys.executable).with_name("shellcheck")  # of the extra 'dev'
     done = run(shellcheck, "--external-sources", name)
     assert done.returncode == 0, done.stdout
+
+
+def imported_names(code):
+    """Module and name of everything that code takes from the package, within functions as well."""
+    nodes = [node for node in ast.walk(ast.parse(code)) if isinstance(node, ast.ImportFrom)]
+    return {
+        (node.module, alias.name)
+        for node in nodes
+        if node.module.partition(".")[0] == "svmcifar"
+        for alias in node.names
+    }
+
+
+def check_imports(code):
+    for module, name in imported_names(code):
+        if not hasattr(import_module(module), name):
+            import_module(f"{module}.{name}")
+
+
+@pytest.mark.parametrize("name", PYTHON_SCRIPTS)
+def test_python_scripts_import_what_there_is(name, monkeypatch):
+    monkeypatch.syspath_prepend(TOP / "scripts")
+    import_module(name)
+    check_imports((TOP / f"scripts/{name}.py").read_text())
+
+
+def test_python_within_shell_scripts_imports_what_there_is():
+    for path in TOP.glob("scripts/*.sh"):
+        for code in re.findall(
+            r"<<'PYTHON'.*?\n(.+?)\nPYTHON$", path.read_text(), flags=re.S | re.M
+        ):
+            check_imports(code)
 
 
 @pytest.mark.parametrize("name", RUNNABLE)
