@@ -56,9 +56,9 @@ def read_samples(data: str | None, n: int, n_test: int, labels: str) -> tuple:
     features = fit_features(make_feature_pipeline(), train.images[:n])
     return (
         compute_features(features, train.images[:n]),
-        (train.coarse if labels == "coarse" else train.fine)[:n],
+        train.labels[labels][:n],
         compute_features(features, test.images[:n_test]),
-        (test.coarse if labels == "coarse" else test.fine)[:n_test],
+        test.labels[labels][:n_test],
     )
 
 

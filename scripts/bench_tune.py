@@ -33,14 +33,13 @@ def read_parts(data: str | None, limit: int, holdout: int, pca: int | None, labe
 
     dataset = open_dataset(data)
     split = dataset.read_split("train")
-    drawn = draw_rows(split.fine, limit, seed=0)
-    rows = holdout_split(split.fine[drawn], holdout, seed=0)
-    images, fine, coarse = split.images[drawn], split.fine[drawn], split.coarse[drawn]
+    split = split.take(draw_rows(split.classes, limit, seed=0))
+    rows = holdout_split(split.classes, holdout, seed=0)
     features = fit_features(
-        make_feature_pipeline(FeatureSettings(n_components=pca)), images[rows.train]
+        make_feature_pipeline(FeatureSettings(n_components=pca)), split.images[rows.train]
     )
-    X = np.ascontiguousarray(compute_features(features, images))
-    return dataset.label, X, coarse if labels == "coarse" else fine, rows
+    X = np.ascontiguousarray(compute_features(features, split.images))
+    return dataset.label, X, split.labels[labels], rows
 
 
 def time_fits(X, y, rows, table, tol: float, jobs: int | None) -> list[dict]:

@@ -36,12 +36,12 @@ class Data:
         dataset = open_dataset(task["data"])
         train, test = dataset.read_split("train"), dataset.read_split("test")
         n = min(task["n"], len(train.images))
-        rows = draw_rows(train.fine, n, seed=0) if n < len(train.images) else slice(None)
+        rows = draw_rows(train.classes, n, seed=0) if n < len(train.images) else slice(None)
         self.label = dataset.label
         self.images, self.test_images = train.images[rows], test.images[: task["n_test"]]
         kind = task["labels"]
-        self.y = getattr(train, kind)[rows]
-        self.y_test = getattr(test, kind)[: task["n_test"]]
+        self.y = train.labels[kind][rows]
+        self.y_test = test.labels[kind][: task["n_test"]]
 
     def features(self) -> dict[str, float]:
         """Compute features on the GPU, twice, and give the times of the second time.
