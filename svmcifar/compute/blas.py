@@ -12,28 +12,14 @@ _VARIABLE = "OPENBLAS_CORETYPE"
 
 
 def blas_kernels() -> list[str]:
-    """Name the BLAS libraries in this process, each with its version and kernels.
-
-    Returns
-    -------
-    list of str
-        Such as "openblas 0.3.31 SkylakeX".
-    """
+    """Return the BLAS libraries in this process, such as "openblas 0.3.31 SkylakeX"."""
     return sorted({_describe(library) for library in _libraries()})
 
 
 def slow_kernels_advice(cpuinfo: Path = Path("/proc/cpuinfo")) -> str | None:
-    """Tell how to make OpenBLAS faster, if it does not use the AVX-512 there is.
+    """Return how to make OpenBLAS use the processor's AVX-512, in one line; None if it does.
 
-    Parameters
-    ----------
-    cpuinfo : Path
-        Where Linux describes the processor.
-
-    Returns
-    -------
-    str or None
-        One line; None where there is nothing to mend.
+    `cpuinfo` is the file in which Linux describes the processor.
     """
     slow = [
         _describe(library)

@@ -17,7 +17,7 @@ def float_from_bits(typing_context, bits):  # type: ignore[no-untyped-def]
 
 @intrinsic
 def fast_max(typing_context, a, b):  # type: ignore[no-untyped-def]
-    """Take the larger of two floats of one type, neither of them NaN.
+    """Return the larger of two floats of one type, neither of them NaN.
 
     LLVM turns a loop that reduces with a maximum into SIMD code only where
     both the comparison and the choice carry these flags; Python's ``max``

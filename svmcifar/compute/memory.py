@@ -1,4 +1,4 @@
-"""Sizes in bytes: reading them, printing them, and what this machine has left."""
+"""Sizes in bytes: parsing, formatting, and the memory that is available."""
 
 import os
 import re
@@ -11,7 +11,7 @@ _UNITS = {"": 1, "k": 10**3, "m": 10**6, "g": 10**9, "ki": 2**10, "mi": 2**20, "
 
 
 def parse_bytes(size: int | float | str) -> int:
-    """Read a size such as ``3_000_000``, ``"3GB"`` or ``"2.5 GiB"``.
+    """Parse a size such as ``3_000_000``, ``"3GB"`` or ``"2.5 GiB"``.
 
     Parameters
     ----------
@@ -26,7 +26,7 @@ def parse_bytes(size: int | float | str) -> int:
     Raises
     ------
     InputError
-        If it is not such a size, or not above zero.
+        If it is not a size, or not above zero.
     """
     match = re.fullmatch(r"\s*([0-9]*\.?[0-9]+(?:e[0-9]+)?)\s*([kmg]?i?)b?\s*", str(size).lower())
     n_bytes = float(match[1]) * _UNITS.get(match[2], 0) if match else 0.0
@@ -39,7 +39,7 @@ def parse_bytes(size: int | float | str) -> int:
 
 
 def format_bytes(n_bytes: float) -> str:
-    """Write a size in the largest binary unit that leaves a number of at least 1."""
+    """Format a size in the largest binary unit in which it is at least 1."""
     for unit in ("B", "KiB", "MiB"):
         if n_bytes < 1024:
             return f"{n_bytes:.4g} {unit}"
@@ -48,19 +48,15 @@ def format_bytes(n_bytes: float) -> str:
 
 
 def format_least(n_bytes: float) -> str:
-    """Write a size that a limit must have, such that what is written is enough."""
+    """Format the least value of a limit: rounded up, so that the size that is named is enough."""
     return format_bytes(1.001 * n_bytes)
 
 
 def available_bytes() -> int | None:
-    """Ask how much memory a process may still take here.
+    """Return the memory that this process may still take; None if it is unknown.
 
-    Returns
-    -------
-    int or None
-        The least of what the machine has available and what the control
-        group leaves (Linux); the machine's whole memory on other POSIX
-        systems; None where neither can be told.
+    On Linux that is the lesser of what the machine has available and what the control group
+    leaves; on other POSIX systems the machine's whole memory.
     """
     bounds = []
     try:
@@ -82,6 +78,6 @@ def available_bytes() -> int | None:
 
 
 def default_memory_limit() -> int | None:
-    """Take nine tenths of what is available; None where it cannot be told."""
+    """Return nine tenths of the available memory; None if it is unknown."""
     available = available_bytes()
     return None if available is None else available * 9 // 10

@@ -1,4 +1,4 @@
-"""BLAS in one thread while our own threads work, and work that ends early."""
+"""Threads: BLAS single-threaded inside our own, task queues that can be interrupted, and counts."""
 
 import os
 from collections.abc import Callable, Iterable, Iterator
@@ -17,10 +17,10 @@ _limits: threadpool_limits | None = None
 
 @contextmanager
 def single_threaded_blas() -> Iterator[None]:
-    """Hold BLAS to one thread, for as long as anybody in this process asks for it.
+    """Limit BLAS to one thread while any thread of this process is inside.
 
-    The limit is one for the whole process: the first to come sets it and the last to go
-    lifts it, so that fits and predictions in several threads do not undo each other's.
+    The limit is global to the process: the first user sets it and the last one lifts it, so that
+    fits and predictions in several threads do not undo each other's.
     """
     global _users, _limits
     with _lock:
@@ -43,16 +43,9 @@ def run_tasks(
     tasks: Iterable[tuple],
     done: Callable[[Any], None],
 ) -> None:
-    """Work through tasks in a pool; an error or an interrupt leaves out those not begun.
+    """Call ``work(*task)`` in a pool, and ``done(result)`` in this thread as each one ends.
 
-    Parameters
-    ----------
-    pool : ThreadPoolExecutor
-    work : callable
-        Called with each task's values.
-    tasks : iterable of tuple
-    done : callable
-        Called with each result as it comes, in this thread.
+    An error or an interrupt cancels the tasks that have not begun.
     """
     futures: list[Future[Any]] = [pool.submit(work, *task) for task in tasks]
     try:
@@ -65,18 +58,9 @@ def run_tasks(
 
 
 def count_workers(n_jobs: int | None) -> int:
-    """Count the threads to work with.
+    """Return the number of threads for `n_jobs`, at least 1.
 
-    Parameters
-    ----------
-    n_jobs : int or None
-        As in joblib; None for OMP_NUM_THREADS, or all processors where that
-        is not set.
-
-    Returns
-    -------
-    int
-        At least 1.
+    `n_jobs` is as in joblib; None means OMP_NUM_THREADS, or all processors if that is not set.
     """
     if n_jobs is not None:
         return int(joblib.effective_n_jobs(n_jobs))

@@ -1,4 +1,4 @@
-"""A search's result as text: a table for people, and a config for `svmcifar train`."""
+"""A search's result as text, as CSV, and as a config for `svmcifar train`."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -99,5 +99,5 @@ def write_config(
 
 
 def _toml(value: Any) -> str:
-    """Write a value; JSON's strings, numbers and lists of them are TOML's too."""
+    """Return a value as TOML; JSON's strings, numbers and lists of them are valid TOML."""
     return json.dumps(value, allow_nan=False)

@@ -1,10 +1,10 @@
 """cuML's binary SVC as a backend: pair by pair on an NVIDIA GPU.
 
 cuML trains several classes in a loop on the host that slices the samples and sends them to the
-GPU anew for every pair.  Here the samples are sent once, unless they are there, sorted by class; a
-pair takes its two runs of them on the GPU, and a binary `cuml.svm.SVC` gives coefficients,
-intercept and steps.
-cuML does not say whether it has converged, so each pair's gap is computed from its coefficients.
+GPU anew for every pair.  Here the samples, sorted by class, are sent once unless they are there; a
+pair is two slices of them on the GPU, and a binary `cuml.svm.SVC` computes coefficients, intercept
+and steps.  cuML does not report whether it has converged, so each pair's gap is computed from its
+coefficients.
 """
 
 from dataclasses import dataclass
@@ -28,8 +28,7 @@ from svmcifar.svm.samples import SampleBlocks
 # the tolerance takes a tenth more steps, and leaves room for the drift in most problems.
 _TOL_SHARE = {np.dtype(np.float32): 0.5, np.dtype(np.float64): 1.0}
 
-# cuML works on so many samples at a time, on tiles of the kernel matrix of so many bytes at
-# most, and its kernel cache is made of sets of so many rows.
+# cuML's working set in samples, its largest kernel tile in bytes, and the rows of a cache set.
 _WORKING_SET = 1024
 _TILE_BYTES = 2**30
 _CACHE_SET = 32
@@ -71,12 +70,12 @@ def solve_cuml(
 
     Notes
     -----
-    float32 samples are worked on in float32.  A pair whose gap turns out to be above the
-    tolerance, or on which cuML gives up because float32 steps no longer change anything, is
-    solved again in float64; its steps are those of the second time.
+    float32 samples are solved in float32.  A pair whose gap turns out to be above the tolerance,
+    or on which cuML gives up because float32 steps no longer change anything, is solved again in
+    float64; its steps are those of the second time.
 
-    Coefficients that cuML holds at a bound, which it rounds to the precision it works in, are set
-    to the bound itself.
+    cuML rounds bounds to its working precision: coefficients at a rounded bound are set to the
+    bound itself.
     """
     import cupy  # type: ignore[import-not-found,unused-ignore]
     from cuml import using_output_type  # type: ignore[import-not-found,unused-ignore]
@@ -86,7 +85,8 @@ def solve_cuml(
     spare_bytes = _spare_bytes(problem, cupy.cuda.runtime.memGetInfo()[0])
     cache_bytes = min(spare_bytes, memory_limit_bytes or spare_bytes)
     X = problem.samples.X
-    # A type of result that the user has chosen for all of cuML would win over an estimator's own.
+    solution = OvOSolution.empty(problem)
+    # The user's global output type would win over an estimator's own.
     with using_output_type("cupy"):
         try:
             gpu = _Gpu(
@@ -96,20 +96,12 @@ def solve_cuml(
                 X=cupy.asarray(X) if is_host(X) else X,
                 max_cache_bytes=cache_bytes,
             )
-            solution = _solve_pairs(gpu, progress)
+            for a, b in class_pairs(problem.n_classes):
+                solution.store(problem, a, b, gpu.solve_pair(a, b))
+                progress(1)
         except MemoryError as error:  # of CuPy, or std::bad_alloc
             raise MemoryLimitError(f"The GPU ran out of memory. {_REMEDY}") from error
     solution.memory_plan = f"pair by pair, kernel cache of {format_bytes(cache_bytes)} at most"
-    return solution
-
-
-def _solve_pairs(gpu: "_Gpu", progress: Progress) -> OvOSolution:
-    """Solve the pairs one after another."""
-    problem = gpu.problem
-    solution = OvOSolution.empty(problem)
-    for a, b in class_pairs(problem.n_classes):
-        solution.store(problem, a, b, gpu.solve_pair(a, b))
-        progress(1)
     return solution
 
 
@@ -126,7 +118,7 @@ class _Gpu:
     problem : OvOProblem
     X : cupy.ndarray of shape (n_samples, n_features)
     max_cache_bytes : int
-        Largest kernel cache to give cuML.
+        Largest kernel cache of cuML.
     """
 
     xp: ModuleType
@@ -136,7 +128,7 @@ class _Gpu:
     max_cache_bytes: int
 
     def solve_pair(self, a: int, b: int) -> PairSolution:
-        """Solve the pair (a, b), in float64 if float32 does not do."""
+        """Solve the pair (a, b), in float64 if float32 is not precise enough."""
         max_iter = self.problem.max_iter
         if self.X.dtype == np.float32:
             try:
@@ -180,7 +172,7 @@ class _Gpu:
         return PairSolution(beta, intercept, float(dual_objective(beta, v)), gap, n_iter)
 
     def _cache_mib(self, n: int, dtype: np.dtype) -> float:
-        """Size cuML's kernel cache for n samples; it is allocated whole, needed or not."""
+        """Return the size of cuML's kernel cache, which is allocated whole, for n samples."""
         row_bytes = n * dtype.itemsize
         n_rows = min(-(-n // _CACHE_SET) * _CACHE_SET, self.max_cache_bytes // row_bytes)
         if n_rows < _CACHE_SET:
@@ -197,31 +189,18 @@ class _Gpu:
 
 
 def _spare_bytes(problem: OvOProblem, free_bytes: int) -> int:
-    """Find what the GPU has left for cuML's kernel cache.
+    """Return what is left for cuML's kernel cache of the `free_bytes` that the GPU has at first.
 
-    Parameters
-    ----------
-    problem : OvOProblem
-    free_bytes : int
-        Free memory of the GPU before anything is sent to it.
-
-    Returns
-    -------
-    int
-
-    Raises
-    ------
-    MemoryLimitError
-        If there is not enough for the rest.
+    Raise `MemoryLimitError` if there is not enough for the rest.
     """
     X = problem.samples.X
     n, d = sum(sorted(problem.sizes)[-2:]), X.shape[1]
     tile = min(n * _WORKING_SET, _TILE_BYTES // 8)
     fit = (2 * n + _WORKING_SET) * d + max(tile, _WORKING_SET**2)  # samples, support vectors
     # Samples and their squares; the kernel matrix, and what a batch of its rows goes through.
-    certificate = 2 * n * d + n**2 + 2 * min(n**2, DEVICE_RUN)
+    optimality = 2 * n * d + n**2 + 2 * min(n**2, DEVICE_RUN)
     to_send = X.nbytes if is_host(X) else 0
-    needed = to_send + 8 * max(fit, certificate)  # a pair may have to be solved in float64
+    needed = to_send + 8 * max(fit, optimality)  # a pair may have to be solved in float64
     if needed > free_bytes:
         raise MemoryLimitError(
             f"The free memory of the GPU must be at least {format_bytes(needed)} for these "

@@ -18,7 +18,7 @@ from svmcifar.svm.problem import OvOProblem, OvOSolution, Progress
 
 # Rows and columns of one matrix product.
 _BLOCK = 4096
-# What of the free memory may be taken.
+# Share of the free memory to use.
 _SHARE = 0.9
 
 
@@ -111,18 +111,9 @@ def solve_on_device(
 
 
 def pair_tables(sizes: np.ndarray, pairs: list[tuple[int, int]]) -> PairTables:
-    """Find each pair's blocks in the kernel matrix of class-sorted samples.
+    """Return where each pair's blocks are in the kernel matrix of a tile's class-sorted samples.
 
-    Parameters
-    ----------
-    sizes : ndarray of shape (n_classes,), int64
-        Samples of each class on the tile.
-    pairs : list of (int, int)
-        Pairs of classes, by their place on the tile.
-
-    Returns
-    -------
-    PairTables
+    `sizes` are the samples of each class on the tile, and `pairs` count the classes on the tile.
     """
     n = int(sizes.sum())
     starts = np.concatenate([[0], np.cumsum(sizes)])[np.array(pairs, dtype=np.int64)]

@@ -1,4 +1,4 @@
-"""How much of the kernel matrix is on a GPU at a time."""
+"""Which tiles of the kernel matrix fit a GPU."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -8,7 +8,7 @@ from svmcifar.compute.memory import format_bytes, format_least
 from svmcifar.errors import MemoryLimitError
 
 _KERNEL_BYTES = 4
-# Of each sample in each pair of a launch: coefficient, flags and, for large pairs, gradient.
+# For each sample of each pair of a launch: coefficient, flags and, for large pairs, gradient.
 _STATE_BYTES = 17
 
 
@@ -22,23 +22,22 @@ class DevicePlan:
         First and last class of each group.  With one group the whole kernel
         matrix is held.
     n_bytes : int
-        Memory that the largest tile takes, with the solver's state.
+        Memory of the largest tile and the solver's state.
     """
 
     groups: tuple[tuple[int, int], ...]
     n_bytes: int
 
     def describe(self) -> str:
-        """Tell in a few words how the memory is divided."""
+        """Describe in a few words how the memory is divided."""
         if len(self.groups) == 1:
             return f"whole kernel matrix, {format_bytes(self.n_bytes)}"
         return f"{len(self.groups)} groups of classes, tiles of {format_bytes(self.n_bytes)}"
 
     def tiles(self) -> Iterator[tuple[list[int], list[tuple[int, int]]]]:
-        """Give each tile: the classes in it, ascending, and the pairs to be solved on it.
+        """Yield each tile: its classes, ascending, and the pairs that are solved on it.
 
-        Each pair is solved on one tile.  Pairs within a group are solved on the
-        first tile that holds the group.
+        Each pair is solved on one tile; a pair within a group, on the first tile of the group.
         """
         members = [list(range(first, last + 1)) for first, last in self.groups]
         if len(members) == 1:
@@ -66,7 +65,7 @@ def make_device_plan(
     limit_bytes : int
         Memory for kernel values and the solver's state.
     room_bytes : int, optional
-        Memory for these and for copies of the samples of a tile that is not the whole matrix.
+        Memory for these and, unless a tile is the whole matrix, copies of its samples.
     sample_bytes : int, default=0
         Size of one sample.
 
@@ -96,7 +95,7 @@ def make_device_plan(
 
 
 def _split(sizes: list[int], n_groups: int) -> list[tuple[int, int]]:
-    """Cut the classes into runs of about the same number of samples, none empty."""
+    """Divide the classes into consecutive groups of about as many samples, none empty."""
     groups: list[tuple[int, int]] = []
     first, total, done = 0, sum(sizes), 0
     for c, size in enumerate(sizes):
@@ -110,7 +109,7 @@ def _split(sizes: list[int], n_groups: int) -> list[tuple[int, int]]:
 
 
 def _largest_tile(sizes: list[int], groups: list[tuple[int, int]]) -> tuple[int, int]:
-    """Count samples and memory of the largest tile."""
+    """Return the samples and the memory of the largest tile."""
     totals = sorted(sum(sizes[first : last + 1]) for first, last in groups)
     n_samples = sum(totals[-2:])
     most_classes = sum(sorted(last - first + 1 for first, last in groups)[-2:])

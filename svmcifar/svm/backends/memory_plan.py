@@ -158,7 +158,7 @@ def choose_plan(
         Limit on the working memory: kernel blocks, not samples and model.
     holding : Holding
     what : str
-        What is to fit, for the error.
+        What has to fit, for the error.
     remedy : str
         What to do besides raising the limit, for the error.
 
@@ -192,7 +192,7 @@ def choose_plan(
 
 
 def group_classes(sizes: list[int]) -> list[tuple[int, int]]:
-    """Join neighbouring classes while their samples fit one block of the matrix product."""
+    """Group neighbouring classes whose samples fit one block of the matrix product."""
     groups: list[tuple[int, int]] = []
     total = BLOCK + 1
     for c, size in enumerate(sizes):
@@ -208,7 +208,7 @@ def group_classes(sizes: list[int]) -> list[tuple[int, int]]:
 def cost_schedule(
     sizes: list[int], groups: list[tuple[int, int]], workers: int, keep: bool, holding: Holding
 ) -> Plan:
-    """Count the memory of one schedule."""
+    """Return one schedule with the memory that it takes."""
     totals = sorted(sum(sizes[first : last + 1]) for first, last in groups)
     tile = totals[-1] * (totals[-2] if len(totals) > 1 else totals[-1])
     if any(first < last for first, last in groups):

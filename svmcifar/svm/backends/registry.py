@@ -1,4 +1,4 @@
-"""The backends there are, which of them work here, and why the others do not."""
+"""The backends, which of them work here, and why the others do not."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -10,7 +10,7 @@ from svmcifar.svm.problem import OvOProblem, OvOSolution, Progress
 
 
 class Solver(Protocol):
-    """Solves every pair of a problem."""
+    """A function that solves every pair of a problem."""
 
     def __call__(
         self,
@@ -25,19 +25,19 @@ class Solver(Protocol):
 
 @dataclass(frozen=True)
 class Backend:
-    """One way to solve the problem.
+    """A solver with its name and requirements.
 
     Attributes
     ----------
     name : str
     summary : str
-        What it is, in a few words.
+        A description in a few words.
     why_not : callable
-        Gives the reason why it does not work here, or None if it does.
+        Returns the reason why it does not work here, or None if it does.
     load : callable
         Imports and returns the solver.
     uses_gpu : bool
-        Whether it works on the GPU, and takes samples that are there already.
+        Whether it works on the GPU, and accepts samples on the GPU.
     """
 
     name: str
@@ -47,12 +47,7 @@ class Backend:
     uses_gpu: bool = False
 
     def require_place_of(self, X: Any) -> None:
-        """Refuse samples on a device if it works on the host.
-
-        Raises
-        ------
-        InputError
-        """
+        """Raise `InputError` if the samples are on a device and the backend works on the host."""
         if not self.uses_gpu and not is_host(X):
             raise InputError(
                 f"Samples must be on the host for the backend {self.name!r}. Got an array on a "
@@ -115,12 +110,12 @@ _AUTO = ("numba", "sklearn")
 
 
 def choose_backend(name: str) -> Backend:
-    """Find a backend that works here.
+    """Return a backend that works here.
 
     Parameters
     ----------
     name : str
-        A backend's name, or "auto" for the fastest that works here.
+        A backend's name, or "auto" for the fastest that works.
 
     Returns
     -------
@@ -129,8 +124,7 @@ def choose_backend(name: str) -> Backend:
     Raises
     ------
     BackendUnavailableError
-        If there is no such backend, or if it does not work here; the message
-        gives the reason.
+        If there is no such backend, or if it does not work here, with the reason.
     """
     if name == "auto":
         return next(BACKENDS[n] for n in _AUTO if BACKENDS[n].why_not() is None)

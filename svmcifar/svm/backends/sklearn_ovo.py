@@ -31,7 +31,7 @@ def solve_sklearn(
     memory_limit_bytes : int, optional
         Bounds LIBSVM's kernel cache, 1 GB by default.
     progress : callable, optional
-        Called once, at the end: LIBSVM does not say how far it is.
+        Called once, at the end: LIBSVM reports no progress.
 
     Returns
     -------

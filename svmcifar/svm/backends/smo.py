@@ -106,7 +106,7 @@ def solve_path(
     stats = np.empty((n_bounds, 4))
     solve_bounds(
         K.aa, K.ab, K.ba, K.bb, upper_bounds, np.zeros(n) if start is None else start, tol,
-        int(step_limit(max_iter, n)), _STEPS_PER_CALL, cancelled, betas, gradients, stats,
+        step_limit(max_iter, n), _STEPS_PER_CALL, cancelled, betas, gradients, stats,
     )  # fmt: skip
     stats[:, OBJECTIVE] = dual_objective(betas, gradients)
     return betas, stats
@@ -119,11 +119,9 @@ def solve_pair(K: PairKernel, upper: FloatArray, **settings: Any) -> PairSolutio
     return PairSolution(betas[0], intercept, objective, gap, int(n_iter))
 
 
-def step_limit(max_iter: int, n_samples: Any) -> Any:
-    """Return the largest number of steps of a pair, or of each pair if `n_samples` is an array.
+def step_limit(max_iter: int, n_samples: int) -> int:
+    """Return the largest number of steps of a pair: `max_iter`, or LIBSVM's own bound if it is -1.
 
-    It is `max_iter`, or if that is -1 LIBSVM's ``max(10_000_000, 100 * n_samples)``.
+    That bound is ``max(10_000_000, 100 * n_samples)``.
     """
-    if max_iter < 0:
-        return np.maximum(_DEFAULT_MAX_ITER, 100 * n_samples)
-    return np.full_like(n_samples, max_iter)
+    return max(_DEFAULT_MAX_ITER, 100 * n_samples) if max_iter < 0 else max_iter

@@ -1,8 +1,8 @@
 """Sequential minimal optimisation of many binary SVMs at once on a CUDA device.
 
 One launch solves all pairs of classes, one thread block a pair.  The variables, the selection of
-the working set, the stopping rule and the precision of a score are those of `smo_cpu`, where they
-are explained.  Thread t of T works on the samples t, t + T, ... of its pair, so that a warp reads
+the working set, the stopping rule and the precision of a score are those of `smo`, where they are
+explained.  Thread t of T works on the samples t, t + T, ... of its pair, so that a warp reads
 neighbouring entries of a kernel row.
 
 How the threads of a block keep out of each other's way:
@@ -30,15 +30,15 @@ from svmcifar.svm.problem import PairSolution
 
 # Bits of a sample's flags.
 _MAY_RISE, _MAY_FALL = 1, 2
-# Partial sums that a sum is made of.
+# Partial sums of a sum.
 _LANES = 32
 # Columns of a pair's row in the table, behind four offsets and four strides.
 _N_A, _N_B, _START_A, _START_B, _FIRST, _MAX_STEPS = 8, 9, 10, 11, 12, 13
-# The shared memory that a block may have on every device.
+# Shared memory of a block on any device.
 _SHARED_BYTES = 48 * 1024
 _MAX_THREADS = 1024
-# The bound keeps a thread to the registers that it can have in the largest block.  The simulator
-# has no registers and takes no bound.
+# The bound limits a thread to the registers that it can have in the largest block.  The simulator
+# accepts no bound.
 _OPTIONS: dict[str, Any] = {"cache": True}
 if not config.ENABLE_CUDASIM:
     _OPTIONS["launch_bounds"] = _MAX_THREADS
@@ -71,17 +71,9 @@ class PairTables:
 
 
 def longest_first(sizes: IntArray) -> NDArray[np.intp]:
-    """Order pairs so that the largest start first, for the blocks to end at about one time.
+    """Return the order of pairs, by `PairTables.sizes`, in which the largest start first.
 
-    Parameters
-    ----------
-    sizes : ndarray of shape (n_pairs, 2), int64
-        As in `PairTables`.
-
-    Returns
-    -------
-    ndarray of shape (n_pairs,)
-        Numbers of the pairs; those of one size keep their order.
+    The blocks then end at about the same time; pairs of one size keep their order.
     """
     return np.argsort(-sizes.sum(axis=1), kind="stable")
 
@@ -109,7 +101,7 @@ def launch_smo(
     tol : float
         Stop when a pair's gap is at most this, > 0.
     max_iter : int
-        Largest number of steps a pair; -1 for LIBSVM's own bound, as in `smo_cpu`.
+        Largest number of steps a pair; -1 for LIBSVM's own bound (see `smo.step_limit`).
     threads : int, default=512
         Threads of a block: a power of two from 32 to 1024.  The result does not depend on it.
 
@@ -135,7 +127,7 @@ def launch_smo(
 
     n_samples = pairs.sizes.sum(axis=1)
     first = np.cumsum(n_samples) - n_samples
-    steps = step_limit(max_iter, n_samples)
+    steps = [step_limit(max_iter, n) for n in n_samples.tolist()]
     table = np.column_stack([pairs.offsets, pairs.strides, pairs.sizes, pairs.starts, first, steps])
     n_pairs, total = len(table), int(n_samples.sum())
     beta = cuda.device_array(total, dtype=np.float64)
@@ -154,7 +146,7 @@ def launch_smo(
     scratch_bytes = 12 * (threads + 2)
     shared_bytes = scratch_bytes + 8 * int(n_samples.max())
     with warnings.catch_warnings():
-        # Few pairs make a small grid, and there is nothing to be done about it.
+        # Few pairs make a small grid; nothing can be done about it.
         warnings.filterwarnings("ignore", "Grid size .* low occupancy")
         if shared_bytes <= _SHARED_BYTES:
             smo_shared[n_pairs, threads, 0, shared_bytes](*arguments)
@@ -167,7 +159,7 @@ def launch_smo(
 
 
 def _check_arrays(K: Any, upper: Any, pairs: PairTables) -> None:
-    """Refuse arrays that a kernel would misread."""
+    """Raise if a kernel would misread an array."""
     rows = len(pairs.sizes)
     for name, array, dtype, shape in (
         ("K", K, np.float32, (K.size,)),
@@ -189,7 +181,7 @@ def _check_arrays(K: Any, upper: Any, pairs: PairTables) -> None:
 
 
 def _check_tables(pairs: PairTables, n_values: int, n_samples: int) -> None:
-    """Refuse tables that point outside the arrays."""
+    """Raise if a table points outside the arrays."""
     if len(pairs.sizes) == 0 or (pairs.sizes < 1).any():
         raise ValueError("There must be at least one pair, and one sample of each class.")
     if (pairs.starts < 0).any() or (pairs.sizes > n_samples - pairs.starts).any():
@@ -204,7 +196,7 @@ def _check_tables(pairs: PairTables, n_values: int, n_samples: int) -> None:
 
 @cuda.jit(device=True, inline="always")
 def _argmax(value, index, values, indices):  # type: ignore[no-untyped-def]
-    """Give all threads the largest value and its index, the lowest one if there are several.
+    """Return the largest value and its index, the lowest one if there are several, to all threads.
 
     Each round leaves an eighth of the candidates; in it, thread t alone uses the places t,
     t + stride, ...  The winner gets a place of its own, the last one.  The next call may follow at
@@ -230,7 +222,7 @@ def _argmax(value, index, values, indices):  # type: ignore[no-untyped-def]
 
 @cuda.jit(device=True, inline="always")
 def _sum(partial, values):  # type: ignore[no-untyped-def]
-    """Give all threads the sum of what the first ones hold, in their order."""
+    """Return the sum of the first threads' terms, in their order, to all threads."""
     if cuda.threadIdx.x < _LANES:
         values[cuda.threadIdx.x] = partial
     cuda.syncthreads()  # all terms are there
@@ -243,7 +235,7 @@ def _sum(partial, values):  # type: ignore[no-untyped-def]
 
 @cuda.jit(device=True, inline="always")
 def _find_row(i, row):  # type: ignore[no-untyped-def]
-    """Find kernel row i: against sample p, ``K[a + p]`` if p is of class a, else ``K[b + p]``."""
+    """Return a and b such that row i is ``K[a + p]`` for p in class a, and ``K[b + p]`` else."""
     n_a = row[_N_A]
     if i < n_a:
         return row[0] + i * row[4], row[1] + i * row[5] - n_a
@@ -252,7 +244,7 @@ def _find_row(i, row):  # type: ignore[no-untyped-def]
 
 @cuda.jit(device=True, inline="always")
 def _find_box(p, row, upper):  # type: ignore[no-untyped-def]
-    """Find the bounds of coefficient p."""
+    """Return the bounds of coefficient p."""
     if p < row[_N_A]:
         return 0.0, upper[row[_START_A] + p]
     return -upper[row[_START_B] + p - row[_N_A]], 0.0
@@ -260,7 +252,7 @@ def _find_box(p, row, upper):  # type: ignore[no-untyped-def]
 
 @cuda.jit(device=True, inline="always")
 def _flag(beta, lower, upper):  # type: ignore[no-untyped-def]
-    """Tell whether a coefficient may still rise and still fall."""
+    """Return the flags of a coefficient: whether it is in I_up and in I_low."""
     return (_MAY_RISE if beta < upper else 0) | (_MAY_FALL if beta > lower else 0)
 
 

@@ -1,4 +1,4 @@
-"""What a search tries: values of C, of gamma and of the number of components."""
+"""The grid of a search: values of C, of gamma and of the number of components."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -26,7 +26,7 @@ class Gamma(NamedTuple):
 
     @classmethod
     def parse(cls, text: str | float) -> "Gamma":
-        """Read a number, "scale", or a multiple of it such as "2x".
+        """Parse a number, "scale", or a multiple of it such as "2x".
 
         Raises
         ------
@@ -47,11 +47,11 @@ class Gamma(NamedTuple):
         return cls(number, words.endswith("x"))
 
     def resolve(self, scale: float) -> float:
-        """Give the coefficient where "scale" is `scale`."""
+        """Return the coefficient, given the value of "scale"."""
         return self.number * scale if self.times_scale else self.number
 
     def __str__(self) -> str:
-        # In full: settings are told apart by it.
+        # All digits, because the string identifies a setting.
         return f"{float(self.number)}".removesuffix(".0") + "x" * self.times_scale
 
 
@@ -59,14 +59,14 @@ DEFAULT_GAMMA = tuple(Gamma(number, True) for number in (0.25, 0.5, 1.0, 2.0, 4.
 
 
 class Point(NamedTuple):
-    """One setting that is tried.
+    """One setting of a grid.
 
     Attributes
     ----------
     C : float
     gamma : Gamma
     n_components : int or None
-        The features that are used are the first so many; None for all.
+        Use the first `n_components` features; None for all.
     """
 
     C: float
@@ -85,7 +85,7 @@ class Grid:
     gamma : sequence of float, str or Gamma
         As `Gamma.parse` reads them; all numbers, or all multiples of "scale".
     n_components : sequence of int or None
-        The first so many features; None for all of them.
+        Numbers of features, of which the first are used; None for all of them.
 
     Attributes
     ----------
@@ -116,15 +116,15 @@ class Grid:
     ) -> None:
         gammas = [g if isinstance(g, Gamma) else Gamma.parse(g) for g in gamma]
         counts = list(n_components)
-        put = object.__setattr__  # the class is frozen
-        put(self, "C", tuple(sorted(float(value) for value in C)))
-        put(self, "gamma", tuple(sorted(gammas)))
-        put(self, "n_components", tuple(sorted(counts, key=lambda p: (p is None, p or 0))))
+        store = object.__setattr__  # the class is frozen
+        store(self, "C", tuple(sorted(float(value) for value in C)))
+        store(self, "gamma", tuple(sorted(gammas)))
+        store(self, "n_components", tuple(sorted(counts, key=lambda p: (p is None, p or 0))))
         self._check()
 
     @property
     def points(self) -> list[Point]:
-        """Every setting, the one that wins a tie first: small C, then small gamma, then few."""
+        """Every setting, in the order that breaks ties: by C, gamma, number of components."""
         return [Point(*values) for values in product(self.C, self.gamma, self.n_components)]
 
     def _check(self) -> None:
@@ -132,10 +132,10 @@ class Grid:
             ("C", self.C), ("gamma", self.gamma), ("components", self.n_components),
         ):  # fmt: skip
             if not values or len(set(values)) < len(values):
-                found = ", ".join(map(str, values)) or "none"
+                shown = ", ".join(map(str, values)) or "none"
                 raise InputError(
                     f"A search must have one or more values of {name}, each once. "
-                    f"Got {found} instead."
+                    f"Got {shown} instead."
                 )
         for C in self.C:
             if not (C > 0 and isfinite(C)):

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from svmcifar.svm.kernels import blocks
 from svmcifar.svm.kernels.kernel import Kernel
 
-# Rows of products of the features that are added at a time, beside the sums.
+# Rows of the temporary products that are added to the sums.
 STRIP = 256
 
 Array = NDArray[np.floating]
@@ -23,7 +23,7 @@ def extend_products(
     out: Array,
     map_blocks: Callable[..., Any] = map,
 ) -> None:
-    """Add the inner products over some columns to those over all columns before.
+    """Add the inner products over some columns to those over all previous columns.
 
     Parameters
     ----------
