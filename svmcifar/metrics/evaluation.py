@@ -23,19 +23,7 @@ from svmcifar.metrics.per_class import (
     count_confusions,
     kappa_of_confusion,
     per_class_table,
-    table_of_confusion,
 )
-
-__all__ = [
-    "ClassExtreme",
-    "Evaluation",
-    "accuracy_interval",
-    "best_and_worst_class",
-    "evaluate_predictions",
-    "hinge_loss",
-    "per_class_table",
-    "temperature_log_loss",
-]
 
 _TOP = 5
 _TOP_NEEDS_MORE_CLASSES_THAN = 20
@@ -143,7 +131,7 @@ def evaluate_predictions(
     n_classes = len(class_names)
     y_true, y_pred = check_labels(y_true, y_pred, n_classes)
     confusion = count_confusions(y_true, y_pred, n_classes)
-    table = table_of_confusion(confusion, class_names)
+    table = per_class_table(confusion, class_names)
     macro = table[["precision", "recall", "f1"]].fillna(0.0).mean()
     n_samples, n_correct = len(y_true), int(np.trace(confusion))
     best, worst = best_and_worst_class(table)

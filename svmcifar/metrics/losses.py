@@ -52,11 +52,12 @@ def temperature_log_loss(
     """Return the log loss of softmax(scores / T), with T found by cross-fitting.
 
     An SVM's decision values are not probabilities, and no samples were kept
-    back to calibrate them.  So the evaluated samples are dealt into folds and
-    each fold is scored with the one temperature that suits the *other* folds
-    best.  No sample helps to choose its own T, and the unit of the scores
-    cancels out.  The result says how good the scores are once calibrated by
-    one number; it is not the loss of probabilities that the model gave.
+    back to calibrate them.  Cross-fitting: the evaluated samples are dealt
+    into folds, and each fold is scored with the temperature that minimises the
+    loss of the *other* folds.  No sample helps to choose its own T, and the
+    unit of the scores cancels out.  The result says how good the scores are
+    once calibrated by one number; it is not the loss of probabilities that the
+    model gave.
 
     Parameters
     ----------
@@ -83,10 +84,10 @@ def temperature_log_loss(
     Notes
     -----
     Folds are stratified and fixed: sorted by class, in their given order
-    within it, the samples are dealt out in turn.  The n samples that T is
-    fitted to get Platt's remedy against overconfidence, in its form for many
-    classes: one further observation is shared out evenly over all samples and
-    classes, so that T stays above 0 when they are separated without error.
+    within it, the samples are dealt out in turn.  The targets of the n samples
+    that T is fitted to are smoothed as by Platt, in the form for many classes:
+    one further observation is shared out evenly over all samples and classes,
+    so that T stays above 0 when they are separated without error.
 
     References
     ----------
@@ -113,7 +114,7 @@ def temperature_log_loss(
 def check_scores(
     y: npt.ArrayLike, scores: npt.ArrayLike, n_classes: int | None = None
 ) -> tuple[npt.NDArray[np.intp], npt.NDArray[np.float64]]:
-    """Return class ids and one score per class, or say what is wrong with them.
+    """Return class ids and one score per class, or raise ValueError if they are none.
 
     A binary score s becomes the two scores -s/2 and s/2: the hinge loss of
     these is the binary one, and their softmax the sigmoid of s.

@@ -62,48 +62,11 @@ def accuracy_interval(n_correct: int, n: int, confidence: float = 0.95) -> tuple
     return float(interval.low), float(interval.high)
 
 
-def per_class_table(
-    y_true: npt.ArrayLike, y_pred: npt.ArrayLike, class_names: Sequence[str]
-) -> pd.DataFrame:
-    """Return the scores of each class.
-
-    Parameters
-    ----------
-    y_true, y_pred : array-like of int, shape (n_samples,)
-        Class ids in 0, ..., n_classes - 1.
-    class_names : sequence of str, length n_classes
-
-    Returns
-    -------
-    pandas.DataFrame
-        One row per class, by id, with the columns ``class_id``, ``name``,
-        ``support``, ``correct``, ``recall`` (the accuracy of the class),
-        ``recall_low`` and ``recall_high`` (its 95 % Wilson interval),
-        ``precision`` and ``f1``.  A ratio with denominator 0 is NaN: the
-        recall of a class without samples, the precision of one never
-        predicted, the F1 of one with neither.
-
-    Raises
-    ------
-    ValueError
-        If there are no samples, the lengths differ, or a label is no class id.
-    """
-    y_true, y_pred = check_labels(y_true, y_pred, len(class_names))
-    return table_of_confusion(count_confusions(y_true, y_pred, len(class_names)), class_names)
-
-
 def best_and_worst_class(table: pd.DataFrame) -> tuple[ClassExtreme, ClassExtreme]:
-    """Return the classes with the highest and the lowest accuracy.
+    """Return the classes with the highest and the lowest accuracy in a per-class table.
 
-    Parameters
-    ----------
-    table : pandas.DataFrame
-        What `per_class_table` returns.  Classes without samples are passed over.
-
-    Returns
-    -------
-    best, worst : ClassExtreme
-        Of tied classes the one with the lower id, which names the others.
+    Of tied classes it is the one with the lower id, which names the others; classes without samples
+    are left out.
     """
     seen = table[table["support"] > 0].sort_values("class_id")
 
@@ -118,7 +81,7 @@ def best_and_worst_class(table: pd.DataFrame) -> tuple[ClassExtreme, ClassExtrem
 def check_labels(
     y_true: npt.ArrayLike, y_pred: npt.ArrayLike, n_classes: int
 ) -> tuple[npt.NDArray[np.intp], npt.NDArray[np.intp]]:
-    """Return true and predicted class ids as arrays, or say what is wrong with them."""
+    """Return true and predicted class ids as arrays, or raise ValueError if they are none."""
     if n_classes < 2:
         raise ValueError(f"class_names must hold at least two names. Got {n_classes}.")
     y_true = check_class_ids(y_true, "y_true", n_classes)
@@ -131,7 +94,7 @@ def check_labels(
 
 
 def check_class_ids(y: npt.ArrayLike, name: str, n_classes: int) -> npt.NDArray[np.intp]:
-    """Return class ids as an array, or say what is wrong with them."""
+    """Return class ids as an array, or raise ValueError if they are none."""
     y = np.asarray(y)
     if y.ndim != 1 or y.size == 0:
         raise ValueError(f"{name} must be 1-D with at least one label. Got shape {y.shape}.")
@@ -151,10 +114,25 @@ def count_confusions(
     return confusion_matrix(y_true, y_pred, labels=np.arange(n_classes)).astype(np.int64)
 
 
-def table_of_confusion(
-    confusion: npt.NDArray[np.int64], class_names: Sequence[str]
-) -> pd.DataFrame:
-    """Build the per-class table from the confusion matrix."""
+def per_class_table(confusion: npt.NDArray[np.int64], class_names: Sequence[str]) -> pd.DataFrame:
+    """Return the scores of each class.
+
+    Parameters
+    ----------
+    confusion : ndarray of int64, shape (n_classes, n_classes)
+        Counts: rows are true classes, columns predicted ones.
+    class_names : sequence of str, length n_classes
+
+    Returns
+    -------
+    pandas.DataFrame
+        One row per class, by id, with the columns ``class_id``, ``name``,
+        ``support``, ``correct``, ``recall`` (the accuracy of the class),
+        ``recall_low`` and ``recall_high`` (its 95 % Wilson interval),
+        ``precision`` and ``f1``.  A ratio with denominator 0 is NaN: the
+        recall of a class without samples, the precision of one never
+        predicted, the F1 of one with neither.
+    """
     correct, support = confusion.diagonal(), confusion.sum(axis=1)
     predicted = confusion.sum(axis=0)
     intervals = [

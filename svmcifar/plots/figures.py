@@ -149,6 +149,14 @@ def shown_name(name: str) -> str:
     return name.replace("_", " ")
 
 
+def new_figure(title: str, width: float, height: float, wrap: bool = True) -> Figure:
+    """Make a figure of a size in inches, with a title that Matplotlib may break into lines."""
+    layout = ConstrainedLayoutEngine(w_pad=0.08, h_pad=0.08)
+    figure = Figure(figsize=(width, height), layout=layout)
+    figure.suptitle(title, fontsize=_TITLE_POINTS, wrap=wrap)
+    return figure
+
+
 def text_inches(text: str, points: float) -> float:
     """Estimate a text's width generously, before it is drawn."""
     return len(text) * points * 0.0078  # DejaVu Sans: 0.56 of the font size a letter
@@ -158,8 +166,4 @@ def titled_figure(title: str, width: float, height: float, subtitle: str = "") -
     """Make a figure whose title is broken into lines that fit, with room for them on top."""
     letters = int(width / text_inches("m", _TITLE_POINTS))
     lines = textwrap.wrap(title, letters) + textwrap.wrap(subtitle, letters)
-    height += 0.3 * len(lines)
-    layout = ConstrainedLayoutEngine(w_pad=0.08, h_pad=0.08)
-    figure = Figure(figsize=(width, height), layout=layout)
-    figure.suptitle("\n".join(lines), fontsize=_TITLE_POINTS)
-    return figure
+    return new_figure("\n".join(lines), width, height + 0.3 * len(lines), wrap=False)

@@ -6,10 +6,11 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
-from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.patches import Rectangle
 
-_TITLE_POINTS, _CELL_POINTS = 12.0, 9.0
+from svmcifar.plots.figures import new_figure
+
+_CELL_POINTS = 9.0
 _CELL_INCHES = 0.75
 _MOST_COLUMNS = 3
 # Sequential in lightness and safe for colour-blind readers.
@@ -36,9 +37,7 @@ def search_figure(table: pd.DataFrame, title: str) -> Figure:
     n_rows = -(-len(panels) // n_columns)
     width = n_columns * (_CELL_INCHES * table["C"].nunique() + 1.1) + 1.0
     height = n_rows * (0.6 * _CELL_INCHES * table["setting"].nunique() + 1.1) + 0.7
-    layout = ConstrainedLayoutEngine(w_pad=0.08, h_pad=0.08)
-    figure = Figure(figsize=(max(width, 5.0), max(height, 2.6)), layout=layout)
-    figure.suptitle(title, fontsize=_TITLE_POINTS, wrap=True)
+    figure = new_figure(title, max(width, 5.0), max(height, 2.6))
     colours = Normalize(100 * table["score"].min(), 100 * table["score"].max())
     all_axes = figure.subplots(n_rows, n_columns, squeeze=False)
     for axes in all_axes.flat[len(panels) :]:
@@ -65,7 +64,7 @@ def _draw_panel(axes: Axes, panel: pd.DataFrame, best: pd.Series, colours: Norma
         _write_cell(axes, place, percent[place], colours)
     axes.imshow(percent, cmap=_COLOURS, norm=colours, interpolation="nearest", aspect="auto")
     axes.set_xticks(range(len(Cs)), [f"{C:g}" for C in Cs])
-    axes.set_yticks(range(len(settings)), [_gamma_label(setting) for setting in settings])
+    axes.set_yticks(range(len(settings)), [s.removesuffix("x") for s in settings])
     axes.set_xlabel("C")
     multiples = settings[0].endswith("x")
     axes.set_ylabel("gamma (x scale)" if multiples else "gamma")
@@ -89,7 +88,3 @@ def _write_cell(axes: Axes, place: tuple[int, int], percent: float, colours: Nor
         fontsize=_CELL_POINTS,
         color="white" if colours(percent) < 0.5 else "black",
     )
-
-
-def _gamma_label(setting: str) -> str:
-    return setting.removesuffix("x")

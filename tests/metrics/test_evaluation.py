@@ -10,13 +10,13 @@ import pytest
 import sklearn.metrics
 from scipy.optimize import minimize_scalar
 
-from svmcifar.metrics.evaluation import (
+from svmcifar.metrics.evaluation import evaluate_predictions
+from svmcifar.metrics.losses import hinge_loss, temperature_log_loss
+from svmcifar.metrics.per_class import (
     accuracy_interval,
     best_and_worst_class,
-    evaluate_predictions,
-    hinge_loss,
+    count_confusions,
     per_class_table,
-    temperature_log_loss,
 )
 
 NAMES = ["ant", "bee", "cat_tle", "dog"]
@@ -100,7 +100,7 @@ def test_label_scores_equal_plain_loops():
     assert evaluation.cohen_kappa == pytest.approx((n_correct / n - by_chance) / (1 - by_chance))
     assert evaluation.cohen_kappa == pytest.approx(sklearn.metrics.cohen_kappa_score(y, p))
     assert evaluation.hinge_loss is evaluation.log_loss is evaluation.temperatures is None
-    pd.testing.assert_frame_equal(table, per_class_table(y, p, NAMES))
+    pd.testing.assert_frame_equal(table, per_class_table(evaluation.confusion, NAMES))
 
 
 def test_hinge_and_top5_equal_plain_loops():
@@ -264,7 +264,9 @@ def test_absent_and_never_predicted_classes():
 
 
 def test_ties_name_the_lower_id_first():
-    table = per_class_table([3, 2, 2, 1, 1, 1, 1, 0], [3, 2, 0, 1, 1, 2, 2, 0], NAMES)
+    table = per_class_table(
+        count_confusions([3, 2, 2, 1, 1, 1, 1, 0], [3, 2, 0, 1, 1, 2, 2, 0], 4), NAMES
+    )
     best, worst = best_and_worst_class(table.iloc[::-1])
     assert (best.class_id, best.name, best.recall, best.tied_with) == (0, "ant", 1.0, ("dog",))
     assert (worst.class_id, worst.name, worst.recall) == (1, "bee", 0.5)

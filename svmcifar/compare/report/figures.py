@@ -7,7 +7,6 @@ from typing import Any
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.ticker import FixedLocator, NullLocator
 
 from svmcifar.compare.report.chart_layout import tick_label, time_axis
@@ -15,11 +14,9 @@ from svmcifar.compare.report.model_styles import ShownModel, rivals, show_models
 from svmcifar.compare.report.score_tables import recall_rows
 from svmcifar.compare.report_content import Comparison
 from svmcifar.plots.confusion_matrix import confusion_figure
-from svmcifar.plots.figures import save_figure
+from svmcifar.plots.figures import new_figure, save_figure
 
 FIGURE_FOLDER = "figures"
-
-_TITLE_POINTS = 12.0
 
 
 def write_figures(comparison: Comparison, folder: Path) -> list[str]:
@@ -171,7 +168,4 @@ def _titled(comparison: Comparison, title: str) -> str:
 
 
 def _new_figure(comparison: Comparison, title: str, width: float, height: float) -> Figure:
-    layout = ConstrainedLayoutEngine(w_pad=0.08, h_pad=0.08)
-    figure = Figure(figsize=(width, height), layout=layout)
-    figure.suptitle(_titled(comparison, title), fontsize=_TITLE_POINTS, wrap=True)
-    return figure
+    return new_figure(_titled(comparison, title), width, height)
