@@ -28,9 +28,9 @@ class FeatureStack(TransformerMixin, BaseEstimator):
     >>> import numpy as np
     >>> from svmcifar.features.extract.hog import HOG
     >>> from svmcifar.features.extract.pixels import RawPixels
-    >>> stack = FeatureStack([("pixels", RawPixels()), ("hog", HOG(pixels_per_cell=(8, 8)))])
-    >>> stack.fit_transform(np.zeros((5, 3072), dtype=np.uint8)).shape
-    (5, 3396)
+    >>> stack = FeatureStack([("pixels", RawPixels()), ("hog", HOG(pixels_per_cell=(2, 2)))])
+    >>> stack.fit_transform(np.zeros((5, 192), dtype=np.uint8)).shape
+    (5, 516)
     """
 
     __module__ = "svmcifar.features"  # as in model files, wherever the code lies

@@ -63,8 +63,8 @@ class HOG(TransformerMixin, BaseEstimator):
     Examples
     --------
     >>> import numpy as np
-    >>> images = np.zeros((5, 3072), dtype=np.uint8)
-    >>> HOG(pixels_per_cell=(8, 8)).transform(images).shape
+    >>> images = np.zeros((5, 192), dtype=np.uint8)
+    >>> HOG(pixels_per_cell=(2, 2)).transform(images).shape
     (5, 324)
     """
 

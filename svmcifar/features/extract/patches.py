@@ -83,7 +83,7 @@ class PatchFeatures(TransformerMixin, BaseEstimator):
     Examples
     --------
     >>> import numpy as np
-    >>> images = np.random.default_rng(0).integers(0, 256, (5, 3072), dtype=np.uint8)
+    >>> images = np.random.default_rng(0).integers(0, 256, (5, 768), dtype=np.uint8)
     >>> PatchFeatures(n_filters=10, n_patches=1000).fit_transform(images).shape
     (5, 180)
     """
