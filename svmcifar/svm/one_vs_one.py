@@ -86,15 +86,8 @@ def _write_winners(decisions, n_classes, result):  # type: ignore[no-untyped-def
 def write_winners_of_parts(values, intercept, n_views, result):  # type: ignore[no-untyped-def]
     """Write the class that wins each sample, from what each class adds to decision values.
 
-    Parameters
-    ----------
-    values : ndarray of shape (n_samples * n_views, n_classes, n_classes - 1)
-        Products of kernel values and coefficients, in LIBSVM's layout.  The pairs' decision values
-        are averaged over a sample's views.
-    intercept : ndarray of shape (n_pairs,), float64
-    n_views : int
-    result : ndarray of shape (n_samples,), intp
-        Written to.
+    `values`, of shape (n_samples * n_views, n_classes, n_classes - 1), are products of kernel
+    values and coefficients, in LIBSVM's layout; decision values are averaged over a sample's views.
     """
     n_classes = values.shape[1]
     counts = np.empty(n_classes, dtype=np.int64)

@@ -102,19 +102,10 @@ class TrainingSet:
     def problems(
         self, kernels: Sequence[tuple[int, Kernel]], C: float, tol: float, max_iter: int
     ) -> list[OvOProblem]:
-        """Make a problem for each kernel, over one copy of the samples.
+        """Build a problem for each kernel of one kind, with the number of features that it sees.
 
-        Parameters
-        ----------
-        kernels : sequence of (int, Kernel)
-            With the number of features that each is to see, the first of X.  All of one kind.
-        C, tol, max_iter : float, float, int
-
-        Returns
-        -------
-        list of OvOProblem
-            Where X is, narrower samples as views of the widest; in float64 for all if one needs
-            it.
+        All are over one copy of the samples, where X is: narrower ones are views of the widest, and
+        float64 for one kernel is float64 for all.
         """
         starts = (0, *np.cumsum(np.bincount(self.codes)).tolist())
         samples = self._samples(kernels)
@@ -150,26 +141,9 @@ def sort_by_class(
 ) -> TrainingSet:
     """Check a training set and sort it by class, as `RBFSVC.fit` and a search need it.
 
-    Parameters
-    ----------
-    X : array of shape (n_samples, n_features), float32 or float64
-        On the host or on a device.
-    y : ndarray of shape (n_samples,)
-    class_weight : dict, "balanced" or None
-    smallest_C : float
-        Of the values of C that are to be used.
-    sample_weight : ndarray of shape (n_samples,), float64, optional
-        Samples of weight 0 are left out.
-
-    Returns
-    -------
-    TrainingSet
-
-    Raises
-    ------
-    InputError
-        If X has NaN, infinite or too large values, if there are fewer than two classes, one
-        without a sample of positive weight, or if C times weights is not above 0.
+    Samples of weight 0 are left out.  Raises InputError if X has NaN, infinite or too large values,
+    if there are fewer than two classes or one without a sample of positive weight, or if
+    `smallest_C`, of the values of C that are to be used, times weights is not above 0.
     """
     classes, codes = np.unique(y, return_inverse=True)
     weight_of_class = compute_class_weight(class_weight, classes=classes, y=y)

@@ -40,18 +40,8 @@ class SampleBlocks:
 def sample_blocks(X: Any, center: Array | None, *, in_place: bool = False) -> SampleBlocks:
     """Centre samples (see `svmcifar.svm.moments.kernel_center`) and compute their squared norms.
 
-    Parameters
-    ----------
-    X : array of shape (n_samples, n_features), float32 or float64
-        On the host or on a device, where it stays.
-    center : ndarray of shape (n_features,) or None
-    in_place : bool, default=False
-        Subtract the centre from `X` itself.
-
-    Returns
-    -------
-    SampleBlocks
-        Over `X` itself where nothing has to change.
+    X, float32 or float64, stays where it is, on the host or on a device.  It is used as it is where
+    nothing has to change; `in_place` subtracts the centre from it.
     """
     if center is not None:
         center = move_beside(center, X)

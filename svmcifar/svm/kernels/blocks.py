@@ -29,22 +29,10 @@ def compute_kernel(
     out: Array | None = None,
     map_blocks: Callable[..., Any] = map,
 ) -> Array:
-    """Compute kernel values between two sets of samples on the host.
+    """Compute kernel values between two sets of samples of one dtype and centre, on the host.
 
-    Parameters
-    ----------
-    kernel : Kernel
-    A, B : SampleBlocks
-        n_a and n_b samples of the same dtype and centre.
-    out : ndarray of shape (n_a, n_b), float32 or the samples' dtype, optional
-        Where to write.
-    map_blocks : callable, default=map
-        Runs the blocks; an executor's ``map`` runs them in parallel.
-
-    Returns
-    -------
-    ndarray of shape (n_a, n_b), float32 by default
-        Exactly symmetric, with the kernel's own diagonal, when `A` and `B` are the same samples.
+    They are float32, or of the dtype of `out`; exactly symmetric, with the kernel's own diagonal,
+    when `A` and `B` are the same samples.  An executor's ``map`` runs the blocks in parallel.
     """
     K = np.empty((len(A), len(B)), dtype=np.float32) if out is None else out
     same = A.X is B.X
@@ -77,18 +65,9 @@ def _fill_block(kernel: Kernel, A: SampleBlocks, B: SampleBlocks, K: Array) -> N
 
 
 def kernel_block(kernel: Kernel, A: SampleBlocks, B: SampleBlocks) -> Any:
-    """Compute one block of kernel values where the samples are.
+    """Compute kernel values between samples of one dtype and centre, where they are.
 
-    Parameters
-    ----------
-    kernel : Kernel
-    A, B : SampleBlocks
-        n_a and n_b samples of the same dtype, centre and device; the caller sees to it that three
-        times the result fits the memory.
-
-    Returns
-    -------
-    array of shape (n_a, n_b), in the samples' dtype
+    The result has the samples' dtype; three times its size must fit the memory.
     """
     get_namespace(A.X, B.X)
     K = kernel.products(A.X, B.X)

@@ -59,19 +59,9 @@ class Kernel(ABC):
 
     @abstractmethod
     def working_dtype(self, dtype: np.dtype, max_sq_norm: float) -> np.dtype:
-        """Choose the precision of inner products.
+        """Return the precision of inner products of samples of a dtype and largest squared norm.
 
-        Parameters
-        ----------
-        dtype : dtype
-            float32 or float64, the samples' own.
-        max_sq_norm : float
-            Largest squared norm among the (centred) samples.
-
-        Returns
-        -------
-        dtype
-            float64 for float64 samples, and where float32 would lose digits that matter.
+        float64 for float64 samples, and where float32 would lose digits that matter.
         """
 
     @property
@@ -90,12 +80,7 @@ class Kernel(ABC):
     def write(self, products: Any, a_sq_norms: Any, b_sq_norms: Any, out: Any) -> None:
         """Write the kernel values of `products`, as for `values`, to `out`.
 
-        Parameters
-        ----------
-        products, a_sq_norms, b_sq_norms : arrays
-            As for `values`.
-        out : array of shape (n_a, n_b), float32 or the dtype of the products
-            The products themselves, or other memory where they are.
+        That is the products themselves, or other memory where they are, float32 or of their dtype.
         """
         n_rows, n_columns = products.shape
         run = (HOST_RUN if is_host(products) else DEVICE_RUN) // max(1, n_columns)
@@ -106,16 +91,9 @@ class Kernel(ABC):
     def write_mirrored(
         self, products: Any, sq_norms: Any, rows: slice, columns: slice, K: Any
     ) -> None:
-        """Write one block of a kernel matrix and its mirror image, on a GPU.
+        """Write a block on or above the diagonal of the matrix K, and its mirror image, on a GPU.
 
-        Parameters
-        ----------
-        products : array of shape (n_rows, n_columns), float32 or float64
-        sq_norms : array of shape (n,), same dtype
-            Of all samples.
-        rows, columns : slice
-            Where the block is: on the diagonal, or above it.
-        K : array of shape (n, n), float32
+        `sq_norms` are those of all samples; K is float32 and contiguous.
         """
         xp = get_namespace(products)
         values = self.values(products, sq_norms[rows], sq_norms[columns])

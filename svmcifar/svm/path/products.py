@@ -25,17 +25,10 @@ def extend_products(
 ) -> None:
     """Add the inner products over some columns to those over all previous columns.
 
-    Parameters
-    ----------
-    kernel : Kernel
-    A, B : ndarray of shape (n_a, n_features) and (n_b, n_features), same dtype
-        The same array for products within.
-    columns : slice
-        The first columns start `out` anew: they give the products of
-        `svmcifar.svm.kernels.blocks.compute_kernel` to the bit.
-    out : ndarray of shape (n_a, n_b), same dtype
-    map_blocks : callable, default=map
-        Runs the blocks; an executor's ``map`` runs them in parallel.
+    `A` and `B` are of shapes (n_a, n_features) and (n_b, n_features), the same array for products
+    within.  The first columns start `out` anew: they give the products of
+    `svmcifar.svm.kernels.blocks.compute_kernel` to the bit.  An executor's ``map`` runs the blocks
+    in parallel.
     """
     same, size = A is B, blocks.BLOCK
 
