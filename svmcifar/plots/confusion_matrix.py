@@ -70,22 +70,8 @@ def confusion_figure(confusion: npt.ArrayLike, class_names: Sequence[str], title
     Returns
     -------
     matplotlib.figure.Figure
-
-    Raises
-    ------
-    ValueError
-        If the matrix is not square with one row per name, or holds negative counts.
     """
-    counts = np.asarray(confusion)
-    n_classes = len(class_names)
-    if counts.shape != (n_classes, n_classes) or n_classes == 0:
-        raise ValueError(
-            f"confusion must have one row and one column per class name, shape "
-            f"({n_classes}, {n_classes}). Got shape {counts.shape}."
-        )
-    if counts.min() < 0:
-        raise ValueError(f"confusion must hold counts of 0 or more. Got {counts.min()}.")
-    shares = row_shares(counts)
+    n_classes, shares = len(class_names), row_shares(confusion)
     bounds = [100 * bound for bound in SHADE_BOUNDS]
     colours = ListedColormap(mpl.colormaps["Blues"]([percent / 100 for percent in SHADE_PERCENTS]))
 

@@ -48,28 +48,8 @@ def image_grid_figure(
     Returns
     -------
     matplotlib.figure.Figure
-
-    Raises
-    ------
-    ValueError
-        If there are no pictures, they are not uint8 RGB, the lengths differ,
-        or `n_columns` is not positive.
     """
-    pictures = np.asarray(pictures)
-    if pictures.dtype != np.uint8 or pictures.ndim != 4 or pictures.shape[-1] != 3:
-        raise ValueError(
-            f"pictures must be uint8 of shape (n_pictures, height, width, 3). "
-            f"Got {pictures.dtype} of shape {pictures.shape}."
-        )
     n_pictures = len(pictures)
-    if n_pictures == 0 or not n_pictures == len(predicted_names) == len(true_names):
-        raise ValueError(
-            f"There must be one predicted and one true name per picture, and a picture. Got "
-            f"{n_pictures} pictures, {len(predicted_names)} and {len(true_names)} names."
-        )
-    if n_columns < 1:
-        raise ValueError(f"n_columns must be at least 1. Got {n_columns}.")
-
     n_columns = min(n_columns, n_pictures)
     n_rows = -(-n_pictures // n_columns)
     verdicts = [

@@ -102,17 +102,3 @@ def test_confusion_colours_get_darker_with_the_share():
     assert (np.diff(grey) <= 1e-3).all()
     assert grey[0] - grey[5] > 0.1  # rare confusions can be seen
     assert not np.allclose(image.cmap.get_bad()[:3], image.cmap(0.0)[:3], atol=0.1)
-
-
-@pytest.mark.parametrize(
-    ("confusion", "names", "message"),
-    [
-        (CONFUSION[:2], NAMES, r"shape \(3, 3\). Got shape \(2, 3\)"),
-        (CONFUSION, NAMES[:2], r"shape \(2, 2\). Got shape \(3, 3\)"),
-        (np.zeros((0, 0)), [], r"Got shape \(0, 0\)"),
-        (-CONFUSION, NAMES, "counts of 0 or more. Got -299"),
-    ],
-)
-def test_confusion_rejects_bad_input(confusion, names, message):
-    with pytest.raises(ValueError, match=message):
-        confusion_figure(confusion, names, "")

@@ -13,12 +13,6 @@ def png_data_uri(picture: NDArray[np.uint8]) -> str:
 
     It is embedded pixel by pixel: whoever shows it enlarges it.
     """
-    picture = np.asarray(picture)
-    if picture.dtype != np.uint8 or picture.ndim != 3 or picture.shape[-1] != 3:
-        raise ValueError(
-            f"A picture must be uint8 of shape (height, width, 3). "
-            f"Got {picture.dtype} of shape {picture.shape}."
-        )
     buffer = BytesIO()
     Image.fromarray(picture).save(buffer, format="PNG", optimize=True)
     return "data:image/png;base64," + base64.b64encode(buffer.getvalue()).decode()

@@ -26,7 +26,6 @@ from svmcifar.compare.report.formatting import (
     size,
 )
 from svmcifar.compare.report.model_styles import show_models
-from svmcifar.compare.report.thumbnails import png_data_uri
 
 
 @pytest.fixture(scope="module")
@@ -128,9 +127,3 @@ def test_words(function, value, text):
 def test_ranges_have_their_unit_once():
     assert percent_range(0.1, 0.25).replace("\xa0", " ") == "10.0 to 25.0 %"
     assert percent_range(None, None) == "–"
-
-
-@pytest.mark.parametrize("shape", [(32, 32), (3, 32, 32), (32, 32, 4)])
-def test_thumbnails_must_be_rgb(shape):
-    with pytest.raises(ValueError, match=r"A picture must be uint8 .* Got uint8 of shape"):
-        png_data_uri(np.zeros(shape, dtype=np.uint8))
