@@ -12,7 +12,7 @@ from contestants import make_card, make_network
 from feature_options import quick_features
 
 from svmcifar.cli import main
-from svmcifar.compare.predictions import answer_by_svm
+from svmcifar.compare.predictions import predict_by_svm
 from svmcifar.features import cache as cache_module
 from svmcifar.features import pipeline as pipeline_module
 from svmcifar.features.cache_folder import list_entries
@@ -102,7 +102,7 @@ def test_answers_are_timed_without_the_cache(train_quick, synthetic_data, cache,
     images = synthetic_data.read_split("test").images
     model.compute_features(images)
     computed.clear()
-    answer_by_svm(model, images, np.array(model.coarse_of_fine))
+    predict_by_svm(model, images, np.array(model.coarse_of_fine))
     assert computed == ["compute"] * 2  # it warms up
     assert model.cache is cache
 
