@@ -1,9 +1,8 @@
 """svmcifar compare."""
 
 import shlex
-from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
@@ -19,8 +18,6 @@ from svmcifar.cli.options import (
 
 if TYPE_CHECKING:
     from svmcifar.cnn.image_network import ImageNetwork
-    from svmcifar.compare.predictions import Predictions
-    from svmcifar.compare.report_content import Comparison
     from svmcifar.data.dataset import Dataset, Split
     from svmcifar.features.cache import FeatureCache
     from svmcifar.model.classifier import ImageClassifier
@@ -101,6 +98,7 @@ def command(
         describe_models,
         network_ids,
     )
+    from svmcifar.compare.report.write import write_report
     from svmcifar.io.files import check_folder, staged_folder
     from svmcifar.model.persistence import save_model
 
@@ -122,15 +120,16 @@ def command(
 
     predictions = ask_models(networks, svm, dataset, test, ensemble)
     with staged_folder(out) as folder:
+        saved = None
         if svm_path is None:
-            svm_path = folder / _MODEL_NAME
+            saved, svm_path = _MODEL_NAME, folder / _MODEL_NAME
             save_model(svm, svm_path, slim=True)
         entries = describe_models(
             networks, svm, svm_path, predictions, ensemble=ensemble, notes=notes
         )
         typed = context.meta[__name__]
         comparison = compare_predictions(entries, predictions, dataset, test, typed)
-        _write_report(comparison, predictions, dataset, test, folder)
+        write_report(comparison, predictions, dataset, test, folder, saved)
     click.echo(comparison.title)
     for sentence in comparison.conclusion:
         click.echo(f"- {sentence}")
@@ -183,24 +182,3 @@ def _train_svm(dataset: "Dataset", train: "Split", jobs: int | None) -> "ImageCl
     )
     svc = RBFSVC(C=_C, backend="auto", n_jobs=jobs, verbose=True)
     return train_classifier(dataset, train, svc, label_kind="fine")
-
-
-def _write_report(
-    comparison: "Comparison",
-    predictions: "dict[str, Predictions]",
-    dataset: "Dataset",
-    test: "Split",
-    folder: Path,
-) -> None:
-    """Write the page, its figures, the tables and the JSON file."""
-    from svmcifar.compare.report.figures import write_figures
-    from svmcifar.compare.report.page import write_page
-    from svmcifar.compare.tables import write_json, write_tables
-
-    files: dict[str, Any] = dict(write_tables(comparison, predictions, test, folder))
-    files["figures"] = write_figures(comparison, folder)
-    if (folder / _MODEL_NAME).exists():
-        files["model"] = _MODEL_NAME
-    comparison = replace(comparison, files=files)
-    write_page(comparison, dataset.image_shape.to_pictures(test.images), folder)
-    write_json(comparison, folder)

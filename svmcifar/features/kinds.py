@@ -38,36 +38,36 @@ _SET_ELSEWHERE = {"random_state", "n_jobs"}
 
 
 def make_transformers(
-    kinds: Sequence[str], settings: Mapping[str, Mapping[str, Any]] | None = None
+    kinds: Sequence[str], parameters: Mapping[str, Mapping[str, Any]] | None = None
 ) -> list[tuple[str, Any]]:
-    """Make the transformers of kinds of features.
+    """Build the transformers of kinds of features.
 
     Parameters
     ----------
     kinds : sequence of str
         Keys of `KINDS`, each once.
-    settings : mapping of str to mapping, optional
-        Parameters of the transformers by kind; what is not named has the transformer's default.
+    parameters : mapping of str to mapping, optional
+        Parameters of the transformers by kind; the others have the transformer's default.
         "patch_size" may be a list of sizes, each with filters of its own.
 
     Returns
     -------
     list of (str, transformer)
-        Their names and they, not fitted, in the same order.
+        Names and transformers, not fitted, in the same order.
 
     Raises
     ------
     InputError
-        If there is none, one is not known or given twice, or a setting is for another kind,
-        not a parameter of its transformer or not what it may be.
+        If there is no kind, one is unknown or given twice, or a parameter is of another kind,
+        unknown or invalid.
     """
     if not kinds or len(set(kinds)) < len(kinds) or not set(kinds) <= set(KINDS):
         raise InputError(
             f"Features must be one or more of {', '.join(KINDS)}, each once. "
             f"Got {', '.join(kinds) or 'none'} instead."
         )
-    settings = settings or {}
-    for kind, unused in settings.items():
+    parameters = parameters or {}
+    for kind, unused in parameters.items():
         if unused and kind not in kinds:
             raise InputError(
                 f"Settings of features have no effect without these features. "
@@ -77,34 +77,34 @@ def make_transformers(
     return [
         (name, _make_transformer(kind, of_one))
         for kind in kinds
-        for name, of_one in _of_each(KINDS[kind][0], settings.get(kind, {}))
+        for name, of_one in _of_each(KINDS[kind][0], parameters.get(kind, {}))
     ]
 
 
-def _of_each(name: str, settings: Mapping[str, Any]) -> list[tuple[str, Mapping[str, Any]]]:
-    """Name the transformers of one kind and say what is set of each."""
-    sizes = settings.get("patch_size")
+def _of_each(name: str, parameters: Mapping[str, Any]) -> list[tuple[str, Mapping[str, Any]]]:
+    """Return name and parameters of each transformer of one kind."""
+    sizes = parameters.get("patch_size")
     if not isinstance(sizes, list | tuple):
-        return [(name, settings)]
+        return [(name, parameters)]
     if not sizes or len(set(sizes)) < len(sizes):
         raise InputError(
             f"Sizes of patches must be one or more, each once. "
             f"Got {', '.join(map(str, sizes)) or 'none'} instead."
         )
-    return [(f"{name}{size}", {**settings, "patch_size": size}) for size in sizes]
+    return [(f"{name}{size}", {**parameters, "patch_size": size}) for size in sizes]
 
 
-def _make_transformer(kind: str, settings: Mapping[str, Any]) -> Any:
-    """Make one transformer."""
-    module, _, name = KINDS[kind][1].rpartition(".")
-    transformer = getattr(import_module(module), name)()
-    known = [setting for setting in transformer.get_params() if setting not in _SET_ELSEWHERE]
-    if unknown := [setting for setting in settings if setting not in known]:
+def _make_transformer(kind: str, parameters: Mapping[str, Any]) -> Any:
+    """Build one transformer."""
+    module, _, class_name = KINDS[kind][1].rpartition(".")
+    transformer = getattr(import_module(module), class_name)()
+    known = [name for name in transformer.get_params() if name not in _SET_ELSEWHERE]
+    if unknown := [name for name in parameters if name not in known]:
         raise InputError(
             f"Settings of the features {kind!r} must be of {', '.join(known) or 'none'}. "
             f"Got {', '.join(unknown)} instead."
         )
-    transformer.set_params(**settings)
+    transformer.set_params(**parameters)
     if hasattr(transformer, "check_parameters"):
         transformer.check_parameters()
     return transformer

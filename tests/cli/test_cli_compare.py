@@ -179,12 +179,10 @@ def test_svm_within_the_folder_survives(compare, folder, svm_paths):
 
 
 def test_failure_leaves_no_folder(compare, folder, monkeypatch):
-    from svmcifar.compare.report import page
-
     def explode(*arguments):
         raise ZeroDivisionError
 
-    monkeypatch.setattr(page, "write_page", explode)
+    monkeypatch.setattr("svmcifar.compare.report.write.write_page", explode)
     before = set(folder.iterdir())
     with pytest.raises(ZeroDivisionError):
         compare()

@@ -1,5 +1,6 @@
 import re
 import tomllib
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -15,6 +16,7 @@ from svmcifar.errors import InputError
 from svmcifar.features.kinds import KINDS
 from svmcifar.features.settings import FeatureSettings
 from svmcifar.model.persistence import read_manifest
+from svmcifar.tuning import tune
 
 QUICK = ["--features", "hog", "--limit", "300", "--C", "1,10", "--gamma", "0.5x,1x"]
 
@@ -84,6 +86,22 @@ def test_the_best_of_several_numbers_of_components_is_written(synthetic_folder):
     run("tune", "--data", synthetic_folder, *QUICK, "--pca", 2, "--pca", 20, "--table", "all.csv")
     with open("tuned.toml", "rb") as file:
         assert tomllib.load(file)["pca"] == pd.read_csv("all.csv")["n_components"][0]
+
+
+@pytest.mark.parametrize("best", [2, 20])
+def test_components_of_the_best_are_written_be_they_few_or_many(
+    synthetic_folder, monkeypatch, best
+):
+    search = tune.tune
+
+    def found(*arguments, **settings):
+        result = search(*arguments, **settings)
+        return replace(result, best=result.best._replace(n_components=best))
+
+    monkeypatch.setattr(tune, "tune", found)
+    run("tune", "--data", synthetic_folder, *QUICK, "--pca", 2, "--pca", 20)
+    with open("tuned.toml", "rb") as file:
+        assert tomllib.load(file)["pca"] == best
 
 
 def test_folds(synthetic_folder):
