@@ -102,7 +102,7 @@ def evaluate_classifier(
 
 
 def require_same_classes(model: ImageClassifier, dataset: Dataset) -> None:
-    """Refuse a data set whose classes are not the model's.
+    """Raise if the classes of a data set are not the model's.
 
     Parameters
     ----------

@@ -178,7 +178,7 @@ def model_content_hash(model: ImageClassifier) -> str:
 
 
 def _parts(model: ImageClassifier, svc: RBFSVC) -> list[Any]:
-    """List what is hashed; without mirror images it is what it was before there were any."""
+    """Return what is hashed; without augmentation the same as before there was any."""
     parts = [model.features, svc, model.label_kind, model.class_names, model.coarse_of_fine]
     return parts if model.augment is None else [*parts, model.augment]
 
