@@ -47,8 +47,8 @@ def plain_torch(path, pixels, memory_format):
 
     @torch.inference_mode()
     def predict():
-        pixels_last = (batch.contiguous(memory_format=memory_format) for batch in batches(pixels))
-        return torch.cat([network(batch).softmax(1) for batch in pixels_last]).numpy()
+        converted = (batch.contiguous(memory_format=memory_format) for batch in batches(pixels))
+        return torch.cat([network(batch).softmax(1) for batch in converted]).numpy()
 
     return predict
 

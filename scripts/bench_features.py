@@ -33,7 +33,7 @@ def seconds(transform, images) -> float:
 
 
 def peak_bytes() -> int:
-    """Give the peak memory of this process so far."""
+    """Return the peak memory of this process so far."""
     unit = 1 if sys.platform == "darwin" else 1024
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
 

@@ -88,7 +88,7 @@ def run_all(tasks: list[tuple[str, str, int]], shared: dict, end: float, out: Pa
 
 
 def describe_result(result: dict) -> str:
-    """Say in one line how a measurement went."""
+    """Describe in one line how a measurement went."""
     if "fit_s" not in result:
         return result["missing"]
     speed = result["n_test"] / result["predict_s"]
@@ -96,7 +96,7 @@ def describe_result(result: dict) -> str:
 
 
 def failures(results: list[dict]) -> list[str]:
-    """Say what must not be: our backend without a result, or a model unlike the others'."""
+    """Describe what must not be: our backend without a result, or a model unlike the others'."""
     found = []
     for r in results:
         head = f"{r['solver']}, {r['labels']}, {r['n']:,} samples"

@@ -76,7 +76,7 @@ def time_fits(X, y, rows, table, tol: float, jobs: int | None) -> list[dict]:
 
 
 def report_lines(report: dict) -> list[str]:
-    """Say what was measured."""
+    """Describe what was measured."""
     fits, search = report["fits"], report["search"]
     lines = [
         "        C      gamma  fit s  predict s      steps  steps in search  accuracy  in search"

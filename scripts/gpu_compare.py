@@ -14,7 +14,7 @@ _N_VALUES = 20_000_000
 
 
 def answers_of(svc: Any, Z: Any) -> dict[str, np.ndarray]:
-    """Give what a fitted `RBFSVC` is compared by.
+    """Return what a fitted `RBFSVC` is compared by.
 
     Returns
     -------
@@ -60,7 +60,7 @@ def compare(base: dict, other: dict) -> dict:
 def is_certain(
     predicted: np.ndarray, n_classes: int, values: np.ndarray, band: float
 ) -> np.ndarray:
-    """Tell which predictions stay when every decision value moves by less than a band.
+    """Return which predictions stay when every decision value moves by less than a band.
 
     Parameters
     ----------
@@ -95,7 +95,7 @@ def save(task: dict, answers: dict) -> None:
 
 
 def load(task: dict) -> dict[str, np.ndarray]:
-    """Give the answers of the backend 'cupy' at a task's samples and labels."""
+    """Return the answers of the backend 'cupy' at a task's samples and labels."""
     with np.load(_path(task)) as file:
         return dict(file)
 

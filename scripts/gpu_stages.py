@@ -43,7 +43,7 @@ def timed(work: Callable[[], Any]) -> tuple[float, Any]:
 
 
 def best_of(repeats: int, work: Callable[[], Any]) -> float:
-    """Give the shortest of some times, in s, of work that has been done once before."""
+    """Return the shortest of some times, in s, of work that has been done once before."""
     work()
     return min(timed(work)[0] for _ in range(repeats))
 

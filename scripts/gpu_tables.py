@@ -120,7 +120,7 @@ def stage_rows(results: Sequence[dict]) -> list[list[str]]:
 
 
 def parity_lines(results: Sequence[dict]) -> list[str]:
-    """Say how far solvers are from the backend 'cupy', and a limited fit from a whole one."""
+    """Describe how far solvers are from the backend 'cupy', and a limited fit from a whole one."""
     lines = []
     for r in results:
         head = f"{r['n']:,} samples, {r['labels']}"

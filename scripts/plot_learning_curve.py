@@ -21,7 +21,7 @@ _STYLES = {
 
 
 def points(runs: list[dict], preset: str, labels: str) -> list[tuple[int, float, float, float]]:
-    """Give images, accuracy and its 95 % interval in percent, seed 0, by ascending images."""
+    """Return images, accuracy and its 95 % interval in percent, seed 0, by ascending images."""
     found = []
     for run in runs:
         if (run["preset"], run["labels"], run["seed"]) == (preset, labels, 0):

@@ -1,4 +1,4 @@
-"""The software and the machine that something was made with."""
+"""Description of the software and the machine, for manifests and model cards."""
 
 import platform
 import subprocess
@@ -36,12 +36,12 @@ def describe_environment() -> dict[str, Any]:
 
 
 def utc_now() -> str:
-    """Give the time as ISO 8601 in UTC, to the second."""
+    """Return the time as ISO 8601 in UTC, to the second."""
     return datetime.now(UTC).isoformat(timespec="seconds")
 
 
 def processor_name() -> str:
-    """Name the processor, as well as the system tells."""
+    """Return the name of the processor, as far as the system knows it."""
     try:
         for line in Path("/proc/cpuinfo").read_text().splitlines():
             if line.startswith("model name"):
@@ -52,7 +52,7 @@ def processor_name() -> str:
 
 
 def _git_commit() -> str | None:
-    """Find the commit of the checkout that the package runs from, if it does."""
+    """Return the commit of the checkout that the package runs from, or None."""
     root = Path(svmcifar.__file__).parents[1]
     if not (root / ".git").exists():
         return None
