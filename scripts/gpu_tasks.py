@@ -69,7 +69,7 @@ class Data:
         }
 
     def features_off_by(self) -> float:
-        """Return the largest difference to features that are computed on the host, of some images."""
+        """Return the largest difference of some images' features to those of the host."""
         from svmcifar.compute.arrays import to_host
         from svmcifar.features.build import make_feature_pipeline
         from svmcifar.features.pipeline import compute_features, fit_features
