@@ -55,7 +55,7 @@ def main() -> None:
 
     \b
     svmcifar download                get the data (or --synthetic)
-    svmcifar train --out model.skops train on the 20 superclasses
+    svmcifar train --out model.skops train on the superclasses
     svmcifar evaluate model.skops    score it on the test images
     """  # noqa: D301 (click reads the backspace as "keep these lines")
     warnings.showwarning = _show_warning

@@ -15,6 +15,7 @@ from svmcifar.cli.options import (
     open_model,
     overwrite_option,
 )
+from svmcifar.data.dataset import CLASSES
 
 if TYPE_CHECKING:
     from svmcifar.cnn.image_network import ImageNetwork
@@ -53,8 +54,8 @@ class _RecordingCommand(click.Command):
     "--svm",
     "svm_path",
     type=click.Path(path_type=Path),
-    help="A model of 'svmcifar train', of fine classes or superclasses.  [default: train one on "
-    f"the fine classes with C = {_C:g} and save it in the output folder]",
+    help="A model of 'svmcifar train', of classes or superclasses.  [default: train one on "
+    f"the classes with C = {_C:g} and save it in the output folder]",
 )
 @click.option(
     "--ensemble",
@@ -88,8 +89,8 @@ def command(
 ) -> None:
     """Compare networks with an SVM on the test images, and write a report.
 
-    The same images and the same labels for all: the 20 superclasses, and the
-    100 fine classes if the SVM knows them.  Accuracy with intervals, paired
+    The same images and the same labels for all: the superclasses, and the
+    classes if the SVM knows them.  Accuracy with intervals, paired
     tests, costs, and where the models disagree.
     """
     from svmcifar.compare.comparison import (
@@ -143,7 +144,6 @@ def _load_networks(
     from svmcifar.cnn.bundled import bundled_checkpoint
     from svmcifar.cnn.checkpoint import load_network
     from svmcifar.compute.threads import count_workers
-    from svmcifar.data.dataset import CLASSES
     from svmcifar.errors import CheckpointError
 
     class_names = dataset.class_names(CLASSES)
@@ -177,8 +177,8 @@ def _train_svm(dataset: "Dataset", train: "Split", jobs: int | None) -> "ImageCl
     from svmcifar.svm.estimator import RBFSVC
 
     click.echo(
-        f"No --svm given: training one on raw pixels and the 100 fine classes, C = {_C:g}, with "
+        f"No --svm given: training one on raw pixels and the classes, C = {_C:g}, with "
         "the fastest exact backend."
     )
     svc = RBFSVC(C=_C, backend="auto", n_jobs=jobs, verbose=True)
-    return train_classifier(dataset, train, svc, label_kind="fine")
+    return train_classifier(dataset, train, svc, label_kind=CLASSES)

@@ -198,7 +198,7 @@ def _options(several_pca: bool) -> list[Decorator]:
             type=FiniteRange(min=0, max=100),
             default=0.0,
             show_default=True,
-            help="Prepend out-of-fold ridge scores of the fine classes (stacking); weight 1 gives "
+            help="Prepend out-of-fold ridge scores of the classes (stacking); weight 1 gives "
             "them as much variance as the components have.",
         ),
         click.option(

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from svmcifar.data.dataset import LABEL_KINDS, SUPERCLASSES
+
 if TYPE_CHECKING:
     from svmcifar.data.dataset import Dataset
     from svmcifar.features.cache import FeatureCache
@@ -49,8 +51,8 @@ def labels_option(help_text: str) -> Decorator:
     """Add ``--labels``."""
     return click.option(
         "--labels",
-        type=click.Choice(["coarse", "fine"]),
-        default="coarse",
+        type=click.Choice(LABEL_KINDS),
+        default=SUPERCLASSES,
         show_default=True,
         help=help_text,
     )

@@ -46,10 +46,10 @@ class _Gamma(click.ParamType):
 @click.option(
     "--label-csv",
     type=FILE,
-    help="The fine-to-superclass map; written if it does not exist.  [default: data/labels.csv, "
+    help="The superclass of each class; written if it does not exist.  [default: data/labels.csv, "
     "or data/labels-SYNTHETIC.csv for the synthetic stand-in]",
 )
-@labels_option("Train on the 20 superclasses or on the 100 fine classes.")
+@labels_option("Train on the superclasses or on the classes.")
 @feature_options()
 @click.option("--C", "C", type=POSITIVE, default=1.0, show_default=True, help="Regularisation.")
 @click.option(

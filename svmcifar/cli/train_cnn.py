@@ -16,6 +16,13 @@ from svmcifar.cli.options import (
     seed_option,
     titled,
 )
+from svmcifar.data.dataset import CLASSES, KIND_NAMES, SUPERCLASSES
+
+# What accuracies of the history are of, and their keys.
+_ACCURACIES = {
+    KIND_NAMES[CLASSES]: "accuracy",
+    KIND_NAMES[SUPERCLASSES]: f"{SUPERCLASSES}_accuracy",
+}
 
 
 @click.command()
@@ -113,7 +120,7 @@ def command(
     figure_path: Path | None,
     overwrite: bool,
 ) -> None:
-    """Train the reference convolutional network on the 100 fine classes.
+    """Train the reference convolutional network on the classes.
 
     Adam with a one-cycle schedule on augmented images.  After each epoch the
     state is written beside the output, so that a stopped training can go on.
@@ -193,11 +200,8 @@ def _report_epoch(entry: dict[str, float], n_epochs: int) -> None:
     parts = [f"epoch {entry['epoch']:.0f}/{n_epochs}"]
     for images in ("train", "validation"):
         if f"{images}_loss" in entry:
-            parts.append(
-                f"{images}: loss {entry[f'{images}_loss']:.3f}, "
-                f"classes {entry[f'{images}_accuracy']:.1%}, "
-                f"superclasses {entry[f'{images}_coarse_accuracy']:.1%}"
-            )
+            scores = [f"{name} {entry[f'{images}_{key}']:.1%}" for name, key in _ACCURACIES.items()]
+            parts.append(f"{images}: loss {entry[f'{images}_loss']:.3f}, {', '.join(scores)}")
     tqdm.write("  ".join([*parts, f"{entry['seconds']:.1f} s"]))
 
 
@@ -210,10 +214,11 @@ def _report(card: dict[str, Any], files: list[Path]) -> None:
         f"trained      {card['training_s']:.0f} s, {card['validation_rows']} images held out"
     )
     n = card["test"]["n"]
-    for kind, right in (("classes", "fine_right"), ("superclasses", "coarse_right")):
-        low, high = accuracy_interval(card["test"][right], n)
+    for kind in (CLASSES, SUPERCLASSES):
+        n_right = card["test"][f"{kind}_right"]
+        low, high = accuracy_interval(n_right, n)
         click.echo(
-            f"test         {card['test'][right] / n:.2%} of {n} images in their {kind} "
+            f"test         {n_right / n:.2%} of {n} images in their {KIND_NAMES[kind]} "
             f"(95 % interval {low:.2%} to {high:.2%})"
         )
     sizes = ", ".join(f"{path} ({format_bytes(path.stat().st_size)})" for path in files)
@@ -226,5 +231,5 @@ def _draw(card: dict[str, Any], name: str, path: Path) -> None:
     from svmcifar.plots.learning_curves import curves_figure
 
     title = titled(f"training of {name}", card["data"]["synthetic"])
-    save_figure(curves_figure(card["history"], title), path)
+    save_figure(curves_figure(card["history"], title, _ACCURACIES), path)
     click.echo(f"curves       {path}")

@@ -57,7 +57,7 @@ class _Values(click.ParamType):
 
 @click.command()
 @data_options
-@labels_option("Search for the 20 superclasses or for the 100 fine classes.")
+@labels_option("Search for the superclasses or for the classes.")
 @feature_options(several_pca=True)
 @click.option(
     "--C",
@@ -79,7 +79,7 @@ class _Values(click.ParamType):
 @click.option(
     "--holdout",
     type=click.IntRange(min=1),
-    help="Score on this many images, drawn evenly over the fine classes.  [default: a fifth, "
+    help="Score on this many images, drawn evenly over the classes.  [default: a fifth, "
     "one of each class at least]",
 )
 @click.option(
@@ -88,7 +88,7 @@ class _Values(click.ParamType):
     help="Score by this many folds instead of one held-out part.",
 )
 @solver_options
-@limit_option("Search on this many training images, drawn evenly over the fine classes.")
+@limit_option("Search on this many training images, drawn evenly over the classes.")
 @seed_option("Random seed of images, patches and folds.")
 @memory_limit_option("kernel blocks and coefficients")
 @jobs_option
@@ -154,6 +154,7 @@ def command(
     )
     cache = open_feature_cache(no_cache)
     dataset = open_data(data, skip_md5)
+    dataset.require_kind(labels)
     train = dataset.read_split("train")
     if limit is not None:
         train = train.take(draw_rows(train.classes, limit, seed))

@@ -1,9 +1,12 @@
 """The shape of images that lie in rows, one colour plane after the other."""
 
-from typing import NamedTuple
+from __future__ import annotations
 
-import numpy as np
-from numpy.typing import NDArray
+from typing import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
 
 
 class ImageShape(NamedTuple):
@@ -33,8 +36,9 @@ class ImageShape(NamedTuple):
 
         Examples
         --------
+        >>> import numpy as np
         >>> red = np.repeat(np.array([[255, 0, 0]], dtype=np.uint8), 4, axis=1)
         >>> ImageShape(3, 2, 2).to_pictures(red)[0, 1, 0].tolist()
         [255, 0, 0]
         """
-        return np.ascontiguousarray(rows.reshape(-1, *self).transpose(0, 2, 3, 1))
+        return rows.reshape(-1, *self).transpose(0, 2, 3, 1).copy()

@@ -1,19 +1,29 @@
 """What a data set is to the rest of the package: images of one shape, classes, superclasses."""
 
+from __future__ import annotations
+
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import ClassVar, NamedTuple, Self
-
-import numpy as np
-from numpy.typing import NDArray
+from typing import TYPE_CHECKING, ClassVar, NamedTuple, Self
 
 from svmcifar.compute.image_shape import ImageShape
+from svmcifar.errors import DataError
+
+if TYPE_CHECKING:  # the command line needs the kinds of labels, and starts faster without NumPy
+    import numpy as np
+    from numpy.typing import NDArray
 
 # The kinds of labels, as options, model files and reports spell them.
 CLASSES, SUPERCLASSES = "fine", "coarse"
 LABEL_KINDS = (SUPERCLASSES, CLASSES)
+
+SUPERCLASS_OF = f"{SUPERCLASSES}_of_{CLASSES}"
+"""What model files and reports call the superclass of each class."""
+
+KIND_NAMES = {SUPERCLASSES: "superclasses", CLASSES: "classes"}
+"""What sentences call the classes of each kind."""
 
 
 class DataFile(NamedTuple):
@@ -78,7 +88,7 @@ class Split:
     labels: Mapping[str, NDArray[np.int64]]
     filenames: list[str] = field(repr=False)
 
-    def take(self, rows: NDArray[np.intp]) -> "Split":
+    def take(self, rows: NDArray[np.intp]) -> Split:
         """Return the images in some rows, with their labels."""
         labels = {kind: ids[rows] for kind, ids in self.labels.items()}
         return Split(self.name, self.images[rows], labels, [self.filenames[i] for i in rows])
@@ -151,6 +161,14 @@ class Dataset(ABC):
     def label_kinds(self) -> tuple[str, ...]:
         """The kinds of labels, superclasses (if there are any) before classes."""
         return tuple(kind for kind in LABEL_KINDS if kind in self.description.n_classes)
+
+    def require_kind(self, kind: str) -> None:
+        """Raise DataError unless the data set has labels of this kind."""
+        if kind not in self.label_kinds:
+            raise DataError(
+                f"{self.location}: the data set must have {KIND_NAMES[kind]}, and "
+                f"{self.description.name} has none; pass --labels {self.label_kinds[0]}"
+            )
 
     @abstractmethod
     def class_names(self, kind: str) -> tuple[str, ...]:

@@ -26,12 +26,12 @@ class ImageClassifier:
         Fitted, from uint8 images to float32 features.
     svc : RBFSVC
         Fitted on class ids.
-    label_kind : {"coarse", "fine"}
-        Whether its classes are the 20 superclasses or the 100 fine classes.
+    label_kind : str
+        One of `svmcifar.data.dataset.LABEL_KINDS`: whether it predicts classes or superclasses.
     class_names : list of str
         Name of each class id of that kind.
-    coarse_of_fine : list of int
-        Superclass id of each fine class id.
+    superclass_of : list of int
+        Superclass id of each class id.
     manifest : Manifest
         How it was made.
     augment : {"flip", "flip-shift"} or None
@@ -45,7 +45,7 @@ class ImageClassifier:
     svc: RBFSVC
     label_kind: str
     class_names: list[str]
-    coarse_of_fine: list[int]
+    superclass_of: list[int]
     manifest: Manifest
     augment: str | None = None
     cache: "FeatureCache | None" = field(default=None, repr=False, compare=False)
@@ -60,7 +60,7 @@ class ImageClassifier:
 
         Parameters
         ----------
-        images : array of shape (n_images, 3072), uint8
+        images : array of shape (n_images, n_values), uint8
             Channel-first rows, as in the official pickles.  Worked on where they are: on the
             host, or on the GPU after `svmcifar.compute.arrays.to_device`.
 
@@ -77,7 +77,7 @@ class ImageClassifier:
 
         Parameters
         ----------
-        images : array of shape (n_images, 3072), uint8
+        images : array of shape (n_images, n_values), uint8
             As for `predict`.
 
         Returns
@@ -92,7 +92,7 @@ class ImageClassifier:
 
         Parameters
         ----------
-        images : array of shape (n_images, 3072), uint8
+        images : array of shape (n_images, n_values), uint8
             As for `predict`.
 
         Returns
@@ -108,7 +108,7 @@ class ImageClassifier:
 
         Parameters
         ----------
-        images : array of shape (n_images, 3072), uint8
+        images : array of shape (n_images, n_values), uint8
             Those that it was trained on.
 
         Returns

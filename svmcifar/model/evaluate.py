@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from svmcifar.compute.arrays import to_device
-from svmcifar.data.dataset import SUPERCLASSES, Dataset
+from svmcifar.data.dataset import CLASSES, SUPERCLASSES, Dataset
 from svmcifar.errors import ModelFileError
 from svmcifar.metrics.evaluation import Evaluation, evaluate_predictions
 from svmcifar.model.classifier import ImageClassifier
@@ -22,11 +22,11 @@ class ModelEvaluation:
     data_label : str
         What the data set is; "SYNTHETIC stand-in" for the synthetic one.
     split : str
-    label_kind : {"coarse", "fine"}
+    label_kind : str
     scores : Evaluation
         On the labels that the model was trained on.
     superclass_scores : Evaluation or None
-        For a model of fine labels: its predictions mapped up to superclasses.
+        For a model of classes: its predictions mapped up to superclasses, if there are any.
     predict_s : float
         Seconds that features and prediction took; features may have come from a cache.
     """
@@ -83,11 +83,10 @@ def evaluate_classifier(
     predictions, decisions = model.predict_with_decisions(inputs)
     predict_s = perf_counter() - clock
     upper = None
-    if model.label_kind == "fine":
-        coarse = np.array(model.coarse_of_fine)
+    if model.label_kind == CLASSES and SUPERCLASSES in dataset.label_kinds:
         upper = evaluate_predictions(
             images.labels[SUPERCLASSES],
-            coarse[predictions],
+            np.array(model.superclass_of)[predictions],
             None,
             dataset.class_names(SUPERCLASSES),
         )

@@ -26,7 +26,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import skops.io
 
-from svmcifar.data.dataset import Dataset
+from svmcifar.data.dataset import SUPERCLASS_OF, Dataset
 from svmcifar.errors import ModelFileError, SvmCifarError
 from svmcifar.features import kinds
 from svmcifar.features.build import set_workers
@@ -84,7 +84,7 @@ def save_model(
         "svc": svc,
         "label_kind": model.label_kind,
         "class_names": list(model.class_names),
-        "coarse_of_fine": list(model.coarse_of_fine),
+        SUPERCLASS_OF: list(model.superclass_of),
         "augment": model.augment,
     }
     with atomic_path(path) as temporary, zipfile.ZipFile(temporary, "w") as archive:
@@ -145,6 +145,7 @@ def load_model(
     """
     with _opened(path) as (archive, manifest):
         content = _content_of(archive, path, manifest.format)
+        content["superclass_of"] = content.pop(SUPERCLASS_OF)
         model = ImageClassifier(manifest=manifest, cache=cache, **content)
         model.svc.n_jobs = n_jobs
         set_workers(model.features, n_jobs)
@@ -179,7 +180,7 @@ def model_content_hash(model: ImageClassifier) -> str:
 
 def _parts(model: ImageClassifier, svc: RBFSVC) -> list[Any]:
     """Return what is hashed; without augmentation the same as before there was any."""
-    parts = [model.features, svc, model.label_kind, model.class_names, model.coarse_of_fine]
+    parts = [model.features, svc, model.label_kind, model.class_names, model.superclass_of]
     return parts if model.augment is None else [*parts, model.augment]
 
 

@@ -77,6 +77,7 @@ def train_classifier(
     BackendUnavailableError
         If the backend does not work on this machine.
     """
+    dataset.require_kind(label_kind)
     started = utc_now()
     pipeline = make_feature_pipeline(features, seed=seed)
     set_workers(pipeline, svc.n_jobs)
@@ -107,7 +108,7 @@ def train_classifier(
         svc=svc,
         label_kind=label_kind,
         class_names=list(dataset.class_names(label_kind)),
-        coarse_of_fine=dataset.superclass_of.tolist(),
+        superclass_of=dataset.superclass_of.tolist(),
         augment=features.augment,
         manifest=manifest,
     )

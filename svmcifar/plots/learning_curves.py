@@ -8,7 +8,7 @@ from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.ticker import MaxNLocator
 
 # Blue and vermilion of Okabe and Ito's palette: told apart by colour-blind readers too.
-_FINE_COLOUR, _COARSE_COLOUR = "#0072B2", "#D55E00"
+_COLOURS = ("#0072B2", "#D55E00")
 _TITLE_POINTS = 12.0
 # Dashes tell the images apart without colour.
 _IMAGES = {
@@ -18,17 +18,20 @@ _IMAGES = {
 _MAX_EPOCHS_WITH_MARKERS = 12  # more would hide the dashes
 
 
-def curves_figure(history: Sequence[Mapping[str, float]], title: str) -> Figure:
-    """Draw the loss, and the accuracy on classes and superclasses, after each epoch.
+def curves_figure(
+    history: Sequence[Mapping[str, float]], title: str, accuracies: Mapping[str, str]
+) -> Figure:
+    """Draw the loss, and one or two accuracies, after each epoch.
 
     Parameters
     ----------
     history : sequence of mappings
         An entry an epoch, as `svmcifar.cnn.training_loop.TrainedNetwork` has it:
-        ``epoch``, ``train_loss``, ``train_accuracy``,
-        ``train_coarse_accuracy``, and the same three of ``validation``, which
-        may be left out of all entries.  Accuracies are from 0 to 1.
+        ``epoch``, ``train_loss``, accuracies from 0 to 1 such as ``train_accuracy``, and the
+        same of ``validation``, which may be left out of all entries.
     title : str
+    accuracies : mapping of str to str
+        What each accuracy is of, such as "classes", and its key, such as "accuracy".
 
     Returns
     -------
@@ -47,9 +50,9 @@ def curves_figure(history: Sequence[Mapping[str, float]], title: str) -> Figure:
     loss, accuracy = figure.subplots(1, 2)
     for images in _IMAGES:
         if f"{images}_loss" in history[0]:
-            _draw(loss, history, images, "loss", _FINE_COLOUR, "")
-            _draw(accuracy, history, images, "coarse_accuracy", _COARSE_COLOUR, "superclasses, ")
-            _draw(accuracy, history, images, "accuracy", _FINE_COLOUR, "classes, ")
+            _draw(loss, history, images, "loss", _COLOURS[0], "")
+            for (name, key), colour in reversed([*zip(accuracies.items(), _COLOURS, strict=False)]):
+                _draw(accuracy, history, images, key, colour, f"{name}, ")
     loss.set_ylabel("cross-entropy (nats)")
     accuracy.set_ylabel("accuracy (%)")
     accuracy.set_ylim(0, 100)

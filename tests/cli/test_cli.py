@@ -91,13 +91,13 @@ def test_download_makes_the_synthetic_set(folder, monkeypatch):
 
 def test_build_labels(synthetic_folder, synthetic_data):
     output = run("build-labels", "--data", synthetic_folder)
-    assert "100 fine classes in 20 superclasses, from SYNTHETIC stand-in" in output
+    assert "100 classes in 20 superclasses, from SYNTHETIC stand-in" in output
     table = pd.read_csv("data/labels.csv")
     assert list(table) == [
         "fine_label_id", "fine_label_name", "coarse_label_id", "coarse_label_name",
     ]  # fmt: skip
     train = synthetic_data.read_split("train")
-    assert table.coarse_label_id[train.fine].tolist() == train.coarse.tolist()
+    assert table.coarse_label_id[train.classes].tolist() == train.labels["coarse"].tolist()
     assert "exists already" in fail("build-labels", "--data", synthetic_folder)
     run("build-labels", "--data", synthetic_folder, "--overwrite")
 
@@ -109,7 +109,7 @@ def test_evaluate(model_path, synthetic_folder, synthetic_data, folder):
     )  # fmt: skip
     scores = json.loads((folder / "out/scores.json").read_text())
     test = synthetic_data.read_split("test")
-    accuracy = (load_model(model_path).predict(test.images) == test.coarse).mean()
+    accuracy = (load_model(model_path).predict(test.images) == test.labels["coarse"]).mean()
     assert scores["scores"]["accuracy"] == accuracy
     assert f"accuracy            {100 * accuracy:.2f} %  (95 % interval" in output
     assert output.startswith("SYNTHETIC data: test images, 20 superclasses")
@@ -165,7 +165,7 @@ def test_predict_split(model_path, synthetic_folder, synthetic_data):
     table = pd.read_csv("predictions.csv")
     test = synthetic_data.read_split("test")
     assert table.predicted_id.tolist() == load_model(model_path).predict(test.images).tolist()
-    assert table.true_id.tolist() == test.coarse.tolist()
+    assert table.true_id.tolist() == test.labels["coarse"].tolist()
     assert table.file.tolist() == test.filenames
     names = np.array(synthetic_data.class_names("coarse"))
     assert table.predicted_name.tolist() == names[table.predicted_id].tolist()

@@ -54,15 +54,15 @@ def count_right(network, data):
     """Count classes and superclasses that a saved network gets right, by plain NumPy."""
     test = data.read_split("test")
     chances = network.predict_proba(test.images).astype(float)
-    coarse_of_fine = [test.coarse[test.fine == k][0] for k in range(100)]
+    coarse_of_fine = [test.labels["coarse"][test.classes == k][0] for k in range(100)]
     summed = np.zeros((len(chances), 20))
     for k in range(100):
         summed[:, coarse_of_fine[k]] += chances[:, k]
-    fine_right = (chances.argmax(1) == test.fine).sum()
+    fine_right = (chances.argmax(1) == test.classes).sum()
     return {
         "n": 200,
         "fine_right": fine_right,
-        "coarse_right": (summed.argmax(1) == test.coarse).sum(),
+        "coarse_right": (summed.argmax(1) == test.labels["coarse"]).sum(),
     }
 
 

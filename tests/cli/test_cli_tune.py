@@ -243,7 +243,7 @@ def test_options_reach_the_search(synthetic_folder, synthetic_data, monkeypatch)
     assert (svc.class_weight, svc.tol, svc.max_iter, svc.n_jobs) == ("balanced", 0.01, 7, 1)
     assert (svc.memory_limit, seen["seed"]) == ("1GB", 9)
     assert seen["features"] == FeatureSettings(kinds=("hog",))
-    fine = synthetic_data.read_split("train").fine
+    fine = synthetic_data.read_split("train").classes
     rows = draw_rows(fine, 300, 9)
     assert seen["label_kind"] == "fine"
     np.testing.assert_array_equal(seen["train"].classes, fine[rows])

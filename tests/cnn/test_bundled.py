@@ -18,13 +18,13 @@ def count_right(network, split, coarse_of_fine):
     fine = network.predict_proba(split.images)
     coarse = np.zeros((len(fine), coarse_of_fine.max() + 1))
     np.add.at(coarse.T, coarse_of_fine, fine.T)
-    n_fine = int((fine.argmax(1) == split.fine).sum())
-    return n_fine, int((coarse.argmax(1) == split.coarse).sum())
+    n_fine = int((fine.argmax(1) == split.classes).sum())
+    return n_fine, int((coarse.argmax(1) == split.labels["coarse"]).sum())
 
 
 def coarse_of(split):
-    coarse = np.empty(split.fine.max() + 1, dtype=np.int64)
-    coarse[split.fine] = split.coarse
+    coarse = np.empty(split.classes.max() + 1, dtype=np.int64)
+    coarse[split.classes] = split.labels["coarse"]
     return coarse
 
 
@@ -35,7 +35,7 @@ def test_the_network_answers_the_test_images_as_its_training_log_says(official_d
     test = official_dataset.read_split("test")
     right = count_right(network, test, coarse_of(test))
     said = network.card["test"]
-    assert (len(test.fine), *right) == (said["n"], said["fine_right"], said["coarse_right"])
+    assert (len(test.classes), *right) == (said["n"], said["fine_right"], said["coarse_right"])
     assert right[0] >= 6200
     assert network.card["data"]["md5s"] == official_dataset.md5s
     assert network.card["validation_rows"] == 0

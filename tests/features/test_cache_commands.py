@@ -102,7 +102,7 @@ def test_answers_are_timed_without_the_cache(train_quick, synthetic_data, cache,
     images = synthetic_data.read_split("test").images
     model.compute_features(images)
     computed.clear()
-    predict_by_svm(model, images, np.array(model.coarse_of_fine))
+    predict_by_svm(model, images, np.array(model.superclass_of))
     assert computed == ["compute"] * 2  # it warms up
     assert model.cache is cache
 

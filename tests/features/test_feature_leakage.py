@@ -67,14 +67,16 @@ def test_scores_are_learned_from_the_fine_classes_of_the_drawn_images(train_smal
             ridge_components=40,
         )
     )
-    X = fit_transform_features(pipeline, train.images[rows], train.fine[rows], augment="flip-shift")
+    X = fit_transform_features(
+        pipeline, train.images[rows], train.classes[rows], augment="flip-shift"
+    )
     assert content_hash(pipeline) == content_hash(model.features)
     assert model.svc.shape_fit_ == X.shape == (800, 120)
     support = model.svc.support_
     assert {0, 1, 2, 3} == set(support % 4)
     np.testing.assert_array_equal(model.svc.support_vectors_, X[support])
     by_class = np.repeat(model.svc.classes_, model.svc.n_support_)
-    np.testing.assert_array_equal(np.repeat(train.coarse[rows], 4)[support], by_class)
+    np.testing.assert_array_equal(np.repeat(train.labels["coarse"][rows], 4)[support], by_class)
     again = model.compute_training_features(train.images[rows])
     np.testing.assert_array_equal(again, X)
 
@@ -94,9 +96,9 @@ def parts_of_a_search(monkeypatch, train, splits, **options):
 @pytest.mark.parametrize("augment", [None, "flip-shift"])
 def test_a_search_learns_nothing_of_held_out_images(monkeypatch, train, augment):
     """Neither their pixels nor their labels of either kind."""
-    split = holdout_split(train.fine, 100)
+    split = holdout_split(train.classes, 100)
     rng = np.random.default_rng(0)
-    images, coarse, fine = train.images.copy(), train.coarse.copy(), train.fine.copy()
+    images, coarse, fine = train.images.copy(), train.labels["coarse"].copy(), train.classes.copy()
     changed, kept = split.held_out[1:], split.held_out[:1]
     images[changed] = rng.integers(0, 256, images[changed].shape, dtype=np.uint8)
     coarse[split.held_out], fine[split.held_out] = 19 - coarse[split.held_out], 0
@@ -109,8 +111,8 @@ def test_a_search_learns_nothing_of_held_out_images(monkeypatch, train, augment)
     assert len(FITTED_ON) == 2
     np.testing.assert_array_equal(other.X_train, part.X_train)
     np.testing.assert_array_equal(other.y_train, part.y_train)
-    np.testing.assert_array_equal(part.y_train, train.coarse[split.train])
-    np.testing.assert_array_equal(part.y_held_out, train.coarse[split.held_out])
+    np.testing.assert_array_equal(part.y_train, train.labels["coarse"][split.train])
+    np.testing.assert_array_equal(part.y_held_out, train.labels["coarse"][split.held_out])
     n_views = part.n_held_out_views
     assert (n_views, part.n_train_views) == ((1, 1) if augment is None else (2, 4))
     # An image's features depend on no other that is held out.
@@ -120,7 +122,7 @@ def test_a_search_learns_nothing_of_held_out_images(monkeypatch, train, augment)
 
 
 def test_a_search_has_the_features_of_training(monkeypatch, train, synthetic_data):
-    split = holdout_split(train.fine, 100)
+    split = holdout_split(train.classes, 100)
     options = {**SCORES, "kinds": ("means",)}
     (part,) = parts_of_a_search(monkeypatch, train, [split], **options)
     own = train.take(split.train)
@@ -164,8 +166,8 @@ def test_shuffled_test_labels_give_chance(train_small, test, options, kind, n_cl
 
 def test_shuffled_training_labels_give_chance(synthetic_data, train, test):
     """Out-of-fold scores of labels that mean nothing teach nothing."""
-    order = np.random.default_rng(5).permutation(len(train.fine))
+    order = np.random.default_rng(5).permutation(len(train.classes))
     shuffled = replace(train, labels=train.take(order).labels)
     model = train_classifier(synthetic_data, shuffled, RBFSVC(), FeatureSettings(**SCORES))
-    n_hits = (model.predict(test.images) == test.coarse).sum()
-    assert n_hits <= binom(len(test.coarse), 1 / 20).ppf(0.999)
+    n_hits = (model.predict(test.images) == test.labels["coarse"]).sum()
+    assert n_hits <= binom(len(test.labels["coarse"]), 1 / 20).ppf(0.999)

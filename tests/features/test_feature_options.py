@@ -56,14 +56,16 @@ def test_equals_scikit_learn_step_by_step(train_small, synthetic_data, split):
         return pca.transform(scaler.transform(stacked(images))) / divisors
 
     X = np.vstack([components(train.images), components(mirrored(train.images))])
-    svc = SVC(C=2.0, tol=1e-6, decision_function_shape="ovo").fit(X, np.tile(train.coarse, 2))
+    svc = SVC(C=2.0, tol=1e-6, decision_function_shape="ovo").fit(
+        X, np.tile(train.labels["coarse"], 2)
+    )
     images, others = split.images, mirrored(split.images)
     pairs = np.mean([svc.decision_function(components(x)) for x in (images, others)], axis=0)
     model.svc.decision_function_shape = "ovo"
     predicted, values = model.predict_with_decisions(images)
     np.testing.assert_allclose(values, pairs, rtol=0, atol=2e-2)
     assert (predicted == winners(pairs, 20)).mean() > 0.98
-    assert (predicted == split.coarse).mean() > 0.1  # twice chance: it has learnt something
+    assert (predicted == split.labels["coarse"]).mean() > 0.1  # twice chance: it has learnt something
 
 
 @each_option
@@ -118,9 +120,9 @@ def test_prediction_learns_nothing(train_small, split, options):
 @each_option
 def test_shuffled_test_labels_give_chance(train_small, split, options):
     predicted = train_small(**options).predict(split.images)
-    shuffled = np.random.default_rng(0).permutation(split.coarse)
+    shuffled = np.random.default_rng(0).permutation(split.labels["coarse"])
     assert (predicted == shuffled).mean() < 0.13
-    assert (predicted == split.coarse).mean() > 0.16
+    assert (predicted == split.labels["coarse"]).mean() > 0.16
 
 
 @pytest.mark.parametrize(("augment", "n_views"), [("flip", 2), ("flip-shift", 4)])
@@ -141,7 +143,7 @@ def test_the_svm_is_trained_on_images_and_mirror_images(train_small, synthetic_d
     views = np.stack([images, mirror(images)], axis=1).reshape(-1, 3072)
     expected = model.features.transform(views[support])
     np.testing.assert_allclose(model.svc.support_vectors_, expected, rtol=0, atol=1e-5)
-    coarse = synthetic_data.read_split("train").coarse[rows]
+    coarse = synthetic_data.read_split("train").labels["coarse"][rows]
     by_class = np.repeat(model.svc.classes_, model.svc.n_support_)
     np.testing.assert_array_equal(np.repeat(coarse, 2)[support], by_class)
 

@@ -12,9 +12,10 @@ def test_scores_of_a_coarse_model(train_small, synthetic_data):
     result = evaluate_classifier(model, synthetic_data)
     test = synthetic_data.read_split("test")
     predictions = model.predict(test.images)
-    assert result.scores.accuracy == accuracy_score(test.coarse, predictions)
+    assert result.scores.accuracy == accuracy_score(test.labels["coarse"], predictions)
     np.testing.assert_array_equal(
-        result.scores.confusion, confusion_matrix(test.coarse, predictions, labels=range(20))
+        result.scores.confusion,
+        confusion_matrix(test.labels["coarse"], predictions, labels=range(20)),
     )
     assert result.superclass_scores is None
     assert result.scores.log_loss < np.log(20)  # better than knowing nothing
@@ -27,9 +28,9 @@ def test_a_fine_model_is_mapped_up(train_small, synthetic_data):
     result = evaluate_classifier(model, synthetic_data)
     test = synthetic_data.read_split("test")
     predictions = model.predict(test.images)
-    assert result.scores.accuracy == accuracy_score(test.fine, predictions)
-    mapped = [model.coarse_of_fine[c] for c in predictions]
-    assert result.superclass_scores.accuracy == accuracy_score(test.coarse, mapped)
+    assert result.scores.accuracy == accuracy_score(test.classes, predictions)
+    mapped = [model.superclass_of[c] for c in predictions]
+    assert result.superclass_scores.accuracy == accuracy_score(test.labels["coarse"], mapped)
     assert result.superclass_scores.accuracy > result.scores.accuracy
     assert result.scores.top5_accuracy > result.scores.accuracy
 

@@ -60,7 +60,7 @@ def test_round_trip(train_small, synthetic_data, tmp_path, slim, settings):
     np.testing.assert_array_equal(loaded[1], expected[1])
     np.testing.assert_array_equal(again.svc.support_vectors_, model.svc.support_vectors_)
     assert again.class_names == model.class_names
-    assert again.coarse_of_fine == model.coarse_of_fine
+    assert again.superclass_of == model.superclass_of
     assert again.manifest.to_dict() == model.manifest.to_dict()
     assert again.manifest.slim is slim
     assert isinstance(again.svc.to_sklearn(), SVC)
@@ -103,7 +103,7 @@ def test_content_does_not_depend_on_workers(train_small):
         lambda m: m.features[1].mean_.__setitem__(0, 0.123),
         lambda m: m.class_names.reverse(),
         lambda m: setattr(m, "label_kind", "fine"),
-        lambda m: m.coarse_of_fine.reverse(),
+        lambda m: m.superclass_of.reverse(),
     ],
 )
 def test_content_hash_sees_every_change(train_small, change):

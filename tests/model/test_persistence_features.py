@@ -140,7 +140,7 @@ def test_damaged_training_in_a_manifest(train_small, tmp_path, number):
 
 def test_hash_without_mirror_images_is_that_of_format_1(train_small, flipped):
     model = train_small(limit=200)
-    parts = (model.features, model.svc, model.label_kind, model.class_names, model.coarse_of_fine)
+    parts = (model.features, model.svc, model.label_kind, model.class_names, model.superclass_of)
     assert model_content_hash(model) == content_hash(*parts)
     plain = model_content_hash(flipped)
     flipped.augment = None

@@ -15,12 +15,14 @@ def test_equals_scikit_learn_step_by_step(train_small, synthetic_data):
     model = train_small(RBFSVC(C=2.0, tol=1e-6))
     train, test = synthetic_data.read_split("train"), synthetic_data.read_split("test")
     scaler = StandardScaler().fit(train.images / 255.0)
-    svc = SVC(C=2.0, tol=1e-6).fit(scaler.transform(train.images / 255.0), train.coarse)
+    svc = SVC(C=2.0, tol=1e-6).fit(scaler.transform(train.images / 255.0), train.labels["coarse"])
     X = scaler.transform(test.images / 255.0)
     predictions, decisions = model.predict_with_decisions(test.images)
     np.testing.assert_array_equal(predictions, svc.predict(X))
     np.testing.assert_allclose(decisions, svc.decision_function(X), atol=2e-4)
-    assert (predictions == test.coarse).mean() > 0.1  # twice chance: it has learnt something
+    assert (
+        predictions == test.labels["coarse"]
+    ).mean() > 0.1  # twice chance: it has learnt something
 
 
 @pytest.mark.parametrize(("kind", "n_classes"), [("coarse", 20), ("fine", 100)])
@@ -30,7 +32,7 @@ def test_class_names_follow_the_labels(train_small, synthetic_data, kind, n_clas
     assert len(model.svc.classes_) == n_classes
     assert model.manifest.fit.n_pairs == n_classes * (n_classes - 1) // 2
     train = synthetic_data.read_split("train")
-    assert np.array(model.coarse_of_fine)[train.fine].tolist() == train.coarse.tolist()
+    assert np.array(model.superclass_of)[train.classes].tolist() == train.labels["coarse"].tolist()
 
 
 def test_manifest_tells_how_it_was_made(train_small, synthetic_data):
@@ -84,5 +86,5 @@ def test_images_go_to_the_gpu_once(train_small, synthetic_data, monkeypatch, tmp
 
 def test_shuffled_test_labels_give_chance(train_small, synthetic_data):
     test = synthetic_data.read_split("test")
-    shuffled = np.random.default_rng(0).permutation(test.coarse)
+    shuffled = np.random.default_rng(0).permutation(test.labels["coarse"])
     assert (train_small().predict(test.images) == shuffled).mean() < 0.15

@@ -57,7 +57,7 @@ def images(tmp_path_factory):
     train, test = dataset.read_split("train"), dataset.read_split("test")
     pipeline = fit_features(make_feature_pipeline(), train.images[:5000])
     X, Z = (compute_features(pipeline, part) for part in (train.images[:5000], test.images[:300]))
-    return Problem(X, train.coarse[:5000], Z)
+    return Problem(X, train.labels["coarse"][:5000], Z)
 
 
 def test_5000_images(images):

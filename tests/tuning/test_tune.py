@@ -44,7 +44,7 @@ GRID = Grid([1.0, 10.0], ["1x"], [5, 20])
 
 def search(train, splits, grid=GRID, **changed):
     """Search on images of a training split, or on others and for other labels."""
-    images, y = changed.pop("images", train.images), changed.pop("y", train.coarse)
+    images, y = changed.pop("images", train.images), changed.pop("y", train.labels["coarse"])
     train = replace(train, images=images, labels={**train.labels, "coarse": y})
     features = FeatureSettings(**({"kinds": ["spy"], "whiten": 0.5} | changed))
     return tune(RBFSVC(), grid, train, splits, features)
@@ -52,7 +52,7 @@ def search(train, splits, grid=GRID, **changed):
 
 @pytest.mark.parametrize("augment", [None, "flip", "flip-shift"])
 def test_features_are_fitted_on_each_training_part_alone(quick, train, augment):
-    splits = fold_splits(train.coarse, 3, seed=1)
+    splits = fold_splits(train.labels["coarse"], 3, seed=1)
     search(train, splits, augment=augment)
     assert len(FITTED_ON) == 3  # once a part, whatever the settings
     for seen, split in zip(FITTED_ON, splits, strict=True):
@@ -60,7 +60,7 @@ def test_features_are_fitted_on_each_training_part_alone(quick, train, augment):
 
 
 def test_held_out_images_change_nothing_that_is_fitted(quick, train):
-    split = holdout_split(train.fine)
+    split = holdout_split(train.classes)
     altered = train.images.copy()
     altered[split.held_out] = np.random.default_rng(0).integers(
         0, 256, altered[split.held_out].shape, dtype=np.uint8
@@ -75,7 +75,7 @@ def test_held_out_images_change_nothing_that_is_fitted(quick, train):
 
 
 def test_shuffled_labels_give_chance(quick, train):
-    y = np.random.default_rng(3).permutation(train.coarse)
+    y = np.random.default_rng(3).permutation(train.labels["coarse"])
     found = search(train, fold_splits(y, 3), y=y)
     deviation = np.sqrt(0.05 * 0.95 / len(y))
     assert abs(found.table["score"] - 0.05).max() < 4.5 * deviation
@@ -84,7 +84,7 @@ def test_shuffled_labels_give_chance(quick, train):
 @pytest.mark.parametrize("augment", [None, "flip", "flip-shift"])
 def test_a_search_scores_what_training_gives(quick, train, synthetic_data, augment):
     """The held-out accuracy of a model that is trained on the same part with the same settings."""
-    rows, held_out = holdout_split(train.fine, 100)
+    rows, held_out = holdout_split(train.classes, 100)
     settings = {"kinds": ["means"], "whiten": 0.5, "augment": augment}
     found = search(train, [(rows, held_out)], **settings)
     part = train.take(rows)
@@ -93,14 +93,14 @@ def test_a_search_scores_what_training_gives(quick, train, synthetic_data, augme
         count = row.n_components
         features = FeatureSettings(n_components=count, **settings)
         model = train_classifier(synthetic_data, part, svc, features)
-        n_right = (model.predict(train.images[held_out]) == train.coarse[held_out]).sum()
+        n_right = (model.predict(train.images[held_out]) == train.labels["coarse"][held_out]).sum()
         # Products over 5 components and 15 more are rounded otherwise than those over 20.
         assert abs(n_right - 100 * row.score) <= (1 if count == 20 else 1e-9)
 
 
 def test_the_first_components_of_many_are_the_components_of_few(quick, train):
     """A search of 5 and 20 components gives for 5 what a search of 5 alone gives."""
-    split = [holdout_split(train.fine)]
+    split = [holdout_split(train.classes)]
     both = search(train, split).table
     alone = search(train, split, Grid([1.0, 10.0], ["1x"], [5])).table
     both = both[both["n_components"] == 5].sort_values("C", ignore_index=True)
@@ -123,5 +123,5 @@ BAD = [
 def test_bad_settings(quick, train, changed, message):
     values = {"grid": Grid([1], [1]), "whiten": 0.0, **changed}
     with pytest.raises(InputError, match=message):
-        search(train, [holdout_split(train.fine)], **values)
+        search(train, [holdout_split(train.classes)], **values)
     assert not FITTED_ON
