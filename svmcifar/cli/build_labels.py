@@ -17,14 +17,13 @@ def command(data: str | None, skip_md5: bool, out: Path, overwrite: bool) -> Non
     It is derived from the labels of the images, and checked: as many classes in
     each superclass, the same in both splits.
     """
-    from svmcifar.data.dataset import KIND_NAMES
+    from svmcifar.data.dataset import kind_words
     from svmcifar.data.labels import write_label_csv
     from svmcifar.io.files import check_output
 
     check_output(out, overwrite)
     dataset = open_data(data, skip_md5)
     write_label_csv(dataset, out, overwrite=overwrite)
-    counts = [
-        f"{len(dataset.class_names(k))} {KIND_NAMES[k]}" for k in reversed(dataset.label_kinds)
-    ]
+    kinds = dataset.label_kinds
+    counts = [f"{len(dataset.class_names(k))} {kind_words(k, kinds)[1]}" for k in reversed(kinds)]
     click.echo(f"{out}: {' in '.join(counts)}, from {dataset.label}")

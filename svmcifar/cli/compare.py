@@ -15,7 +15,7 @@ from svmcifar.cli.options import (
     open_model,
     overwrite_option,
 )
-from svmcifar.data.dataset import CLASSES
+from svmcifar.data.dataset import CLASSES, kind_words
 
 if TYPE_CHECKING:
     from svmcifar.cnn.image_network import ImageNetwork
@@ -176,8 +176,10 @@ def _train_svm(dataset: "Dataset", train: "Split", jobs: int | None) -> "ImageCl
     from svmcifar.model.train import train_classifier
     from svmcifar.svm.estimator import RBFSVC
 
+    n_classes = len(dataset.class_names(CLASSES))
+    names = f"{n_classes} {kind_words(CLASSES, dataset.label_kinds)[1]}"
     click.echo(
-        f"No --svm given: training one on raw pixels and the classes, C = {_C:g}, with "
+        f"No --svm given: training one on raw pixels and the {names}, C = {_C:g}, with "
         "the fastest exact backend."
     )
     svc = RBFSVC(C=_C, backend="auto", n_jobs=jobs, verbose=True)

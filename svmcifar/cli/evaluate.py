@@ -51,7 +51,7 @@ def command(
     Accuracy with its 95 % interval, precision, recall, F1, kappa, hinge loss,
     calibrated log loss, every class, the best and the worst.
     """
-    from svmcifar.data.dataset import KIND_NAMES
+    from svmcifar.data.dataset import kind_words
     from svmcifar.io.files import atomic_path, check_output
     from svmcifar.model.evaluate import evaluate_classifier
     from svmcifar.plots.confusion_matrix import confusion_figure
@@ -68,7 +68,7 @@ def command(
     result = evaluate_classifier(model, dataset, split, on_gpu=on_gpu)
 
     synthetic = dataset.is_synthetic
-    kind = KIND_NAMES[result.label_kind]
+    kind = kind_words(result.label_kind, dataset.label_kinds)[1]
     click.echo(titled(f"{split} images, {len(result.scores.per_class)} {kind}", synthetic))
     click.echo(result.scores.to_text())
     if result.superclass_scores:

@@ -66,7 +66,7 @@ class _Gamma(click.ParamType):
 @click.option(
     "--strict", is_flag=True, help="Stop if the backend does not work here; never fall back."
 )
-@limit_option("Train on this many images, drawn evenly over the fine classes.")
+@limit_option("Train on this many images, drawn evenly over the classes.")
 @seed_option("Random seed of images for --limit, patches and folds.")
 @memory_limit_option("kernel blocks")
 @jobs_option

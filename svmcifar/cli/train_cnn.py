@@ -16,13 +16,10 @@ from svmcifar.cli.options import (
     seed_option,
     titled,
 )
-from svmcifar.data.dataset import CLASSES, KIND_NAMES, SUPERCLASSES
+from svmcifar.data.dataset import CLASSES, SUPERCLASSES
 
 # What accuracies of the history are of, and their keys.
-_ACCURACIES = {
-    KIND_NAMES[CLASSES]: "accuracy",
-    KIND_NAMES[SUPERCLASSES]: f"{SUPERCLASSES}_accuracy",
-}
+_ACCURACIES = {"classes": "accuracy", "superclasses": f"{SUPERCLASSES}_accuracy"}
 
 
 @click.command()
@@ -214,11 +211,11 @@ def _report(card: dict[str, Any], files: list[Path]) -> None:
         f"trained      {card['training_s']:.0f} s, {card['validation_rows']} images held out"
     )
     n = card["test"]["n"]
-    for kind in (CLASSES, SUPERCLASSES):
+    for kind, name in ((CLASSES, "classes"), (SUPERCLASSES, "superclasses")):
         n_right = card["test"][f"{kind}_right"]
         low, high = accuracy_interval(n_right, n)
         click.echo(
-            f"test         {n_right / n:.2%} of {n} images in their {KIND_NAMES[kind]} "
+            f"test         {n_right / n:.2%} of {n} images in their {name} "
             f"(95 % interval {low:.2%} to {high:.2%})"
         )
     sizes = ", ".join(f"{path} ({format_bytes(path.stat().st_size)})" for path in files)

@@ -40,7 +40,7 @@ class ImageNetwork:
     name : str
         Its name without suffix.
     architecture : str
-        For example "reference, width 16, 100 classes".
+        For example "reference, width 16, 10 classes".
     n_classes : int
     n_parameters : int or None
         Learned weights, without the running statistics of batch normalisation; None

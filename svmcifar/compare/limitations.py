@@ -72,10 +72,10 @@ def _of_training_images(
 def _of_superclasses(comparison: Comparison, svm: ModelEntry) -> list[str]:
     if SUPERCLASSES not in comparison.class_names:
         return []
-    sentence = "A network's probability of a superclass is the sum over its fine classes"
+    sentence = "A network's probability of a superclass is the sum over its classes"
     if svm.labels == CLASSES:
         sentence += (
-            "; the SVM's superclass is that of the one fine class it answers, for decision "
+            "; the SVM's superclass is that of the one class it answers, for decision "
             "values cannot be summed. Models trained on the superclasses themselves may do better"
         )
     return [f"{sentence}."]

@@ -5,12 +5,11 @@ superclasses, where the data set has any, then classes.  A model that knows supe
 no entry for classes.
 """
 
-from collections.abc import Collection
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any, NamedTuple
 
 from svmcifar.compare.scores import ModelScores
-from svmcifar.data.dataset import CLASSES, SUPERCLASSES
+from svmcifar.data.dataset import CLASSES, SUPERCLASSES, kind_words
 from svmcifar.json_values import finite, plain
 from svmcifar.metrics.paired_tests import N_RESAMPLES, SEED, PairedCounts
 
@@ -18,13 +17,6 @@ FORMAT_NUMBER = 1
 CONFIDENCE = 0.95
 BOOTSTRAP = f"paired bootstrap, {N_RESAMPLES} resamples, seed {SEED}"
 _MCNEMAR = "exact binomial test on the images that only one model has right"
-
-
-def kind_words(kind: str, kinds: Collection[str]) -> tuple[str, str]:
-    """Return what a class of some kind, one of `kinds`, is called: singular and plural."""
-    if kind == SUPERCLASSES:
-        return "superclass", "superclasses"
-    return ("fine class", "fine classes") if SUPERCLASSES in kinds else ("class", "classes")
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar, NamedTuple, Self
@@ -22,8 +22,12 @@ LABEL_KINDS = (SUPERCLASSES, CLASSES)
 SUPERCLASS_OF = f"{SUPERCLASSES}_of_{CLASSES}"
 """What model files and reports call the superclass of each class."""
 
-KIND_NAMES = {SUPERCLASSES: "superclasses", CLASSES: "classes"}
-"""What sentences call the classes of each kind."""
+
+def kind_words(kind: str, kinds: Collection[str]) -> tuple[str, str]:
+    """Return what a class of some kind, one of `kinds`, is called: singular and plural."""
+    if kind == SUPERCLASSES:
+        return "superclass", "superclasses"
+    return ("fine class", "fine classes") if SUPERCLASSES in kinds else ("class", "classes")
 
 
 class DataFile(NamedTuple):
@@ -98,16 +102,6 @@ class Split:
         """Class ids, shape (n_images,), int64."""
         return self.labels[CLASSES]
 
-    @property
-    def fine(self) -> NDArray[np.int64]:  # only until all callers ask by kind
-        """Class ids."""
-        return self.labels[CLASSES]
-
-    @property
-    def coarse(self) -> NDArray[np.int64]:
-        """Superclass ids."""
-        return self.labels[SUPERCLASSES]
-
 
 class Dataset(ABC):
     """An opened data set; get one from `svmcifar.data.registry.open_dataset`.
@@ -166,7 +160,7 @@ class Dataset(ABC):
         """Raise DataError unless the data set has labels of this kind."""
         if kind not in self.label_kinds:
             raise DataError(
-                f"{self.location}: the data set must have {KIND_NAMES[kind]}, and "
+                f"{self.location}: the data set must have {kind_words(kind, LABEL_KINDS)[1]}, and "
                 f"{self.description.name} has none; pass --labels {self.label_kinds[0]}"
             )
 

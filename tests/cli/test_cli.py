@@ -91,7 +91,7 @@ def test_download_makes_the_synthetic_set(folder, monkeypatch):
 
 def test_build_labels(synthetic_folder, synthetic_data):
     output = run("build-labels", "--data", synthetic_folder)
-    assert "100 classes in 20 superclasses, from SYNTHETIC stand-in" in output
+    assert "100 fine classes in 20 superclasses, from SYNTHETIC stand-in" in output
     table = pd.read_csv("data/labels.csv")
     assert list(table) == [
         "fine_label_id", "fine_label_name", "coarse_label_id", "coarse_label_name",

@@ -111,7 +111,7 @@ def test_defaults_train_an_svm_and_take_the_bundled_network(
     compare, folder, train_small, synthetic_data
 ):
     output = compare(svm=None)
-    assert "No --svm given: training one on raw pixels and the classes, C = 10" in output
+    assert "No --svm given: training one on raw pixels and the 100 fine classes, C = 10" in output
     content = read_report()
     assert ids_and_files(content) == [("cnn", "own.onnx"), ("svm", "model.skops")]
     cnn, svm = content["models"]

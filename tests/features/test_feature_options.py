@@ -65,7 +65,8 @@ def test_equals_scikit_learn_step_by_step(train_small, synthetic_data, split):
     predicted, values = model.predict_with_decisions(images)
     np.testing.assert_allclose(values, pairs, rtol=0, atol=2e-2)
     assert (predicted == winners(pairs, 20)).mean() > 0.98
-    assert (predicted == split.labels["coarse"]).mean() > 0.1  # twice chance: it has learnt something
+    n_right = (predicted == split.labels["coarse"]).sum()
+    assert n_right > 0.1 * len(predicted)  # twice chance: it has learnt something
 
 
 @each_option
