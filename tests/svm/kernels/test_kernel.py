@@ -161,3 +161,12 @@ def test_one_kernel_that_needs_float64_gives_it_to_all():
         assert [problem.samples.X.shape[1] for problem in problems] == [2, 3]
         assert {problem.samples.X.dtype for problem in problems} == {np.dtype(dtype)}
         assert problems[0].kernel.gamma == gammas[0]
+
+
+def test_a_block_on_the_diagonal_is_symmetric_whatever_its_products():
+    products = np.random.default_rng(0).normal(size=(5, 5)) / 10
+    K, rows = np.empty((7, 7), dtype=np.float32), slice(2, 7)
+    Cauchy(0.3).write_mirrored(products, np.ones(7), rows, rows, K)
+    expected = Cauchy(0.3).values(products, np.ones(5), np.ones(5))
+    np.testing.assert_allclose(np.triu(K[rows, rows]), np.triu(expected), rtol=1e-6)
+    np.testing.assert_array_equal(K[rows, rows], K[rows, rows].T)
