@@ -175,6 +175,24 @@ def test_an_interrupt_leaves_the_tiles_that_have_not_begun(monkeypatch):
     assert len(computed) == 30
 
 
+@pytest.mark.parametrize("sizes", ["two large", "many small"])
+def test_an_interrupt_cancels_the_pairs_that_are_being_solved(monkeypatch, sizes):
+    """Compiled code reads the flag, whose value after the interrupt is True."""
+    flags, solve = [], numba_ovo.solve_pair
+
+    def spy(*args, cancelled, **settings):
+        flags.append(cancelled)
+        return solve(*args, cancelled=cancelled, **settings)
+
+    def interrupt(n_pairs):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(numba_ovo, "solve_pair", spy)
+    with pytest.raises(KeyboardInterrupt):
+        solve_blocked(make_problem(SIZES[sizes]), n_workers=3, progress=interrupt)
+    assert flags[0].all()
+
+
 def test_max_iter_holds_for_each_pair():
     solution = solve_blocked(make_problem([70, 40, 20], max_iter=5), n_workers=2)
     np.testing.assert_array_equal(solution.n_iter, 5)
