@@ -1,4 +1,4 @@
-"""From values as the code has them to values that JSON knows."""
+"""Conversion of values to the types that JSON has."""
 
 from dataclasses import asdict, is_dataclass
 from math import isfinite
@@ -10,14 +10,7 @@ import numpy as np
 def plain(value: Any) -> Any:
     """Return arrays, NumPy scalars, tuples and dataclasses, at any depth, as Python's own types.
 
-    Parameters
-    ----------
-    value : object
-
-    Returns
-    -------
-    dict, list, str, int, float, bool or None
-        Any other object as it is.
+    Other objects are returned as they are.
     """
     if is_dataclass(value) and not isinstance(value, type):
         value = asdict(value)
@@ -29,7 +22,7 @@ def plain(value: Any) -> Any:
 
 
 def finite(value: Any) -> Any:
-    """Return a plain value with None for NaN and infinity, which JSON does not know."""
+    """Return a plain value with None for NaN and infinity, which JSON does not have."""
     if isinstance(value, dict):
         return {key: finite(item) for key, item in value.items()}
     if isinstance(value, list):

@@ -1,12 +1,11 @@
 """Scores of a classifier's predictions, with their uncertainty.
 
-Everything here works on plain arrays: class ids 0, ..., n_classes - 1 and,
-where there are any, one decision value per class.  Nothing reads files or
-knows about models, so an SVM and a network are scored by the same code.
+The input is plain arrays, class ids and perhaps one decision value per class, so that an SVM and a
+network are scored by the same code.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -31,43 +30,32 @@ _TOP_NEEDS_MORE_CLASSES_THAN = 20
 
 @dataclass(frozen=True, eq=False)
 class Evaluation:
-    """Every score of one set of predictions.
+    """Every score of one set of predictions; rates are fractions in [0, 1].
 
-    Rates are fractions in [0, 1].  Macro averages run over all classes, and
-    a class whose ratio is undefined counts as 0 there, as with scikit-learn's
-    ``zero_division=0``.  ``cohen_kappa`` is NaN where it is undefined (all
-    labels and predictions are one class).
-
-    ``hinge_loss``, ``log_loss`` and ``temperatures`` are None without scores,
-    the latter two also with fewer samples than folds; ``top5_accuracy`` is
-    None without scores or with 20 classes or fewer.
-
-    See Also
-    --------
-    hinge_loss, temperature_log_loss, per_class_table, best_and_worst_class
+    Macro averages are over all classes; a class whose ratio is undefined counts as 0 there, as with
+    scikit-learn's ``zero_division=0``.
     """
 
     n_samples: int
     n_correct: int
     accuracy: float
-    accuracy_interval: tuple[float, float]
+    accuracy_interval: tuple[float, float]  # Wilson's, 95 %
     macro_precision: float
     macro_recall: float
     macro_f1: float
-    cohen_kappa: float
-    hinge_loss: float | None
-    log_loss: float | None
-    temperatures: tuple[float, ...] | None
-    top5_accuracy: float | None
+    cohen_kappa: float  # NaN where all labels and predictions are one class
+    hinge_loss: float | None  # None without scores
+    log_loss: float | None  # nats, calibrated; None without scores or with fewer samples than folds
+    temperatures: tuple[float, ...] | None  # of the folds; None where the log loss is
+    top5_accuracy: float | None  # None without scores or with 20 classes or fewer
     best_class: ClassExtreme
     worst_class: ClassExtreme
-    confusion: npt.NDArray[np.int64]
-    per_class: pd.DataFrame
+    confusion: npt.NDArray[np.int64]  # (n_classes, n_classes); rows are true classes
+    per_class: pd.DataFrame  # as `per_class_table` returns it
 
     def to_dict(self) -> dict[str, Any]:
         """Return the scores as plain types for JSON; NaN and infinity become None."""
-        values = {field.name: getattr(self, field.name) for field in fields(self)}
-        return finite(plain(values | {"per_class": self.per_class.to_dict("records")}))
+        return finite(plain(vars(self) | {"per_class": self.per_class.to_dict("records")}))
 
     def to_text(self) -> str:
         """Return an aligned summary for the terminal, with no trailing newline."""
@@ -107,20 +95,16 @@ def evaluate_predictions(
     y_true, y_pred : array-like of int, shape (n_samples,)
         Class ids in 0, ..., n_classes - 1.
     scores : array-like of float, shape (n_samples, n_classes) or (n_samples,), or None
-        Decision values per class; 1-D ones are binary and positive for class
-        1.  They need not agree with `y_pred` (votes and sums may differ).
-    class_names : sequence of str, length n_classes
+        Decision values per class; 1-D ones are binary and positive for class 1.  They need not
+        agree with `y_pred` (votes and sums may differ).
+    class_names : sequence of str
         At least two.
-
-    Returns
-    -------
-    Evaluation
 
     Raises
     ------
     ValueError
-        If there are no samples, the lengths differ, a label is no class id,
-        or a score is not finite.
+        If there are no samples, the lengths differ, a label is no class id, or a score is not
+        finite.
 
     Examples
     --------

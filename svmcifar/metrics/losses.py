@@ -11,33 +11,16 @@ N_FOLDS = 5
 
 
 def hinge_loss(y_true: npt.ArrayLike, scores: npt.ArrayLike) -> float:
-    """Return the mean multiclass hinge loss of the decision values.
+    """Return the mean multiclass hinge loss, of a sample max(0, 1 - (s_y - max_{j != y} s_j)).
 
-    The loss of a sample is max(0, 1 - (s_y - max_{j != y} s_j)).  It depends
-    on the unit of the scores: those that a one-vs-one model derives for each
-    class from its votes compare with one another only.
-
-    Parameters
-    ----------
-    y_true : array-like of int, shape (n_samples,)
-    scores : array-like of float, shape (n_samples, n_classes) or (n_samples,)
-        Decision values per class; 1-D ones are binary and positive for class 1.
-
-    Returns
-    -------
-    float
-        Equals `sklearn.metrics.hinge_loss`, and stays right where only one of
-        two classes occurs.
-
-    Raises
-    ------
-    ValueError
-        If the shapes do not match, a label is no class id, or a score is not finite.
+    Arguments and errors are those of `temperature_log_loss`.  The loss depends on the unit of the
+    scores: those that a one-vs-one model derives from its votes compare with one another only.  It
+    equals `sklearn.metrics.hinge_loss`, and stays right where only one of two classes occurs.
 
     References
     ----------
-    K. Crammer and Y. Singer, "On the algorithmic implementation of multiclass
-    kernel-based vector machines", JMLR 2 (2001), 265-292.
+    K. Crammer and Y. Singer, "On the algorithmic implementation of multiclass kernel-based vector
+    machines", JMLR 2 (2001), 265-292.
     """
     y, columns = check_scores(y_true, scores)
     own = np.take_along_axis(columns, y[:, None], axis=1)[:, 0]
@@ -49,15 +32,13 @@ def hinge_loss(y_true: npt.ArrayLike, scores: npt.ArrayLike) -> float:
 def temperature_log_loss(
     y_true: npt.ArrayLike, scores: npt.ArrayLike, n_folds: int = N_FOLDS
 ) -> tuple[float, npt.NDArray[np.float64]]:
-    """Return the log loss of softmax(scores / T), with T found by cross-fitting.
+    """Return the log loss of softmax(scores / T), with T fitted by cross-validation.
 
-    An SVM's decision values are not probabilities, and no samples were kept
-    back to calibrate them.  Cross-fitting: the evaluated samples are dealt
-    into folds, and each fold is scored with the temperature that minimises the
-    loss of the *other* folds.  No sample helps to choose its own T, and the
-    unit of the scores cancels out.  The result says how good the scores are
-    once calibrated by one number; it is not the loss of probabilities that the
-    model gave.
+    An SVM's decision values are not probabilities, and no samples were kept back to calibrate them.
+    Each fold of the evaluated samples is scored with the temperature that minimises the loss of the
+    *other* folds: no sample helps to choose its own T, and the unit of the scores cancels out.  The
+    result is the loss of the scores once calibrated by one number, not of a model's own
+    probabilities.
 
     Parameters
     ----------
@@ -70,31 +51,30 @@ def temperature_log_loss(
     Returns
     -------
     loss : float
-        Mean over all samples, in nats; log(n_classes) is the loss of knowing nothing.
+        Mean over all samples, in nats; log(n_classes) is the loss of the uniform distribution.
     temperatures : ndarray of float64, shape (n_folds,)
-        T per fold, in the unit of the scores; infinite where the uniform
-        distribution fits the other folds best.
+        T per fold, in the unit of the scores; infinite where the uniform distribution fits the
+        other folds best.
 
     Raises
     ------
     ValueError
-        If the shapes do not match, a label is no class id, a score is not
-        finite, or `n_folds` is out of range.
+        If the shapes do not match, a label is no class id, a score is not finite, or `n_folds` is
+        out of range.
 
     Notes
     -----
-    Folds are stratified and fixed: sorted by class, in their given order
-    within it, the samples are dealt out in turn.  The targets of the n samples
-    that T is fitted to are smoothed as by Platt, in the form for many classes:
-    one further observation is shared out evenly over all samples and classes,
-    so that T stays above 0 when they are separated without error.
+    Folds are stratified and fixed: sample i, after a stable sort by class, is in fold i mod
+    n_folds.  Targets are smoothed as by Platt, in the form for many classes: one further
+    observation is spread evenly over all samples and classes, so that T stays above 0 when they are
+    separated without error.
 
     References
     ----------
     C. Guo et al., "On calibration of modern neural networks", ICML 2017, eq. (9).
 
-    J. C. Platt, "Probabilistic outputs for support vector machines", in
-    Advances in Large Margin Classifiers, MIT Press (2000), 61-74.
+    J. C. Platt, "Probabilistic outputs for support vector machines", in Advances in Large Margin
+    Classifiers, MIT Press (2000), 61-74.
     """
     y, columns = check_scores(y_true, scores)
     if not 2 <= n_folds <= len(y):
@@ -114,10 +94,10 @@ def temperature_log_loss(
 def check_scores(
     y: npt.ArrayLike, scores: npt.ArrayLike, n_classes: int | None = None
 ) -> tuple[npt.NDArray[np.intp], npt.NDArray[np.float64]]:
-    """Return class ids and one score per class, or raise ValueError if they are none.
+    """Return class ids and one score per class; raise ValueError if they are invalid.
 
-    A binary score s becomes the two scores -s/2 and s/2: the hinge loss of
-    these is the binary one, and their softmax the sigmoid of s.
+    A binary score s becomes -s/2 and s/2, whose hinge loss is the binary one and whose softmax is
+    the sigmoid of s.
     """
     scores = np.asarray(scores, dtype=np.float64)
     if scores.ndim == 1:
@@ -136,10 +116,7 @@ def check_scores(
 
 
 def _fit_temperature(y: npt.NDArray[np.intp], scores: npt.NDArray[np.float64]) -> float:
-    """Return the T > 0 that minimises the smoothed log loss of softmax(scores / T).
-
-    The loss is convex in 1 / T, so the root of its slope is the minimum.
-    """
+    """Return the T > 0 that minimises the smoothed log loss, which is convex in 1 / T."""
     gaps = scores - scores.max(axis=1, keepdims=True)
     unit = -gaps.mean()
     if unit == 0.0:

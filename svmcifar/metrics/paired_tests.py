@@ -1,4 +1,4 @@
-"""Two classifiers on the same samples: McNemar's test and the interval of their difference."""
+"""Paired tests of two classifiers: McNemar's exact test, bootstrap interval of the difference."""
 
 from dataclasses import dataclass
 
@@ -12,21 +12,13 @@ SEED = 0
 
 @dataclass(frozen=True)
 class PairedCounts:
-    """How often each of two classifiers, a and b, is right on the same samples.
-
-    Attributes
-    ----------
-    both_right, only_a, only_b, both_wrong : int
-        They add up to the number of samples.
-    same_answer : int
-        Samples that both give the same class, right or wrong.
-    """
+    """Number of samples by which of two classifiers, a and b, is right."""
 
     both_right: int
     only_a: int
     only_b: int
     both_wrong: int
-    same_answer: int
+    same_answer: int  # samples with the same predicted class, right or wrong
 
     @property
     def n(self) -> int:
@@ -46,19 +38,8 @@ def count_pairs(
 ) -> PairedCounts:
     """Count the samples that both, one or none of two classifiers have right.
 
-    Parameters
-    ----------
-    y_true, y_a, y_b : ndarray of int, shape (n_samples,)
-        True classes, and the answers of a and b.
-
-    Returns
-    -------
-    PairedCounts
-
-    Raises
-    ------
-    ValueError
-        If there are no samples or the shapes differ.
+    All are ids of shape (n_samples,): the true classes, and those that a and b predict.  Raise
+    ValueError if there are no samples or the shapes differ.
 
     Examples
     --------
@@ -81,31 +62,20 @@ def count_pairs(
 
 
 def mcnemar_p(counts: PairedCounts) -> float:
-    """Return the p-value of McNemar's exact test.
+    """Return the two-sided p-value of McNemar's exact test; 1 without discordant samples.
 
-    If both classifiers were equally accurate, each sample that only one of them
-    has right would be as likely a's as b's: their number is binomial with
-    probability 1/2, given how many there are.
-
-    Parameters
-    ----------
-    counts : PairedCounts
-
-    Returns
-    -------
-    float
-        Two-sided, in [0, 1]; 1 where the classifiers differ on no sample.
+    Under the null hypothesis of equal accuracy, `only_a` is binomial with probability 1/2 given the
+    number of discordant samples, which only one classifier has right.
 
     Notes
     -----
-    The exact test is used, not the chi-squared approximation and not the
-    mid-p value: it never rejects more often than its level says, and with the
-    thousands of samples on which two models differ the three are alike.
+    The exact test, unlike the chi-squared approximation and the mid-p value, never rejects more
+    often than its level; with thousands of discordant samples the three are alike.
 
     References
     ----------
-    Q. McNemar, "Note on the sampling error of the difference between correlated
-    proportions or percentages", Psychometrika 12 (1947), 153-157.
+    Q. McNemar, "Note on the sampling error of the difference between correlated proportions or
+    percentages", Psychometrika 12 (1947), 153-157.
     """
     n_discordant = counts.only_a + counts.only_b
     if n_discordant == 0:
@@ -121,33 +91,25 @@ def bootstrap_difference(
 ) -> tuple[float, float]:
     """Return the paired bootstrap interval of the difference in accuracy.
 
-    Drawing samples with replacement, each with both answers, is drawing the
-    four counts from the multinomial distribution with their shares, so no
-    single sample needs to be touched.
+    To resample pairs of predictions is to draw the counts from the multinomial distribution with
+    their shares, so no single sample is touched.
 
     Parameters
     ----------
     counts : PairedCounts
     confidence : float, default=0.95
-        Coverage, in (0, 1).
+        Coverage, in (0, 1); another value raises ValueError.
     n_resamples : int, default=10000
     seed : int, default=0
 
     Returns
     -------
     low, high : float
-        Percentiles of accuracy of a minus accuracy of b.  Both are equal where
-        every resample is alike, as with no sample on which only one is right.
-
-    Raises
-    ------
-    ValueError
-        If `confidence` is out of range.
+        Percentiles of accuracy of a minus accuracy of b; equal where all resamples are alike.
 
     References
     ----------
-    B. Efron and R. J. Tibshirani, "An Introduction to the Bootstrap" (1993),
-    section 13.3.
+    B. Efron and R. J. Tibshirani, "An Introduction to the Bootstrap" (1993), section 13.3.
     """
     if not 0 < confidence < 1:
         raise ValueError(f"The confidence must be in the range (0, 1). Got {confidence}.")

@@ -1,4 +1,4 @@
-"""Scores of true and predicted class ids: intervals, confusions, classes."""
+"""Scores of true and predicted class ids: intervals, confusion matrix, per-class table."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -12,47 +12,23 @@ from sklearn.metrics import confusion_matrix
 
 @dataclass(frozen=True)
 class ClassExtreme:
-    """The class with the highest or the lowest accuracy.
-
-    Attributes
-    ----------
-    class_id : int
-    name : str
-    recall : float
-        Accuracy of the class: the share of its samples that were recognised.
-    tied_with : tuple of str
-        Names of the other classes with the same accuracy, by class id.
-    """
+    """The class with the highest or the lowest accuracy."""
 
     class_id: int
     name: str
-    recall: float
-    tied_with: tuple[str, ...]
+    recall: float  # accuracy of the class: the share of its samples that were recognised
+    tied_with: tuple[str, ...]  # names of other classes with the same accuracy, by class id
 
 
 def accuracy_interval(n_correct: int, n: int, confidence: float = 0.95) -> tuple[float, float]:
-    """Return Wilson's score interval of a proportion.
+    """Return the ends of Wilson's score interval of the proportion n_correct / n.
 
-    Parameters
-    ----------
-    n_correct, n : int
-        Correct predictions and all predictions; 0 <= n_correct <= n, n > 0.
-    confidence : float, default=0.95
-        Coverage, in (0, 1).
-
-    Returns
-    -------
-    low, high : float
-
-    Raises
-    ------
-    ValueError
-        If an argument is out of range.
+    Raise ValueError unless 0 <= n_correct <= n, n > 0 and the coverage `confidence` is in (0, 1).
 
     References
     ----------
-    E. B. Wilson, "Probable inference, the law of succession, and statistical
-    inference", JASA 22 (1927), 209-212.
+    E. B. Wilson, "Probable inference, the law of succession, and statistical inference", JASA 22
+    (1927), 209-212.
     """
     if n < 1 or not 0 <= n_correct <= n:
         raise ValueError(f"n_correct must be in [0, n] and n positive. Got {n_correct} and {n}.")
@@ -65,8 +41,7 @@ def accuracy_interval(n_correct: int, n: int, confidence: float = 0.95) -> tuple
 def best_and_worst_class(table: pd.DataFrame) -> tuple[ClassExtreme, ClassExtreme]:
     """Return the classes with the highest and the lowest accuracy in a per-class table.
 
-    Of tied classes it is the one with the lower id, which names the others; classes without samples
-    are left out.
+    Ties go to the lowest id; classes without samples are left out.
     """
     seen = table[table["support"] > 0].sort_values("class_id")
 
@@ -81,7 +56,7 @@ def best_and_worst_class(table: pd.DataFrame) -> tuple[ClassExtreme, ClassExtrem
 def check_labels(
     y_true: npt.ArrayLike, y_pred: npt.ArrayLike, n_classes: int
 ) -> tuple[npt.NDArray[np.intp], npt.NDArray[np.intp]]:
-    """Return true and predicted class ids as arrays, or raise ValueError if they are none."""
+    """Return true and predicted class ids as arrays; raise ValueError if they are invalid."""
     if n_classes < 2:
         raise ValueError(f"class_names must hold at least two names. Got {n_classes}.")
     y_true = check_class_ids(y_true, "y_true", n_classes)
@@ -94,7 +69,7 @@ def check_labels(
 
 
 def check_class_ids(y: npt.ArrayLike, name: str, n_classes: int) -> npt.NDArray[np.intp]:
-    """Return class ids as an array, or raise ValueError if they are none."""
+    """Return class ids as an array; raise ValueError if they are invalid."""
     y = np.asarray(y)
     if y.ndim != 1 or y.size == 0:
         raise ValueError(f"{name} must be 1-D with at least one label. Got shape {y.shape}.")
@@ -115,23 +90,12 @@ def count_confusions(
 
 
 def per_class_table(confusion: npt.NDArray[np.int64], class_names: Sequence[str]) -> pd.DataFrame:
-    """Return the scores of each class.
+    """Return the scores of each class, from counts with a row for each true class.
 
-    Parameters
-    ----------
-    confusion : ndarray of int64, shape (n_classes, n_classes)
-        Counts: rows are true classes, columns predicted ones.
-    class_names : sequence of str, length n_classes
-
-    Returns
-    -------
-    pandas.DataFrame
-        One row per class, by id, with the columns ``class_id``, ``name``,
-        ``support``, ``correct``, ``recall`` (the accuracy of the class),
-        ``recall_low`` and ``recall_high`` (its 95 % Wilson interval),
-        ``precision`` and ``f1``.  A ratio with denominator 0 is NaN: the
-        recall of a class without samples, the precision of one never
-        predicted, the F1 of one with neither.
+    The table has one row per class, by id, with the columns ``class_id``, ``name``, ``support``,
+    ``correct``, ``recall`` (the accuracy of the class), ``recall_low`` and ``recall_high`` (its
+    95 % Wilson interval), ``precision`` and ``f1``.  A ratio with denominator 0 is NaN: the recall
+    of a class without samples, the precision of one never predicted, the F1 of one with neither.
     """
     correct, support = confusion.diagonal(), confusion.sum(axis=1)
     predicted = confusion.sum(axis=0)
@@ -156,7 +120,7 @@ def per_class_table(confusion: npt.NDArray[np.int64], class_names: Sequence[str]
 
 
 def kappa_of_confusion(confusion: npt.NDArray[np.int64]) -> float:
-    """Return the agreement beyond chance, over the most that is possible (Cohen, 1960)."""
+    """Return Cohen's kappa (1960): agreement beyond chance, over the largest possible."""
     n = confusion.sum()
     agreed = np.trace(confusion) / n
     by_chance = confusion.sum(axis=0) @ confusion.sum(axis=1) / n**2

@@ -1,1 +1,1 @@
-"""Figures."""
+"""Figures, drawn by Matplotlib without pyplot and without global state."""

@@ -1,7 +1,4 @@
-"""Confusion matrices: one rule for the text and the colour of a cell, and the figure.
-
-The page of `svmcifar compare` follows the rule in colours of its own.
-"""
+"""Confusion matrices: text and shade of a cell, here and on the report's page, and the figure."""
 
 from collections.abc import Sequence
 
@@ -14,11 +11,10 @@ from matplotlib.figure import Figure
 
 from svmcifar.plots.figures import shown_name, text_inches, titled_figure
 
-# Shares of the true class's images from which a cell has its next shade: they grow faster than the
-# share, so that rare confusions can be seen beside the diagonal.
+# Least share of the true class's images for each next shade; the steps grow, so that rare
+# confusions can be seen beside the diagonal.
 SHADE_BOUNDS = (0.005, 0.01, 0.02, 0.04, 0.08, 0.15, 0.25, 0.4, 0.6, 0.8)
-# How far each shade is from the lightest colour to the darkest, in percent.  None is half-way:
-# neither dark nor light text could be read on it.
+# Darkness of the shades in percent.  None is half-way, where no text could be read.
 SHADE_PERCENTS = (0, 7, 13, 20, 27, 34, 41, 48, 84, 92, 100)
 FIRST_DARK_SHADE = 8  # text on it is light
 
@@ -26,25 +22,14 @@ _MAX_CLASSES_WITH_NUMBERS = 30
 
 
 def row_shares(confusion: npt.ArrayLike) -> npt.NDArray[np.float64]:
-    """Return a confusion matrix as shares of each true class's images.
-
-    Parameters
-    ----------
-    confusion : array-like of int, shape (n_classes, n_classes)
-        Counts: rows are true classes, columns predicted ones.
-
-    Returns
-    -------
-    ndarray of float64, shape (n_classes, n_classes)
-        Rows of classes without images are NaN.
-    """
+    """Return counts, a row for each true class, as shares of the row; empty rows are NaN."""
     counts = np.asarray(confusion)
     totals = counts.sum(axis=1, keepdims=True)
     return np.divide(counts, totals, out=np.full(counts.shape, np.nan), where=totals > 0)
 
 
 def share_text(share: float) -> str:
-    """Return what a cell says: the share in percent, nothing where it rounds to zero or is NaN."""
+    """Return a cell's text: the share in percent, nothing where it rounds to zero or is NaN."""
     return f"{100 * share:.0f}" if share >= SHADE_BOUNDS[0] else ""
 
 
@@ -54,22 +39,10 @@ def share_shade(share: float) -> int:
 
 
 def confusion_figure(confusion: npt.ArrayLike, class_names: Sequence[str], title: str) -> Figure:
-    """Draw a confusion matrix, each row in percent of the true class's images.
+    """Draw a confusion matrix of counts, each row in percent of the true class's images.
 
-    Up to 30 classes the cells carry their numbers, "<1" where they round to
-    zero and the count does not.
-
-    Parameters
-    ----------
-    confusion : array-like of int, shape (n_classes, n_classes)
-        Counts: rows are true classes, columns predicted ones.
-    class_names : sequence of str, length n_classes
-        Underscores are shown as spaces.
-    title : str
-
-    Returns
-    -------
-    matplotlib.figure.Figure
+    Up to 30 classes the cells have numbers, "<1" where they round to zero and the count does not.
+    Underscores of names are shown as spaces.
     """
     n_classes, shares = len(class_names), row_shares(confusion)
     bounds = [100 * bound for bound in SHADE_BOUNDS]

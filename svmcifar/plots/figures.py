@@ -1,7 +1,4 @@
-"""Figures of predictions, drawn without pyplot and without global state.
-
-Each function returns a `matplotlib.figure.Figure`; `save_figure` writes it.
-"""
+"""Figures of predictions, their titles and their files."""
 
 import textwrap
 from collections.abc import Sequence
@@ -30,34 +27,20 @@ def image_grid_figure(
     title: str,
     n_columns: int = 3,
 ) -> Figure:
-    """Draw images in a grid, each with its predicted and its true class above it.
+    """Draw images, uint8 RGB of shape (n, height, width, 3), in a grid under their class names.
 
-    Right predictions have a tick and a solid blue frame, wrong ones a cross
-    and a dashed vermilion frame.
-
-    Parameters
-    ----------
-    pictures : ndarray of uint8, shape (n_pictures, height, width, 3)
-        RGB.
-    predicted_names, true_names : sequence of str, length n_pictures
-        Underscores are shown as spaces.
-    title : str
-        The number of right predictions is written below it.
-    n_columns : int, default=3
-
-    Returns
-    -------
-    matplotlib.figure.Figure
+    Right predictions have a tick and a solid blue frame, wrong ones a cross and a dashed vermilion
+    frame; their number is below the title.  Underscores of names are shown as spaces.
     """
     n_pictures = len(pictures)
     n_columns = min(n_columns, n_pictures)
     n_rows = -(-n_pictures // n_columns)
-    verdicts = [
-        predicted == true for predicted, true in zip(predicted_names, true_names, strict=True)
-    ]
+    names = list(zip(predicted_names, true_names, strict=True))
+    verdicts = [predicted == true for predicted, true in names]
     captions = [
-        f"{'✓' if right else '✗'} predicted: {shown_name(predicted)}\ntrue: {shown_name(true)}"
-        for right, predicted, true in zip(verdicts, predicted_names, true_names, strict=True)
+        f"{'✓' if predicted == true else '✗'} predicted: {shown_name(predicted)}\n"
+        f"true: {shown_name(true)}"
+        for predicted, true in names
     ]
     longest = max((line for caption in captions for line in caption.splitlines()), key=len)
     cell_inches = max(2.4, text_inches(longest, _CAPTION_POINTS))
@@ -76,17 +59,7 @@ def image_grid_figure(
 
 
 def check_figure_path(path: str | Path) -> None:
-    """Raise if no figure can be written to a file name, before any work is spent on it.
-
-    Parameters
-    ----------
-    path : str or Path
-
-    Raises
-    ------
-    OutputError
-        If the suffix is none of .png, .svg and .pdf.
-    """
+    """Raise OutputError if the suffix is none of .png, .svg and .pdf."""
     if Path(path).suffix.lower() not in _DATE_KEY:
         raise OutputError(
             f"A figure's file name must end in .png, .svg or .pdf. Got '{path}'. Rename it."
@@ -94,24 +67,12 @@ def check_figure_path(path: str | Path) -> None:
 
 
 def save_figure(figure: Figure, path: str | Path, dpi: float = 150) -> None:
-    """Write a figure as PNG, SVG or PDF, whole or not at all; an existing file is replaced.
+    """Write a figure as PNG, SVG or PDF by the suffix, atomically; replace an existing file.
 
-    The bytes depend on the figure and the version of Matplotlib alone: they
-    hold no date and no random ids.  Text stays text in SVG, and can be
-    searched and read aloud.
-
-    Parameters
-    ----------
-    figure : matplotlib.figure.Figure
-    path : str or Path
-        Its suffix chooses the format: .png, .svg or .pdf.
-    dpi : float, default=150
-        Pixels per inch of PNG files, and of the images within the others.
-
-    Raises
-    ------
-    OutputError
-        If the suffix is another one, or the file cannot be written.
+    The bytes depend on the figure and the version of Matplotlib alone: they hold no date and no
+    random ids.  Text stays text in SVG, for search and screen readers.  `dpi` is that of PNG files,
+    and of the images within the others.  Raise OutputError if the suffix is another one or the file
+    cannot be written.
     """
     check_figure_path(path)
     suffix = Path(path).suffix.lower()
@@ -125,12 +86,12 @@ def save_figure(figure: Figure, path: str | Path, dpi: float = 150) -> None:
 
 
 def shown_name(name: str) -> str:
-    """Return a class name as people write it."""
+    """Return a class name with spaces instead of underscores."""
     return name.replace("_", " ")
 
 
 def new_figure(title: str, width: float, height: float, wrap: bool = True) -> Figure:
-    """Make a figure of a size in inches, with a title that Matplotlib may break into lines."""
+    """Return a figure of a size in inches, whose title Matplotlib may break into lines."""
     layout = ConstrainedLayoutEngine(w_pad=0.08, h_pad=0.08)
     figure = Figure(figsize=(width, height), layout=layout)
     figure.suptitle(title, fontsize=_TITLE_POINTS, wrap=wrap)
@@ -143,7 +104,7 @@ def text_inches(text: str, points: float) -> float:
 
 
 def titled_figure(title: str, width: float, height: float, subtitle: str = "") -> Figure:
-    """Make a figure whose title is broken into lines that fit, with room for them on top."""
+    """Return a figure with a title, broken into lines that fit, and room for them on top."""
     letters = int(width / text_inches("m", _TITLE_POINTS))
     lines = textwrap.wrap(title, letters) + textwrap.wrap(subtitle, letters)
     return new_figure("\n".join(lines), width, height + 0.3 * len(lines), wrap=False)

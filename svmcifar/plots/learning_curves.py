@@ -4,13 +4,13 @@ from collections.abc import Mapping, Sequence
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.ticker import MaxNLocator
+
+from svmcifar.plots.figures import new_figure
 
 # Blue and vermilion of Okabe and Ito's palette: told apart by colour-blind readers too.
 _COLOURS = ("#0072B2", "#D55E00")
-_TITLE_POINTS = 12.0
-# Dashes tell the images apart without colour.
+# Dashes distinguish the images without colour.
 _IMAGES = {
     "train": ("training images, while learning", "dashed"),
     "validation": ("validation images", "solid"),
@@ -23,30 +23,11 @@ def curves_figure(
 ) -> Figure:
     """Draw the loss, and one or two accuracies, after each epoch.
 
-    Parameters
-    ----------
-    history : sequence of mappings
-        An entry an epoch, as `svmcifar.cnn.training_loop.TrainedNetwork` has it:
-        ``epoch``, ``train_loss``, accuracies from 0 to 1 such as ``train_accuracy``, and the
-        same of ``validation``, which may be left out of all entries.
-    title : str
-    accuracies : mapping of str to str
-        What each accuracy is of, such as "classes", and its key, such as "accuracy".
-
-    Returns
-    -------
-    matplotlib.figure.Figure
-
-    Raises
-    ------
-    ValueError
-        If there is no entry.
+    `history` has an entry per epoch, as in `svmcifar.cnn.training_loop.TrainedNetwork`: ``epoch``,
+    ``train_loss``, accuracies from 0 to 1 such as ``train_accuracy``, and perhaps the same of
+    ``validation``.  `accuracies` maps names such as "classes" to keys such as "accuracy".
     """
-    if not history:
-        raise ValueError("history must have an entry for at least one epoch. Got none.")
-    layout = ConstrainedLayoutEngine(w_pad=0.08, h_pad=0.08)
-    figure = Figure(figsize=(10.0, 4.6), layout=layout)
-    figure.suptitle(title, fontsize=_TITLE_POINTS, wrap=True)
+    figure = new_figure(title, 10.0, 4.6)
     loss, accuracy = figure.subplots(1, 2)
     for images in _IMAGES:
         if f"{images}_loss" in history[0]:

@@ -1,4 +1,4 @@
-"""A search's scores as heat maps: C across, gamma down, a panel for each number of components."""
+"""Heat maps of a search's scores: C across, gamma down, a panel for each number of components."""
 
 import matplotlib as mpl
 import numpy as np
@@ -18,19 +18,9 @@ _COLOURS = "cividis"
 
 
 def search_figure(table: pd.DataFrame, title: str) -> Figure:
-    """Draw the scores of a search.
+    """Draw the accuracies, in percent, of a `svmcifar.tuning.result.SearchResult`'s table.
 
-    Each cell has its accuracy in percent; the best is framed.
-
-    Parameters
-    ----------
-    table : DataFrame
-        As `svmcifar.tuning.result.SearchResult` has it.
-    title : str
-
-    Returns
-    -------
-    matplotlib.figure.Figure
+    The best is framed.
     """
     panels = list(table.groupby("n_components", dropna=False))
     n_columns = min(len(panels), _MOST_COLUMNS)
@@ -79,12 +69,6 @@ def _draw_panel(axes: Axes, panel: pd.DataFrame, best: pd.Series, colours: Norma
 
 def _write_cell(axes: Axes, place: tuple[int, int], percent: float, colours: Normalize) -> None:
     """Write a score in a colour that can be read on its cell."""
-    axes.text(
-        place[1],
-        place[0],
-        f"{percent:.1f}",
-        ha="center",
-        va="center",
-        fontsize=_CELL_POINTS,
-        color="white" if colours(percent) < 0.5 else "black",
-    )
+    colour, (row, column) = "white" if colours(percent) < 0.5 else "black", place
+    style = {"ha": "center", "va": "center", "fontsize": _CELL_POINTS}
+    axes.text(column, row, f"{percent:.1f}", color=colour, **style)

@@ -111,8 +111,3 @@ def test_same_history_same_bytes(tmp_path):
     for name in ("a.svg", "b.svg"):
         save_figure(curves_figure(history(), "title"), tmp_path / name)
     assert (tmp_path / "a.svg").read_bytes() == (tmp_path / "b.svg").read_bytes()
-
-
-def test_no_epoch():
-    with pytest.raises(ValueError, match="at least one epoch"):
-        curves_figure([], "")
