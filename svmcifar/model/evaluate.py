@@ -15,28 +15,15 @@ from svmcifar.model.classifier import ImageClassifier
 
 @dataclass(frozen=True)
 class ModelEvaluation:
-    """A model's scores on one split.
+    """A model's scores on one split."""
 
-    Attributes
-    ----------
-    data_label : str
-        What the data set is; "SYNTHETIC stand-in" for the synthetic one.
-    split : str
-    label_kind : str
-    scores : Evaluation
-        On the labels that the model was trained on.
-    superclass_scores : Evaluation or None
-        For a model of classes: its predictions mapped up to superclasses, if there are any.
-    predict_s : float
-        Seconds that features and prediction took; features may have come from a cache.
-    """
-
-    data_label: str
+    data_label: str  # `Dataset.label`
     split: str
-    label_kind: str
-    scores: Evaluation
+    label_kind: str  # of the labels that the model was trained on
+    scores: Evaluation  # on labels of that kind
+    # Of predicted classes mapped up to superclasses, if there are any.
     superclass_scores: Evaluation | None
-    predict_s: float
+    predict_s: float  # seconds for features, which may be cached, and predictions
 
     def to_dict(self) -> dict[str, Any]:
         """Return everything as plain types for JSON."""
@@ -62,11 +49,7 @@ def evaluate_classifier(
     dataset : Dataset
     split : {"test", "train"}, default="test"
     on_gpu : bool, default=False
-        Whether to predict on the GPU.
-
-    Returns
-    -------
-    ModelEvaluation
+        Whether to compute features and predictions on the GPU.
 
     Raises
     ------
@@ -77,43 +60,23 @@ def evaluate_classifier(
     """
     require_same_classes(model, dataset)
     images = dataset.read_split(split)
-    truth = images.labels[model.label_kind]
     clock = perf_counter()
     inputs = to_device(images.images) if on_gpu else images.images
     predictions, decisions = model.predict_with_decisions(inputs)
     predict_s = perf_counter() - clock
+    truth = images.labels[model.label_kind]
+    scores = evaluate_predictions(truth, predictions, decisions, model.class_names)
     upper = None
     if model.label_kind == CLASSES and SUPERCLASSES in dataset.label_kinds:
-        upper = evaluate_predictions(
-            images.labels[SUPERCLASSES],
-            np.array(model.superclass_of)[predictions],
-            None,
-            dataset.class_names(SUPERCLASSES),
-        )
-    return ModelEvaluation(
-        data_label=dataset.label,
-        split=split,
-        label_kind=model.label_kind,
-        scores=evaluate_predictions(truth, predictions, decisions, model.class_names),
-        superclass_scores=upper,
-        predict_s=predict_s,
-    )
+        truth, names = images.labels[SUPERCLASSES], dataset.class_names(SUPERCLASSES)
+        predictions = np.array(model.superclass_of)[predictions]
+        upper = evaluate_predictions(truth, predictions, None, names)
+    return ModelEvaluation(dataset.label, split, model.label_kind, scores, upper, predict_s)
 
 
 def require_same_classes(model: ImageClassifier, dataset: Dataset) -> None:
-    """Raise if the classes of a data set are not the model's.
-
-    Parameters
-    ----------
-    model : ImageClassifier
-    dataset : Dataset
-
-    Raises
-    ------
-    ModelFileError
-    """
-    names = dataset.class_names(model.label_kind)
-    if list(names) != list(model.class_names):
+    """Raise ModelFileError if the classes of a data set are not the model's."""
+    if list(dataset.class_names(model.label_kind)) != model.class_names:
         raise ModelFileError(
             f"The model's classes must be those of the data set. The model was trained on "
             f"{model.manifest.data.label}, got {dataset.location} ({dataset.label}); pass the "

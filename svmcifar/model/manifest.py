@@ -1,4 +1,4 @@
-"""What a model file says of how the model was made."""
+"""The manifest: how a model was made, as its file records it."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
@@ -17,49 +17,24 @@ T = TypeVar("T")
 
 @dataclass
 class DataSource:
-    """The data set that a model was trained on.
+    """The data set that a model was trained on."""
 
-    Attributes
-    ----------
-    label : str
-        What reports call it.
-    synthetic : bool
-    md5s : dict of str to str
-        The md5 of each file.
-    """
-
-    label: str
+    label: str  # for people
     synthetic: bool
-    md5s: dict[str, str]
+    md5s: dict[str, str]  # by name of file
 
 
 @dataclass
 class Training:
-    """What was asked of the training.
+    """Settings of the training."""
 
-    Attributes
-    ----------
-    label_kind : str
-        One of `svmcifar.data.dataset.LABEL_KINDS`.
-    parameters : dict
-        Of `RBFSVC`.
-    features : FeatureSettings
-    rows : list of int or None
-        Training images that were drawn; None for all.
-    seed : int
-    preset : str or None
-        Name of the preset that settings came from.
-    feature_dtype : str
-        What features were rounded to; older releases had a cache of float16.
-    """
-
-    label_kind: str
-    parameters: dict[str, Any]
+    label_kind: str  # one of `svmcifar.data.dataset.LABEL_KINDS`
+    parameters: dict[str, Any]  # of `RBFSVC`
     features: FeatureSettings
-    rows: list[int] | None
+    rows: list[int] | None  # training images that were drawn; None for all
     seed: int
-    preset: str | None = None
-    feature_dtype: str = "float32"
+    preset: str | None = None  # name of the preset that settings came from
+    feature_dtype: str = "float32"  # older releases could cache features as float16
 
     def to_dict(self) -> dict[str, Any]:
         """Return the JSON form."""
@@ -76,39 +51,22 @@ class Training:
 
 @dataclass
 class Manifest:
-    """How a model was made.
+    """How a model was made."""
 
-    Attributes
-    ----------
-    created : str
-        When training began, ISO 8601 in UTC.
-    versions, git_commit, host
-        As `svmcifar.compute.environment.describe_environment` gives them.
-    data : DataSource
-    training : Training
-    fit : FitReport
-    times : dict of str to float or bool
-        Seconds, ``features_s`` and ``fit_s``; ``features_found`` if the feature cache had some.
-    format : int
-        Format number of the model file.
-    slim : bool
-        Whether the file lacks the support vectors.
-    content_hash, stored_hash : str
-        Hashes of the model, and of what every file holds; empty before it is saved.
-    """
-
-    created: str
+    created: str  # when training began, ISO 8601 in UTC
+    # These three as `svmcifar.compute.environment.describe_environment` returns them.
     versions: dict[str, str]
     git_commit: str | None
     host: dict[str, Any]
     data: DataSource
     training: Training
     fit: FitReport
+    # Seconds, ``features_s`` and ``fit_s``; ``features_found`` if some were in the feature cache.
     times: dict[str, Any]
     format: int = FORMAT_NUMBER
-    slim: bool = False
-    content_hash: str = ""
-    stored_hash: str = ""
+    slim: bool = False  # whether support vectors are left out of the file
+    content_hash: str = ""  # of the model; empty before it is saved
+    stored_hash: str = ""  # of what every file holds, slim or not
 
     def to_dict(self) -> dict[str, Any]:
         """Return the JSON form."""
@@ -118,18 +76,7 @@ class Manifest:
     def from_dict(cls, content: Mapping[str, Any]) -> "Manifest":
         """Read the JSON form; what older releases leave out has its default.
 
-        Parameters
-        ----------
-        content : mapping
-
-        Returns
-        -------
-        Manifest
-
-        Raises
-        ------
-        LookupError, TypeError
-            If anything else is missing.
+        Raise LookupError or TypeError if anything else is missing.
         """
         training = content["training"]
         parts = {
@@ -144,6 +91,6 @@ class Manifest:
 
 
 def _read(part: type[T], content: Mapping[str, Any]) -> T:
-    """Build a part of the manifest from those of the values that it knows."""
+    """Build a dataclass from the values that it has fields for."""
     names = [field.name for field in fields(part)]  # type: ignore[arg-type]
     return part(**{name: content[name] for name in names if name in content})

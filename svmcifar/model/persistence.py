@@ -4,13 +4,11 @@ A model file is a zip archive with
 
 - ``manifest.json``: how the model was made, and the file's format number;
 - ``model.skops``: features and SVM without support vectors, in skops' format;
-- ``support_vectors.npy``: the support vectors; left out of a *slim* file, which
-  takes them from the data set that the model was trained on: sample ``svc.support_`` is that
-  one of the manifest's rows, or of each of its views (see
-  `ImageClassifier.compute_training_features`).
+- ``support_vectors.npy``: left out of a *slim* file, whose support vectors are rows
+  ``svc.support_`` of `ImageClassifier.compute_training_features` of the training images.
 
-Reading checks the list of types in ``model.skops`` before anything is built, and the
-content hashes afterwards.
+Loading checks the types in ``model.skops`` before anything is built, and the content hashes
+afterwards.
 """
 
 import copy
@@ -40,10 +38,10 @@ from svmcifar.svm.estimator import RBFSVC
 if TYPE_CHECKING:
     from svmcifar.features.cache import FeatureCache
 
-# What older releases call the types that a model file may hold.
+# Today's names of types by those in files of older releases.
 _RENAMED = {**kinds.RENAMED, "svmcifar.svc.RBFSVC": "svmcifar.RBFSVC"}
 
-# What reading a damaged file raises.
+# Exceptions that reading a damaged file raises.
 _DAMAGE = (
     zipfile.BadZipFile, zlib.error, LookupError, ValueError, TypeError, AttributeError, EOFError,
     ArithmeticError, OSError, RuntimeError,
@@ -59,12 +57,11 @@ def save_model(
     Parameters
     ----------
     model : ImageClassifier
-        Its manifest gets the content hash, the format number and the form.
+        Content hash, format number and form are added to its manifest.
     path : str or Path
         By convention ``*.skops``.
     slim : bool, default=False
-        Leave the support vectors out: what remains are coefficients and fitted features, but
-        the data set is needed to load it.
+        Leave the support vectors out, so that loading needs the data set.
     overwrite : bool, default=False
 
     Raises
@@ -96,20 +93,9 @@ def save_model(
 
 
 def read_manifest(path: str | Path) -> Manifest:
-    """Read how a model was made, without loading it.
+    """Read the manifest of a model file without loading the model.
 
-    Parameters
-    ----------
-    path : str or Path
-
-    Returns
-    -------
-    Manifest
-
-    Raises
-    ------
-    ModelFileError
-        If the file is missing, damaged, or not a model file of this program.
+    Raise ModelFileError if the file is missing, damaged, or not one that svmcifar wrote.
     """
     with _opened(path) as (_, manifest):
         return manifest
@@ -129,13 +115,9 @@ def load_model(
     dataset : Dataset, optional
         The data set that the model was trained on; only a slim file needs it.
     cache : FeatureCache, optional
-        Where the model looks for features and keeps them; a slim file's while it is loaded too.
+        The model's cache of features; loading a slim file uses it too.
     n_jobs : int, optional
-        Threads that it works with, as in joblib; None for all processors.
-
-    Returns
-    -------
-    ImageClassifier
+        The model's number of threads, as in joblib; None for all processors.
 
     Raises
     ------
@@ -144,7 +126,9 @@ def load_model(
         release, or slim without the right data set.
     """
     with _opened(path) as (archive, manifest):
-        content = _content_of(archive, path, manifest.format)
+        trusted = [*kinds.TRUSTED, "svmcifar.RBFSVC"]
+        renamed = _RENAMED if manifest.format < 3 else {}
+        content = read_trusted(archive.read(_MODEL), path, trusted, renamed)
         content["superclass_of"] = content.pop(SUPERCLASS_OF)
         model = ImageClassifier(manifest=manifest, cache=cache, **content)
         model.svc.n_jobs = n_jobs
@@ -155,8 +139,7 @@ def load_model(
             model.svc.support_vectors_ = _support_vectors_from(model, dataset, path)
         else:
             with archive.open(_SUPPORT_VECTORS) as file:
-                vectors = np.lib.format.read_array(file, allow_pickle=False)
-            model.svc.support_vectors_ = vectors
+                model.svc.support_vectors_ = np.lib.format.read_array(file, allow_pickle=False)
         is_same = model_content_hash(model) == manifest.content_hash
     if not is_same:
         if not manifest.slim:
@@ -171,21 +154,18 @@ def load_model(
 
 
 def model_content_hash(model: ImageClassifier) -> str:
-    """Hash what a model is: parameters, fitted arrays and class names.
-
-    Times, machine and number of workers are left out.
-    """
+    """Hash parameters, fitted arrays and class names, but no times, machine or workers."""
     return content_hash(*_parts(model, model.svc))
 
 
 def _parts(model: ImageClassifier, svc: RBFSVC) -> list[Any]:
-    """Return what is hashed; without augmentation the same as before there was any."""
+    """Return what is hashed; without augmentation as in releases that had none."""
     parts = [model.features, svc, model.label_kind, model.class_names, model.superclass_of]
     return parts if model.augment is None else [*parts, model.augment]
 
 
 def _stored_hash(model: ImageClassifier, svc: RBFSVC) -> str:
-    """Hash what every file holds: all but the support vectors, and the rows they come from."""
+    """Hash what every file holds, slim or not: all but support vectors, and their rows."""
     return content_hash(*_parts(model, svc), model.manifest.training.rows)
 
 
@@ -195,7 +175,7 @@ def _altered(path: str | Path) -> str:
 
 @contextmanager
 def _opened(path: str | Path) -> Iterator[tuple[zipfile.ZipFile, Manifest]]:
-    """Open a model file; every sign of damage while it is read becomes one clear error."""
+    """Open a model file; while it is read, raise ModelFileError for every sign of damage."""
     try:
         archive = zipfile.ZipFile(path)
     except FileNotFoundError:
@@ -229,7 +209,7 @@ def _foreign(path: str | Path) -> str:
 
 
 def _manifest_of(archive: zipfile.ZipFile, path: str | Path) -> Manifest:
-    """Read the manifest of any release but a newer one."""
+    """Read the manifest of this release or an older one."""
     content = json.loads(archive.read(_MANIFEST))
     number = int(content["format"])
     if number > FORMAT_NUMBER:
@@ -238,12 +218,6 @@ def _manifest_of(archive: zipfile.ZipFile, path: str | Path) -> Manifest:
             f"upgrade svmcifar to read it"
         )
     return Manifest.from_dict(content)
-
-
-def _content_of(archive: zipfile.ZipFile, path: str | Path, number: int) -> dict[str, Any]:
-    """Read everything but the support vectors."""
-    trusted = [*kinds.TRUSTED, "svmcifar.RBFSVC"]
-    return read_trusted(archive.read(_MODEL), path, trusted, _RENAMED if number < 3 else {})
 
 
 def _support_vectors_from(
@@ -265,7 +239,7 @@ def _support_vectors_from(
     if rows is not None:
         images = images[rows]
     support_vectors = model.compute_training_features(images)[model.svc.support_]
-    # Rounding may differ; anything more means other images than it was trained on.
+    # A larger difference than by rounding means other images than those in training.
     center = model.svc._center
     centred = support_vectors if center is None else support_vectors - center
     sq_norms = np.einsum("ij,ij->i", centred, centred, dtype=np.float64)

@@ -21,21 +21,9 @@ def predict_files(
     *,
     on_gpu: bool = False,
 ) -> pd.DataFrame:
-    """Predict image files.
+    """Predict image files, read by `svmcifar.data.image_files.read_image`.
 
-    Parameters
-    ----------
-    model : ImageClassifier
-    paths : sequence of Path
-    images : sequence of ndarray of shape (n_values,), uint8
-        Their images, as `svmcifar.data.image_files.read_image` gives them.
-    on_gpu : bool, default=False
-        Whether to predict on the GPU.
-
-    Returns
-    -------
-    DataFrame
-        Columns file, predicted_id and predicted_name.
+    Return a table with columns file, predicted_id and predicted_name.
     """
     predicted = _predict(model, np.stack(images), on_gpu)
     return pd.DataFrame({"file": [str(path) for path in paths], **predicted})
@@ -46,23 +34,8 @@ def predict_split(
 ) -> pd.DataFrame:
     """Predict a split of a data set.
 
-    Parameters
-    ----------
-    model : ImageClassifier
-    dataset : Dataset
-    split : {"test", "train"}
-    on_gpu : bool, default=False
-        Whether to predict on the GPU.
-
-    Returns
-    -------
-    DataFrame
-        Columns index, file, predicted_id, predicted_name, true_id and true_name.
-
-    Raises
-    ------
-    ModelFileError
-        If the model's classes are not those of the data set.
+    Return a table with columns index, file, predicted_id, predicted_name, true_id and true_name.
+    Raise ModelFileError if the model's classes are not those of the data set.
     """
     require_same_classes(model, dataset)
     images = dataset.read_split(split)
@@ -80,6 +53,6 @@ def predict_split(
 
 
 def _predict(model: ImageClassifier, images: NDArray[np.uint8], on_gpu: bool) -> dict[str, Any]:
-    """Return the predicted classes as columns."""
+    """Return predicted ids and names as columns."""
     ids = model.predict(to_device(images) if on_gpu else images)
     return {"predicted_id": ids, "predicted_name": [model.class_names[c] for c in ids]}

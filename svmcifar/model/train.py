@@ -36,11 +36,9 @@ def train_classifier(
 ) -> ImageClassifier:
     """Select images of the training split, fit the features, fit the SVM.
 
-    Features are fitted on the images that the SVM is trained on, without mirror or shifted images;
-    class scores on all views of them.
-
-    With a backend that works on the GPU the images are sent there once, as bytes; features,
-    kernel and pairs are computed there.
+    Features are fitted on the selected images without augmentation, ridge scores on all views.
+    For a backend on the GPU the images are copied there once, as bytes, and the features are
+    computed there too.
 
     Parameters
     ----------
@@ -48,32 +46,30 @@ def train_classifier(
         Where `train` comes from, for class names and manifest.
     train : Split
     svc : RBFSVC
-        Not fitted yet; it is fitted in place.
+        Fitted in place.
     features : FeatureSettings, optional
         Raw pixels by default.
     label_kind : str, default=SUPERCLASSES
         One of `svmcifar.data.dataset.LABEL_KINDS`.
     limit : int, optional
-        Train on this many images, drawn at random, the same number (give or take one) of each
-        class; all by default.
+        Number of images to draw at random, evenly over the classes; all by default.
     seed : int, default=0
         Random seed of that draw and of the features.
     preset : str, optional
         Name of the preset that settings come from, for the manifest.
     cache : FeatureCache, optional
-        Where features are looked for and kept.  If any were found there, the manifest says so
-        (``features_found``) beside the seconds that passed.
+        Cache of features; the manifest records whether any were found (``features_found``).
 
     Returns
     -------
     ImageClassifier
-        With its manifest filled in but for what saving adds.
+        With its manifest, but for what saving adds.
 
     Raises
     ------
     InputError
-        If there are fewer images or features than `limit` or the number of components ask for, or
-        a setting is invalid.
+        If a setting is invalid, or there are too few images or features for `limit` or the
+        number of components.
     BackendUnavailableError
         If the backend does not work on this machine.
     """
@@ -122,10 +118,10 @@ def _fit_features(
     seed: int,
     cache: FeatureCache | None,
 ) -> tuple[Any, dict[str, Any]]:
-    """Fit the features on a split; return the samples to train on, and the seconds it took."""
+    """Fit the features on a split; return the training samples, and times for the manifest."""
     clock, n_found = perf_counter(), cache.n_found if cache else 0
     images = to_device(split.images) if on_gpu else split.images
-    # Scores of the classes, whatever is trained on: they know more than superclasses.
+    # Ridge scores of the classes for superclasses too: they carry more information.
     X = fit_transform_features(
         pipeline, images, split.classes, augment=augment, seed=seed, cache=cache
     )
@@ -137,7 +133,7 @@ def _fit_features(
 
 
 def _fit_svm(svc: RBFSVC, X: Any, y: NDArray[np.int64]) -> dict[str, float]:
-    """Fit the SVM on all views of images with labels y; return the seconds it took."""
+    """Fit the SVM on all views of images with labels y; return times for the manifest."""
     clock = perf_counter()
     svc.fit(X, np.repeat(y, X.shape[0] // len(y)))
     return {"fit_s": perf_counter() - clock}

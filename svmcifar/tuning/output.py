@@ -1,4 +1,4 @@
-"""A search's result as text, as CSV, and as a config for `svmcifar train`."""
+"""Write a search's result as text, as CSV, and as a config for `svmcifar train`."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -10,22 +10,11 @@ from svmcifar.tuning.result import SearchResult
 
 
 def result_lines(result: SearchResult, n_rows: int = 10) -> list[str]:
-    """Describe the best settings, one a line.
-
-    Parameters
-    ----------
-    result : SearchResult
-    n_rows : int, default=10
-        Largest number of settings.
-
-    Returns
-    -------
-    list of str
-        A heading, the settings, and a footnote on the marks.
-    """
+    """Return a heading, the best settings, at most `n_rows`, one a line, and a footnote."""
     table = result.table
     with_components = table["n_components"].notna().all()
-    heading = f"   {'accuracy':>9}  {_error_heading(result):<17}{'C':>9}  {'gamma':<20}"
+    error = "95 % interval" if result.n_splits == 1 else f"over {result.n_splits} folds"
+    heading = f"   {'accuracy':>9}  {error:<17}{'C':>9}  {'gamma':<20}"
     lines = [(heading + ("components" if with_components else "")).rstrip()]
     for row in table[:n_rows].itertuples():
         mark = "*" if row.within else " "
@@ -42,10 +31,6 @@ def result_lines(result: SearchResult, n_rows: int = 10) -> list[str]:
     return lines
 
 
-def _error_heading(result: SearchResult) -> str:
-    return "95 % interval" if result.n_splits == 1 else f"over {result.n_splits} folds"
-
-
 def _error(row: Any) -> str:
     if hasattr(row, "low"):
         return f"({100 * row.low:.2f}-{100 * row.high:.2f})"
@@ -58,18 +43,7 @@ def _gamma(row: Any) -> str:
 
 
 def write_table(result: SearchResult, path: str | Path) -> None:
-    """Write every setting as a CSV, the best first.
-
-    Parameters
-    ----------
-    result : SearchResult
-    path : str or Path
-
-    Raises
-    ------
-    OutputError
-        If the file cannot be written.
-    """
+    """Write every setting as a CSV, the best first; raise OutputError if that fails."""
     with atomic_path(path) as temporary:
         result.table.to_csv(temporary, index=False)
 
@@ -79,25 +53,14 @@ def write_config(
 ) -> None:
     """Write options of `svmcifar train` as flat TOML for its ``--config``.
 
-    Parameters
-    ----------
-    path : str or Path
-    options : mapping of str to str, int, float or list of these
-        Options by their long name without dashes; those that are None are left out.
-    comments : sequence of str
-        Lines of comment before them.
-
-    Raises
-    ------
-    OutputError
-        If the file cannot be written.
+    `options` are text, numbers or lists of these by long name without dashes; None is left out.
+    Raise OutputError if the file cannot be written.
     """
     lines = [f"# {' '.join(comment.split())}" for comment in comments]
-    lines += [f"{name} = {_toml(value)}" for name, value in options.items() if value is not None]
+    lines += [  # strings, numbers and lists of them are the same in JSON and in TOML
+        f"{name} = {json.dumps(value, allow_nan=False)}"
+        for name, value in options.items()
+        if value is not None
+    ]
     with atomic_path(path) as temporary:
         temporary.write_text("\n".join(lines) + "\n", encoding="utf-8")
-
-
-def _toml(value: Any) -> str:
-    """Return a value as TOML; JSON's strings, numbers and lists of them are valid TOML."""
-    return json.dumps(value, allow_nan=False)

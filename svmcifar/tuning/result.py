@@ -13,28 +13,14 @@ from svmcifar.svm.path.grid import Grid, Point
 
 
 class Best(NamedTuple):
-    """The setting with the highest score.
-
-    Attributes
-    ----------
-    C : float
-    gamma : float
-        The kernel coefficient; the mean over the splits where it is a multiple of their "scale".
-    n_components : int or None
-    score : float
-        Its accuracy on held-out samples, the mean over the splits.
-    std_error : float
-        Of the score: over the splits, or with one split that of a share.
-    point : Point
-        The setting as the grid has it.
-    """
+    """The setting with the highest score."""
 
     C: float
-    gamma: float
+    gamma: float  # the mean over the splits of a multiple of their "scale"
     n_components: int | None
-    score: float
-    std_error: float
-    point: Point
+    score: float  # accuracy on held-out samples, the mean over the splits
+    std_error: float  # of the score: over the splits, or with one split that of a proportion
+    point: Point  # the setting as the grid has it
 
 
 @dataclass(frozen=True)
@@ -50,11 +36,11 @@ class SearchResult:
     table : DataFrame
         One row a setting, the best first: ``C``, ``gamma`` (mean over the splits), ``setting``
         (gamma as the grid has it), ``n_components``, ``score``, ``std_error``, ``within`` (whether
-        the score is within a standard error of the best), ``round`` (always 1), ``n_train``,
-        ``n_held_out`` (of the first split), ``split_1`` and so on, ``low`` and ``high`` (95 %
-        interval, with one split alone), ``n_iter`` (SMO steps on all splits), ``unconverged``
-        (pairs), ``n_support`` (mean over the splits).
-    times : dict
+        the score is within a standard error of the best), ``n_train``, ``n_held_out`` (of the
+        first split), ``split_1`` and so on, ``low`` and ``high`` (95 % interval, with one split
+        alone), ``n_iter`` (SMO steps on all splits), ``unconverged`` (pairs), ``n_support`` (mean
+        over the splits).
+    times : mapping
         Seconds: ``features_s``, ``solve_s``, ``score_s``.
     memory_plan : str
         Of the last split.
@@ -73,7 +59,7 @@ class SearchResult:
 
     @property
     def edges(self) -> list[str]:
-        """Sentences about each value of the best setting that is an end of the grid."""
+        """A sentence for each value of the best setting that is at an end of the grid."""
         point = self.best.point
         sentences = []
         for name, value, values in (
@@ -110,7 +96,7 @@ def make_result(grid: Grid, scored: Sequence[Scored], times: Mapping[str, float]
 
 
 def _table(points: Sequence[Point], scored: Sequence[Scored]) -> pd.DataFrame:
-    """Lay the scores out, one row a setting, in the order of the points."""
+    """Build the table of settings and scores, in the order of the points."""
     accuracy = np.stack([split.accuracy for split in scored], axis=1)
     gammas = np.stack([split.gamma for split in scored], axis=1)
     n_splits = len(scored)
@@ -127,7 +113,6 @@ def _table(points: Sequence[Point], scored: Sequence[Scored]) -> pd.DataFrame:
         "std_error": accuracy.std(axis=1, ddof=1) / np.sqrt(n_splits)
         if n_splits > 1
         else np.sqrt(score * (1 - score) / scored[0].n_held_out),
-        "round": 1,  # readers of the CSV know the column from searches in several rounds
         "n_train": scored[0].n_train,
         "n_held_out": scored[0].n_held_out,
     }

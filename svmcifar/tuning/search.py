@@ -29,30 +29,26 @@ def search_svc(
 ) -> SearchResult:
     """Search C, gamma and the number of features by cross-validation on given samples.
 
-    The scores are those of `sklearn.model_selection.GridSearchCV` over the same splits, but every
-    distance is computed once a split.
+    Scores are those of `sklearn.model_selection.GridSearchCV` over the same splits, but every
+    distance is computed once per split.
 
     Parameters
     ----------
     svc : RBFSVC
-        Gives every parameter but C and gamma; it is not fitted.
+        Its parameters but C and gamma; it is not fitted.
     grid : Grid
     X : array-like of shape (n_samples, n_features), float32 or float64
         On the host.
     y : array-like of shape (n_samples,)
         Class labels.
     splits : iterable of (array-like, array-like)
-        Rows to train on and rows to score on, such as a splitter of scikit-learn gives.
-
-    Returns
-    -------
-    SearchResult
+        Rows to train on and rows to score on, as from a splitter of scikit-learn.
 
     Raises
     ------
     InputError
-        If `svc` has parameters that a search has no use for, or samples are not what
-        `RBFSVC.fit` takes.
+        If there are no splits, a parameter of `svc` is invalid or cannot be searched with, or
+        samples are not what `RBFSVC.fit` takes.
     MemoryLimitError
         If kernel blocks of one pair and the coefficients do not fit the memory limit.
 
@@ -62,8 +58,8 @@ def search_svc(
     >>> from sklearn.model_selection import StratifiedKFold
     >>> X, y = load_iris(return_X_y=True)
     >>> grid = Grid(C=[0.01, 1], gamma=["0.5x", "1x"])
-    >>> found = search_svc(RBFSVC(), grid, X, y, StratifiedKFold(3).split(X, y))
-    >>> found.best.C, bool(found.best.score > 0.9)
+    >>> result = search_svc(RBFSVC(), grid, X, y, StratifiedKFold(3).split(X, y))
+    >>> result.best.C, bool(result.best.score > 0.9)
     (1.0, True)
     """
     X, y = np.asarray(X), np.asarray(y)
@@ -77,24 +73,7 @@ def search_svc(
 
 
 def search_parts(svc: RBFSVC, grid: Grid, makers: Sequence[PartMaker]) -> SearchResult:
-    """Search over parts that are made one at a time.
-
-    Parameters
-    ----------
-    svc, grid
-        As for `search_svc`.
-    makers : sequence of callable
-        Each makes a `Part`, and is called once.
-
-    Returns
-    -------
-    SearchResult
-
-    Raises
-    ------
-    InputError, MemoryLimitError
-        As for `search_svc`.
-    """
+    """Search as `search_svc`, over parts that are made one at a time, each once."""
     _require_searchable(svc, makers)
     points, scored = grid.points, []
     times = {"features_s": 0.0, "solve_s": 0.0, "score_s": 0.0}
@@ -115,7 +94,7 @@ def search_parts(svc: RBFSVC, grid: Grid, makers: Sequence[PartMaker]) -> Search
 
 
 def _require_searchable(svc: RBFSVC, makers: Sequence[PartMaker]) -> None:
-    """Raise if the estimator or the splits cannot be searched with, before anything is computed."""
+    """Raise InputError if the estimator or the splits cannot be searched with."""
     svc._validate_params()
     if svc.backend not in ("auto", "numba"):
         raise InputError(
@@ -131,7 +110,7 @@ def _require_searchable(svc: RBFSVC, makers: Sequence[PartMaker]) -> None:
 
 
 def _warn_unconverged(result: SearchResult, svc: RBFSVC) -> None:
-    """Warn if pairs have ended above the tolerance."""
+    """Warn if pairs ended above the tolerance."""
     unconverged = result.table["unconverged"]
     if n_pairs := int(unconverged.sum()):
         warnings.warn(

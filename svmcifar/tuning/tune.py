@@ -1,7 +1,8 @@
-"""Searching for images: features are fitted on each training part alone."""
+"""Search settings for images; features are fitted on each training part alone."""
 
 from collections.abc import Iterable
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -34,32 +35,26 @@ def tune(
 ) -> SearchResult:
     """Search C, gamma and the number of components for images.
 
-    On each split the features are fitted on the images to train on, once, with the most
-    components that the grid has: fewer are the first of these (of patches, whose components are
-    found by a randomized method, up to its error).
+    On each split the features are fitted once, on the images to train on, with the largest number
+    of components in the grid; smaller numbers take the first of these (for patches, whose PCA is
+    randomized, up to its error).
 
     Parameters
     ----------
     svc : RBFSVC
-        Its parameters besides C and gamma, which have no effect; it is not fitted.
+        Its parameters but C and gamma; it is not fitted.
     grid : Grid
-        Its components are principal ones; None for no PCA, and for nothing else then.
+        Its `n_components` are of PCA: (None,), the default, for no PCA.
     train : Split
-        The training images.
     splits : iterable of (ndarray, ndarray)
         Rows of images to train on and to score on (see `svmcifar.data.sampling`).
     features : FeatureSettings, optional
-        Raw pixels by default.  Its `n_components` has no effect: the grid has them.
+        Raw pixels by default.  Its `n_components` has no effect.
     label_kind : str, default=SUPERCLASSES
         One of `svmcifar.data.dataset.LABEL_KINDS`.
     seed : int, default=0
         Random seed of the features.
     cache : FeatureCache, optional
-        Where features are looked for and kept.
-
-    Returns
-    -------
-    SearchResult
 
     Raises
     ------
@@ -77,43 +72,22 @@ def tune(
         def make() -> Part:
             pipeline = make_feature_pipeline(features, seed=seed)
             set_workers(pipeline, svc.n_jobs)
-            augment = features.augment
+            views: Any = {"augment": features.augment, "cache": cache}
+            classes = train.classes[fitted]
+            X = fit_transform_features(pipeline, images[fitted], classes, seed=seed, **views)
             return Part(
-                fit_transform_features(
-                    pipeline,
-                    images[fitted],
-                    train.classes[fitted],
-                    augment=augment,
-                    seed=seed,
-                    cache=cache,
-                ),
-                y[fitted],
-                compute_features(pipeline, images[held_out], augment=augment, cache=cache),
-                y[held_out],
+                X, y[fitted], compute_features(pipeline, images[held_out], **views), y[held_out]
             )
 
         return make
 
-    makers = [maker(*split) for split in splits]
-    return search_parts(svc, grid, makers)
+    return search_parts(svc, grid, [maker(*split) for split in splits])
 
 
 def require_searchable(features: FeatureSettings, grid: Grid) -> FeatureSettings:
-    """Raise if features cannot be searched with the grid's numbers of components.
+    """Raise InputError if features cannot be searched with the grid's numbers of components.
 
-    Parameters
-    ----------
-    features : FeatureSettings
-    grid : Grid
-
-    Returns
-    -------
-    FeatureSettings
-        The same with the most components that the grid has.
-
-    Raises
-    ------
-    InputError
+    Return the settings with the largest of these.
     """
     counts = [count for count in grid.n_components if count is not None]
     if features.ridge_scores and len(grid.n_components) > 1:

@@ -153,7 +153,6 @@ def test_settings_within_an_error_of_the_best_are_marked():
     result = result_of(HOLDOUT)
     assert result.best.point == GRID.points[4]
     assert result.table["within"].tolist() == [True, True] + [False] * 6
-    assert result.table["round"].tolist() == [1] * 8
 
 
 def test_the_mean_over_the_folds_decides(monkeypatch):
