@@ -144,7 +144,7 @@ class Dataset(ABC):
     @property
     @abstractmethod
     def md5s(self) -> dict[str, str]:
-        """The md5 of each file, as it lies there."""
+        """The md5 of each file, as it lies there; slim models ask for that of `train`."""
 
     @property
     def image_shape(self) -> ImageShape:
