@@ -3,27 +3,17 @@
 The transformers are loaded on first use.
 """
 
-from importlib import import_module
 from typing import Any
 
-_TRANSFORMERS = {
-    "BatchStandardScaler": "svmcifar.features.reduce.standardize",
-    "ComponentScaling": "svmcifar.features.reduce.component_scaling",
-    "FeatureStack": "svmcifar.features.extract.feature_union",
-    "HOG": "svmcifar.features.extract.hog",
-    "PatchFeatures": "svmcifar.features.extract.patches",
-    "RawPixels": "svmcifar.features.extract.pixels",
-    "RidgeScores": "svmcifar.features.reduce.ridge_scores",
-    "WidePCA": "svmcifar.features.reduce.wide_pca",
-}
+from svmcifar.features.kinds import TRANSFORMERS, load_class
 
-__all__ = [*_TRANSFORMERS]
+__all__ = [*TRANSFORMERS]
 
 
 def __getattr__(name: str) -> Any:
     """Load a transformer on first use."""
-    if name in _TRANSFORMERS:
-        return getattr(import_module(_TRANSFORMERS[name]), name)
+    if name in TRANSFORMERS:
+        return load_class(TRANSFORMERS[name])
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 

@@ -1,4 +1,4 @@
-"""Augmentation: the views of an image in training, and those of test-time augmentation."""
+"""Data augmentation: the views of an image in training, and in test-time augmentation."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -11,27 +11,14 @@ from svmcifar.compute.arrays import get_namespace, move_beside
 from svmcifar.features.extract.image_rows import checked_images, square_shape
 from svmcifar.features.settings import require_augmentation
 
-# Pixels that an image is shifted by at most, in each direction.
-_MOST_SHIFT = 3
+# Maximum shift in pixels, in each direction.
+_MAX_SHIFT = 3
 
 
 def mirror(images: Any) -> Any:
-    """Swap left and right.
+    """Copy images, of shape (n_images, n_pixels), uint8, with left and right swapped.
 
-    Parameters
-    ----------
-    images : array of shape (n_images, n_pixels), uint8
-        Rows of three square planes, on the host or on a device.
-
-    Returns
-    -------
-    array of shape (n_images, n_pixels), uint8
-        A copy, where the images are.
-
-    Raises
-    ------
-    InputError
-        If the images are not such rows.
+    Raise InputError if they are not rows of three square planes.
     """
     images = checked_images(images, "mirroring")
     n_channels, height, width = square_shape(images.shape[1])
@@ -41,19 +28,9 @@ def mirror(images: Any) -> Any:
 
 
 def shift(images: Any, offsets: NDArray[np.integer]) -> Any:
-    """Translate images by whole pixels; the pixels at the edge are repeated.
+    """Copy images translated by whole pixels; the pixels at the edge are repeated.
 
-    Parameters
-    ----------
-    images : array of shape (n_images, n_pixels), uint8
-        Rows of three square planes, on the host or on a device.
-    offsets : ndarray of shape (n_images, 2), int
-        Rows and columns that the content of each image moves up and left by.
-
-    Returns
-    -------
-    array of shape (n_images, n_pixels), uint8
-        A copy, where the images are.
+    Offsets of shape (n_images, 2) are the rows up and the columns to the left.
     """
     xp = get_namespace(images)
     n_channels, height, width = square_shape(images.shape[1])
@@ -69,10 +46,10 @@ def shift(images: Any, offsets: NDArray[np.integer]) -> Any:
 
 def draw_offsets(n_images: int, seed: int) -> NDArray[np.int64]:
     """Draw a translation from -3 to 3 pixels for each image, of shape (n_images, 2)."""
-    return np.random.default_rng(seed).integers(-_MOST_SHIFT, _MOST_SHIFT + 1, (n_images, 2))
+    return np.random.default_rng(seed).integers(-_MAX_SHIFT, _MAX_SHIFT + 1, (n_images, 2))
 
 
-# Maps a batch of images, and the slice of all images that it is, to the view of the batch.
+# Maps a batch of images, and its slice of all images, to the view of the batch.
 View = Callable[[Any, slice], Any]
 
 
@@ -83,42 +60,19 @@ def describe_views(augment: str | None) -> str:
 
 
 def decision_views(augment: str | None) -> list[View]:
-    """Return the views for test-time augmentation, whose decision values are averaged.
+    """Return the views whose decision values are averaged (test-time augmentation).
 
-    Parameters
-    ----------
-    augment : {"flip", "flip-shift"}, optional
-
-    Returns
-    -------
-    list of callable
-        The image itself; with any augmentation its mirror image too.
-
-    Raises
-    ------
-    InputError
-        If the augmentation is unknown.
+    They are the image itself and, with any augmentation, its mirror image.  Raise InputError if the
+    augmentation is unknown.
     """
     require_augmentation(augment)
     return [_itself] if augment is None else [_itself, _mirrored]
 
 
 def training_views(augment: str | None, n_images: int, seed: int = 0) -> list[View]:
-    """Return the views for training.
+    """Return the views for training: with "flip-shift" those of `decision_views`, also shifted.
 
-    Parameters
-    ----------
-    augment : {"flip", "flip-shift"}, optional
-    n_images : int
-        Training images.
-    seed : int, default=0
-        Random seed of the shifts.
-
-    Returns
-    -------
-    list of callable
-        Those of `decision_views`; with "flip-shift" also both of them shifted, each image by
-        offsets of its own.
+    Each image and view has its own offsets; `seed` is their random seed.
     """
     views = decision_views(augment)
     if augment != "flip-shift":

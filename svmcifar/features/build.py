@@ -16,23 +16,10 @@ from svmcifar.features.transfer import single_steps
 
 
 def make_feature_pipeline(settings: FeatureSettings = RAW_PIXELS, *, seed: int = 0) -> Pipeline:
-    """Build the pipeline, to be fitted on training images alone.
+    """Build the pipeline from uint8 images of shape (n_images, n_pixels) to float32 features.
 
-    Parameters
-    ----------
-    settings : FeatureSettings
-    seed : int, default=0
-        Random seed of every step that draws random numbers.
-
-    Returns
-    -------
-    Pipeline
-        From uint8 images of shape (n_images, n_pixels) to float32 features.
-
-    Raises
-    ------
-    InputError
-        If a setting is invalid.
+    `seed` is that of every step that draws random numbers.  Raise InputError if a setting is
+    invalid.
     """
     settings.validate()
     transformers = make_transformers(settings.kinds, settings.parameters)

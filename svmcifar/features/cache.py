@@ -1,6 +1,6 @@
 """Features, and the fitted state of the pipelines that compute them, kept on disk by joblib.
 
-joblib pickles what it keeps, so the folder must be its user's own: nobody else may write to it.
+joblib pickles entries, so the folder must be its user's own: nobody else may write to it.
 """
 
 import hashlib
@@ -33,47 +33,45 @@ from svmcifar.features.cache_folder import (
 from svmcifar.features.transfer import single_steps
 from svmcifar.io.content_hash import content_hash
 
-# What is computed faster is not worth its place; raw pixels never are.
+# Results that take fewer seconds are not worth their place; raw pixels never are.
 _LEAST_S = 10.0
-# Bounds what a file has besides its arrays.
+# Bounds the size of a file besides its arrays.
 _OVERHEAD_BYTES = 8192
-# What computes features, besides everything in svmcifar/features.
+# The code that computes features, besides everything in svmcifar/features.
 _CODE = (
     "compute/arrays.py", "compute/image_shape.py", "compute/llvm.py", "compute/threads.py",
 )  # fmt: skip
 
+# The fitted attributes of each step of a pipeline, or {"X": features} alone.
+_Result = list[dict[str, Any]]
+
 
 class FeatureCache:
-    """Keeps the state of fitted pipelines and computed features in a folder.
+    """Keeps the state of fitted pipelines, and computed features, in a folder.
 
     An entry is found again if everything that the result depends on is the same: the classes,
     parameters and fitted arrays of the pipeline, every byte of the images, the code that computes
-    features, the versions of the packages, the processor and its BLAS kernels.  The number of
-    threads does not count; BLAS may round otherwise with another, and then the entry is as the
-    one that wrote it had it.  An entry that is damaged is computed again, with a warning.
-
-    Images on a device pass by: what is computed from them is neither kept nor looked for.
+    features (a checkout changes without its version), the versions of the packages, the processor
+    and its BLAS kernels.  The number of threads does not count; BLAS may round otherwise with
+    another, and then the entry keeps the values of the run that wrote it.  A damaged entry is
+    computed again, with a warning.  What is computed from images on a device is not cached.
 
     Parameters
     ----------
     folder : str or Path
-        Made, for its user alone, if it does not exist.
+        Made, for its user alone, if it does not exist; raise OutputError if it cannot be made,
+        belongs to another user, or others can write to it.
     limit_bytes : int
-        What all entries may take together; the least recently used ones are removed first.
+        Limit of all entries together; the least recently used ones are removed first.
     least_s : float, default=10.0
-        What was computed in fewer seconds is not kept.
+        Results of fewer seconds are not kept.
 
     Attributes
     ----------
     n_found : int
         Results found so far.
     kept_bytes : int
-        What all results kept so far take.
-
-    Raises
-    ------
-    OutputError
-        If the folder cannot be made, belongs to another user, or others can write to it.
+        Size of all results kept so far.
     """
 
     def __init__(self, folder: str | Path, limit_bytes: int, least_s: float = _LEAST_S) -> None:
@@ -83,74 +81,40 @@ class FeatureCache:
         self.n_found = 0
         self.kept_bytes = 0
         self._memory = joblib.Memory(make_store(self.folder), verbose=0)
-        self._context = _describe_context()
+        environment = describe_environment()
+        host = environment["host"]
+        self._context = [environment["versions"], host["processor"], host["blas"], _CODE_SHA256]
 
     def fit(self, pipeline: Pipeline, images: Any, compute: Callable[[], Any]) -> Pipeline:
-        """Fit a pipeline, or take over what was fitted before.
+        """Fit a pipeline on images in place: by `compute`, or by an entry's fitted attributes."""
 
-        Parameters
-        ----------
-        pipeline : Pipeline
-            As `svmcifar.features.build.make_feature_pipeline` returns it; fitted in place.
-        images : array of shape (n_images, n_pixels), uint8
-            On the host or on a device.
-        compute : callable
-            Fits the pipeline, in place, on the images.
-
-        Returns
-        -------
-        Pipeline
-            The same.
-        """
-        if not is_host(images):
-            compute()
-            return pipeline
-
-        def fit_and_list() -> list[dict[str, Any]]:
+        def fit_and_list() -> _Result:
             compute()
             return [_fitted_attributes(step) for step in single_steps(pipeline.steps)]
 
-        key = content_hash(clone(pipeline), np.asarray(images), self._context)
-        fitted = self._find("pipeline", key, fit_and_list)
+        fitted = self._find("pipeline", images, [clone(pipeline)], fit_and_list)
         for step, attributes in zip(single_steps(pipeline.steps), fitted, strict=True):
             vars(step).update(attributes)
         return pipeline
 
     def features(
-        self,
-        pipeline: Pipeline,
-        images: Any,
-        views: Sequence[View],
-        compute: Callable[[], Any],
+        self, pipeline: Pipeline, images: Any, views: Sequence[View], compute: Callable[[], Any]
     ) -> Any:
-        """Compute features, or read them.
+        """Return the features, float32, of views of images by a fitted pipeline.
 
-        Parameters
-        ----------
-        pipeline : Pipeline
-            Fitted.
-        images : array of shape (n_images, n_pixels), uint8
-            On the host or on a device.
-        views : sequence of callable
-            From `svmcifar.features.augmentation`.
-        compute : callable
-            Returns the features of the views by the pipeline, in an array of its own.
-
-        Returns
-        -------
-        array of shape (n_images * n_views, n_features), float32
-            On the host or on the device of the images.
+        They are read, or else computed by `compute`, which returns an array of its own.
         """
-        if not is_host(images):
-            return compute()
-        key = content_hash(pipeline, np.asarray(images), joblib.hash(list(views)), self._context)
-        (result,) = self._find("features", key, lambda: [{"X": compute()}])
+        parts = [pipeline, joblib.hash(list(views))]
+        (result,) = self._find("features", images, parts, lambda: [{"X": compute()}])
         return result["X"]
 
     def _find(
-        self, kind: str, key: str, compute: Callable[[], list[dict[str, Any]]]
-    ) -> list[dict[str, Any]]:
-        """Read an entry, or compute it and keep what took long."""
+        self, kind: str, images: Any, parts: list[Any], compute: Callable[[], _Result]
+    ) -> _Result:
+        """Read the entry of images and other parts, or compute it and keep what took long."""
+        if not is_host(images):
+            return compute()
+        key = content_hash(np.asarray(images), *parts, self._context)
         result = self._read(kind, key)
         if result is not None:
             self.n_found += 1
@@ -161,7 +125,7 @@ class FeatureCache:
             self._keep(kind, key, result)
         return result
 
-    def _read(self, kind: str, key: str) -> list[dict[str, Any]] | None:
+    def _read(self, kind: str, key: str) -> _Result | None:
         """Read an entry; remove it, with a warning, if it is damaged."""
         store = self._memory.store_backend
         path = Path(store.location, kind, key)
@@ -181,11 +145,11 @@ class FeatureCache:
                 )
                 store.clear_item((kind, key))
             return None
-        with suppress(OSError):  # so that it counts as used where reading does not
+        with suppress(OSError):  # marks it as used where reading does not
             os.utime(path / "output.pkl")
         return result
 
-    def _keep(self, kind: str, key: str, result: list[dict[str, Any]]) -> None:
+    def _keep(self, kind: str, key: str, result: _Result) -> None:
         """Write an entry, after removing the least recently used ones to make room for it."""
         try:
             make_store(self.folder)  # it may be gone
@@ -215,17 +179,9 @@ class FeatureCache:
 
 
 def open_cache() -> FeatureCache | None:
-    """Open the cache that the environment describes.
+    """Open the cache of the environment variables (see `read_cache_settings`).
 
-    Returns
-    -------
-    FeatureCache or None
-        None if its limit is 0, or, with a warning, if its folder is not its user's own.
-
-    Raises
-    ------
-    InputError
-        If a variable is invalid (see `svmcifar.features.cache_folder.read_cache_settings`).
+    None if its limit is 0, or, with a warning, if its folder is not its user's own.
     """
     settings = read_cache_settings()
     if settings.limit_bytes == 0:
@@ -238,20 +194,9 @@ def open_cache() -> FeatureCache | None:
 
 
 def _fitted_attributes(step: Any) -> dict[str, Any]:
-    """List all but the parameters, some of which, such as n_jobs, are not part of the key."""
+    """Return all attributes but the parameters: some, such as n_jobs, are not part of the key."""
     parameters = step.get_params(deep=False)
     return {name: value for name, value in vars(step).items() if name not in parameters}
-
-
-def _describe_context() -> list[Any]:
-    """List what features depend on besides images and pipeline.
-
-    The code is hashed, since a checkout changes without its version; rounding depends on the
-    processor and the kernels of BLAS.
-    """
-    environment = describe_environment()
-    host = environment["host"]
-    return [environment["versions"], host["processor"], host["blas"], _CODE_SHA256]
 
 
 def _hash_code() -> str:

@@ -1,6 +1,6 @@
-"""The folder of the feature cache: where it lies, how large it may be, and what is in it.
+"""The folder of the feature cache: its place, its limit and its entries.
 
-Nothing heavy is imported, so that `svmcifar cache` answers at once.
+Nothing heavy is imported, so that `svmcifar cache` starts at once.
 """
 
 import os
@@ -17,54 +17,32 @@ FOLDER_VARIABLE, LIMIT_VARIABLE = "SVMCIFAR_CACHE", "SVMCIFAR_CACHE_LIMIT"
 _DEFAULT_LIMIT = "10GiB"
 # The entries lie in a folder of their own: KIND/KEY/output.pkl.
 _STORE = "entries"
-# What older releases kept beside it.
+# Entries of older releases, beside that folder.
 _FORMER_ENTRIES = f"*-{'[0-9a-f]' * 32}-{'[0-9a-f]' * 32}.zip"
 
 
 class CacheSettings(NamedTuple):
-    """Where the cache lies and how large it may be.
-
-    Attributes
-    ----------
-    folder : Path
-    limit_bytes : int
-        What all entries may take together; 0 turns the cache off.
-    """
+    """The folder, and the limit of all entries together; 0 turns the cache off."""
 
     folder: Path
     limit_bytes: int
 
 
 class CacheEntry(NamedTuple):
-    """An entry of the cache.
+    """An entry of the cache, in a folder of its own."""
 
-    Attributes
-    ----------
-    kind : {"pipeline", "features"}
-    path : Path
-        Its folder.
-    n_bytes : int
-    used : float
-        When it was last read or written, in seconds since 1970.
-    """
-
-    kind: str
+    kind: str  # "pipeline" or "features"
     path: Path
     n_bytes: int
-    used: float
+    used: float  # last read or written, in seconds since 1970
 
 
 def read_cache_settings() -> CacheSettings:
     """Read the settings from the environment.
 
     ``SVMCIFAR_CACHE`` names the folder, ``SVMCIFAR_CACHE_LIMIT`` the limit (as
-    `svmcifar.compute.memory.parse_bytes` reads it, or 0).  Without them it is the platform's
-    folder for caches and 10 GiB.
-
-    Raises
-    ------
-    InputError
-        If a variable is invalid, or no home folder is known.
+    `svmcifar.compute.memory.parse_bytes` reads it, or 0); by default the platform's folder for
+    caches and 10 GiB.  Raise InputError if one is invalid, or no home folder is known.
     """
     return CacheSettings(_folder(), _limit_bytes())
 
@@ -82,17 +60,9 @@ def list_entries(folder: Path) -> list[CacheEntry]:
 
 
 def clear_entries(folder: Path) -> list[CacheEntry]:
-    """Remove every entry, those of older releases too, and no other file.
+    """Remove every entry, those of older releases too, and no other file; return the former.
 
-    Returns
-    -------
-    list of CacheEntry
-        Those that were removed, but for those of older releases.
-
-    Raises
-    ------
-    OutputError
-        If the operating system refuses to remove one.
+    Raise OutputError if the operating system refuses to remove one.
     """
     entries = list_entries(folder)
     try:
@@ -109,12 +79,9 @@ def clear_entries(folder: Path) -> list[CacheEntry]:
 
 
 def make_store(folder: Path) -> Path:
-    """Make the folder of the entries if it does not exist.
+    """Make the folder of the entries if it does not exist, and return it.
 
-    Raises
-    ------
-    OutputError
-        If it cannot be made, belongs to another user, or others can write to it.
+    Raise OutputError if it cannot be made, belongs to another user, or others can write to it.
     """
     for path in (folder, folder / _STORE):
         _make_private(path)
@@ -122,7 +89,7 @@ def make_store(folder: Path) -> Path:
 
 
 def _make_private(path: Path) -> None:
-    """Make a folder if it does not exist; raise if it is not this user's own."""
+    """Make a folder if it does not exist; raise OutputError if it is not this user's own."""
     try:
         path.mkdir(mode=0o700, parents=True, exist_ok=True)
         status, reason = path.stat(), ""
@@ -154,7 +121,7 @@ def _folder() -> Path:
 
 
 def _platform_folder() -> Path:
-    """Return the folder where programs keep what they can make again."""
+    """Return the platform's folder for caches."""
     if sys.platform == "win32":
         return Path(os.environ.get("LOCALAPPDATA") or "~/AppData/Local").expanduser()
     if sys.platform == "darwin":

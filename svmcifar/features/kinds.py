@@ -1,25 +1,35 @@
-"""Kinds of features, by the names that the command line has for them.
+"""The table of features and of the transformers that model files may hold.
 
-Nothing is imported before a kind is asked for, so that help is instant.
+A transformer's module is imported when one is built, so that help is instant.
 """
 
 from collections.abc import Mapping, Sequence
 from importlib import import_module
 from typing import Any
 
-from svmcifar import features
 from svmcifar.errors import InputError
 
 # The name of its step in a pipeline, and its transformer: uint8 images to float32 features, fitted
 # on training images, written for the host and a device.
 KINDS = {
-    "raw": ("pixels", "svmcifar.features.RawPixels"),
-    "hog": ("hog", "svmcifar.features.HOG"),
-    "patches": ("patches", "svmcifar.features.PatchFeatures"),
+    "raw": ("pixels", "svmcifar.features.extract.pixels.RawPixels"),
+    "hog": ("hog", "svmcifar.features.extract.hog.HOG"),
+    "patches": ("patches", "svmcifar.features.extract.patches.PatchFeatures"),
+}
+_OTHER_STEPS = (
+    "svmcifar.features.extract.feature_union.FeatureStack",
+    "svmcifar.features.reduce.component_scaling.ComponentScaling",
+    "svmcifar.features.reduce.ridge_scores.RidgeScores",
+    "svmcifar.features.reduce.standardize.BatchStandardScaler",
+    "svmcifar.features.reduce.wide_pca.WidePCA",
+)
+# All transformers by class name; `svmcifar.features` exports them.
+TRANSFORMERS = {
+    path.rpartition(".")[2]: path for path in (*(path for _, path in KINDS.values()), *_OTHER_STEPS)
 }
 # The types that a file with a pipeline may hold.
-TRUSTED = [f"svmcifar.features.{name}" for name in features.__all__]
-# What older releases call them.
+TRUSTED = [f"svmcifar.features.{name}" for name in TRANSFORMERS]
+# Their names in files of older releases.
 RENAMED = {
     f"svmcifar.features.{module}.{name}": f"svmcifar.features.{name}"
     for name, module in {
@@ -40,26 +50,11 @@ _SET_ELSEWHERE = {"random_state", "n_jobs"}
 def make_transformers(
     kinds: Sequence[str], parameters: Mapping[str, Mapping[str, Any]] | None = None
 ) -> list[tuple[str, Any]]:
-    """Build the transformers of kinds of features.
+    """Build the named transformers of kinds of features, not fitted, in the same order.
 
-    Parameters
-    ----------
-    kinds : sequence of str
-        Keys of `KINDS`, each once.
-    parameters : mapping of str to mapping, optional
-        Parameters of the transformers by kind; the others have the transformer's default.
-        "patch_size" may be a list of sizes, each with filters of its own.
-
-    Returns
-    -------
-    list of (str, transformer)
-        Names and transformers, not fitted, in the same order.
-
-    Raises
-    ------
-    InputError
-        If there is no kind, one is unknown or given twice, or a parameter is of another kind,
-        unknown or invalid.
+    Parameters by kind; the others have the transformer's default.  "patch_size" may be a list of
+    sizes, each with filters of its own.  Raise InputError if there is no kind, one is unknown or
+    repeated, or a parameter is of another kind, unknown or invalid.
     """
     if not kinds or len(set(kinds)) < len(kinds) or not set(kinds) <= set(KINDS):
         raise InputError(
@@ -77,12 +72,12 @@ def make_transformers(
     return [
         (name, _make_transformer(kind, of_one))
         for kind in kinds
-        for name, of_one in _of_each(KINDS[kind][0], parameters.get(kind, {}))
+        for name, of_one in _split_sizes(KINDS[kind][0], parameters.get(kind, {}))
     ]
 
 
-def _of_each(name: str, parameters: Mapping[str, Any]) -> list[tuple[str, Mapping[str, Any]]]:
-    """Return name and parameters of each transformer of one kind."""
+def _split_sizes(name: str, parameters: Mapping[str, Any]) -> list[tuple[str, Mapping[str, Any]]]:
+    """Return name and parameters of each transformer of a kind, one for each patch size."""
     sizes = parameters.get("patch_size")
     if not isinstance(sizes, list | tuple):
         return [(name, parameters)]
@@ -94,10 +89,15 @@ def _of_each(name: str, parameters: Mapping[str, Any]) -> list[tuple[str, Mappin
     return [(f"{name}{size}", {**parameters, "patch_size": size}) for size in sizes]
 
 
+def load_class(path: str) -> Any:
+    """Import a class by the path of its module and its name."""
+    module, _, name = path.rpartition(".")
+    return getattr(import_module(module), name)
+
+
 def _make_transformer(kind: str, parameters: Mapping[str, Any]) -> Any:
-    """Build one transformer."""
-    module, _, class_name = KINDS[kind][1].rpartition(".")
-    transformer = getattr(import_module(module), class_name)()
+    """Build one transformer; raise InputError if a parameter is unknown or invalid."""
+    transformer = load_class(KINDS[kind][1])()
     known = [name for name in transformer.get_params() if name not in _SET_ELSEWHERE]
     if unknown := [name for name in parameters if name not in known]:
         raise InputError(

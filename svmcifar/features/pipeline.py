@@ -31,24 +31,10 @@ _WIDE_IMAGES = 10_000
 
 
 def fit_features(pipeline: Pipeline, images: Any) -> Pipeline:
-    """Fit a pipeline without ridge scores on training images.
+    """Fit a pipeline without ridge scores in place, on images of shape (n_images, n_pixels), uint8.
 
-    Parameters
-    ----------
-    pipeline : Pipeline
-        As `svmcifar.features.build.make_feature_pipeline` returns it.
-    images : array of shape (n_images, n_pixels), uint8
-        On the host or on a device.
-
-    Returns
-    -------
-    Pipeline
-        The same, fitted, with its arrays on the host.
-
-    Raises
-    ------
-    InputError
-        If PCA is to keep more components than there are features or images.
+    Its arrays end on the host.  Raise InputError if PCA is to keep more components than there are
+    features or images.
     """
     (_, source), *later = pipeline.steps
     fitted_on, pca = _fitted_on(later, images), dict(later).get("pca")
@@ -62,12 +48,16 @@ def fit_features(pipeline: Pipeline, images: Any) -> Pipeline:
     with sklearn_dispatch(images):
         source.fit(images)
         X = source.transform(fitted_on)
-        for name, step in later[:-1]:
-            _require_components(name, step, X)
-            X = step.fit_transform(X)
-        for name, step in later[-1:]:
-            _require_components(name, step, X)
-            step.fit(X)
+        for name, step in later:
+            if name == "pca" and step.n_components > min(X.shape):
+                raise InputError(
+                    f"PCA can keep at most {min(X.shape)} components of {X.shape[0]} images of "
+                    f"{X.shape[1]} values. Got {step.n_components} instead. Keep fewer."
+                )
+            if step is later[-1][1]:
+                step.fit(X)
+            else:
+                X = step.fit_transform(X)
     if not is_host(images):
         bring_to_host(pipeline)
     return pipeline
@@ -91,33 +81,11 @@ def fit_transform_features(
     seed: int = 0,
     cache: "FeatureCache | None" = None,
 ) -> Any:
-    """Fit the pipeline on training images and compute their features.
+    """Fit the pipeline in place on training images and compute their features.
 
-    Parameters
-    ----------
-    pipeline : Pipeline
-        As `svmcifar.features.build.make_feature_pipeline` returns it.
-    images : array of shape (n_images, n_pixels), uint8
-        On the host or on a device.
-    y : ndarray of shape (n_images,)
-        Labels for ridge scores.
-    augment : {"flip", "flip-shift"}, optional
-        Compute features of mirror images too, or of shifted ones besides.
-    seed : int, default=0
-        Random seed of the shifts; the pipeline has its own.
-    cache : FeatureCache, optional
-        Holds what does not depend on labels.
-
-    Returns
-    -------
-    array of shape (n_images * n_views, n_features), float32
-        As `compute_training_features` returns them.
-
-    Raises
-    ------
-    InputError
-        If PCA is to keep more components than there are features or images, or there are fewer
-        images than folds of ridge scores.
+    As `fit_features` and `compute_training_features`, except that ridge scores are fitted too, to
+    the labels y of shape (n_images,), after what does not depend on labels and is cached.  Raise
+    InputError if there are fewer images than folds of ridge scores.
     """
     earlier, scores = _split(pipeline)
     if cache is None:
@@ -144,23 +112,8 @@ def compute_training_features(
     """Compute the features of the images that the pipeline was fitted on.
 
     Unlike those of `compute_features` they are of the views for training (see
-    `svmcifar.features.augmentation.training_views`), and ridge scores are out of fold.
-
-    Parameters
-    ----------
-    pipeline : Pipeline
-        Fitted.
-    images : array of shape (n_images, n_pixels), uint8
-        The same images, on the host or on a device.
-    augment : {"flip", "flip-shift"}, optional
-    seed : int, default=0
-        Both as when it was fitted.
-    cache : FeatureCache, optional
-
-    Returns
-    -------
-    array of shape (n_images * n_views, n_features), float32
-        The views of an image follow each other.
+    `svmcifar.features.augmentation.training_views`), whose shifts `seed` determines, and ridge
+    scores are out of fold.
     """
     earlier, scores = _split(pipeline)
     views = training_views(augment, images.shape[0], seed)
@@ -181,15 +134,6 @@ def _split(pipeline: Pipeline) -> tuple[Pipeline, RidgeScores | None]:
     return (Pipeline(earlier), last) if isinstance(last, RidgeScores) else (pipeline, None)
 
 
-def _require_components(name: str, step: Any, X: Any) -> None:
-    """Raise if PCA is to keep more components than its samples X have."""
-    if name == "pca" and step.n_components > min(X.shape):
-        raise InputError(
-            f"PCA can keep at most {min(X.shape)} components of {X.shape[0]} images of "
-            f"{X.shape[1]} values. Got {step.n_components} instead. Keep fewer."
-        )
-
-
 def compute_features(
     pipeline: Pipeline,
     images: Any,
@@ -204,17 +148,16 @@ def compute_features(
     pipeline : Pipeline
         Fitted.
     images : array of shape (n_images, n_pixels), uint8
-        On the host or on a device.
     augment : {"flip", "flip-shift"}, optional
-        How the training images were augmented.
+        Augmentation of the training images.
     cache : FeatureCache, optional
         Holds the features before ridge scores.
 
     Returns
     -------
     array of shape (n_images * n_views, n_features), float32
-        On the device of the images.  The views of an image follow each other (see
-        `svmcifar.features.augmentation.decision_views`).
+        On the device of the images; the views of an image (see
+        `svmcifar.features.augmentation.decision_views`) follow each other.
     """
     earlier, scores = _split(pipeline)
     X = _compute(earlier, images, decision_views(augment), cache)
@@ -225,10 +168,8 @@ def _compute(
     pipeline: Pipeline, images: Any, views: Sequence[View], cache: "FeatureCache | None"
 ) -> Any:
     """Compute features of views of images, or read them from the cache."""
-    if cache is None:
-        return _compute_views(pipeline, images, views)
     compute = partial(_compute_views, pipeline, images, views)
-    return cache.features(pipeline, images, views, compute)
+    return compute() if cache is None else cache.features(pipeline, images, views, compute)
 
 
 def _compute_views(pipeline: Pipeline, images: Any, views: Sequence[View]) -> Any:

@@ -56,14 +56,13 @@ class FeatureSettings:
         return bool(WIDE_KINDS & set(self.kinds))
 
     def validate(self) -> None:
-        """Raise if a setting is invalid or has no effect.
-
-        Raises
-        ------
-        InputError
-        """
+        """Raise InputError if a setting is invalid or has no effect."""
         require_augmentation(self.augment)
-        self._validate_components()
+        count = self.n_components
+        if count is not None and not (isinstance(count, Integral) and int(count) >= 1):
+            raise InputError(
+                f"The number of components must be an integer of at least 1. Got {count!r} instead."
+            )
         self._validate_scores()
         if not 0 <= self.whiten <= 1:
             raise InputError(
@@ -76,16 +75,8 @@ class FeatureSettings:
             )
         make_transformers(self.kinds, self.parameters)
 
-    def _validate_components(self) -> None:
-        """Raise if there is no such number of components."""
-        count = self.n_components
-        if count is not None and not (isinstance(count, Integral) and int(count) >= 1):
-            raise InputError(
-                f"The number of components must be an integer of at least 1. Got {count!r} instead."
-            )
-
     def _validate_scores(self) -> None:
-        """Raise if the class scores have no valid weight, or not the components they need."""
+        """Raise InputError if the weight of class scores or their components are invalid."""
         if self.is_wide and self.ridge_scores and self.n_components is None:
             raise InputError(
                 f"Class scores need principal components of features as many as those of "
@@ -115,7 +106,7 @@ class FeatureSettings:
     def from_manifest(cls, training: Mapping[str, Any]) -> "FeatureSettings":
         """Read the settings from a manifest's part "training".
 
-        What older releases knew nothing of has its default; they all knew ``n_components``.
+        Settings that an older release did not have get their default; all had ``n_components``.
         """
         keys = {f.name: _MANIFEST_KEYS.get(f.name, f.name) for f in fields(cls)}
         known = {name: training[key] for name, key in keys.items() if key in training}

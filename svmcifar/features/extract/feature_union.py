@@ -39,18 +39,7 @@ class FeatureStack(TransformerMixin, BaseEstimator):
         self.transformers = transformers
 
     def fit(self, images: Any, y: Any = None) -> "FeatureStack":
-        """Fit each transformer.
-
-        Parameters
-        ----------
-        images : array-like of shape (n_images, n_pixels), uint8
-            On the host or on a device.
-        y : ignored
-
-        Returns
-        -------
-        FeatureStack
-        """
+        """Fit each transformer on images as for `transform`."""
         for _, transformer in self.transformers:
             transformer.fit(images)
         return self

@@ -83,24 +83,7 @@ class HOG(TransformerMixin, BaseEstimator):
         self.__dict__.update(_FIXED)
 
     def fit(self, images: Any, y: Any = None) -> "HOG":
-        """Check the parameters.
-
-        Parameters
-        ----------
-        images : array-like of shape (n_images, n_pixels), uint8
-            As for `transform`.
-        y : ignored
-
-        Returns
-        -------
-        HOG
-
-        Raises
-        ------
-        InputError
-            If the images are not such rows, a parameter is invalid, or blocks are larger than
-            images.
-        """
+        """Check the parameters and the images, as `transform` does."""
         self.check_parameters()
         self._count_blocks(square_shape(checked_images(images, "HOG").shape[1]))
         return self
@@ -139,12 +122,7 @@ class HOG(TransformerMixin, BaseEstimator):
         return features
 
     def check_parameters(self) -> None:
-        """Raise if a parameter is invalid.
-
-        Raises
-        ------
-        InputError
-        """
+        """Raise InputError if a parameter is invalid."""
         validate_parameters(self)
         pair = self.pixels_per_cell
         if len(pair) != 2 or not all(isinstance(n, Integral) and int(n) > 0 for n in pair):
@@ -160,7 +138,7 @@ class HOG(TransformerMixin, BaseEstimator):
                 )
 
     def _count_blocks(self, shape: ImageShape) -> tuple[int, int]:
-        """Return the rows and columns of blocks; raise if there are none."""
+        """Return the rows and columns of blocks; raise InputError if there are none."""
         n_rows, n_columns = (int(n) for n in self.pixels_per_cell)
         n_blocks = (
             shape.height // n_rows - _BLOCK_CELLS + 1,
@@ -175,7 +153,7 @@ class HOG(TransformerMixin, BaseEstimator):
         return n_blocks
 
     def _transform_batch(self, images: Any, shape: ImageShape) -> Any:
-        """Compute the histograms of a batch of rows that have been checked."""
+        """Compute the histograms of a batch of images."""
         xp = get_namespace(images)
         gradients = strongest_gradient(planes_of(images, shape))
         cells = _histograms(*gradients, int(self.orientations), self.pixels_per_cell)
@@ -184,19 +162,9 @@ class HOG(TransformerMixin, BaseEstimator):
 
 
 def _histograms(down: Any, right: Any, orientations: int, pixels_per_cell: Sequence[int]) -> Any:
-    """Average the magnitudes of each cell by orientation.
+    """Sum the gradients' magnitudes of each cell by orientation, divided by its number of pixels.
 
-    Parameters
-    ----------
-    down, right : arrays of shape (n_rows, n_columns, n_images), float64
-        Gradients, from `strongest_gradient`.
-    orientations : int
-    pixels_per_cell : pair of int
-
-    Returns
-    -------
-    array of shape (n_cell_rows, n_cell_columns, orientations, n_images), float32
-        Sums over the pixels of an orientation, divided by all pixels of the cell.
+    The result has shape (n_cell_rows, n_cell_columns, orientations, n_images), float32.
     """
     xp = get_namespace(down, right)
     magnitude, bins = votes(down, right, orientations)

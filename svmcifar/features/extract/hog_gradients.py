@@ -30,17 +30,10 @@ def planes_of(images: Any, shape: ImageShape) -> Any:
 
 
 def strongest_gradient(planes: Any) -> tuple[Any, Any]:
-    """Compute each pixel's gradient in the plane where it is largest.
+    """Compute each pixel's gradient, down and to the right, in the plane where it is largest.
 
-    Parameters
-    ----------
-    planes : array of shape (n_planes, n_rows, n_columns, n_images), float64
-
-    Returns
-    -------
-    down, right : arrays of shape (n_rows, n_columns, n_images), float64
-        Differences of the two neighbours; 0 down in the first and last row, and 0 to the right
-        in the first and last column.
+    Of planes of shape (n_planes, n_rows, n_columns, n_images), float64.  Gradients are differences
+    of the two neighbours; 0 down in the first and last row, 0 right in the first and last column.
     """
     xp = get_namespace(planes)
     strongest = _gradient(planes[0, ...])
@@ -67,18 +60,7 @@ def _sq_norm(down: Any, right: Any) -> Any:
 
 
 def votes(down: Any, right: Any, orientations: int) -> tuple[Any, Any]:
-    """Compute the magnitude of each gradient and its bin in the histogram.
-
-    Parameters
-    ----------
-    down, right : arrays of shape (n_rows, n_columns, n_images), float64
-    orientations : int
-
-    Returns
-    -------
-    magnitude : array of shape (n_rows, n_columns, n_images), float32
-    bins : array of shape (n_rows, n_columns, n_images), uint8
-    """
+    """Compute the magnitude, float32, of each gradient and its bin in the histogram, uint8."""
     xp = get_namespace(down, right)
     magnitude = xp.astype(xp.sqrt(_sq_norm(down, right)), xp.float32)
     # In bins, from -orientations to +orientations; both ends are the direction to the left.

@@ -1,4 +1,4 @@
-"""Images as rows of bytes: one plane of pixels a colour, each row by row."""
+"""Images as rows of bytes: one plane of pixels a colour, in the order of their rows."""
 
 import math
 from collections.abc import Iterator
@@ -14,24 +14,7 @@ _COLOURS = 3
 
 
 def checked_images(images: Any, user: str) -> Any:
-    """Return images as an array; raise unless they are rows of bytes.
-
-    Parameters
-    ----------
-    images : array-like of shape (n_images, n_pixels), uint8
-        On the host or on a device.
-    user : str
-        What needs them, for the error.
-
-    Returns
-    -------
-    array of shape (n_images, n_pixels), uint8
-
-    Raises
-    ------
-    InputError
-        If they are anything else.
-    """
+    """Return array-like images as an array; raise InputError, for `user`, if not 2-d uint8."""
     if is_host(images):
         images = np.asarray(images)
     if get_dtype(images) != np.uint8 or images.ndim != 2:
@@ -48,13 +31,7 @@ def batches(n: int, size: int) -> Iterator[slice]:
 
 
 def square_shape(n_values: int) -> ImageShape:
-    """Return the shape of square colour images of `n_values` values.
-
-    Raises
-    ------
-    InputError
-        If there is none.
-    """
+    """Return the shape of square colour images of `n_values` values; raise InputError if none."""
     side = math.isqrt(n_values // _COLOURS)
     if side == 0 or n_values != _COLOURS * side * side:
         raise InputError(

@@ -21,18 +21,10 @@ FloatArray = NDArray[np.float64]
 
 @dataclass(frozen=True)
 class Whitening:
-    """A linear map that decorrelates patches (ZCA).
+    """A linear map that decorrelates patches (ZCA)."""
 
-    Attributes
-    ----------
-    mean : ndarray of shape (n_values,), float64
-        Subtracted first.
-    transform : ndarray of shape (n_values, n_values), float64
-        Symmetric.
-    """
-
-    mean: FloatArray
-    transform: FloatArray
+    mean: FloatArray  # subtracted first, of shape (n_values,)
+    transform: FloatArray  # symmetric, of shape (n_values, n_values)
 
     def apply(self, patches: Array) -> FloatArray:
         """Whiten patches of shape (n_patches, n_values)."""
@@ -92,24 +84,10 @@ def learn_filters(
     zca_epsilon: float,
     seed: int,
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """Learn filters from images.
+    """Learn filters from training images of shape (n_images, n_values), uint8.
 
-    Parameters
-    ----------
-    images : ndarray of shape (n_images, shape.n_values), uint8
-        Training images alone.
-    shape : ImageShape
-    kind : {"random", "kmeans"}
-        Random patches or cluster centres of patches, in either case whitened and scaled to
-        length 1.
-    n_filters : int
-    size : int
-        Rows and columns of a patch.
-    n_patches : int
-        Patches to learn from; at least `n_filters`.
-    contrast_epsilon, zca_epsilon : float
-        As for `normalise_contrast` and `fit_whitening`.
-    seed : int
+    The parameters are those of `svmcifar.features.extract.patches.PatchFeatures`, with `size` in
+    rows and columns of a patch.
 
     Returns
     -------

@@ -40,18 +40,11 @@ def _patch_sums(image, size, sums, square_sums):  # type: ignore[no-untyped-def]
 
 @njit(nogil=True, cache=True, error_model="numpy")
 def normalised_patches(image, size, epsilon, out):  # type: ignore[no-untyped-def]
-    """Write every patch of an image, normalised, as a column.
+    """Write every patch of an image, of shape (n_channels, side, side), uint8, normalised.
 
-    Parameters
-    ----------
-    image : ndarray of shape (n_channels, side, side), uint8
-    size : int
-        Rows and columns of a patch.
-    epsilon : float
-        Added to the variance of a patch, >= 0; a patch without any contrast is 0 in any case.
-    out : ndarray of shape (n_channels * size * size, n_side * n_side), float32
-        Output: a row a value of a patch, by channel, row and column; a column a patch, by the
-        row and column of its corner.
+    `out` has shape (n_channels * size * size, n_side * n_side), float32: a column is a patch of
+    size x size pixels, by the row and column of its corner; a row a value of it, by channel, row
+    and column.  A patch without any contrast is 0 whatever `epsilon`, added to variances, is.
     """
     n_channels = image.shape[0]
     n_side = image.shape[1] - size + 1
@@ -82,18 +75,11 @@ def normalised_patches(image, size, epsilon, out):  # type: ignore[no-untyped-de
 
 @njit(nogil=True, cache=True, fastmath={"nnan", "nsz", "contract"}, error_model="numpy")
 def pool_rectified(responses, high, low, edges, out):  # type: ignore[no-untyped-def]
-    """Average over each cell by how much responses exceed two thresholds.
+    """Average ``max(response - high, 0)`` and ``max(low - response, 0)`` over each cell.
 
-    Parameters
-    ----------
-    responses : ndarray of shape (n_side * n_side, n_filters), float32
-        Of each filter at each position.
-    high, low : ndarray of shape (n_filters,), float32
-        The averages are of ``max(response - high, 0)`` and of ``max(low - response, 0)``.
-    edges : ndarray of shape (pooling + 1,), int64
-        Where the cells' rows, and columns, begin and end.
-    out : ndarray of shape (pooling, pooling, 2, n_filters), float32
-        Output: the averages above and below, for each row and column of cells.
+    Of responses of shape (n_side * n_side, n_filters), float32, with thresholds of shape
+    (n_filters,), into `out`, of shape (pooling, pooling, 2, n_filters), float32.  Rows, and
+    columns, of cells begin and end at `edges`, of shape (pooling + 1,), int64.
     """
     n_side, n_filters = edges[-1], responses.shape[1]
     out[:] = 0

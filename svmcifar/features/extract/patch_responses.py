@@ -28,31 +28,15 @@ Array = NDArray[Any]
 
 @dataclass(frozen=True)
 class PatchFilters:
-    """Filters, and how their responses are rectified and pooled.
+    """Filters, on the host or on a device, and the parameters of rectification and pooling.
 
-    Attributes
-    ----------
-    filters : array of shape (n_filters, 3 * size * size), float32
-        On the host or on a device; ``filters @ patch + bias`` is the response to a patch.
-    bias : array of shape (n_filters,), float32
-    shape : ImageShape
-        Of the images.
-    size : int
-        Rows and columns of a patch.
-    contrast_epsilon : float
-        Added to the variance of a patch.
-    threshold : float
-        A response, or its negative, counts by how much it exceeds this.
-    pooling : int
-        Rows and columns of cells.
-    power : float
-        Exponent of the averages over a cell.
+    See `svmcifar.features.extract.patches.PatchFeatures`.
     """
 
-    filters: Any
-    bias: Any
+    filters: Any  # of shape (n_filters, 3 * size * size), float32
+    bias: Any  # of shape (n_filters,), float32
     shape: ImageShape
-    size: int
+    size: int  # rows and columns of a patch
     contrast_epsilon: float
     threshold: float
     pooling: int
@@ -73,7 +57,7 @@ class PatchFilters:
         return -(-np.arange(self.pooling + 1) * self.n_side // self.pooling)
 
     def bounds(self) -> tuple[Any, Any]:
-        """Return the thresholds of each filter's product, high and low, with the bias in them."""
+        """Return the thresholds of each filter's products, high and low, minus the bias."""
         return self.threshold - self.bias, -self.threshold - self.bias
 
     def tiles(self) -> Iterator[slice]:
@@ -82,17 +66,7 @@ class PatchFilters:
 
 
 def host_features(images: Array, model: PatchFilters, out: Array, n_workers: int) -> None:
-    """Compute features of images on the host.
-
-    Parameters
-    ----------
-    images : ndarray of shape (n_images, n_pixels), uint8
-    model : PatchFilters
-    out : ndarray of shape (n_images, n_features), float32
-        Output.
-    n_workers : int
-        Threads to work with.
-    """
+    """Write features of images, (n_images, n_pixels) uint8, to `out`, on the host in threads."""
     planes = images.reshape(-1, *model.shape)
     tasks = batches(len(images), _TASK_IMAGES)
     with single_threaded_blas(), ThreadPoolExecutor(n_workers) as pool:
@@ -124,16 +98,7 @@ def _write_task(planes: Array, model: PatchFilters, out: Array) -> None:
 
 
 def device_features(images: Any, model: PatchFilters, out: Any) -> None:
-    """Compute features of images on their device, by the array API.
-
-    Parameters
-    ----------
-    images : array of shape (n_images, n_pixels), uint8
-    model : PatchFilters
-        With its arrays where the images are.
-    out : array of shape (n_images, n_features), float32
-        Output.
-    """
+    """Write features of images to `out`, all on one device, by the array API."""
     xp = get_namespace(images, model.filters)
     high, low = model.bounds()
     for rows in batches(images.shape[0], _DEVICE_BATCH_IMAGES):

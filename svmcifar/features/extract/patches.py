@@ -3,7 +3,6 @@
 from numbers import Integral, Real
 from typing import Any
 
-import numpy as np
 from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import check_is_fitted
@@ -137,17 +136,13 @@ class PatchFeatures(TransformerMixin, BaseEstimator):
         Parameters
         ----------
         images : array-like of shape (n_images, n_pixels), uint8
-            Rows of three square planes, on the host or on a device.
+            At least 1, as for `transform`.
         y : ignored
-
-        Returns
-        -------
-        PatchFeatures
 
         Raises
         ------
         InputError
-            If the images are not such rows or none, or a parameter is invalid.
+            If the images are not such rows, or a parameter is invalid.
         """
         self.check_parameters()
         images = to_host(checked_images(images, "PatchFeatures"))
@@ -192,23 +187,16 @@ class PatchFeatures(TransformerMixin, BaseEstimator):
         self.check_parameters()
         images = checked_images(images, "PatchFeatures")
         model = self._filters_beside(images)
-        shape = (images.shape[0], model.n_features)
-        if is_host(images):
-            features = np.empty(shape, dtype=np.float32)
-            host_features(images, model, features, count_workers(self.n_jobs))
-            return features
-        xp = get_namespace(images)
+        xp, shape = get_namespace(images), (images.shape[0], model.n_features)
         features = xp.empty(shape, dtype=xp.float32, device=get_device(images))
-        device_features(images, model, features)
+        if is_host(images):
+            host_features(images, model, features, count_workers(self.n_jobs))
+        else:
+            device_features(images, model, features)
         return features
 
     def check_parameters(self) -> None:
-        """Raise if a parameter is invalid.
-
-        Raises
-        ------
-        InputError
-        """
+        """Raise InputError if a parameter is invalid."""
         validate_parameters(self)
         if self.n_patches < self.n_filters:
             raise InputError(
@@ -217,7 +205,7 @@ class PatchFeatures(TransformerMixin, BaseEstimator):
             )
 
     def _checked_shape(self, images: Any) -> ImageShape:
-        """Return the shape of checked images; raise if patches or cells do not fit it."""
+        """Return the shape of images; raise InputError if patches or cells do not fit it."""
         shape = square_shape(images.shape[1])
         if self.patch_size > shape.height:
             raise InputError(

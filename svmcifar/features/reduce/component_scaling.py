@@ -25,8 +25,8 @@ class ComponentScaling(TransformerMixin, BaseEstimator):
     Attributes
     ----------
     divisors_ : ndarray of shape (n_components,), float32
-        Powers of the standard deviations, which are taken to be at least 3.5e-4 of the largest:
-        smaller ones are rounding errors.
+        Powers of the standard deviations, each at least 3.5e-4 of the largest: smaller ones are
+        rounding errors.
 
     Examples
     --------
@@ -50,10 +50,6 @@ class ComponentScaling(TransformerMixin, BaseEstimator):
         X : array of shape (n_samples, n_components), float32
             On the host, or on a device under `svmcifar.compute.arrays.sklearn_dispatch`.
         y : ignored
-
-        Returns
-        -------
-        ComponentScaling
         """
         xp = get_namespace(X)
         deviations = xp.sqrt(BatchStandardScaler().fit(X).var_)
@@ -63,15 +59,5 @@ class ComponentScaling(TransformerMixin, BaseEstimator):
         return self
 
     def transform(self, X: Any) -> Any:
-        """Divide the components.
-
-        Parameters
-        ----------
-        X : array of shape (n_samples, n_components), float32
-            On the host, or where the samples of `fit` were.
-
-        Returns
-        -------
-        array of shape (n_samples, n_components), float32
-        """
+        """Divide the components X, on the host or on the device of `fit`."""
         return X / self.divisors_

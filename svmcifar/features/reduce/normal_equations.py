@@ -1,5 +1,6 @@
 """Normal equations of ridge regression on class indicators, summed a batch at a time."""
 
+import operator
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,24 +18,12 @@ _TINY = float(np.finfo(np.float64).tiny)
 
 @dataclass(frozen=True)
 class NormalEquations:
-    """The sums over samples that ridge regression needs, in float64; they may be added.
+    """The sums over samples that ridge regression needs, in float64; they can be added."""
 
-    Attributes
-    ----------
-    squares : array of shape (n_features, n_features)
-        Sum of the products of features, ``X' X``.
-    features : array of shape (n_features,)
-        Sum of the features.
-    products : array of shape (n_features, n_classes)
-        Sum of the products with the class indicators, ``X' Y``.
-    classes : array of shape (n_classes,)
-        Number of samples of each class.
-    """
-
-    squares: Any
-    features: Any
-    products: Any
-    classes: Any
+    squares: Any  # X' X, of shape (n_features, n_features)
+    features: Any  # sums of the features
+    products: Any  # X' Y with the class indicators, of shape (n_features, n_classes)
+    classes: Any  # number of samples of each class
 
     @classmethod
     def of(
@@ -59,15 +48,11 @@ class NormalEquations:
             classes += xp.sum(Y, axis=0, dtype=xp.float64)
         return cls(squares, features, products, classes)
 
-    @property
-    def _fields(self) -> tuple[Any, ...]:
-        return self.squares, self.features, self.products, self.classes
-
     def __add__(self, other: "NormalEquations") -> "NormalEquations":
-        return NormalEquations(*(a + b for a, b in zip(self._fields, other._fields, strict=True)))
+        return NormalEquations(*map(operator.add, vars(self).values(), vars(other).values()))
 
     def __sub__(self, other: "NormalEquations") -> "NormalEquations":
-        return NormalEquations(*(a - b for a, b in zip(self._fields, other._fields, strict=True)))
+        return NormalEquations(*map(operator.sub, vars(self).values(), vars(other).values()))
 
     def variances(self) -> Any:
         """Return the variances of the features, 0 where they are rounding errors."""
@@ -78,18 +63,10 @@ class NormalEquations:
         return xp.where(variances > _LEAST_SHARE * mean_squares, variances, 0.0)
 
     def solve(self, alpha: float) -> tuple[Any, Any]:
-        """Solve the regression of the class indicators on the features.
+        """Regress the class indicators on the features.
 
-        Parameters
-        ----------
-        alpha : float
-            Penalty (see `svmcifar.features.reduce.ridge_scores.RidgeScores`).
-
-        Returns
-        -------
-        coef : array of shape (n_features, n_classes), float32
-            0 for features without variance.
-        intercept : array of shape (n_classes,), float32
+        Return coefficients of shape (n_features, n_classes), 0 for features without variance, and
+        intercepts, both float32; `alpha` is the penalty of RidgeScores.
         """
         xp = get_namespace(self.squares)
         n = xp.sum(self.classes)

@@ -21,12 +21,10 @@ _BATCH_ROWS = 2000
 class RidgeScores(TransformerMixin, BaseEstimator):
     """Prepend out-of-fold ridge scores, one for each class, to the features (stacking).
 
-    A pair of a one-vs-one SVM sees the samples of two classes alone; the scores tell it what
-    separates a class from all others.
-
-    The scores of samples that a regression was fitted on are too good, so `fit_transform` scores
-    each sample by a regression on the other folds, like scikit-learn's ``TargetEncoder``: it is
-    not ``fit(X, y).transform(X)``.
+    A pair of a one-vs-one SVM sees the samples of two classes alone; the scores add what separates
+    a class from all others.  Those of samples that a regression was fitted on are too good, so
+    `fit_transform` scores each sample by a regression on the other folds, like scikit-learn's
+    ``TargetEncoder``: it is not ``fit(X, y).transform(X)``.
 
     Parameters
     ----------
@@ -99,18 +97,9 @@ class RidgeScores(TransformerMixin, BaseEstimator):
         X : array of shape (n_images * n_views, n_features), float32
             On the host or on a device.
         y : ndarray of shape (n_images,)
-            Labels.
+            Labels; raise InputError if there are fewer than folds.
         n_views : int, default=1
             Consecutive rows of X that show the same image: they are in one fold.
-
-        Returns
-        -------
-        RidgeScores
-
-        Raises
-        ------
-        InputError
-            If there are fewer images than folds, or a parameter is invalid.
         """
         self._check(X, y, n_views)
         self.n_images_, self.n_views_ = len(y), n_views
@@ -129,37 +118,13 @@ class RidgeScores(TransformerMixin, BaseEstimator):
         return self
 
     def fit_transform(self, X: Any, y: NDArray[Any], n_views: int = 1) -> Any:
-        """Fit the regressions and score every sample out of fold.
-
-        Parameters
-        ----------
-        X, y, n_views
-            As for `fit`.
-
-        Returns
-        -------
-        array of shape (n_images * n_views, n_classes + n_keep), float32
-            As `transform_training` returns it.
-        """
+        """Fit the regressions and score every sample out of fold, as by `transform_training`."""
         return self.fit(X, y, n_views).transform_training(X)
 
     def transform_training(self, X: Any) -> Any:
-        """Score the samples of `fit` out of fold, and keep their first `n_keep` features.
+        """Score the samples of `fit` out of fold; otherwise as `transform`.
 
-        Parameters
-        ----------
-        X : array of shape (n_images * n_views, n_features), float32
-            That of `fit`, on the host or on the same device.
-
-        Returns
-        -------
-        array of shape (n_images * n_views, n_classes + n_keep), float32
-            Where X is; scores first.
-
-        Raises
-        ------
-        InputError
-            If the number of samples differs from that of `fit`, and so would the folds.
+        Raise InputError if the number of samples, and thus the folds, differ from `fit`.
         """
         check_is_fitted(self)
         if X.shape[0] != self.n_images_ * self.n_views_:
@@ -176,12 +141,12 @@ class RidgeScores(TransformerMixin, BaseEstimator):
         Parameters
         ----------
         X : array of shape (n_samples, n_features), float32
-            On the host, or where the samples of `fit` were.
+            On the host, or on the device of `fit`.
 
         Returns
         -------
         array of shape (n_samples, n_classes + n_keep), float32
-            Scores first.
+            On the same device; scores first.
         """
         check_is_fitted(self)
         return self._prepended(X @ self.coef_ + self.intercept_, X)

@@ -14,7 +14,8 @@ class BatchStandardScaler(StandardScaler):
     """scikit-learn's StandardScaler, fitted a batch of rows at a time.
 
     `StandardScaler.fit` makes float64 copies of all of X; the same running mean and variance in
-    batches need none, and are faster.
+    batches need none, and are faster.  X may be on a device under
+    `svmcifar.compute.arrays.sklearn_dispatch`.
     """
 
     __module__ = "svmcifar.features"  # as in model files, wherever the code lies
@@ -25,19 +26,7 @@ class BatchStandardScaler(StandardScaler):
         y: Any = None,
         sample_weight: NDArray[np.floating] | None = None,
     ) -> "BatchStandardScaler":
-        """Compute mean and standard deviation of each feature.
-
-        Parameters
-        ----------
-        X : array of shape (n_samples, n_features)
-            On the host, or on a device under `svmcifar.compute.arrays.sklearn_dispatch`.
-        y : ignored
-        sample_weight : ndarray of shape (n_samples,), default=None
-
-        Returns
-        -------
-        BatchStandardScaler
-        """
+        """Compute mean and standard deviation of each feature; parameters as StandardScaler's."""
         self._reset()
         for rows in gen_batches(X.shape[0], _BATCH_ROWS):
             weight = None if sample_weight is None else sample_weight[rows]

@@ -66,26 +66,12 @@ class WidePCA(TransformerMixin, BaseEstimator):
         X : array of shape (n_samples, n_features), float32
             On the host or on a device; it is centred in place.
         y : ignored
-
-        Returns
-        -------
-        WidePCA
         """
         self.fit_transform(X)
         return self
 
     def fit_transform(self, X: Any, y: Any = None) -> Any:
-        """Fit the components and return those of X.
-
-        Parameters
-        ----------
-        X, y
-            As for `fit`.
-
-        Returns
-        -------
-        array of shape (n_samples, n_components), float32
-        """
+        """Fit on X as `fit` does, and return its components as `transform` does."""
         xp = get_namespace(X)
         mean = xp.mean(X, axis=0)
         X -= mean
@@ -103,16 +89,6 @@ class WidePCA(TransformerMixin, BaseEstimator):
         return X @ self.components_.T
 
     def transform(self, X: Any) -> Any:
-        """Compute the components of samples.
-
-        Parameters
-        ----------
-        X : array of shape (n_samples, n_features), float32
-            On the host, or where the samples of `fit` were.
-
-        Returns
-        -------
-        array of shape (n_samples, n_components), float32
-        """
+        """Return the components of X, float32, on the host or on the device of `fit`."""
         check_is_fitted(self)
         return X @ self.components_.T - self.offset_
