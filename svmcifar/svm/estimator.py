@@ -32,40 +32,38 @@ Array = NDArray[Any]
 class RBFSVC(ClassifierMixin, BaseEstimator):
     """Exact multiclass RBF-kernel support vector classifier, one-vs-one.
 
-    Solves the same problem as `sklearn.svm.SVC(kernel="rbf")`, with the same
-    parameters and fitted attributes, over one kernel matrix that all pairs of
-    classes share.  Give it float32 samples for speed; float64 samples are
-    worked on in float64.  CuPy arrays are fitted on the GPU by the backends "cupy"
-    and "cuml", and predicted there by all; attributes and results are NumPy's.
+    Solves the same problem as `sklearn.svm.SVC(kernel="rbf")`, with the same parameters and fitted
+    attributes, over one kernel matrix that all pairs of classes share.  float32 samples are fast;
+    for float64 samples the arithmetic is float64.  The backends "cupy" and "cuml" fit CuPy arrays
+    on the GPU, and every model predicts them there; attributes and results are NumPy's.
 
     Parameters
     ----------
     C : float, default=1.0
         Regularisation: the upper bound of the dual coefficients, > 0.
     gamma : {"scale", "auto"} or float, default="scale"
-        Kernel coefficient, > 0.  "scale" is ``1 / (n_features * X.var())``,
-        taken once over all of X; "auto" is ``1 / n_features``.
+        Kernel coefficient, > 0.  "scale" is ``1 / (n_features * X.var())`` over all of X; "auto"
+        is ``1 / n_features``.
     tol : float, default=1e-3
         Each pair is solved until its KKT gap is at most this (LIBSVM's rule).
     max_iter : int, default=-1
         Largest number of SMO steps a pair; -1 for LIBSVM's own bound.
     class_weight : dict or "balanced", default=None
-        Multiplies C for each class; "balanced" is
-        ``n_samples / (n_classes * n_samples_of_class)``.
+        Multiplies C for each class; "balanced" is ``n_samples / (n_classes * n_samples_of_class)``.
     decision_function_shape : {"ovr", "ovo"}, default="ovr"
-        Whether `decision_function` gives one value a class or one a pair.
+        Whether `decision_function` returns one value a class or one a pair.
     break_ties : bool, default=False
-        Whether `predict` breaks tied votes by the one-vs-rest decision values
-        instead of taking the first class.
+        Whether `predict` breaks tied votes by the one-vs-rest decision values, not by the order of
+        classes.
     backend : {"auto", "cupy", "cuml", "numba", "sklearn"}, default="auto"
-        The solver.  "auto" is the fastest that works on this machine and has
-        been measured; the GPU's ("cupy", "cuml") have not.
+        The solver.  "auto" is the fastest that works on this machine and has been measured; the
+        GPU's ("cupy", "cuml") have not.
     n_jobs : int, default=None
-        Threads to work with; None for all processors (or OMP_NUM_THREADS), -1
-        for all.  Results do not depend on it.
+        Threads; None for all processors (or OMP_NUM_THREADS), -1 for all.  Results do not depend
+        on it.
     memory_limit : int or str, default=None
-        Limit on the kernel blocks held at a time, in `fit` and in prediction on the
-        GPU, in bytes or as "3GB"; None for most of the memory available there.
+        Limit on the kernel blocks held at a time, in `fit` and in prediction on the GPU, in bytes
+        or as "3GB"; None for most of the available memory.
     verbose : bool, default=False
         Whether `fit` shows a progress bar over the pairs.
 
@@ -73,10 +71,9 @@ class RBFSVC(ClassifierMixin, BaseEstimator):
     ----------
     classes_ : ndarray of shape (n_classes,)
     support_ : ndarray of shape (n_SV,), int32
-        Indices of the support vectors in the training set, sorted by class.
+        Rows of the support vectors in the training set, sorted by class.
     support_vectors_ : ndarray of shape (n_SV, n_features)
     n_support_ : ndarray of shape (n_classes,), int32
-        Support vectors of each class.
     dual_coef_ : ndarray of shape (n_classes - 1, n_SV), float64
         ``y_i alpha_i``, in the layout and sign of `sklearn.svm.SVC`.
     intercept_ : ndarray of shape (n_pairs,), float64
@@ -86,13 +83,13 @@ class RBFSVC(ClassifierMixin, BaseEstimator):
     n_iter_ : ndarray of shape (n_pairs,), int32
         SMO steps of each pair.
     gap_ : ndarray of shape (n_pairs,), float64
-        KKT gap of each pair at the end.
+        Final KKT gap of each pair.
     objective_ : ndarray of shape (n_pairs,), float64
         Dual objective of each pair, as LIBSVM minimises it.
     fit_status_ : int
         0 if every pair has converged, 1 otherwise.
     backend_ : str
-        The backend that was used.
+        The backend in use.
     memory_plan_ : str or None
         How the backend divided its memory; None for "sklearn".
     shape_fit_ : tuple of int
@@ -167,16 +164,12 @@ class RBFSVC(ClassifierMixin, BaseEstimator):
         sample_weight : array-like of shape (n_samples,), default=None
             Multiplies C for each sample, >= 0; samples of weight 0 are left out.
 
-        Returns
-        -------
-        RBFSVC
-
         Raises
         ------
         InputError
-            If X has NaN, infinite or too large values, if fewer than two
-            classes have a sample of positive weight, or a class has none, or if
-            X is on the GPU and the backend, y or the weights are not.
+            If X has NaN, infinite or too large values, if there are fewer than two classes or one
+            without a sample of positive weight, or if X is on the GPU and the backend, y or the
+            weights are not.
         MemoryLimitError
             If the kernel blocks of one pair do not fit the memory limit.
         BackendUnavailableError
@@ -220,7 +213,7 @@ class RBFSVC(ClassifierMixin, BaseEstimator):
         Parameters
         ----------
         X : array-like of shape (n_samples, n_features)
-            Worked on where it is: on the host, or as a CuPy array on the GPU.
+            On the host, or a CuPy array, whose kernel values are computed on the GPU.
 
         Returns
         -------
@@ -229,19 +222,14 @@ class RBFSVC(ClassifierMixin, BaseEstimator):
         return Predictor(self).predict(X)
 
     def decision_function(self, X: ArrayLike) -> Array:
-        """Compute decision values.
-
-        Parameters
-        ----------
-        X : array-like of shape (n_samples, n_features)
-            As for `predict`.
+        """Compute decision values of X, as for `predict`.
 
         Returns
         -------
         ndarray, float64
-            Of shape (n_samples,) for two classes, positive for the second;
-            otherwise (n_samples, n_classes) for "ovr", votes plus a bounded
-            sum of margins, or (n_samples, n_pairs) for "ovo".
+            Of shape (n_samples,) for two classes, positive for the second; otherwise
+            (n_samples, n_classes) for "ovr", votes plus a bounded sum of margins, or
+            (n_samples, n_pairs) for "ovo".
         """
         return Predictor(self).decision_function(X)
 
@@ -253,13 +241,14 @@ class RBFSVC(ClassifierMixin, BaseEstimator):
         X : array-like of shape (n_samples * n_views, n_features)
             As for `predict`.
         n_views : int, default=1
-            Rows of X that show the same sample, one after the other.  The pairs' decision values
-            are averaged over them before they vote.
+            Successive rows of X that show the same sample (test-time augmentation): the pairs'
+            decision values are averaged over them before they vote.
 
         Returns
         -------
         classes : ndarray of shape (n_samples,)
-        decisions : ndarray of shape (n_samples,), (n_samples, n_classes) or (n_samples, n_pairs)
+        decisions : ndarray
+            As from `decision_function`.
 
         Raises
         ------
@@ -269,25 +258,15 @@ class RBFSVC(ClassifierMixin, BaseEstimator):
         return Predictor(self).predict_with_decisions(X, n_views)
 
     def pair_report(self) -> pd.DataFrame:
-        """Report how each pair was solved.
+        """Return how each pair was solved: a row a pair.
 
-        Returns
-        -------
-        DataFrame
-            One row a pair: ``class_a``, ``class_b``, ``n_iter``, ``gap``,
-            ``objective``, ``converged``.
+        Its columns are ``class_a``, ``class_b``, ``n_iter``, ``gap``, ``objective``, ``converged``.
         """
         check_is_fitted(self)
         return report_pairs(self)
 
     def to_sklearn(self) -> SVC:
-        """Make a fitted `sklearn.svm.SVC` with the same decision values.
-
-        Returns
-        -------
-        SVC
-            Its support vectors are float64, so twice the size of float32 ones.
-        """
+        """Build a fitted `sklearn.svm.SVC` with the same decision values and float64 samples."""
         check_is_fitted(self)
         return to_sklearn_svc(self)
 
@@ -314,6 +293,6 @@ class RBFSVC(ClassifierMixin, BaseEstimator):
         self.gap_ = solution.gap
         self.objective_ = solution.objective
         self.memory_plan_ = solution.memory_plan
-        # What prediction needs besides: how samples were prepared.
+        # Prediction also needs how samples were prepared.
         self._center = training.center(problem.kernel)
         self._support_sq_norms = to_host(problem.samples.sq_norms)[is_support]

@@ -17,35 +17,18 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class FitReport:
-    """What a fit came to, for people and model files.
-
-    Attributes
-    ----------
-    backend : str
-    memory_plan : str or None
-        None if the backend has its own.
-    gamma : float
-        The kernel coefficient in use.
-    n_samples, n_features, n_pairs : int
-    n_iter : int
-        SMO steps of all pairs.
-    largest_gap : float
-        Largest KKT gap of a pair.
-    unconverged_pairs : int
-        Pairs whose gap is above `tol`.
-    n_support : int
-    """
+    """What a fit came to, for people and model files."""
 
     backend: str
-    memory_plan: str | None
-    gamma: float
+    memory_plan: str | None  # None if the backend has its own
+    gamma: float  # the kernel coefficient in use
     n_samples: int
     n_features: int
     n_pairs: int
-    n_iter: int
-    largest_gap: float
-    unconverged_pairs: int
-    n_support: int
+    n_iter: int  # SMO steps of all pairs
+    largest_gap: float  # largest KKT gap of a pair
+    unconverged_pairs: int  # pairs whose gap is above `tol`
+    n_support: int  # support vectors
 
 
 def describe_fit(svc: "RBFSVC") -> FitReport:

@@ -16,31 +16,21 @@ _HOST_VALUES, _DEVICE_VALUES = 2**20, 2**24
 
 @dataclass(frozen=True)
 class Moments:
-    """Moments of samples, in float64 and on the host.
+    """Moments of samples, in float64 and on the host."""
 
-    Attributes
-    ----------
-    mean : ndarray of shape (n_features,), float64
-        Mean of each feature.
-    variance : float
-        Variance over all entries of X, as ``X.var()``.
-    mean_sq_norm : float
-        Mean squared norm of the samples.
-    """
-
-    mean: NDArray[np.float64]
-    variance: float
-    mean_sq_norm: float
+    mean: NDArray[np.float64]  # of each feature, (n_features,)
+    variance: float  # over all entries of X, as ``X.var()``
+    mean_sq_norm: float  # mean squared norm of the samples
 
 
 def moments(X: Any) -> Moments:
-    """Compute moments of X, on the host or a device, in float64, a batch of rows at a time."""
+    """Compute moments of X, on the host or a device, batch by batch in float64."""
     xp = get_namespace(X)
     n, d = X.shape
     mean = sum(xp.sum(rows, axis=0, dtype=xp.float64) for rows in row_batches(X)) / n
     grand_mean = xp.mean(mean)
     spread: Any = 0.0
-    with np.errstate(invalid="ignore", over="ignore"):  # the caller looks at the result
+    with np.errstate(invalid="ignore", over="ignore"):  # the caller checks the result
         for rows in row_batches(X):
             deviation = xp.reshape(xp.astype(rows, xp.float64) - grand_mean, (-1,))
             spread = spread + deviation @ deviation
@@ -50,29 +40,24 @@ def moments(X: Any) -> Moments:
 
 
 def row_batches(X: Any) -> Iterator[Any]:
-    """Cut X into batches of rows that are worked on in float64."""
+    """Cut X into batches of rows for float64 arithmetic."""
     n_rows = max(1, (_HOST_VALUES if is_host(X) else _DEVICE_VALUES) // X.shape[1])
     return (X[rows, :] for rows in gen_batches(X.shape[0], n_rows))
 
 
 def resolve_gamma(gamma: float | str, n_features: int, variance: float) -> float:
-    """Return scikit-learn's `gamma` as a number.
-
-    "scale" is ``1 / (n_features * variance)``, and 1.0 if all entries of X are equal; "auto" is
-    ``1 / n_features``.
-    """
+    """Return scikit-learn's `gamma` as a number; "scale" is 1.0 if all entries of X are equal."""
     if gamma == "scale":
         return 1.0 / (n_features * variance) if variance > 0 else 1.0
     return 1.0 / n_features if gamma == "auto" else float(gamma)
 
 
 def kernel_center(moments: Moments, dtype: np.dtype) -> NDArray[np.floating] | None:
-    """Return the offset to subtract from samples before distances are taken, None for nothing.
+    """Return the mean of each feature, to be subtracted from samples, or None if that is needless.
 
-    Distances do not change under a shift, but their rounding does: samples far from the origin
-    lose digits.  The offset is the mean of each feature, in the samples' `dtype`.  Samples that are
-    centred already, as standardised ones are, need none: those whose mean has a squared norm below
-    1 % of their mean squared norm.
+    Distances do not change under a shift, but samples far from the origin lose digits.  Samples
+    whose mean has a squared norm below 1 % of their mean squared norm, such as standardised ones,
+    count as centred.
     """
     if moments.mean @ moments.mean < 0.01 * moments.mean_sq_norm:
         return None

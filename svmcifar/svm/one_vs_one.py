@@ -3,9 +3,8 @@
 Pair (a, b), a < b, is number ``a * n_classes - a * (a + 1) / 2 + b - a - 1``; a positive
 decision value is a vote for class a.  This is LIBSVM's order and sign.
 
-Coefficients follow LIBSVM's layout too: an array of shape (n_classes - 1, n_samples), where
-a sample of class a has its coefficient for the pair with class b in row ``b - 1`` if a < b
-and in row ``b`` if a > b.
+Coefficients follow LIBSVM's layout too, an array of shape (n_classes - 1, n_samples): a sample of
+class a has its coefficient for the pair with class b in row ``b - 1`` if a < b, else in row ``b``.
 """
 
 from collections.abc import Iterable, Iterator
@@ -31,7 +30,7 @@ def pair_number(a: int, b: int, n_classes: int) -> int:
 
 
 def pair_numbers(n_classes: int) -> NDArray[np.intp]:
-    """Return the number of the pair that row r of class c's coefficients belongs to, as (c, r)."""
+    """Return the pair number of row r of class c's coefficients, (n_classes, n_classes - 1)."""
     numbers = np.empty((n_classes, n_classes - 1), dtype=np.intp)
     for number, (a, b) in enumerate(class_pairs(n_classes)):
         numbers[a, b - 1] = number
@@ -42,22 +41,22 @@ def pair_numbers(n_classes: int) -> NDArray[np.intp]:
 def winners(decisions: FloatArray, n_classes: int) -> NDArray[np.intp]:
     """Return the class with the most votes of each sample; of classes that tie, the first.
 
-    A decision value above zero, of shape (n_samples, n_pairs), is a vote for the pair's first
-    class, any other for the second.
+    A value of `decisions`, (n_samples, n_pairs), above zero votes for the pair's first class, any
+    other for the second.
     """
     result = np.empty(len(decisions), dtype=np.intp)
     _write_winners(decisions, n_classes, result)
     return result
 
 
-# The compiled functions stand in one file, since compiled code is kept by the file that it is in:
-# what a function calls from another could be an older one.
+# The compiled functions stay in one file: numba's cache checks the file of a function alone, so a
+# callee in another file could be outdated.
 
 
 @njit(inline="always")
 def _vote(decision, a, b, counts):  # type: ignore[no-untyped-def]
     """Count the vote of the pair (a, b)."""
-    first_wins = np.int64(decision > 0.0)  # no branch: votes cannot be foreseen
+    first_wins = np.int64(decision > 0.0)  # no branch: votes are unpredictable
     counts[a] += first_wins
     counts[b] += 1 - first_wins
 
@@ -86,8 +85,8 @@ def _write_winners(decisions, n_classes, result):  # type: ignore[no-untyped-def
 def write_winners_of_parts(values, intercept, n_views, result):  # type: ignore[no-untyped-def]
     """Write the class that wins each sample, from what each class adds to decision values.
 
-    `values`, of shape (n_samples * n_views, n_classes, n_classes - 1), are products of kernel
-    values and coefficients, in LIBSVM's layout; decision values are averaged over a sample's views.
+    `values`, (n_samples * n_views, n_classes, n_classes - 1), are products of kernel values and
+    coefficients, in LIBSVM's layout; decision values are averaged over a sample's views.
     """
     n_classes = values.shape[1]
     counts = np.empty(n_classes, dtype=np.int64)
@@ -107,8 +106,8 @@ def write_winners_of_parts(values, intercept, n_views, result):  # type: ignore[
 def average_views(batches: Iterable[FloatArray], n_views: int) -> Iterator[FloatArray]:
     """Average decision values over the views of each sample (test-time augmentation).
 
-    Views of a sample follow each other, in one batch or from one to the next.  Yield the means of
-    the samples whose last view is in the batch; raise InputError if the last one has too few.
+    Views of a sample follow each other, also across batches.  Yield the means of the samples whose
+    last view is in the batch; raise InputError if the last sample has too few views.
     """
     rest: FloatArray | None = None
     for batch in batches:

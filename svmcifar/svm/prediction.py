@@ -1,7 +1,6 @@
 """Prediction by a fitted `RBFSVC`.
 
-Samples on a device are worked on there, down to the pairs' decision values, which come to the
-host: votes and results are NumPy's.
+Decision values are computed where the samples are, and voted on on the host: results are NumPy's.
 """
 
 from collections.abc import Iterator
@@ -57,9 +56,9 @@ class Predictor:
         return self._svc.classes_[np.concatenate(codes)], np.concatenate(values)
 
     def _pairwise(self, X: ArrayLike) -> Iterator[FloatArray]:
-        """Compute the decision values of every pair in LIBSVM's sign, a batch at a time."""
+        """Yield the decision values of every pair in LIBSVM's sign, batch by batch."""
         svc = self._svc
-        # Distances may need a higher precision than the samples are kept in.
+        # Distances may need a higher precision than the support vectors are kept in.
         samples = read_samples(svc, X, svc.support_vectors_.dtype)
         xp = get_namespace(samples)
         dtype = getattr(xp, svc._support_sq_norms.dtype.name)
@@ -80,13 +79,13 @@ class Predictor:
         return map(to_host, pair_decisions(model, samples, count_workers(svc.n_jobs), limit_bytes))
 
     def _winners(self, pairwise: FloatArray) -> NDArray[np.intp]:
-        """Choose a class for each sample, as its place in `classes_`."""
+        """Return the class of each sample as an index into `classes_`."""
         if self._svc.break_ties and self._n_classes > 2:
             return self._shaped(pairwise).argmax(axis=1)
         return winners(pairwise, self._n_classes)
 
     def _shaped(self, pairwise: FloatArray) -> FloatArray:
-        """Return decision values in the shape that the user asked for, in SVC's sign."""
+        """Return decision values in `decision_function_shape` and SVC's sign."""
         if self._n_classes == 2:
             return -pairwise[:, 0]
         if self._svc.decision_function_shape == "ovo":

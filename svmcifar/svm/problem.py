@@ -1,4 +1,4 @@
-"""One-vs-one problems, made from X and y; and their solutions.  Backends take and return them."""
+"""One-vs-one problems, made from X and y, and their solutions: what backends take and return."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -34,7 +34,7 @@ class OvOProblem:
     upper : ndarray of shape (n_samples,), float64
         Upper bound of each alpha: C times class weight and sample weight, > 0.
     kernel : Kernel
-        With a diagonal of ones, which the solvers take for granted.
+        Its diagonal is 1: the solvers assume that.
     tol : float
         Stopping tolerance on the KKT gap.
     max_iter : int
@@ -65,47 +65,31 @@ class OvOProblem:
 
 @dataclass(frozen=True)
 class TrainingSet:
-    """A training set that has been checked, and the order of its samples by class.
+    """A checked training set and the order of its samples by class; X may be on a device."""
 
-    Attributes
-    ----------
-    X : array of shape (n_samples, n_features), float32 or float64
-        On the host or on a device; the rest on the host.
-    classes : ndarray of shape (n_classes,)
-    class_weight : ndarray of shape (n_classes,), float64
-    order : ndarray of shape (n_used,)
-        Rows of X with a positive weight, sorted by class.
-    codes : ndarray of shape (n_used,)
-        Class of each of them, as its place in `classes`.
-    sample_weight : ndarray of shape (n_used,), float64
-        Of each of them.
-    moments : Moments
-        Of X.
-    """
-
-    X: Any
+    X: Any  # (n_samples, n_features), float32 or float64
     classes: NDArray[Any]
-    class_weight: FloatArray
-    order: NDArray[np.intp]
-    codes: NDArray[np.intp]
-    sample_weight: FloatArray
-    moments: Moments
+    class_weight: FloatArray  # (n_classes,)
+    order: NDArray[np.intp]  # rows of X with a positive weight, sorted by class
+    codes: NDArray[np.intp]  # class of each of these rows, as an index into `classes`
+    sample_weight: FloatArray  # of each of these rows
+    moments: Moments  # of X
 
     def upper(self, C: float) -> FloatArray:
         """Return the upper bound of each alpha: C times class weight and sample weight."""
         return C * self.class_weight[self.codes] * self.sample_weight
 
     def center(self, kernel: Kernel) -> NDArray[np.floating] | None:
-        """Return what is subtracted from samples, None for nothing (see `kernel_center`)."""
+        """Return what to subtract from samples, None for nothing (see `kernel_center`)."""
         return kernel_center(self.moments, get_dtype(self.X)) if kernel.is_shift_invariant else None
 
     def problems(
         self, kernels: Sequence[tuple[int, Kernel]], C: float, tol: float, max_iter: int
     ) -> list[OvOProblem]:
-        """Build a problem for each kernel of one kind, with the number of features that it sees.
+        """Build a problem for each (number of first features, kernel); the kernels are of one kind.
 
-        All are over one copy of the samples, where X is: narrower ones are views of the widest, and
-        float64 for one kernel is float64 for all.
+        They share one copy of the samples, where X is: narrower ones are views of the widest, and
+        if one kernel needs float64, all get it.
         """
         starts = (0, *np.cumsum(np.bincount(self.codes)).tolist())
         samples = self._samples(kernels)
@@ -116,7 +100,7 @@ class TrainingSet:
         ]
 
     def _samples(self, kernels: Sequence[tuple[int, Kernel]]) -> dict[int, SampleBlocks]:
-        """Copy the samples in the order of their classes, for each number of features."""
+        """Copy the samples, sorted by class, with a view for each number of features."""
         xp, dtype = get_namespace(self.X), get_dtype(self.X)
         center = self.center(kernels[0][1])
         widths = sorted({width for width, _ in kernels})
@@ -139,11 +123,10 @@ def sort_by_class(
     smallest_C: float,
     sample_weight: FloatArray | None = None,
 ) -> TrainingSet:
-    """Check a training set and sort it by class, as `RBFSVC.fit` and a search need it.
+    """Check a training set and sort it by class, without samples of weight 0.
 
-    Samples of weight 0 are left out.  Raises InputError if X has NaN, infinite or too large values,
-    if there are fewer than two classes or one without a sample of positive weight, or if
-    `smallest_C`, of the values of C that are to be used, times weights is not above 0.
+    Raise InputError if X has NaN, infinite or too large values, if there are fewer than two classes
+    or one without a sample of positive weight, or if `smallest_C` times a weight is not above 0.
     """
     classes, codes = np.unique(y, return_inverse=True)
     weight_of_class = compute_class_weight(class_weight, classes=classes, y=y)
@@ -162,27 +145,13 @@ def sort_by_class(
 
 @dataclass(frozen=True)
 class PairSolution:
-    """The solution of one binary SVM.
+    """The solution of one binary SVM."""
 
-    Attributes
-    ----------
-    beta : ndarray of shape (n_a + n_b,), float64
-        Signed coefficients ``y_i alpha_i``, class a first.
-    intercept : float
-        Added to ``K beta``; LIBSVM's ``-rho``.
-    objective : float
-        Dual objective ``1/2 alpha' Q alpha - sum(alpha)``, as LIBSVM minimises it.
-    gap : float
-        Largest violation of the optimality conditions, as in the stopping rule.
-    n_iter : int
-        SMO steps taken.
-    """
-
-    beta: FloatArray
-    intercept: float
-    objective: float
-    gap: float
-    n_iter: int
+    beta: FloatArray  # signed coefficients ``y_i alpha_i``, (n_a + n_b,), class a first
+    intercept: float  # added to ``K beta``; LIBSVM's ``-rho``
+    objective: float  # dual, ``1/2 alpha' Q alpha - sum(alpha)``, as LIBSVM minimises it
+    gap: float  # largest violation of the optimality conditions, as in the stopping rule
+    n_iter: int  # SMO steps taken
 
 
 @dataclass
@@ -200,7 +169,7 @@ class OvOSolution:
     objective : ndarray of shape (n_pairs,), float64
         Dual objective as LIBSVM minimises it.
     memory_plan : str or None
-        How the solver divided its memory, in a few words; None if it has no plan.
+        How the solver divided its memory; None if it has no plan.
     """
 
     coef: FloatArray

@@ -16,18 +16,10 @@ Array = NDArray[np.floating]
 
 @dataclass(frozen=True)
 class SampleBlocks:
-    """Samples as the kernel needs them.
+    """Samples as the kernel needs them, float32 or float64."""
 
-    Attributes
-    ----------
-    X : array of shape (n_samples, n_features), float32 or float64
-        Samples minus the centre, C-contiguous; on the host or on a device.
-    sq_norms : array of shape (n_samples,), same dtype and place
-        Squared Euclidean norm of each row of `X`.
-    """
-
-    X: Any
-    sq_norms: Any
+    X: Any  # samples minus the centre, (n_samples, n_features), C-contiguous
+    sq_norms: Any  # squared Euclidean norm of each row of `X`, of its dtype and where it is
 
     def __getitem__(self, rows: slice) -> "SampleBlocks":
         """Select consecutive rows, without a copy."""
@@ -40,8 +32,8 @@ class SampleBlocks:
 def sample_blocks(X: Any, center: Array | None, *, in_place: bool = False) -> SampleBlocks:
     """Centre samples (see `svmcifar.svm.moments.kernel_center`) and compute their squared norms.
 
-    X, float32 or float64, stays where it is, on the host or on a device.  It is used as it is where
-    nothing has to change; `in_place` subtracts the centre from it.
+    X, float32 or float64, on the host or on a device, is copied only if it must change; `in_place`
+    subtracts the centre from X itself.
     """
     if center is not None:
         center = move_beside(center, X)
@@ -58,7 +50,7 @@ def sample_blocks(X: Any, center: Array | None, *, in_place: bool = False) -> Sa
 
 
 def first_columns(samples: SampleBlocks, widths: Sequence[int]) -> dict[int, SampleBlocks]:
-    """Return views of the first columns of samples, by their number, with squared norms."""
+    """Return views of the first columns of samples, with squared norms, by number of columns."""
     return {
         width: samples
         if width == samples.X.shape[1]

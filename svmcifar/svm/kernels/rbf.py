@@ -1,8 +1,8 @@
 """The RBF kernel, ``exp(-gamma |a - b|^2)``.
 
 Squared distances are ``|a|^2 + |b|^2 - 2 a.b``.  The formula stands here twice: by the array API,
-for float64 and for devices, and compiled, for float32 on the host (`_rbf_f32`).  The CUDA kernel of
-whole matrices is in `rbf_cuda`.
+for float64 and devices, and compiled, for float32 on the host (`_rbf_f32`); `rbf_cuda` has it for
+whole matrices.
 """
 
 from dataclasses import dataclass
@@ -15,22 +15,16 @@ from svmcifar.compute.arrays import get_namespace, is_host
 from svmcifar.compute.llvm import float_from_bits
 from svmcifar.svm.kernels.kernel import Kernel
 
-# float32 distances are used while gamma * max|x|^2 stays below this: the exponent's rounding
-# error is then of the order of 128 * 2^-23 = 1.5e-5, and some times that in high dimensions.
+# float32 distances are used while gamma * max|x|^2 is at most this: the exponent's rounding error
+# is then of the order of 128 * 2^-23 = 1.5e-5, and a few times that in high dimensions.
 _MAX_FLOAT32_EXPONENT = 128.0
 
 
 @dataclass(frozen=True)
 class RBF(Kernel):
-    """The RBF kernel, ``exp(-gamma |a - b|^2)``; 1 on the diagonal.
+    """The RBF kernel, ``exp(-gamma |a - b|^2)``; 1 on the diagonal."""
 
-    Parameters
-    ----------
-    gamma : float
-        > 0.
-    """
-
-    gamma: float
+    gamma: float  # > 0
     name: ClassVar[str] = "rbf"
     is_shift_invariant: ClassVar[bool] = True
 
@@ -57,7 +51,7 @@ class RBF(Kernel):
 
     @property
     def sklearn_parameters(self) -> dict[str, Any]:
-        """Parameters that give `sklearn.svm.SVC`, and cuML's, this kernel."""
+        """Return the parameters; see `Kernel.sklearn_parameters`."""
         return {"kernel": "rbf", "gamma": self.gamma}
 
     def write(self, products: Any, a_sq_norms: Any, b_sq_norms: Any, out: Any) -> None:
@@ -82,9 +76,9 @@ class RBF(Kernel):
 def _exp_f32(x):  # type: ignore[no-untyped-def]
     """Exponential of a float32 in [-87, 0], to 1.5 units in the last place.
 
-    ``2^n * exp(r)`` with the polynomial and the split logarithm of Cephes'
-    ``expf``.  Branch-free, so that the loop around it becomes SIMD code.
+    ``2^n * exp(r)`` with the polynomial and the split logarithm of Cephes' ``expf``.
     """
+    # No branches, so that the loop around it becomes SIMD code.
     n = np.floor(x * np.float32(1.44269504) + np.float32(0.5))
     r = x - n * np.float32(0.693359375) + n * np.float32(2.12194440e-4)
     p = np.float32(1.9875691500e-4)
@@ -115,7 +109,7 @@ def _loop_f32(products, a_sq_norms, b_sq_norms, gamma, out):  # type: ignore[no-
             out[i, j] = _rbf_f32(products[i, j], sq_norms, gamma, two_gamma)
 
 
-# Two functions, since a loop whose arrays may overlap does not become SIMD code.
+# Two functions: a loop whose arrays may overlap does not become SIMD code.
 
 
 @njit(nogil=True, cache=True, fastmath={"nnan", "nsz", "contract"}, error_model="numpy")

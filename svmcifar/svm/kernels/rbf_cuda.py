@@ -1,6 +1,6 @@
 """RBF values on an NVIDIA GPU: one pass from inner products to a symmetric matrix.
 
-The same formula as in `rbf`, apart from it because importing numba's CUDA target takes time.
+The formula of `rbf`, in a file of its own because importing numba's CUDA target takes time.
 """
 
 import math
@@ -32,18 +32,18 @@ def write_mirrored(
 
 
 def _on_device(array: Any) -> Any:
-    """Give numba an array that is on the device already; the simulator takes NumPy's."""
+    """Wrap a device array for numba without a copy; the simulator takes NumPy's."""
     return cuda.as_cuda_array(array) if hasattr(array, "__cuda_array_interface__") else array
 
 
 @cuda.jit(cache=True)
 def rbf_from_products(products, sq_norms, gamma, first_row, first_column, n, K):  # type: ignore[no-untyped-def]
-    """Turn a block of inner products into kernel values, and write them and their mirror image."""
+    """Write the kernel values of a block of inner products, and their mirror image."""
     r = cuda.blockIdx.y * cuda.blockDim.y + cuda.threadIdx.y
     c = cuda.blockIdx.x * cuda.blockDim.x + cuda.threadIdx.x
     if r < products.shape[0] and c < products.shape[1]:
         i, j = first_row + r, first_column + c
-        # A block on the diagonal holds both images: the upper one counts, so that they are equal.
+        # A block on the diagonal holds both images: the upper one wins, so that they are equal.
         if i <= j:
             sq_distance = sq_norms[i] + sq_norms[j] - products[r, c] - products[r, c]
             apart = i < j and sq_distance > 0

@@ -7,5 +7,5 @@ KERNELS = {kernel.name: kernel for kernel in (RBF,)}
 
 
 def make_kernel(name: str, gamma: float) -> Kernel:
-    """Make a kernel from its name and its coefficient, > 0."""
+    """Build a kernel by name and coefficient, > 0."""
     return KERNELS[name](gamma)

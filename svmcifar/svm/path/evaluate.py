@@ -23,27 +23,20 @@ Array = NDArray[Any]
 
 
 class Part(NamedTuple):
-    """What one split gives: samples to train on and samples to score on.
+    """Samples to train on and to score on, of one split.
 
-    Views of a sample are rows of X that follow each other; there are as many as X has rows a label.
-
-    Attributes
-    ----------
-    X_train : ndarray of shape (n_train * n_train_views, n_features), float32 or float64
-    y_train : ndarray of shape (n_train,)
-    X_held_out : ndarray of shape (n_held_out * n_held_out_views, n_features), same dtype
-        The pairs' decision values are averaged over a sample's views.
-    y_held_out : ndarray of shape (n_held_out,)
+    X has one or more rows a label: successive rows are views of one sample.  On held-out samples
+    the pairs' decision values are averaged over the views.
     """
 
-    X_train: Array
-    y_train: Array
-    X_held_out: Array
-    y_held_out: Array
+    X_train: Array  # (n_train * n_train_views, n_features), float32 or float64
+    y_train: Array  # (n_train,)
+    X_held_out: Array  # (n_held_out * n_held_out_views, n_features), same dtype
+    y_held_out: Array  # (n_held_out,)
 
     @property
     def n_train_views(self) -> int:
-        """Views of each sample that is trained on."""
+        """Views of each training sample."""
         return len(self.X_train) // len(self.y_train)
 
     @property
@@ -57,34 +50,17 @@ PartMaker = Callable[[], Part]
 
 
 class Scored(NamedTuple):
-    """What the points got on one split.
+    """Scores of the points on one split; arrays are of shape (n_points,)."""
 
-    Attributes
-    ----------
-    accuracy : ndarray of shape (n_points,), float64
-    gamma : ndarray of shape (n_points,), float64
-        Kernel coefficients in use.
-    n_iter : ndarray of shape (n_points,), int64
-        SMO steps.
-    unconverged : ndarray of shape (n_points,), int64
-        Pairs that ended with a gap above tol.
-    n_support : ndarray of shape (n_points,), int64
-    n_train, n_held_out : int
-        Samples.
-    memory_plan : str
-    solve_s, score_s : float
-        Seconds.
-    """
-
-    accuracy: Array
-    gamma: Array
-    n_iter: Array
-    unconverged: Array
-    n_support: Array
-    n_train: int
+    accuracy: Array  # float64
+    gamma: Array  # kernel coefficients in use, float64
+    n_iter: Array  # SMO steps, int64
+    unconverged: Array  # pairs that ended with a gap above tol, int64
+    n_support: Array  # support vectors, int64
+    n_train: int  # samples
     n_held_out: int
     memory_plan: str
-    solve_s: float
+    solve_s: float  # seconds
     score_s: float
 
 
@@ -94,28 +70,12 @@ def evaluate_points(
     svc: RBFSVC,
     progress: Progress = lambda n_solved: None,
 ) -> Scored:
-    """Train at every point on one part, and score on the other.
+    """Train at every point, each once, on the training samples, and score on the held-out ones.
 
-    Parameters
-    ----------
-    part : Part
-    points : sequence of Point
-        Each once.
-    svc : RBFSVC
-        Its parameters besides C and gamma.
-    progress : callable, optional
-        Called with the number of pairs just solved, counted for each point.
-
-    Returns
-    -------
-    Scored
-
-    Raises
-    ------
-    InputError
-        If samples are not what `RBFSVC.fit` takes, or have fewer features than a point wants.
-    MemoryLimitError
-        If kernel blocks of one pair and the coefficients do not fit the memory limit.
+    Parameters besides C and gamma come from `svc`; `progress` is called with the number of pairs
+    just solved, counted for each point.  Raise InputError if samples are not what `RBFSVC.fit`
+    accepts or have fewer features than a point uses, MemoryLimitError if the kernel blocks of one
+    pair and the coefficients do not fit the memory limit.
     """
     _require_features(part.X_train, points)
     _require_held_out(part.X_held_out, part.X_train)

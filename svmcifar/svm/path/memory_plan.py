@@ -12,29 +12,15 @@ _SCORING_BYTES = 128 * 2**20
 def make_search_plan(problem: SearchProblem, n_workers: int, limit_bytes: int | None) -> Plan:
     """Choose the fastest schedule that fits (see `svmcifar.svm.backends.memory_plan.choose_plan`).
 
-    Parameters
-    ----------
-    problem : SearchProblem
-    n_workers : int
-    limit_bytes : int or None
-        Limit on kernel blocks, products and coefficients; not on samples.
-
-    Returns
-    -------
-    Plan
-        What it keeps of the blocks within classes are their inner products.
-
-    Raises
-    ------
-    MemoryLimitError
-        If no schedule fits.
+    The limit is on kernel blocks, products and coefficients, not on samples; raise MemoryLimitError
+    if no schedule fits.  What is kept of the blocks within classes are inner products.
     """
     itemsize = problem.dtype.itemsize
     n_widths = len({path.n_features for path in problem.paths})
     n_bounds = max(len(path.points) for path in problem.paths)
 
     def scratch(block: int, group: int) -> int:
-        # What is added to products, and what float64 kernel values go through.
+        # Summands of products, and float64 kernel values before they are rounded.
         return 2 * min(STRIP, group) * group * itemsize
 
     holding = Holding(
@@ -42,7 +28,7 @@ def make_search_plan(problem: SearchProblem, n_workers: int, limit_bytes: int | 
         kept=n_widths * itemsize,
         made=itemsize,
         beside=_FLOAT32_BYTES,  # the kernel within the tile's classes
-        starts=8,  # solutions that those for the next gamma start from
+        starts=8,  # warm starts for the next gamma
         pair=8 * (3 * n_bounds + 10),  # bounds, coefficients and gradient for each C, and the rest
         pairs_at_once=True,
         scratch=scratch,
@@ -64,5 +50,5 @@ def coef_bytes(problem: SearchProblem) -> int:
 
 
 def scoring_bytes(problem: SearchProblem, plan: Plan) -> int:
-    """Return a worker's limit for decision values: no more than solving the pairs took."""
+    """Return a worker's limit for decision values: at most what solving the pairs took."""
     return min(_SCORING_BYTES, (plan.n_bytes - coef_bytes(problem)) // plan.n_workers)

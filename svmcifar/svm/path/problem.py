@@ -22,26 +22,15 @@ Array = NDArray[Any]
 class Path:
     """Points that differ in C alone, and room for their solutions.
 
-    Attributes
-    ----------
-    points : tuple of int
-        Their places among the points of the search.
-    C : ndarray of shape (n_C,), float64
-        Ascending.
-    problem : OvOProblem
-        That of C = 1.
-    coef : ndarray of shape (n_C, n_classes - 1, n_samples), float32 or float64
-        ``y_i alpha_i`` in LIBSVM's layout (see `svmcifar.svm.one_vs_one`), as precise as
-        prediction has them.
-    stats : ndarray of shape (n_C, n_pairs, 4), float64
-        Of each pair, as `svmcifar.svm.backends.smo.solve_path` returns them.
+    Coefficients ``y_i alpha_i`` are in LIBSVM's layout (see `svmcifar.svm.one_vs_one`), in the
+    samples' dtype; `stats` are what `svmcifar.svm.backends.smo.solve_path` returns for each pair.
     """
 
-    points: tuple[int, ...]
-    C: Array
-    problem: OvOProblem
-    coef: Array
-    stats: Array
+    points: tuple[int, ...]  # indices into the points of the search
+    C: Array  # (n_C,) float64, ascending
+    problem: OvOProblem  # that of C = 1
+    coef: Array  # (n_C, n_classes - 1, n_samples)
+    stats: Array  # (n_C, n_pairs, 4) float64
 
     @classmethod
     def empty(cls, points: Sequence[int], C: Sequence[float], problem: OvOProblem) -> "Path":
@@ -52,7 +41,7 @@ class Path:
         return cls(tuple(points), np.array(C, dtype=np.float64), problem, coef, stats)
 
     def upper_bounds(self, a: int, b: int) -> Array:
-        """Return the upper bounds of a pair's alphas, shape (n_C, n_a + n_b)."""
+        """Return the upper bounds of a pair's alphas, (n_C, n_a + n_b)."""
         weight = np.concatenate([self.problem.upper[self.problem.rows(c)] for c in (a, b)])
         return self.C[:, None] * weight
 
@@ -77,20 +66,11 @@ class Path:
 
 @dataclass(frozen=True)
 class SearchProblem:
-    """All points of a search on one training part.
-
-    Attributes
-    ----------
-    classes : ndarray of shape (n_classes,)
-    center : ndarray of shape (n_features,) or None
-        Subtracted from samples.
-    paths : tuple of Path
-        Fewest features first.
-    """
+    """All points of a search on one training part."""
 
     classes: Array
-    center: Array | None
-    paths: tuple[Path, ...]
+    center: Array | None  # (n_features,), subtracted from samples
+    paths: tuple[Path, ...]  # fewest features first
 
     @property
     def sizes(self) -> list[int]:
@@ -106,8 +86,8 @@ class SearchProblem:
 def make_problem(X: Array, y: Array, points: Sequence[Point], svc: RBFSVC) -> SearchProblem:
     """Build the problems of all points from a training part.
 
-    Multiples of "scale" are of these samples' own; `svc` gives the parameters besides C and gamma.
-    Raises InputError for what `RBFSVC.fit` does not take.
+    "scale" is that of these samples; parameters besides C and gamma come from `svc`.  Raise
+    InputError for what `RBFSVC.fit` does not accept.
     """
     widths = [point.n_components or X.shape[1] for point in points]
     X = X[:, : max(widths)]

@@ -1,9 +1,9 @@
 """Solving every point of a search over one pass of the distances.
 
-The schedule is that of `svmcifar.svm.backends.tiles`.  Of a tile the inner products are computed
-once.  They are extended from the fewest features to the most, turned into the kernel of each gamma,
-and each pair is solved for every C in turn, from the solution for the C before; the first of them
-from that for the gamma before.
+The schedule is that of `svmcifar.svm.backends.tiles`.  The inner products of a tile are computed
+once, extended from the fewest features to the most, and turned into the kernel of each gamma.  Each
+pair is solved for every C in turn with warm starts: from the solution for the previous C, or for
+the first C from that for the previous gamma.
 """
 
 from concurrent.futures import ThreadPoolExecutor
@@ -25,7 +25,7 @@ from svmcifar.svm.problem import Progress
 from svmcifar.svm.samples import SampleBlocks
 
 Array = NDArray[Any]
-# Each pair's coefficients for the smallest C and the gamma before.
+# Each pair's coefficients for the smallest C and the previous gamma.
 Starts = dict[tuple[int, int], Array]
 
 
@@ -34,21 +34,15 @@ def solve_paths(
 ) -> None:
     """Solve every pair of every point, and write the solutions into the paths.
 
-    Parameters
-    ----------
-    problem : SearchProblem
-    plan : Plan
-        From `svmcifar.svm.path.memory_plan.make_search_plan`.  The solutions do not depend on its
-        number of workers.
-    progress : callable, optional
-        Called with the number of pairs just solved, counted for each point, by one thread at a
-        time.
+    `plan` is from `svmcifar.svm.path.memory_plan.make_search_plan`; solutions do not depend on its
+    number of workers.  `progress` is called with the number of pairs just solved, counted for each
+    point, by one thread at a time.
     """
     _Run(problem, plan, progress).solve(lambda _: None)
 
 
 class _Run(TiledRun):
-    """The schedule with inner products that serve every kernel."""
+    """The schedule with inner products that all kernels share."""
 
     def __init__(self, problem: SearchProblem, plan: Plan, progress: Progress) -> None:
         widest = problem.paths[-1].problem
