@@ -59,18 +59,16 @@ def command(
     if out is not None:
         check_output(out, overwrite, keep=[model_path, *images])
     on_gpu = wants_gpu(device)
-    shape = DATASETS[0].description.image_shape
-    pixels = [read_image(path, shape) for path in images]
-    cache = open_feature_cache(no_cache)
-    if images and not read_manifest(model_path).slim:
-        model = open_model(model_path, None, jobs, cache)
-    else:
+    dataset = None
+    if not images or read_manifest(model_path).slim:
         dataset = open_data(data, skip_md5)
-        model = open_model(model_path, dataset, jobs, cache)
-    if images:
-        table = predict_files(model, images, pixels, on_gpu=on_gpu)
-    else:
+    shape = (dataset or DATASETS[0]).description.image_shape
+    pixels = [read_image(path, shape) for path in images]
+    model = open_model(model_path, dataset, jobs, open_feature_cache(no_cache))
+    if dataset and not images:
         table = predict_split(model, dataset, split, on_gpu=on_gpu)
+    else:
+        table = predict_files(model, images, pixels, on_gpu=on_gpu)
     if out is None:
         table.to_csv(sys.stdout, index=False, lineterminator="\n")
         return

@@ -106,16 +106,16 @@ class CifarDataset(Dataset):
 
     def _check(self, name: str, size_bytes: int) -> None:
         """Raise DataError unless the file just read is the one it should be."""
-        found, sums = self._md5s[name], self._synthetic_md5s
+        md5, sums = self._md5s[name], self._synthetic_md5s
         official = self.description.files[name]
-        if found == (sums[name] if sums else official.md5):
+        if md5 == (sums[name] if sums else official.md5):
             return
         if sums is not None:
-            rule = f"altered: the md5 must be {sums[name]} as in {SYNTHETIC_SUMS}, got {found}"
+            rule = f"altered: the md5 must be {sums[name]} as in {SYNTHETIC_SUMS}, got {md5}"
         elif size_bytes < official.size_bytes:
             rule = f"truncated: the official file has {official.size_bytes} bytes, got {size_bytes}"
         else:
-            rule = f"altered: the official md5 is {official.md5}, got {found}"
+            rule = f"altered: the official md5 is {official.md5}, got {md5}"
         remedy = "svmcifar download" + (" --synthetic" if sums is not None else "")
         raise DataError(
             f"{self._subject(name)}: {rule}; get it again with `{remedy}`, "
