@@ -1,7 +1,8 @@
-"""Examples in docstrings run, and print what they say."""
+"""Examples in docstrings run, print what they say, and leave no files behind."""
 
 import ast
 import doctest
+import tempfile
 from importlib import import_module
 from pathlib import Path
 
@@ -35,10 +36,12 @@ TESTS = [test for test in docstrings_with_examples() if test.examples]
 @pytest.mark.parametrize("test", TESTS, ids=lambda test: test.name)
 def test_examples_run(test, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     output = []
     runner = doctest.DocTestRunner(optionflags=doctest.NORMALIZE_WHITESPACE)
     runner.run(test, out=output.append)
     assert runner.failures == 0, "".join(output)
+    assert not list(tmp_path.iterdir()), "an example leaves files behind"
 
 
 def test_every_example_is_found():

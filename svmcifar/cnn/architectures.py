@@ -18,16 +18,7 @@ ARCHITECTURES: dict[str, type[Network]] = {
 
 @dataclass(frozen=True)
 class Architecture:
-    """A known architecture with its sizes.
-
-    Attributes
-    ----------
-    name : str
-        A key of `ARCHITECTURES`.
-    width : int
-        Channels of the first convolution.
-    n_classes : int
-    """
+    """A known architecture, a key of `ARCHITECTURES`, with its sizes as for `Network`."""
 
     name: str
     width: int
@@ -47,20 +38,9 @@ class Architecture:
 
 
 def recognise(state: Mapping[str, Any]) -> Architecture:
-    """Recognise the architecture that a state dict belongs to.
+    """Return the architecture of a state dict.
 
-    Parameters
-    ----------
-    state : mapping of str to Tensor
-
-    Returns
-    -------
-    Architecture
-
-    Raises
-    ------
-    CheckpointError
-        If the names or shapes are those of no known network.
+    Raise CheckpointError if the names or shapes are those of no known network.
     """
     candidates = [
         Architecture(name, *sizes)

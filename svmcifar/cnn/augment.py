@@ -16,31 +16,23 @@ _GRAY = (0.299, 0.587, 0.114)
 def augment_batch(images: Tensor, generator: torch.Generator) -> Tensor:
     """Augment each image: random shift, mirroring, rotation and colour jitter.
 
-    Parameters
-    ----------
-    images : Tensor of shape (n_images, 3, height, width), uint8
-    generator : torch.Generator
-        On the images' device.
-
-    Returns
-    -------
-    Tensor of the same shape, float32
-        Values from 0 to 1.
+    From (n_images, 3, height, width), uint8, to the same shape, float32 from 0 to 1;
+    the generator is on the images' device.
     """
     return jitter_colours(move_pixels(images.float() / 255, generator), generator)
 
 
 def move_pixels(images: Tensor, generator: torch.Generator) -> Tensor:
-    """Rotate, mirror (every second on average) and shift images, by nearest neighbour.
+    """Rotate, mirror (with probability 1/2) and shift images in one affine transform.
 
-    One affine transform: angles up to 10 degrees and whole pixels up to 4, each way,
-    with reflection at the borders.
+    Nearest neighbour, angles up to 10 degrees and whole pixels up to 4, each way, with
+    reflection at the borders.
     """
     n, _, height, width = images.shape
     angle = math.radians(ROTATION_DEGREES) * _symmetric(n, generator)
     mirror = 1.0 - 2.0 * _integers(2, n, generator)
     shift = _integers(2 * CROP_PADDING + 1, 2 * n, generator).reshape(n, 2) - CROP_PADDING
-    # Maps a place in the result to one in the image, both from -1 to 1.
+    # Maps coordinates of the result to those of the image, both from -1 to 1.
     cos, sin = torch.cos(angle), torch.sin(angle)
     matrix = torch.stack([mirror * cos, -mirror * sin, sin, cos], dim=1).reshape(n, 2, 2)
     offset = 2 * shift / torch.tensor([width, height], device=images.device)
@@ -68,9 +60,9 @@ def jitter_colours(images: Tensor, generator: torch.Generator) -> Tensor:
 
 
 def turn_hue(images: Tensor, turn: Tensor) -> Tensor:
-    """Rotate the hue of images from 0 to 1 in HSV by `turn`, in parts of the full circle.
+    """Rotate the HSV hue of images from 0 to 1.
 
-    `turn` broadcasts with (n_images, 1, height, width).
+    `turn`, in parts of the full circle, broadcasts with (n_images, 1, height, width).
     """
     red, green, blue = images.unbind(1)
     value = images.amax(dim=1)

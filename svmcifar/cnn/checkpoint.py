@@ -3,7 +3,7 @@
 import json
 from collections.abc import Sequence
 from contextlib import ExitStack
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from hashlib import sha256
 from itertools import zip_longest
 from pathlib import Path
@@ -25,10 +25,7 @@ _SUFFIXES = {".pth": ("PyTorch", ".onnx"), ".onnx": ("ONNX Runtime", ".pth")}
 def checkpoint_files(path: Path) -> list[Path]:
     """Return the paths that `save_checkpoint` writes: ``*.pth``, ``*.onnx`` and ``*.json``.
 
-    Raises
-    ------
-    OutputError
-        If `path` does not end in ``.pth``.
+    Raise OutputError if `path` does not end in ``.pth``.
     """
     if path.suffix != ".pth":
         raise OutputError(f"{path}: a checkpoint's name must end in .pth; name it {path.stem}.pth")
@@ -38,31 +35,15 @@ def checkpoint_files(path: Path) -> list[Path]:
 def save_checkpoint(
     network: "Network", path: Path, card: dict[str, Any], *, half: bool = False
 ) -> None:
-    """Write a network as ``*.pth``, ``*.onnx`` and ``*.json``; existing files are replaced.
+    """Write a network on the host as ``*.pth``, ``*.onnx`` and ``*.json``; replace existing files.
 
-    All three are written before the first takes its place, and the model card,
-    which holds the hashes of the others, comes last: `load_network` notices a
-    card that is out of date.
+    All three are written before the first is renamed, and the model card, which holds
+    the hashes of the others, comes last: `load_network` detects a card that is out of date.
+    `half` stores convolution and product weights as float16: `round_weights` before the
+    test makes what is stored what was tested.
 
-    Parameters
-    ----------
-    network : Network
-        On the host.
-    path : Path
-        ``*.pth``.
-    card : dict
-        The model card, as `svmcifar.cnn.model_card.make_card` returns it.
-    half : bool, default=False
-        Store convolution and product weights as float16, at half the size.
-        Call `svmcifar.cnn.torch_runtime.round_weights` before the network is tested:
-        then what is stored is what was tested.
-
-    Raises
-    ------
-    OutputError
-        If the name does not end in ``.pth``, or a file cannot be written.
-    CheckpointError
-        If a weight is not finite, or beyond the range of float16.
+    Raise OutputError if the name does not end in ``.pth`` or a file cannot be written, and
+    CheckpointError if a weight is not finite or beyond the range of float16.
     """
     from svmcifar.cnn.architectures import recognise
     from svmcifar.cnn.torch_runtime import count_parameters, state_to_store, to_bytes
@@ -84,7 +65,7 @@ def save_checkpoint(
             for file, content in contents.items()
         },
     }
-    # Left in reverse: the card takes its place last.
+    # The stack unwinds in reverse: the card is renamed last.
     with ExitStack() as stack:
         text = json.dumps(complete, indent=2, ensure_ascii=False).encode()
         for file, content in {json_file: text, **contents}.items():
@@ -99,57 +80,40 @@ def load_network(
 ) -> ImageNetwork:
     """Load a network from a ``.pth`` or an ``.onnx`` file, with its model card if it has one.
 
-    Nothing that the file holds is run but the network's own arithmetic.
+    Nothing that the file holds is run but the network's own arithmetic.  Class names, in
+    the order of the class ids, and image shape are those of the data set; without
+    `n_threads` the runtime chooses.
 
-    Parameters
-    ----------
-    path : str or Path
-    class_names : sequence of str
-        Of the data set, in the order of the class ids.
-    image_shape : ImageShape
-        Of the data set.
-    n_threads : int, optional
-        The runtime's choice by default.
-
-    Returns
-    -------
-    ImageNetwork
-
-    Raises
-    ------
-    CheckpointError
-        If the file is missing, if it or its card is damaged or unknown, or if they
-        do not fit each other or the data set.
-    BackendUnavailableError
-        If PyTorch (for ``.pth``) or ONNX Runtime (for ``.onnx``) is missing.
+    Raise CheckpointError if the file is missing, if it or its card is damaged or unknown, or
+    if they do not fit each other or the data set; BackendUnavailableError if PyTorch (for
+    ``.pth``) or ONNX Runtime (for ``.onnx``) is missing.
     """
     path = Path(path)
     content = _read(path)
     digest = sha256(content).hexdigest()
     card = read_card(path, digest)
-    said = card or {}
-    if "classes" in said:
-        _check_names(card_path(path), said["classes"], class_names)
+    entries = card or {}
+    if "classes" in entries:
+        _check_names(card_path(path), entries["classes"], class_names)
     opened = _open_network(path, content, image_shape, n_threads)
     if opened.n_classes != len(class_names):
         raise CheckpointError(
-            f"{path}: a network must tell the {len(class_names)} classes of the data set apart, "
+            f"{path}: a network must distinguish the {len(class_names)} classes of the data set, "
             f"got one for {opened.n_classes}; use a network for these classes"
         )
-    if "normalisation" in said:
-        opened = opened._replace(
-            normalisation=read_normalisation(card_path(path), said["normalisation"])
-        )
+    if "normalisation" in entries:
+        normalisation = read_normalisation(card_path(path), entries["normalisation"])
+        opened = replace(opened, normalisation=normalisation)
     if opened.n_parameters is None:
-        opened = opened._replace(n_parameters=said.get("n_parameters"))
+        opened = replace(opened, n_parameters=entries.get("n_parameters"))
     return ImageNetwork(
+        **vars(opened),
         path=path,
         name=path.stem,
         n_bytes=len(content),
         sha256=digest,
         card=card,
         image_shape=image_shape,
-        **opened._asdict(),
     )
 
 
@@ -191,9 +155,9 @@ def _open_network(
     return open_network(path, content, image_shape, n_threads)
 
 
-def _check_names(card: Path, found: list[str], expected: Sequence[str]) -> None:
-    if found != list(expected):
-        pairs = zip_longest(found, expected, fillvalue="none")
+def _check_names(card: Path, names: list[str], expected: Sequence[str]) -> None:
+    if names != list(expected):
+        pairs = zip_longest(names, expected, fillvalue="none")
         number, pair = next((k, pair) for k, pair in enumerate(pairs) if pair[0] != pair[1])
         raise CheckpointError(
             f"{card}: the network's classes must be those of the data set, in their order, "

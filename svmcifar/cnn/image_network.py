@@ -1,9 +1,9 @@
-"""A network that was read from a file, whatever computes it."""
+"""A network that was read from a file, for any runtime."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,87 +14,41 @@ from svmcifar.compute.image_shape import ImageShape
 from svmcifar.errors import CheckpointError, InputError
 
 
-class OpenedNetwork(NamedTuple):
-    """What a runtime reads from a file: fields of `ImageNetwork`.
+@dataclass(frozen=True, kw_only=True)
+class OpenedNetwork:
+    """What a runtime reads from a file.
 
-    The number of parameters is None where the file does not hold it.
+    `n_parameters` counts learned weights, without the running statistics of batch
+    normalisation; it is None where neither the file nor its model card holds the number.
+    `compute_logits` maps up to `batch_size` normalised images (n_images, *image_shape), float32,
+    to logits (n_images, n_classes), float32.
     """
 
-    architecture: str
+    architecture: str  # for example "reference, width 16, 10 classes"
     n_classes: int
     n_parameters: int | None
-    runtime: str
+    runtime: str  # for example "PyTorch 2.13.0, 2 threads"
     normalisation: Normalisation
     batch_size: int
     compute_logits: Callable[[NDArray[np.float32]], NDArray[np.float32]]
 
 
-@dataclass(frozen=True)
-class ImageNetwork:
-    """A network ready to classify images.
-
-    Attributes
-    ----------
-    path : Path
-        The file.
-    name : str
-        Its name without suffix.
-    architecture : str
-        For example "reference, width 16, 10 classes".
-    n_classes : int
-    n_parameters : int or None
-        Learned weights, without the running statistics of batch normalisation; None
-        where neither the file nor its model card holds the number.
-    n_bytes : int
-        Size of the file.
-    sha256 : str
-        Of the file, in hexadecimal.
-    card : dict or None
-        The model card, as `svmcifar.cnn.model_card.read_card` returns it.
-    runtime : str
-        What computes it, for example "PyTorch 2.13.0".
-    image_shape : ImageShape
-    normalisation : Normalisation
-    batch_size : int
-        Images that `compute_logits` takes at once.
-    compute_logits : callable
-        From normalised images (n_images, *image_shape), float32, to logits
-        (n_images, n_classes), float32.
-    """
+@dataclass(frozen=True, kw_only=True)
+class ImageNetwork(OpenedNetwork):
+    """A network ready to classify images: path, name, size and hash are those of its file."""
 
     path: Path
     name: str
-    architecture: str
-    n_classes: int
-    n_parameters: int | None
     n_bytes: int
     sha256: str
     card: dict[str, Any] | None
-    runtime: str
     image_shape: ImageShape
-    normalisation: Normalisation
-    batch_size: int
-    compute_logits: Callable[[NDArray[np.float32]], NDArray[np.float32]]
 
     def predict_proba(self, images: NDArray[np.uint8]) -> NDArray[np.float32]:
-        """Compute the probability of each class.
+        """Compute the probability of each class, float32 (n_images, n_classes).
 
-        Parameters
-        ----------
-        images : ndarray of shape (n_images, image_shape.n_values), uint8
-            Channel-first rows.
-
-        Returns
-        -------
-        ndarray of shape (n_images, n_classes), float32
-            Rows sum to 1.
-
-        Raises
-        ------
-        InputError
-            If `images` has another shape or type.
-        CheckpointError
-            If a logit is not finite.
+        Images are channel-first rows, uint8 (n_images, image_shape.n_values): raise InputError
+        for others, and CheckpointError if a logit is not finite.
         """
         n_values = self.image_shape.n_values
         if images.dtype != np.uint8 or images.ndim != 2 or images.shape[1] != n_values:

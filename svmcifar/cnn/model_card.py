@@ -1,10 +1,9 @@
 """The model card: a JSON file beside a checkpoint, about how the network was made."""
 
 import json
-import math
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeGuard
 
 from svmcifar.compute.environment import describe_environment, utc_now
 from svmcifar.errors import CheckpointError
@@ -46,36 +45,16 @@ def make_card(
     test: dict[str, int],
     data: dict[str, Any],
 ) -> dict[str, Any]:
-    """Make the model card of a network that was just trained.
+    """Build the JSON-ready model card of a network that was just trained.
 
-    `save_checkpoint` adds the ``architecture``, ``n_parameters`` and the hashes of
-    the ``files``.
+    Class names are in the order of the logits, `recipe` has the fields of
+    `svmcifar.cnn.recipe.Recipe`, and `history` is that of
+    `svmcifar.cnn.training_loop.TrainedNetwork`.  `validation_rows` is the number of training
+    images that were held out.  `test` holds ``n`` test images and the number that the weights
+    as they are saved get right, ``KIND_right`` by kind of label; `data` holds ``label``,
+    ``synthetic`` and ``md5s`` of the data set.
 
-    Parameters
-    ----------
-    class_names : sequence of str
-        In the order of the logits.
-    recipe : dict
-        Fields of `svmcifar.cnn.recipe.Recipe`.
-    history : list of dict
-        An entry an epoch, as in `svmcifar.cnn.training_loop.TrainedNetwork`.
-    training_s : float
-        Seconds.
-    device : str
-        Name of the processor or GPU.
-    validation_rows : int
-        Training images that were held out.
-    test : dict
-        ``n`` test images, and how many are right by kind of label, as ``KIND_right``,
-        with the weights as they are saved (see
-        `svmcifar.cnn.torch_runtime.round_weights`).
-    data : dict
-        ``label``, ``synthetic`` and ``md5s`` of the data set.
-
-    Returns
-    -------
-    dict
-        JSON-ready.
+    `save_checkpoint` adds the ``architecture``, ``n_parameters`` and the hashes of the ``files``.
     """
     environment = describe_environment()
     return plain(
@@ -103,24 +82,9 @@ def card_path(checkpoint: Path) -> Path:
 
 
 def read_card(checkpoint: Path, sha256: str) -> dict[str, Any] | None:
-    """Read the model card of a checkpoint, if it has one.
+    """Read the model card of a checkpoint with this hash; return None where there is none.
 
-    Parameters
-    ----------
-    checkpoint : Path
-        ``*.pth`` or ``*.onnx``.
-    sha256 : str
-        Of the checkpoint, in hexadecimal.
-
-    Returns
-    -------
-    dict or None
-        None where there is no card.
-
-    Raises
-    ------
-    CheckpointError
-        If the card is damaged, of a newer release, or of another checkpoint.
+    Raise CheckpointError if the card is damaged, of a newer release, or of another checkpoint.
     """
     path = card_path(checkpoint)
     try:
@@ -150,21 +114,21 @@ def read_card(checkpoint: Path, sha256: str) -> dict[str, Any] | None:
 def read_normalisation(source: str | Path, value: Any) -> Normalisation:
     """Read a dict with ``mean`` and ``std``, three numbers each.
 
-    Raises `CheckpointError`, which names the `source`, if it is something else.
+    Raise CheckpointError, which names the `source`, if it is something else.
     """
-    if not isinstance(value, dict):
-        raise _not_normalisation(source, value)
-    mean, std = (_three_numbers(value.get(key)) for key in ("mean", "std"))
-    if mean is None or std is None or min(std) <= 0:
-        raise _not_normalisation(source, value)
-    return Normalisation(mean, std)
+    parts = value if isinstance(value, dict) else {}
+    mean, std = parts.get("mean"), parts.get("std")
+    if not _is_three_numbers(mean) or not _is_three_numbers(std) or min(std) <= 0:
+        raise CheckpointError(
+            f"{source}: 'normalisation' must have a 'mean' and a positive 'std' of three numbers "
+            f"each, got {_short(value)}; fix it"
+        )
+    return Normalisation(tuple(map(float, mean)), tuple(map(float, std)))
 
 
-def _three_numbers(value: Any) -> tuple[float, ...] | None:
-    is_list = isinstance(value, list) and len(value) == 3
-    if is_list and all(type(v) in (int, float) and math.isfinite(v) for v in value):
-        return tuple(map(float, value))
-    return None
+def _is_three_numbers(value: Any) -> TypeGuard[list[float]]:
+    is_triple = isinstance(value, list) and len(value) == 3
+    return is_triple and all(type(v) in (int, float) and abs(v) <= _MOST for v in value)
 
 
 def _check_entries(path: Path, card: dict[str, Any]) -> None:
@@ -173,21 +137,21 @@ def _check_entries(path: Path, card: dict[str, Any]) -> None:
     for key, kind in _TYPES.items():
         if key in card and not isinstance(card[key], kind):
             raise _invalid(path, f"one with a proper {key!r}, got {_short(card[key])}")
-    numbers = {"training_s": card.get("training_s", 0), "n_parameters": card.get("n_parameters", 0)}
-    for number, entry in enumerate(e for e in card.get("history", []) if isinstance(e, dict)):
+    for key, kind in (("classes", str), ("history", dict)):
+        for entry in card.get(key, []):
+            if not isinstance(entry, kind):
+                raise _invalid(path, f"one with proper {key!r}, got {_short(entry)} in it")
+    numbers = {key: card.get(key) for key in ("training_s", "n_parameters")}
+    for number, entry in enumerate(card.get("history", [])):
         numbers |= {f"history {number}: {name}": value for name, value in entry.items()}
     for name, value in numbers.items():
         most = 1.0 if name.endswith("accuracy") else _MOST
         if value is not None and not (type(value) in (int, float) and 0 <= value <= most):
             raise _invalid(path, f"one with a {name!r} from 0 to {most:g}, got {_short(value)}")
-    for key, kind in (("classes", str), ("history", dict)):
-        for entry in card.get(key, []):
-            if not isinstance(entry, kind):
-                raise _invalid(path, f"one with proper {key!r}, got {_short(entry)} in it")
 
 
 def _listed(card: dict[str, Any], checkpoint: Path) -> str | None:
-    """Return the hash of the file with that suffix: files may be renamed together."""
+    """Return the hash listed for the checkpoint's suffix: files may be renamed together."""
     for name, entry in card.get("files", {}).items():
         if Path(name).suffix == checkpoint.suffix:
             return str(entry.get("sha256") if isinstance(entry, dict) else entry)
@@ -197,13 +161,6 @@ def _listed(card: dict[str, Any], checkpoint: Path) -> str | None:
 def _invalid(path: Path, rule: str) -> CheckpointError:
     return CheckpointError(
         f"{path}: a checkpoint's card must be {rule}; fix it, or move it away to do without"
-    )
-
-
-def _not_normalisation(source: str | Path, value: Any) -> CheckpointError:
-    return CheckpointError(
-        f"{source}: 'normalisation' must have a 'mean' and a positive 'std' of three numbers each, "
-        f"got {_short(value)}; fix it"
     )
 
 

@@ -1,4 +1,4 @@
-"""What every architecture brings along."""
+"""The interface of every architecture."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
@@ -44,10 +44,9 @@ class Network(nn.Module, ABC):
     @classmethod
     @abstractmethod
     def sizes_in(cls, state: Mapping[str, Any]) -> tuple[int, int] | None:
-        """Return width and number of classes, from the first and the last layer.
+        """Return width and number of classes from the first and the last layer, None without them.
 
-        None if the state dict does not have these layers.  `recognise` compares
-        all names and shapes afterwards.
+        `recognise` compares all names and shapes afterwards.
         """
 
     @classmethod
@@ -55,7 +54,7 @@ class Network(nn.Module, ABC):
     def to_onnx(
         cls, state: Mapping[str, NDArray[Any]], architecture: str, normalisation: Normalisation
     ) -> "ModelProto":
-        """Export as an ONNX graph.
+        """Export as an ONNX graph from the images, its one input, to the logits, its one output.
 
         Parameters
         ----------
@@ -63,9 +62,4 @@ class Network(nn.Module, ABC):
             State dict, float32 or float16.
         architecture, normalisation
             Kept in the metadata.
-
-        Returns
-        -------
-        onnx.ModelProto
-            With one input, the images, and one output, the logits.
         """

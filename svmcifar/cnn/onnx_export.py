@@ -27,25 +27,11 @@ def reference_to_onnx(
     normalisation: Normalisation,
     image_shape: ImageShape,
 ) -> ModelProto:
-    """Export the reference network as an ONNX graph.
+    """Export the reference network as an ONNX graph; see `Network.to_onnx`.
 
-    Its input ``images`` is float32 (N, *image_shape), normalised; its output
-    ``logits`` is float32 (N, n_classes).  Float16 weights are stored as such
-    and widened when the graph is loaded: it computes in float32.
-
-    Parameters
-    ----------
-    state : mapping of str to ndarray
-        State dict, float32 or float16.
-    architecture : str
-        Kept in the metadata.
-    normalisation : Normalisation
-        Kept in the metadata, as JSON.
-    image_shape : ImageShape
-
-    Returns
-    -------
-    onnx.ModelProto
+    Its input ``images`` is float32 (N, *image_shape), normalised; its output ``logits`` is
+    float32 (N, n_classes).  Float16 weights are stored as such and widened when the graph
+    is loaded: it computes in float32.
     """
     graph = _Graph(state)
     x = graph.convolution("images", "convolution1")
@@ -102,9 +88,8 @@ class _Graph:
 
     def residual(self, x: str, layer: str) -> str:
         """Add a residual block of two convolutions."""
-        return self.add(
-            "Add", [self.convolution(self.convolution(x, f"{layer}.0"), f"{layer}.1"), x]
-        )
+        inner = self.convolution(x, f"{layer}.0")
+        return self.add("Add", [self.convolution(inner, f"{layer}.1"), x])
 
     def pool(self, x: str) -> str:
         """Halve height and width."""

@@ -21,33 +21,15 @@ _EXTERNAL_WEIGHTS = "session.model_external_initializers_file_folder_path"
 def open_network(
     path: Path, content: bytes, image_shape: ImageShape, n_threads: int | None
 ) -> OpenedNetwork:
-    """Open an ONNX graph that turns images into logits, on the CPU.
+    """Open the content of a file, an ONNX graph from images to logits, on the CPU.
 
-    Parameters
-    ----------
-    path : Path
-        Named in errors.
-    content : bytes
-        Of the file.
-    image_shape : ImageShape
-    n_threads : int or None
-        Threads to work with; ONNX Runtime's choice if None.
-
-    Returns
-    -------
-    OpenedNetwork
-        The number of parameters is None.
-
-    Raises
-    ------
-    CheckpointError
-        If it is no ONNX graph, keeps weights elsewhere, or has other inputs or
-        outputs.
+    Without `n_threads`, ONNX Runtime chooses.  Raise CheckpointError, which names `path`, if it
+    is no ONNX graph, keeps weights elsewhere, or has other inputs or outputs.
     """
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 4  # errors come as exceptions
     options.intra_op_num_threads = n_threads or 0
-    # Weights in other files are looked for under `path`, which is no folder: there are none.
+    # ONNX Runtime searches for weights in other files under `path`, a file: it reads none.
     options.add_session_config_entry(_EXTERNAL_WEIGHTS, str(path.absolute()))
     try:
         session = onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
@@ -143,7 +125,7 @@ def _normalisation(path: Path, text: str | None) -> Normalisation:
         return REFERENCE_NORMALISATION
     try:
         return read_normalisation(path, json.loads(text))
-    except ValueError:
+    except (ValueError, RecursionError):
         return read_normalisation(path, text)
 
 

@@ -14,15 +14,14 @@ from svmcifar.errors import BackendUnavailableError, InputError
 class Recipe:
     """Hyperparameters of a training.
 
-    Adam with the one-cycle schedule, stepped after every batch, on images that
-    `svmcifar.cnn.augment` changes at random.
+    Adam with the one-cycle schedule, stepped after every batch, on images augmented by
+    `svmcifar.cnn.augment`.
 
     Attributes
     ----------
     width : int
         Channels of the first convolution.
-    epochs : int
-    batch_size : int
+    epochs, batch_size : int
     max_learning_rate : float
         Peak of the one-cycle schedule.
     weight_decay : float
@@ -52,21 +51,9 @@ class Recipe:
 
 
 def choose_device(name: str = "auto") -> torch.device:
-    """Choose the device to train on.
+    """Choose the device to train on: "cpu", "gpu", or "auto", the GPU where PyTorch finds one.
 
-    Parameters
-    ----------
-    name : {"auto", "cpu", "gpu"}, default="auto"
-        "auto" is the GPU where PyTorch finds one.
-
-    Returns
-    -------
-    torch.device
-
-    Raises
-    ------
-    BackendUnavailableError
-        If a GPU is asked for and PyTorch finds none.
+    Raise BackendUnavailableError for "gpu" where it finds none.
     """
     has_gpu = torch.cuda.is_available()
     if name == "gpu" and not has_gpu:
@@ -81,7 +68,7 @@ def fastest_precision(device: torch.device) -> str:
     """Return "bfloat16" where the device multiplies it in hardware, else "float32"."""
     if device.type == "cuda":
         return "bfloat16" if torch.cuda.is_bf16_supported(including_emulation=False) else "float32"
-    # Older versions of torch cannot tell.
+    # Older versions of torch have no such function.
     flags: dict[str, Any] = getattr(torch.cpu, "get_capabilities", dict)()
     return "bfloat16" if flags.get("avx512_bf16") or flags.get("amx_bf16") else "float32"
 

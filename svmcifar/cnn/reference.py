@@ -17,16 +17,10 @@ _SIDE = 2**5  # height and width are halved five times, to one pixel
 
 
 class ReferenceNetwork(Network):
-    """Eleven 3 x 3 convolutions with three residual blocks.
+    """Eleven 3 x 3 convolutions with three residual blocks, in proportion to the first's width.
 
-    Its parameters have the names and, at width 64, the shapes of the reference
-    network, so that a state dict saved by one loads into the other.
-
-    Parameters
-    ----------
-    width : int
-        Channels of the first convolution; the others follow in proportion.
-    n_classes : int
+    Its parameters have the names and, at width 64, the shapes of the reference network, so
+    that a state dict saved by one loads into the other.
     """
 
     image_shape = ImageShape(channels=3, height=_SIDE, width=_SIDE)

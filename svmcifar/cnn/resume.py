@@ -1,4 +1,4 @@
-"""The state of a training, written after each epoch and read to go on after a stop."""
+"""The state of a training, written after each epoch and read to resume it."""
 
 from pathlib import Path
 from typing import Any
@@ -17,51 +17,25 @@ def save_state(
 ) -> None:
     """Write the state of network, optimizer and schedule atomically.
 
-    Parameters
-    ----------
-    path : Path
-    identity : dict of plain values
-        A training with the same values can go on from here.
-    parts : dict
-        Objects with ``state_dict`` and ``load_state_dict``, by name.
-    history : list of dict
-
-    Raises
-    ------
-    OutputError
-        If the file cannot be written.
+    `identity` holds plain values: a training with the same ones can resume from here.  `parts`
+    are objects with ``state_dict`` and ``load_state_dict``, by name.  Raise OutputError if the
+    file cannot be written.
     """
     states = {name: part.state_dict() for name, part in parts.items()}
-    # PyTorch by itself refuses some names, and a full disk with no OSError.
+    # Given a path, PyTorch rejects some names, and raises no OSError if the disk is full.
     with atomic_path(path) as temporary, temporary.open("wb") as file:
         torch.save({"about": identity, "history": history, **states}, file)
 
 
 def load_state(path: Path, identity: dict[str, Any], parts: dict[str, Any]) -> History:
-    """Load the state of network, optimizer and schedule into them.
+    """Load what `save_state` wrote into the same parts; return the history so far.
 
-    Parameters
-    ----------
-    path : Path
-    identity, parts : dict
-        As for `save_state`.
-
-    Returns
-    -------
-    list of dict
-        The history so far.
-
-    Raises
-    ------
-    CheckpointError
-        If the file is damaged, or of a training on other data or by another
-        recipe.
-    BackendUnavailableError
-        If PyTorch is too old to read it safely.
+    Raise CheckpointError if the file is damaged, or of a training on other data or by another
+    recipe, and BackendUnavailableError if PyTorch is too old to read it safely.
     """
     require_safe_torch(path)
     try:
-        # On the host: each part moves what it loads, and Adam wants its step counts there.
+        # On the host: each part moves what it loads, and Adam keeps its step counts there.
         state = dict(torch.load(path, map_location="cpu", weights_only=True))
         was, history = dict(state["about"]), list(state["history"])
         if was == identity:

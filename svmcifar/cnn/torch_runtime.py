@@ -24,7 +24,7 @@ _SAFE_TORCH = "2.10"  # a file can make older ones run code in spite of weights_
 
 
 def require_safe_torch(path: Path) -> None:
-    """Raise `BackendUnavailableError` if a file could make this PyTorch run code."""
+    """Raise BackendUnavailableError if a file could make this PyTorch run code."""
     if torch.__version__ < _SAFE_TORCH:
         raise BackendUnavailableError(
             f"{path}: reading a PyTorch file safely needs PyTorch 2.10 or newer, "
@@ -35,32 +35,14 @@ def require_safe_torch(path: Path) -> None:
 def open_network(
     path: Path, content: bytes, image_shape: ImageShape, n_threads: int | None
 ) -> OpenedNetwork:
-    """Open the state dict of a known network, on the CPU.
+    """Open the content of a file, the state dict of a known network, on the CPU.
 
-    The state dict may lie under the key ``state_dict``, and its names may begin
-    with ``module.``, as they do after training on several GPUs.
+    It may lie under the key ``state_dict``, and its names may begin with ``module.``, as they
+    do after training on several GPUs.  `n_threads` is set for all of PyTorch.
 
-    Parameters
-    ----------
-    path : Path
-        Named in errors.
-    content : bytes
-        Of the file.
-    image_shape : ImageShape
-    n_threads : int or None
-        Threads to work with, set for all of PyTorch; left as they are if None.
-
-    Returns
-    -------
-    OpenedNetwork
-
-    Raises
-    ------
-    CheckpointError
-        If the file is damaged, holds anything but tensors and plain values, belongs
-        to no known network, or to one for images of another shape.
-    BackendUnavailableError
-        If PyTorch is older than 2.10.
+    Raise CheckpointError, which names `path`, if the file is damaged, holds anything but
+    tensors and plain values, belongs to no known network, or to one for images of another
+    shape; BackendUnavailableError if PyTorch is too old to read it safely.
     """
     require_safe_torch(path)
     if n_threads is not None:
@@ -103,10 +85,7 @@ def open_network(
 def state_to_store(path: Path, network: Network, half: bool) -> dict[str, Tensor]:
     """Return the state dict as it is written; `half` stores the large weights as float16.
 
-    Raises
-    ------
-    CheckpointError
-        If a weight is not finite, or beyond the range of float16.
+    Raise CheckpointError if a weight is not finite, or beyond the range of float16.
     """
     state = {}
     for name, value in network.state_dict().items():
@@ -148,9 +127,9 @@ def _read(path: Path, content: bytes) -> Any:
     except Exception as error:  # a damaged file fails in any way
         # PyTorch's own message tells the user to switch the safeguard off: keep its last part.
         reason = str(error).rpartition("WeightsUnpickler error:")[2]
-        if found := re.search(r"GLOBAL (\S+)", reason):
+        if match := re.search(r"GLOBAL (\S+)", reason):
             raise CheckpointError(
-                f"{path}: a .pth file must hold tensors and plain values only, got {found[1]}; "
+                f"{path}: a .pth file must hold tensors and plain values only, got {match[1]}; "
                 "none of it was run; save it with torch.save(network.state_dict(), ...)"
             ) from error
         raise CheckpointError(

@@ -25,21 +25,9 @@ def state_path(out: Path) -> Path:
 
 
 def check_outputs(out: Path, *, resume: bool = False, overwrite: bool = False) -> None:
-    """Raise if outputs exist already, or if a stopped training would be lost.
+    """Raise OutputError if one of the files of the checkpoint `out` exists already.
 
-    Parameters
-    ----------
-    out : Path
-        ``*.pth``; the files beside it are checked, too.
-    resume : bool, default=False
-        Go on with a stopped training.
-    overwrite : bool, default=False
-        Replace files that exist already.
-
-    Raises
-    ------
-    OutputError
-        If a file is in the way.
+    `resume` allows the state of a stopped training, `overwrite` allows all.
     """
     for path in checkpoint_files(out):
         check_output(path, overwrite)
@@ -64,42 +52,12 @@ def train_checkpoint(
 ) -> dict[str, Any]:
     """Train the reference network on the classes, test it once, and save it.
 
-    The state is written beside `out` after each epoch, and removed when the
-    checkpoint is complete.  The test images are used for the final test only.
+    The state is written beside `out` after each epoch, and removed when the checkpoint is
+    complete.  The test images are used for the final test only.  Return the model card.
 
-    Parameters
-    ----------
-    dataset : Dataset
-    recipe : Recipe
-    out : Path
-        ``*.pth``; ``*.onnx`` and the model card ``*.json`` are written beside it.
-    device : torch.device
-    half : bool, default=False
-        Store the weights as float16, and test them so.
-    resume : bool, default=False
-        Go on with a stopped training, if there is one.
-    overwrite : bool, default=False
-        Replace files that exist already.
-    progress : bool, default=True
-        Show a progress bar on standard error.
-    on_epoch : callable, optional
-        Called with each epoch's entry in the history.
-
-    Returns
-    -------
-    dict
-        The model card, as `svmcifar.cnn.model_card.make_card` returns it.
-
-    Raises
-    ------
-    OutputError
-        If a file is in the way or cannot be written.
-    DataError
-        If the data set cannot be read.
-    CheckpointError
-        If the state is damaged, or of another training.
-    InputError
-        If the training diverges.
+    `half` stores the weights as float16, and tests them so.  `resume` and `overwrite` are those
+    of `check_outputs`, `on_epoch` that of `train_network`; errors are those of both.  Raise
+    DataError if the data set cannot be read, OutputError if a file cannot be written.
     """
     check_outputs(out, resume=resume, overwrite=overwrite)
     train, test = dataset.read_split("train"), dataset.read_split("test")
@@ -134,11 +92,7 @@ def train_checkpoint(
         device=device_name(device),
         validation_rows=len(trained.validation_rows),
         test={"n": len(test.classes)} | {f"{kind}_right": n for kind, n in right.items()},
-        data={
-            "label": dataset.label,
-            "synthetic": dataset.is_synthetic,
-            "md5s": dataset.md5s,
-        },
+        data={"label": dataset.label, "synthetic": dataset.is_synthetic, "md5s": dataset.md5s},
     )
     card["versions"]["torch"] = str(torch.__version__)
     save_checkpoint(trained.network, out, card, half=half)

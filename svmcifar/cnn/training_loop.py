@@ -1,6 +1,6 @@
 """The training loop: epoch by epoch, from where it was stopped."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from math import isfinite
 from pathlib import Path
@@ -28,19 +28,18 @@ _EVALUATION_BATCH = 250
 
 @dataclass
 class TrainedNetwork:
-    """A trained network and how it came about.
+    """A trained network and its history.
 
     Attributes
     ----------
     network : Network
         On the host, in evaluation mode.
     history : list of dict
-        An entry an epoch: ``epoch`` (from 1), loss, accuracy and accuracy of
-        superclasses of ``train`` (on augmented images, while learning) and of
-        ``validation`` (left out where no images are held out) as `_scores` names
-        them, ``learning_rate`` at its end, ``seconds``.
+        An entry an epoch: ``epoch`` (from 1), loss, accuracy and accuracy of superclasses of
+        ``train`` (on augmented images, while learning) and of ``validation`` (if images are
+        held out) by the names of `_scores`, ``learning_rate`` at its end, ``seconds``.
     validation_rows : ndarray of int
-        Training images that were held out.
+        Indices of the training images that were held out.
     """
 
     network: Network
@@ -62,36 +61,16 @@ def train_network(
 ) -> TrainedNetwork:
     """Train the reference network by a recipe.
 
-    The state is written to `state_path` after each epoch.  If the file exists,
-    training goes on from there; the caller removes it in the end.
+    Images are (n_images, 3, height, width), labels their class ids (n_images,), and
+    `superclass_of` holds the superclass id of each class id.
 
-    Parameters
-    ----------
-    images : ndarray of shape (n_images, 3, height, width), uint8
-    labels : ndarray of shape (n_images,), int64
-        Class ids.
-    superclass_of : ndarray of shape (n_classes,), int64
-        Superclass id of each class id.
-    recipe : Recipe
-    device : torch.device
-    state_path : Path
-    data_key : str
-        Kept in the state: training goes on with the same data only.
-    on_batch : callable, optional
-        Called with 1 after each batch.
-    on_epoch : callable, optional
-        Called with the epoch's entry in the history.
+    The state is written to `state_path` after each epoch.  If the file exists, training
+    resumes from there, with the same recipe and `data_key` only; the caller removes it in the
+    end.  `on_batch` is called with 1 after each batch, and once with the number of batches that
+    are done already; `on_epoch` with the epoch's entry in the history.
 
-    Returns
-    -------
-    TrainedNetwork
-
-    Raises
-    ------
-    CheckpointError
-        If the state in `state_path` is damaged or of another training.
-    InputError
-        If the loss becomes infinite or NaN.
+    Raise CheckpointError if the state is damaged or of another training, and InputError if
+    the loss becomes infinite or NaN.
     """
     held_out = hold_out(labels, recipe.validation, recipe.seed)
     pictures = torch.from_numpy(np.array(images)).to(device)
@@ -114,6 +93,7 @@ def train_network(
     identity = {"data": data_key, **asdict(recipe)}
     history = load_state(state_path, identity, parts) if state_path.exists() else []
     on_batch(len(history) * n_batches)
+    is_bfloat16 = recipe.precision == "bfloat16"
 
     for epoch in range(len(history) + 1, recipe.epochs + 1):
         started = perf_counter()
@@ -121,9 +101,10 @@ def train_network(
         generator = torch.Generator(device).manual_seed(recipe.seed * 1_000_003 + epoch)
         sums = torch.zeros(3, device=device)
         network.train()
-        for rows in _shuffled(kept, recipe.batch_size, generator):
+        order = torch.randperm(len(kept), generator=generator, device=device)
+        for rows in kept[order].split(recipe.batch_size):
             batch = augment_batch(pictures[rows], generator)
-            with _autocast(device, recipe.precision):
+            with torch.autocast(device.type, torch.bfloat16, enabled=is_bfloat16):
                 logits = network(normalise(batch)).float()
             loss = cross_entropy(logits, targets[rows])
             optimizer.zero_grad()
@@ -165,35 +146,16 @@ def count_right(
     labels: NDArray[np.int64],
     superclass_of: NDArray[np.int64],
 ) -> dict[str, int]:
-    """Count the images that a network gets right.
+    """Count the images that a network on the host gets right, by kind of label.
 
-    Parameters
-    ----------
-    network : Network
-        On the host.
-    images, labels, superclass_of : ndarray
-        As for `train_network`.
-
-    Returns
-    -------
-    dict of str to int
-        By kind of label: the most probable class, and the superclass whose classes
-        are together the most probable.
+    The predictions are the most probable class, and the superclass whose classes are together
+    the most probable.  Arrays are those of `train_network`.
     """
     pictures, targets, groups = (
         torch.from_numpy(np.array(a)) for a in (images, labels, superclass_of)
     )
     sums = _evaluate(network, pictures, targets, groups)
     return {CLASSES: int(sums[1]), SUPERCLASSES: int(sums[2])}
-
-
-def _shuffled(rows: Tensor, size: int, generator: torch.Generator) -> Iterator[Tensor]:
-    order = torch.randperm(len(rows), generator=generator, device=rows.device)
-    yield from rows[order].split(size)
-
-
-def _autocast(device: torch.device, precision: str) -> torch.autocast:
-    return torch.autocast(device.type, torch.bfloat16, enabled=precision == "bfloat16")
 
 
 def _sums(logits: Tensor, targets: Tensor, groups: Tensor) -> Tensor:

@@ -33,22 +33,9 @@ def _package(array: Any) -> str:
 
 
 def get_namespace(*arrays: Any) -> Any:
-    """Return the namespace of arrays.
+    """Return the namespace of arrays, a module with the functions of the array API standard.
 
-    Parameters
-    ----------
-    *arrays : arrays of NumPy, CuPy or array-api-strict
-        At least one.
-
-    Returns
-    -------
-    module
-        With the functions of the array API standard.
-
-    Raises
-    ------
-    InputError
-        If the arrays are of several kinds, or on several devices.
+    Raise InputError if the arrays are of several kinds, or on several devices.
     """
     first, *others = arrays
     for other in others:
@@ -79,17 +66,7 @@ def get_dtype(array: Any) -> np.dtype:
 
 
 def to_host(array: Any) -> NDArray[Any]:
-    """Move an array to the host.
-
-    Parameters
-    ----------
-    array : array-like, or array on a device
-
-    Returns
-    -------
-    ndarray
-        The same if it is NumPy's already.
-    """
+    """Move an array to the host; return NumPy's as it is."""
     if is_host(array):
         return np.asarray(array)
     if _package(array) == "cupy":
@@ -98,23 +75,10 @@ def to_host(array: Any) -> NDArray[Any]:
 
 
 def to_device(array: Any) -> Any:
-    """Move an array to the GPU.
+    """Move an array to the GPU, as one of CuPy; return one on a device as it is.
 
-    Parameters
-    ----------
-    array : array-like, or array on a device
-
-    Returns
-    -------
-    cupy.ndarray
-        The same if it is on a device already.
-
-    Raises
-    ------
-    BackendUnavailableError
-        If there is no CuPy or no GPU, or CuPy rounds matrix products to TF32.
-    MemoryLimitError
-        If the GPU has no room for it.
+    Raise BackendUnavailableError if there is no CuPy or no GPU, or CuPy rounds matrix products
+    to TF32, and MemoryLimitError if the array does not fit the GPU's memory.
     """
     if not is_host(array):
         return array

@@ -14,13 +14,10 @@ _PACKAGES = ("numpy", "scipy", "scikit-learn", "numba", "skops")
 
 
 def describe_environment() -> dict[str, Any]:
-    """Describe the software and the machine.
+    """Describe software and machine, JSON-ready.
 
-    Returns
-    -------
-    dict
-        JSON-ready: ``versions``, ``git_commit`` (None outside a checkout) and
-        ``host`` with the system, the processor and the BLAS kernels in use.
+    ``versions``, ``git_commit`` (None outside a checkout) and ``host`` with the system, the
+    processor and the BLAS kernels in use.
     """
     versions = {"python": platform.python_version(), "svmcifar": svmcifar.__version__}
     versions |= {package: version(package) for package in _PACKAGES}
@@ -41,7 +38,7 @@ def utc_now() -> str:
 
 
 def processor_name() -> str:
-    """Return the name of the processor, as far as the system knows it."""
+    """Return the processor's name, as far as the system knows it."""
     try:
         for line in Path("/proc/cpuinfo").read_text().splitlines():
             if line.startswith("model name"):

@@ -22,17 +22,7 @@ class ImageShape(NamedTuple):
         return self.channels * self.height * self.width
 
     def to_pictures(self, rows: NDArray[np.uint8]) -> NDArray[np.uint8]:
-        """Arrange image rows as pictures.
-
-        Parameters
-        ----------
-        rows : ndarray of shape (n_images, n_values), uint8
-            Channel-first rows.
-
-        Returns
-        -------
-        ndarray of shape (n_images, height, width, channels), uint8
-            In a fresh C-contiguous array.
+        """Copy rows (n_images, n_values) to pictures (n_images, height, width, channels).
 
         Examples
         --------

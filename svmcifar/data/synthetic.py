@@ -105,8 +105,13 @@ def write_synthetic(
 
     Examples
     --------
-    >>> write_synthetic(Path("data/synthetic"))  # doctest: +SKIP
-    PosixPath('data/synthetic')
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     path = write_synthetic(
+    ...         Path(folder) / "synthetic", train_per_class=1, test_per_class=1, progress=False
+    ...     )
+    ...     sorted(file.name for file in path.iterdir())
+    ['README.txt', 'SYNTHETIC.md5', 'meta', 'test', 'train']
     """
     folder = Path(folder)
     counts = {"train": train_per_class, "test": test_per_class}

@@ -96,10 +96,11 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
     Examples
     --------
     >>> import tempfile
-    >>> folder = Path(tempfile.mkdtemp())
-    >>> with atomic_path(folder / "runs" / "note.txt") as temporary:
-    ...     _ = temporary.write_text("done")
-    >>> (folder / "runs" / "note.txt").read_text()
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     path = Path(folder) / "runs" / "note.txt"
+    ...     with atomic_path(path) as temporary:
+    ...         _ = temporary.write_text("done")
+    ...     path.read_text()
     'done'
     """
     target = Path(path)

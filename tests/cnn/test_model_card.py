@@ -145,7 +145,8 @@ def test_read_normalisation():
     [
         {"mean": None}, {"mean": [0.5, 0.5]}, {"mean": [0.5, 0.5, "0.5"]}, {"std": [1, 1, 0]},
         {"std": [1, 1, -1]}, {"std": [1, 1, float("nan")]}, {"mean": [0, 0, float("inf")]},
-        {"std": 1}, {"std": [1, 1, True]}, {"mean": {"a": 1, "b": 2, "c": 3}},
+        {"std": 1}, {"std": [1, 1, True]}, {"std": [1, 1, 10**400]},
+        {"mean": {"a": 1, "b": 2, "c": 3}},
     ],
 )  # fmt: skip
 def test_bad_normalisation(change):

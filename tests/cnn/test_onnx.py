@@ -183,7 +183,7 @@ SOFTMAX = helper.make_node("Softmax", ["y"], ["z"])
             "one output, float (N, n_classes), got tensor(double)['N', 5]",
         ),
         (linear(last=[SOFTMAX]), "with logits, got probabilities"),
-        (linear(n_classes=4), "the 5 classes of the data set apart, got one for 4"),
+        (linear(n_classes=4), "the 5 classes of the data set, got one for 4"),
         (linear(("N", 3, "h", 16)), "got tensor(float)['N', 3, 'h', 16]"),
     ],
 )
@@ -210,7 +210,7 @@ def test_a_graph_that_answers_with_other_rows(write):
 
 
 def test_normalisation_in_the_metadata_must_be_one(write):
-    for text in ("[1]", "no json", '{"mean": [0, 0, 0], "std": [1, 1, 0]}'):
+    for text in ("[1]", "no json", "[" * 100_000, '{"mean": [0, 0, 0], "std": [1, 1, 0]}'):
         model = linear()
         helper.set_model_props(model, {"normalisation": text})
         assert "'normalisation' must have" in refused(write(model))
