@@ -27,7 +27,8 @@ def make_feature_pipeline(settings: FeatureSettings = RAW_PIXELS, *, seed: int =
     steps.append(("standardize", BatchStandardScaler(copy=False)))
     if settings.n_components is not None:
         n_components = settings.ridge_components or settings.n_components
-        steps.append(("pca", _make_pca(n_components, settings.is_wide)))
+        exact = PCA(n_components, svd_solver="covariance_eigh", copy=False)
+        steps.append(("pca", WidePCA(n_components) if settings.is_wide else exact))
     if settings.whiten:
         steps.append(("whiten", ComponentScaling(settings.whiten)))
     if settings.ridge_scores:
@@ -38,12 +39,6 @@ def make_feature_pipeline(settings: FeatureSettings = RAW_PIXELS, *, seed: int =
         if step.get_params().get("random_state") is not None:
             step.set_params(random_state=seed)
     return pipeline
-
-
-def _make_pca(n_components: int, is_wide: bool) -> PCA | WidePCA:
-    if is_wide:
-        return WidePCA(n_components)
-    return PCA(n_components, svd_solver="covariance_eigh", copy=False)
 
 
 def step_names(pipeline: Pipeline) -> list[str]:

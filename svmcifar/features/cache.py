@@ -65,21 +65,14 @@ class FeatureCache:
         Limit of all entries together; the least recently used ones are removed first.
     least_s : float, default=10.0
         Results of fewer seconds are not kept.
-
-    Attributes
-    ----------
-    n_found : int
-        Results found so far.
-    kept_bytes : int
-        Size of all results kept so far.
     """
 
     def __init__(self, folder: str | Path, limit_bytes: int, least_s: float = _LEAST_S) -> None:
         self.folder = Path(folder)
         self.limit_bytes = limit_bytes
         self.least_s = least_s
-        self.n_found = 0
-        self.kept_bytes = 0
+        self.n_found = 0  # results found so far
+        self.kept_bytes = 0  # size of all results kept so far
         self._memory = joblib.Memory(make_store(self.folder), verbose=0)
         environment = describe_environment()
         host = environment["host"]

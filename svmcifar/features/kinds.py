@@ -31,18 +31,13 @@ TRANSFORMERS = {
 TRUSTED = [f"svmcifar.features.{name}" for name in TRANSFORMERS]
 # Their names in files of older releases.
 RENAMED = {
-    f"svmcifar.features.{module}.{name}": f"svmcifar.features.{name}"
-    for name, module in {
-        "BatchStandardScaler": "standardize",
-        "ComponentScaling": "whiten",
-        "FeatureStack": "stack",
-        "HOG": "hog",
-        "PatchFeatures": "patches",
-        "RawPixels": "pixels",
-        "RidgeScores": "ridge_scores",
-        "WidePCA": "wide_pca",
-    }.items()
-}
+    f"svmcifar.features.{path}": f"svmcifar.features.{path.partition('.')[2]}"
+    for path in (
+        "hog.HOG", "patches.PatchFeatures", "pixels.RawPixels", "ridge_scores.RidgeScores",
+        "stack.FeatureStack", "standardize.BatchStandardScaler", "whiten.ComponentScaling",
+        "wide_pca.WidePCA",
+    )
+}  # fmt: skip
 # Parameters of all transformers that have them (see `svmcifar.features.build`).
 _SET_ELSEWHERE = {"random_state", "n_jobs"}
 

@@ -143,21 +143,10 @@ def compute_features(
 ) -> Any:
     """Compute features of the views for test-time augmentation.
 
-    Parameters
-    ----------
-    pipeline : Pipeline
-        Fitted.
-    images : array of shape (n_images, n_pixels), uint8
-    augment : {"flip", "flip-shift"}, optional
-        Augmentation of the training images.
-    cache : FeatureCache, optional
-        Holds the features before ridge scores.
-
-    Returns
-    -------
-    array of shape (n_images * n_views, n_features), float32
-        On the device of the images; the views of an image (see
-        `svmcifar.features.augmentation.decision_views`) follow each other.
+    Images have shape (n_images, n_pixels), uint8; `augment` is how those of training were
+    augmented (see `svmcifar.features.augmentation.decision_views`).  The result has shape
+    (n_images * n_views, n_features), float32, on the device of the images: the views of an image
+    follow each other.  The cache holds features before ridge scores.
     """
     earlier, scores = _split(pipeline)
     X = _compute(earlier, images, decision_views(augment), cache)

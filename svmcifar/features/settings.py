@@ -35,8 +35,7 @@ class FeatureSettings:
         Weight of out-of-fold ridge scores of the classes, which are prepended to the components
         (see `svmcifar.features.reduce.ridge_scores.RidgeScores`); none by default.
     ridge_components : int, optional
-        Components that these scores are learned from, more than `n_components`; by default the
-        same.
+        Components that these scores are learned from, more than `n_components` (the default).
     augment : {"flip", "flip-shift"}, optional
         Train on the mirror image of each image too, and decide by both (test-time augmentation);
         with "flip-shift" train on both shifted by up to 3 pixels besides.

@@ -39,29 +39,20 @@ class FeatureStack(TransformerMixin, BaseEstimator):
         self.transformers = transformers
 
     def fit(self, images: Any, y: Any = None) -> "FeatureStack":
-        """Fit each transformer on images as for `transform`."""
+        """Fit each transformer on images, of shape (n_images, n_pixels), uint8."""
         for _, transformer in self.transformers:
             transformer.fit(images)
         return self
 
     def transform(self, images: Any) -> Any:
-        """Compute the features.
+        """Compute the features of images, uint8, on their device.
 
-        Parameters
-        ----------
-        images : array-like of shape (n_images, n_pixels), uint8
-            On the host or on a device.
-
-        Returns
-        -------
-        array of shape (n_images, n_features), float32
-            Where the images are; those of the first transformer first.
+        The result has shape (n_images, n_features), float32: those of the first transformer first.
         """
         if is_host(images):
             images = np.asarray(images)
         xp, n_images = get_namespace(images), images.shape[0]
-        one = images[:1, :]
-        widths = [transformer.transform(one).shape[1] for _, transformer in self.transformers]
+        widths = [one.transform(images[:1, :]).shape[1] for _, one in self.transformers]
         shape = (n_images, sum(widths))
         features = xp.empty(shape, dtype=xp.float32, device=get_device(images))
         for rows in gen_batches(n_images, _BATCH_ROWS):

@@ -45,9 +45,7 @@ class HOG(TransformerMixin, BaseEstimator):
     cells, one cell apart, normalised by "L2-Hys" (the norm of their values, which are cut off at
     0.2, and the norm again).  Where channels have gradients of equal magnitude the first of them
     counts, and an orientation on the edge between two bins belongs to the upper one; scikit-image
-    leaves some of these cases to rounding: very few pixels of an image.
-
-    Stateless: `fit` learns nothing.
+    leaves some of these cases to rounding: very few pixels of an image.  Stateless.
 
     Parameters
     ----------
@@ -99,14 +97,13 @@ class HOG(TransformerMixin, BaseEstimator):
         Returns
         -------
         array of shape (n_images, n_features), float32
-            Where the images are.  An image's features are those of its blocks from left to right
-            and top to bottom; a block's those of its cells in the same order.
+            On the same device.  An image's features are those of its blocks from left to right and
+            top to bottom; a block's those of its cells in the same order.
 
         Raises
         ------
         InputError
-            If the images are not such rows, a parameter is invalid, or blocks are larger than
-            images.
+            If the images are not such rows, a parameter is invalid, or blocks exceed images.
         """
         self.check_parameters()
         images = checked_images(images, "HOG")
@@ -116,8 +113,7 @@ class HOG(TransformerMixin, BaseEstimator):
         n_features = n_block_rows * n_block_columns * _BLOCK_CELLS**2 * int(self.orientations)
         xp, n_images = get_namespace(images), images.shape[0]
         features = xp.empty((n_images, n_features), dtype=xp.float32, device=images.device)
-        batch_rows = _HOST_BATCH_ROWS if is_host(images) else _DEVICE_BATCH_ROWS
-        for rows in batches(n_images, batch_rows):
+        for rows in batches(n_images, _HOST_BATCH_ROWS if is_host(images) else _DEVICE_BATCH_ROWS):
             features[rows, :] = self._transform_batch(images[rows, :], shape)
         return features
 
@@ -140,10 +136,8 @@ class HOG(TransformerMixin, BaseEstimator):
     def _count_blocks(self, shape: ImageShape) -> tuple[int, int]:
         """Return the rows and columns of blocks; raise InputError if there are none."""
         n_rows, n_columns = (int(n) for n in self.pixels_per_cell)
-        n_blocks = (
-            shape.height // n_rows - _BLOCK_CELLS + 1,
-            shape.width // n_columns - _BLOCK_CELLS + 1,
-        )
+        cells = shape.height // n_rows, shape.width // n_columns
+        n_blocks = cells[0] - _BLOCK_CELLS + 1, cells[1] - _BLOCK_CELLS + 1
         if min(n_blocks) < 1:
             raise InputError(
                 f"Blocks of HOG, {_BLOCK_CELLS} x {_BLOCK_CELLS} cells, must fit an image of "

@@ -84,17 +84,12 @@ def learn_filters(
     zca_epsilon: float,
     seed: int,
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """Learn filters from training images of shape (n_images, n_values), uint8.
+    """Learn filters and bias from training images of shape (n_images, n_values), uint8.
 
-    The parameters are those of `svmcifar.features.extract.patches.PatchFeatures`, with `size` in
-    rows and columns of a patch.
-
-    Returns
-    -------
-    filters : ndarray of shape (n_filters, n_channels * size * size), float32
-    bias : ndarray of shape (n_filters,), float32
-        For a normalised patch, ``filters @ patch + bias`` are the inner products of the learned
-        patches with the whitened patch.
+    See `svmcifar.features.extract.patches.PatchFeatures`.  For a normalised patch
+    ``filters @ patch + bias`` are the inner products of the learned patches, ZCA-whitened and of
+    length 1, with the whitened patch.  They have shapes (n_filters, n_channels * size * size) and
+    (n_filters,), float32.
     """
     rng = np.random.default_rng(seed)
     patches = sample_patches(images, shape, size, n_patches, rng)

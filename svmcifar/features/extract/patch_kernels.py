@@ -44,7 +44,7 @@ def normalised_patches(image, size, epsilon, out):  # type: ignore[no-untyped-de
 
     `out` has shape (n_channels * size * size, n_side * n_side), float32: a column is a patch of
     size x size pixels, by the row and column of its corner; a row a value of it, by channel, row
-    and column.  A patch without any contrast is 0 whatever `epsilon`, added to variances, is.
+    and column.  `epsilon` is added to the variance; a patch without any contrast is 0 in any case.
     """
     n_channels = image.shape[0]
     n_side = image.shape[1] - size + 1

@@ -31,7 +31,7 @@ class PatchFeatures(TransformerMixin, BaseEstimator):
     n_filters : int, default=2000
         Number of filters.
     patch_size : int, default=6
-        Rows and columns of a patch, in pixels; >= 1.
+        Rows and columns of a patch, in pixels.
     pooling : int, default=3
         Rows and columns of the grid of cells.  A patch of 6 x 6 pixels has 27 x 27 positions:
         where they do not divide evenly, some cells have one more row or column than others.
@@ -57,14 +57,12 @@ class PatchFeatures(TransformerMixin, BaseEstimator):
     Attributes
     ----------
     filters_ : ndarray of shape (n_filters, 3 * patch_size * patch_size), float32
-        Multiply a normalised patch; they contain the whitening.  A patch's values are in the
-        order of channels, rows and columns.
+        With the whitening in them; a patch's values are in the order of channels, rows, columns.
     bias_ : ndarray of shape (n_filters,), float32
-        Added to the products.
 
     Notes
     -----
-    With the response ``r = filters_ @ patch + bias_`` features are
+    With the response ``r = filters_ @ patch + bias_`` to a normalised patch features are
     ``mean(max(r - threshold, 0))^power`` and ``mean(max(-r - threshold, 0))^power``.
 
     On the host a row of features does not depend on the others, to the bit.  `transform` needs
@@ -131,19 +129,7 @@ class PatchFeatures(TransformerMixin, BaseEstimator):
         self.random_state = random_state
 
     def fit(self, images: Any, y: Any = None) -> "PatchFeatures":
-        """Learn filters from training images.
-
-        Parameters
-        ----------
-        images : array-like of shape (n_images, n_pixels), uint8
-            At least 1, as for `transform`.
-        y : ignored
-
-        Raises
-        ------
-        InputError
-            If the images are not such rows, or a parameter is invalid.
-        """
+        """Learn filters from at least one image; parameters and errors as of `transform`."""
         self.check_parameters()
         images = to_host(checked_images(images, "PatchFeatures"))
         shape = self._checked_shape(images)
@@ -173,15 +159,14 @@ class PatchFeatures(TransformerMixin, BaseEstimator):
         Returns
         -------
         array of shape (n_images, 2 * n_filters * pooling * pooling), float32
-            Where the images are.  An image's features are those of its cells from left to right
-            and top to bottom; a cell's those of all filters for positive responses, then those
-            for negative ones.
+            On the same device.  An image's features are those of its cells from left to right and
+            top to bottom; a cell's those of all filters for positive responses, then those for
+            negative ones.
 
         Raises
         ------
         InputError
-            If the images are not such rows, or a parameter is invalid or differs from that of
-            `fit`.
+            If the images are not such rows, or a parameter is invalid or not that of `fit`.
         """
         check_is_fitted(self)
         self.check_parameters()

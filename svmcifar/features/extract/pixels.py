@@ -23,22 +23,9 @@ class RawPixels(TransformerMixin, BaseEstimator):
         return self
 
     def transform(self, images: Any) -> Any:
-        """Divide by 255.
+        """Divide images, of shape (n_images, n_pixels), uint8, by 255, on their device.
 
-        Parameters
-        ----------
-        images : array-like of shape (n_images, n_pixels), uint8
-            On the host or on a device.
-
-        Returns
-        -------
-        array of shape (n_images, n_pixels), float32
-            Where the images are.
-
-        Raises
-        ------
-        InputError
-            If the images are not two-dimensional uint8.
+        Raise InputError if they are not two-dimensional uint8.
         """
         images = checked_images(images, "RawPixels")
         xp = get_namespace(images)

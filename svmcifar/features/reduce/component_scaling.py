@@ -43,13 +43,9 @@ class ComponentScaling(TransformerMixin, BaseEstimator):
         self.power = power
 
     def fit(self, X: Any, y: Any = None) -> "ComponentScaling":
-        """Compute the divisors.
+        """Compute the divisors of X, of shape (n_samples, n_components), float32.
 
-        Parameters
-        ----------
-        X : array of shape (n_samples, n_components), float32
-            On the host, or on a device under `svmcifar.compute.arrays.sklearn_dispatch`.
-        y : ignored
+        On a device only under `svmcifar.compute.arrays.sklearn_dispatch`.
         """
         xp = get_namespace(X)
         deviations = xp.sqrt(BatchStandardScaler().fit(X).var_)

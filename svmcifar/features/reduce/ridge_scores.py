@@ -101,7 +101,12 @@ class RidgeScores(TransformerMixin, BaseEstimator):
         n_views : int, default=1
             Consecutive rows of X that show the same image: they are in one fold.
         """
-        self._check(X, y, n_views)
+        validate_parameters(self)
+        if len(y) < self.n_folds or X.shape[0] != n_views * len(y):
+            raise InputError(
+                f"RidgeScores needs at least {self.n_folds} images, one a fold, and a label for "
+                f"each. Got {X.shape[0]} rows, {n_views} of an image, and {len(y)} labels."
+            )
         self.n_images_, self.n_views_ = len(y), n_views
         xp = get_namespace(X)
         codes = np.repeat(np.unique(y, return_inverse=True)[1], n_views)
@@ -136,17 +141,9 @@ class RidgeScores(TransformerMixin, BaseEstimator):
         return self._prepended(self._training_scores(X), X)
 
     def transform(self, X: Any) -> Any:
-        """Score new samples, and keep their first `n_keep` features.
+        """Score new samples X, on the host or on the device of `fit`.
 
-        Parameters
-        ----------
-        X : array of shape (n_samples, n_features), float32
-            On the host, or on the device of `fit`.
-
-        Returns
-        -------
-        array of shape (n_samples, n_classes + n_keep), float32
-            On the same device; scores first.
+        The result has shape (n_samples, n_classes + n_keep), float32: scores first.
         """
         check_is_fitted(self)
         return self._prepended(X @ self.coef_ + self.intercept_, X)
@@ -170,11 +167,3 @@ class RidgeScores(TransformerMixin, BaseEstimator):
         shuffled = np.random.default_rng(self.random_state).permutation(self.n_images_)
         fold_of_row = np.repeat(shuffled % self.n_folds, self.n_views_)
         return [np.flatnonzero(fold_of_row == fold) for fold in range(self.n_folds)]
-
-    def _check(self, X: Any, y: NDArray[Any], n_views: int) -> None:
-        validate_parameters(self)
-        if len(y) < self.n_folds or X.shape[0] != n_views * len(y):
-            raise InputError(
-                f"RidgeScores needs at least {self.n_folds} images, one a fold, and a label for "
-                f"each. Got {X.shape[0]} rows, {n_views} of an image, and {len(y)} labels."
-            )

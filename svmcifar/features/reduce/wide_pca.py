@@ -59,14 +59,7 @@ class WidePCA(TransformerMixin, BaseEstimator):
         self.random_state = random_state
 
     def fit(self, X: Any, y: Any = None) -> "WidePCA":
-        """Fit the components.
-
-        Parameters
-        ----------
-        X : array of shape (n_samples, n_features), float32
-            On the host or on a device; it is centred in place.
-        y : ignored
-        """
+        """Fit the components of X, of shape (n_samples, n_features), float32; centre X in place."""
         self.fit_transform(X)
         return self
 
