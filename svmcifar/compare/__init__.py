@@ -1,1 +1,1 @@
-"""CNN versus SVM on the same images: answers, scores, costs, and what follows from them."""
+"""CNN versus SVM on the same images: predictions, scores, costs, conclusions and the report."""

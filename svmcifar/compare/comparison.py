@@ -1,7 +1,8 @@
-"""From models and test images to the content of the report."""
+"""The comparison: from models and test images to the content of the report."""
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from itertools import combinations
 from pathlib import Path
 from typing import Any
@@ -49,24 +50,9 @@ def ask_models(
     test: Split,
     ensemble: str | None = None,
 ) -> dict[str, Predictions]:
-    """Let networks and an SVM predict the same images.
+    """Predict a split of `dataset` by networks, an SVM and, by "sum" or "vote", an ensemble.
 
-    Parameters
-    ----------
-    networks : sequence of ImageNetwork
-        At least one, of the data set's classes.
-    svm : ImageClassifier
-        Of the data set's classes or superclasses.
-    dataset : Dataset
-        What `test` comes from.
-    test : Split
-    ensemble : {"sum", "vote"}, optional
-        Let the networks predict together, too.
-
-    Returns
-    -------
-    dict of str to Predictions
-        By model id: "cnn", "cnn2", ... as given, "ensemble", "svm".
+    Return predictions by model id: "cnn", "cnn2", ... in the given order, "ensemble", "svm".
     """
     superclass_of = _superclass_of(dataset)
     predictions = {
@@ -87,24 +73,9 @@ def describe_models(
     ensemble: str | None = None,
     notes: Mapping[str, str] | None = None,
 ) -> list[ModelEntry]:
-    """Describe what each model is, what it costs and how it was made.
+    """Describe the models of `ask_models` in its order, without the accuracy per megabyte.
 
-    Parameters
-    ----------
-    networks : sequence of ImageNetwork
-    svm : ImageClassifier
-    svm_path : Path
-        Its file.
-    predictions : dict of str to Predictions
-        What `ask_models` returned for these models.
-    ensemble : {"sum", "vote"}, optional
-    notes : mapping of str to str, optional
-        By model id: where a model comes from, if nobody named it.
-
-    Returns
-    -------
-    list of ModelEntry
-        In the order of `predictions`, without the accuracy per megabyte.
+    `notes` say where a model that the user did not name comes from, by model id.
     """
     notes = notes or {}
     ids, names = network_ids(networks), distinct_names(networks)
@@ -129,24 +100,10 @@ def compare_predictions(
     test: Split,
     command: str = "",
 ) -> Comparison:
-    """Score the predictions, compare them, and draw conclusions.
+    """Score and compare the predictions of `ask_models`, and draw conclusions.
 
-    Parameters
-    ----------
-    models : sequence of ModelEntry
-        What `describe_models` returned.
-    predictions : dict of str to Predictions
-        What `ask_models` returned.
-    dataset : Dataset
-        What `test` comes from.
-    test : Split
-    command : str
-        What the user typed, for the record.
-
-    Returns
-    -------
-    Comparison
-        Without the names of the report's files.
+    `models` come from `describe_models`; `command` is what the user typed, for the record.  The
+    result does not yet name the report's files.
     """
     kinds, superclass_of = dataset.label_kinds, _superclass_of(dataset)
     truth = {kind: test.labels[kind] for kind in kinds}
@@ -159,10 +116,7 @@ def compare_predictions(
         }
         for kind in kinds
     }
-
-    def show(indices: Iterable[int]) -> list[ImagePredictions]:
-        return [_show_image(i, test, truth, predictions, class_names) for i in indices]
-
+    describe = partial(_describe_image, test, predictions, class_names)
     comparison = Comparison(
         title=f"CNN versus SVM on {dataset.label}",
         created=utc_now(),
@@ -181,8 +135,8 @@ def compare_predictions(
         scores=scores,
         paired={kind: _compare_pairs(truth[kind], predictions, kind) for kind in kinds},
         time_to_accuracy=time_to_accuracy(models, scores),
-        disagreements=_find_disagreements(truth, predictions, kinds[0], show),
-        grid=show(range(min(_N_GRID, len(test.images)))),
+        disagreements=_find_disagreements(test, predictions, kinds[0], describe),
+        grid=[describe(i) for i in range(min(_N_GRID, len(test.images)))],
     )
     return replace(
         comparison, conclusion=conclude(comparison), limitations=find_limitations(comparison)
@@ -196,7 +150,7 @@ def _superclass_of(dataset: Dataset) -> Ids | None:
 def _with_accuracy_per_mb(
     entry: ModelEntry, scores: Mapping[str, Mapping[str, ModelScores]]
 ) -> ModelEntry:
-    """Add the percentage of right predictions per million bytes of the model."""
+    """Add the accuracy in percent per million bytes of the model, by kind."""
     megabytes = entry.cost.n_bytes / 1e6
     ratios = {
         kind: 100 * of_kind[entry.id].accuracy / megabytes if entry.id in of_kind else None
@@ -206,7 +160,7 @@ def _with_accuracy_per_mb(
 
 
 def _compare_pairs(y_true: Ids, predictions: PredictionsById, kind: str) -> list[PairedTest]:
-    """Compare all networks with the SVM, then the networks with one another."""
+    """Compare networks and ensemble with the SVM, then the networks with one another."""
     ids = {model_id: p.ids[kind] for model_id, p in predictions.items() if kind in p.ids}
     networks = [model_id for model_id in ids if model_id not in ("ensemble", "svm")]
     pairs = [(a, "svm") for a in ids if a != "svm"] if "svm" in ids else []
@@ -219,41 +173,37 @@ def _compare_pairs(y_true: Ids, predictions: PredictionsById, kind: str) -> list
 
 
 def _find_disagreements(
-    truth: Mapping[str, Ids],
+    test: Split,
     predictions: PredictionsById,
     kind: str,
-    show: Callable[[Iterable[int]], list[ImagePredictions]],
+    describe: Callable[[int], ImagePredictions],
 ) -> Disagreements:
-    """Find the first images on which the leading network and the SVM fare differently."""
+    """Find the first images that only the leading network, only the SVM or neither has right."""
     lead = "ensemble" if "ensemble" in predictions else "cnn"
-    right_a, right_b = (predictions[m].ids[kind] == truth[kind] for m in (lead, "svm"))
+    right_a, right_b = (predictions[m].ids[kind] == test.labels[kind] for m in (lead, "svm"))
     only_a, only_b, both_wrong = (
         np.flatnonzero(group)[:_N_DISAGREEMENTS].tolist()
         for group in (right_a & ~right_b, right_b & ~right_a, ~right_a & ~right_b)
     )
-    images = show(sorted([*only_a, *only_b, *both_wrong]))
+    images = [describe(i) for i in sorted([*only_a, *only_b, *both_wrong])]
     return Disagreements(lead, "svm", kind, only_a, only_b, both_wrong, images)
 
 
-def _show_image(
-    index: int,
+def _describe_image(
     test: Split,
-    truth: Mapping[str, Ids],
     predictions: PredictionsById,
     class_names: Mapping[str, Sequence[str]],
+    index: int,
 ) -> ImagePredictions:
-    """Name every model's predictions for an image."""
-    return ImagePredictions(
-        index=index,
-        filename=test.filenames[index],
-        true={kind: class_names[kind][ids[index]] for kind, ids in truth.items()},
-        predicted={
-            model_id: {
-                kind: PredictedClass(
-                    class_names[kind][ids[index]], bool(ids[index] == truth[kind][index])
-                )
-                for kind, ids in p.ids.items()
-            }
-            for model_id, p in predictions.items()
-        },
-    )
+    """Name an image's true classes and every model's predictions."""
+    true = {kind: names[test.labels[kind][index]] for kind, names in class_names.items()}
+    predicted = {
+        model_id: {
+            kind: PredictedClass(
+                class_names[kind][ids[index]], bool(ids[index] == test.labels[kind][index])
+            )
+            for kind, ids in p.ids.items()
+        }
+        for model_id, p in predictions.items()
+    }
+    return ImagePredictions(index, test.filenames[index], true, predicted)

@@ -1,11 +1,6 @@
-"""What the comparison says, in plain sentences computed from its numbers."""
+"""Conclusions of a comparison, sentences computed from its numbers."""
 
-from svmcifar.compare.report_content import (
-    CONFIDENCE,
-    Comparison,
-    ModelEntry,
-    PairedTest,
-)
+from svmcifar.compare.report_content import CONFIDENCE, Comparison, ModelEntry, PairedTest
 from svmcifar.data.dataset import CLASSES, SUPERCLASSES
 
 _LEVEL = 0.05
@@ -14,10 +9,10 @@ _LEAST_RATIO = 1.05
 
 
 def conclude(comparison: Comparison) -> list[str]:
-    """Put into sentences what the numbers say.
+    """Write sentences on accuracy, differences and cost.
 
-    First the accuracy of each network against the SVM, the leading one's (the ensemble, or the
-    first) at the top; then where they differ, and what the leading one and the SVM cost.
+    First the accuracy of each network against the SVM, beginning with the leading one (the
+    ensemble, or the first); then where this one and the SVM differ, and what they cost.
     """
     main, lead = comparison.main_kind, comparison.disagreements.a
     with_svm = {
@@ -45,17 +40,16 @@ def conclude(comparison: Comparison) -> list[str]:
 
 
 def describe_difference(pair: PairedTest, a: str, b: str) -> str:
-    """Say which of two models, with these names, is better and by how much: the end of a sentence.
+    """Write which of two models, named a and b, is better and by how much: the end of a sentence.
 
-    A model is called better only if the bootstrap interval of the difference leaves out 0 and
-    McNemar's p-value is below 0.05: with few images on which they differ, the two may disagree.
+    A model is called better only if the bootstrap interval of the difference excludes 0 and
+    McNemar's p-value is below 0.05: with few discordant images, the two may disagree.
     """
     p = pair.mcnemar_p
     test = f"McNemar's test p {f'= {p:.2g}' if p >= _LEAST_P else f'< {_LEAST_P}'}"
     is_shown = (pair.low > 0 or pair.high < 0) and p < _LEVEL
-    better = a
     if is_shown and pair.counts.difference < 0:
-        pair, better = pair.swapped(), b
+        return describe_difference(pair.swapped(), b, a)
     value, low, high = (100 * rate for rate in (pair.counts.difference, pair.low, pair.high))
     interval = f"{100 * CONFIDENCE:.0f} % interval"
     if not is_shown:
@@ -64,7 +58,7 @@ def describe_difference(pair: PairedTest, a: str, b: str) -> str:
             f"{interval} {low:+.2f} to {high:+.2f}; {test})"
         )
     return (
-        f"{better} is better by {value:.2f} percentage points "
+        f"{a} is better by {value:.2f} percentage points "
         f"({interval} {low:.2f} to {high:.2f}; {test})"
     )
 
@@ -103,10 +97,7 @@ def _classes_sentence(comparison: Comparison, network: ModelEntry, svm: ModelEnt
     )
     leads = [
         f"{model.name} in {name.replace('_', ' ')} ({100 * abs(gaps[name]):.1f} points)"
-        for model, name, count in (
-            (network, gaps.idxmax(), ahead),
-            (svm, gaps.idxmin(), behind),
-        )
+        for model, name, count in ((network, gaps.idxmax(), ahead), (svm, gaps.idxmin(), behind))
         if count
     ]
     if leads:
@@ -130,10 +121,11 @@ def _training_sentences(comparison: Comparison, network: ModelEntry, svm: ModelE
     for reached in comparison.time_to_accuracy[comparison.main_kind]:
         learner = comparison.model(reached.model)
         assert learner.curve is not None
-        never = reached.seconds is None
-        after = "" if reached.seconds is None else f"after {_duration(reached.seconds)} "
+        never, after = "never ", ""
+        if reached.seconds is not None:
+            never, after = "", f"after {_duration(reached.seconds)} "
         sentences.append(
-            f"In training, {learner.name} {'never ' if never else ''}reached the "
+            f"In training, {learner.name} {never}reached the "
             f"{_accuracy_of(comparison.main_kind)} that {svm.name} has on the test images {after}"
             f"({100 * reached.target:.2f} %; measured on {learner.curve.images})."
         )
@@ -154,7 +146,7 @@ def _use_sentences(kind: str, network: ModelEntry, svm: ModelEntry) -> list[str]
 
 
 def _ratio(a: float, b: float, of_a: ModelEntry, of_b: ModelEntry, measure: str) -> str:
-    """Return how many times as much the larger one is."""
+    """Return how many times as large the larger one is."""
     ratio, larger = (a / b, of_a) if a >= b else (b / a, of_b)
     if ratio < _LEAST_RATIO:
         return "about the same"
@@ -167,7 +159,7 @@ def _accuracy_of(kind: str) -> str:
 
 
 def _duration(seconds: float) -> str:
-    """Return a time in the unit that people would take."""
+    """Return a time in seconds, minutes or hours."""
     if seconds < 120:
         return f"{seconds:.3g} s"
     if seconds < 7200:

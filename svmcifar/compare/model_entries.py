@@ -1,4 +1,4 @@
-"""What the report says of each model: its name, its costs, and how it was made."""
+"""The report's entries for models: name, costs, and how each was made."""
 
 import hashlib
 from collections.abc import Iterable, Sequence
@@ -19,20 +19,19 @@ from svmcifar.model.classifier import ImageClassifier
 
 # Long lists of a card that the report has in another place.
 _SHOWN_ELSEWHERE = {"history", "classes"}
-
-# What a network's accuracy was measured on while it learned; the better measure first.
+# Images of a network's learning curve, the better measure first.
 _CURVES = {
     "validation": "validation images",
     "train": "augmented training images, while learning",
 }
-# Names of the accuracies in a card's history, after what they were measured on.
+# Keys of the accuracies in a card's history, after the key of the images.
 _ACCURACIES = {SUPERCLASSES: f"{SUPERCLASSES}_accuracy", CLASSES: "accuracy"}
 
 
 def network_entry(
     network: ImageNetwork, predictions: Predictions, name: str, model_id: str, note: str | None
 ) -> ModelEntry:
-    """Describe a network, but for its accuracy per megabyte."""
+    """Describe a network, without its accuracy per megabyte."""
     card = finite(network.card or {})
     summed = "; probabilities summed per superclass" if SUPERCLASSES in predictions.ids else ""
     return ModelEntry(
@@ -41,19 +40,15 @@ def network_entry(
         name=name,
         description=f"CNN: {network.architecture}{summed}",
         labels=CLASSES,
-        features=None,
         file=network.path.name,
         sha256=network.sha256,
-        content_hash=None,
         runtime=network.runtime,
         cost=Cost(
             training_s=card.get("training_s"),
             training_hardware=card.get("device"),
-            features_s=None,
             **_inference_cost(predictions, f"{processor_name()}, {network.runtime}"),
             n_bytes=network.n_bytes,
             n_parameters=network.n_parameters,
-            n_support_vectors=None,
         ),
         curve=_learning_curve(card.get("history", []), predictions.ids),
         made={key: value for key, value in card.items() if key not in _SHOWN_ELSEWHERE},
@@ -62,10 +57,7 @@ def network_entry(
 
 
 def ensemble_entry(members: Sequence[ModelEntry], predictions: Predictions, how: str) -> ModelEntry:
-    """Describe the combination of networks, but for its accuracy per megabyte.
-
-    It costs what the networks cost together.
-    """
+    """Describe an ensemble of networks, which costs what they cost together."""
     costs = [member.cost for member in members]
     rule = {
         "sum": "the largest sum of probabilities",
@@ -77,34 +69,25 @@ def ensemble_entry(members: Sequence[ModelEntry], predictions: Predictions, how:
         name=f"Ensemble of {len(members)} CNNs ({how})",
         description=f"{', '.join(m.name for m in members)}: {rule}",
         labels=CLASSES,
-        features=None,
-        file=None,
-        sha256=None,
-        content_hash=None,
         runtime=_joined(m.runtime for m in members),
         cost=Cost(
             training_s=_total([c.training_s for c in costs]),
             training_hardware=_joined(c.training_hardware for c in costs),
-            features_s=None,
             **_inference_cost(predictions, _joined(c.inference_hardware for c in costs)),
             n_bytes=sum(c.n_bytes for c in costs),
             n_parameters=_total([c.n_parameters for c in costs]),
-            n_support_vectors=None,
         ),
-        curve=None,
         made={"members": [m.id for m in members], "rule": how},
-        note=None,
     )
 
 
 def svm_entry(
     model: ImageClassifier, predictions: Predictions, path: Path, note: str | None
 ) -> ModelEntry:
-    """Describe an SVM and its file, but for its accuracy per megabyte.
+    """Describe an SVM and its file, without its accuracy per megabyte.
 
-    Training time includes the features.  The size of a slim file counts the support vectors too,
-    which it takes from the data set.  Instead of the training rows, if not all were used, the entry
-    has their number.
+    Training time includes the features, and the size of a slim file the support vectors that it
+    takes from the data set.  The manifest's training rows are replaced by their number.
     """
     manifest = model.manifest
     training, fit, times = manifest.training, manifest.fit, manifest.times
@@ -117,6 +100,8 @@ def svm_entry(
     n_bytes = path.stat().st_size
     if manifest.slim:
         n_bytes += model.svc.support_vectors_.nbytes
+    with path.open("rb") as file:
+        sha256 = hashlib.file_digest(file, "sha256").hexdigest()
     workers = f"{count_workers(model.svc.n_jobs)} threads"
     return ModelEntry(
         id="svm",
@@ -130,7 +115,7 @@ def svm_entry(
         labels=model.label_kind,
         features=features,
         file=path.name,
-        sha256=_file_sha256(path),
+        sha256=sha256,
         content_hash=manifest.content_hash,
         runtime=f"svmcifar, {workers}",
         cost=Cost(
@@ -142,17 +127,15 @@ def svm_entry(
             features_s=predictions.features_s,
             **_inference_cost(predictions, f"{processor_name()}, {workers}"),
             n_bytes=n_bytes,
-            n_parameters=None,
             n_support_vectors=fit.n_support,
         ),
-        curve=None,
         made=manifest.to_dict() | {"training": training.to_dict() | {"rows": rows and len(rows)}},
         note=note,
     )
 
 
 def distinct_names(networks: Sequence[ImageNetwork]) -> list[str]:
-    """Return networks' names: those of their files, with numbers where they are alike."""
+    """Return networks' names: those of their files, numbered where they are alike."""
     names: list[str] = []
     for network in networks:
         name, number = f"CNN {network.name}", 2
@@ -174,7 +157,7 @@ def _inference_cost(predictions: Predictions, hardware: str | None) -> dict[str,
 def _learning_curve(
     history: Sequence[dict[str, Any]], kinds: Iterable[str]
 ) -> LearningCurve | None:
-    """Read accuracy against seconds of training, on held-out images where there are any."""
+    """Read accuracy against seconds of training, on held-out images if there are any."""
     for measured, images in _CURVES.items():
         keys = {kind: f"{measured}_{_ACCURACIES[kind]}" for kind in kinds}
         columns: dict[str, list[Any]] = {
@@ -190,14 +173,9 @@ def _learning_curve(
 
 
 def _total(values: Sequence[Any]) -> Any:
-    """Return the sum of what is known of every member, else None."""
+    """Return the sum, None if a value is unknown."""
     return None if None in values else sum(values)
 
 
 def _joined(texts: Iterable[str | None]) -> str | None:
     return "; ".join(dict.fromkeys(text for text in texts if text)) or None
-
-
-def _file_sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -1,4 +1,4 @@
-"""What each model predicts for the same images, on every kind of labels."""
+"""Predictions of each model for the same images, on every kind of labels."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -19,30 +19,17 @@ _WARM_UP_IMAGES = 256
 
 @dataclass(frozen=True, eq=False)
 class Predictions:
-    """A model's predictions for every image, and the time that they took.
+    """A model's predictions for every image, by kind of labels, and the time that they took.
 
-    Attributes
-    ----------
-    ids : dict of str to ndarray of shape (n_images,), int64
-        Class ids by kind of labels; without classes for a model that knows
-        superclasses alone.
-    scores : dict of str to ndarray of shape (n_images, n_classes), float64
-        What the classes are ranked by, for the kinds that have it:
-        probabilities of a network or of summed networks, votes plus mean
-        probabilities, or decision values of an SVM.
-    score_kind : {"probabilities", "votes", "decisions"}
-        Which of these the scores are.
-    inference_s : float
-        Seconds for all images, features among them.
-    features_s : float or None
-        Seconds of these that an SVM's features took.
+    A model of superclasses alone has no ids of classes, and the superclasses of an SVM of classes
+    have no scores.
     """
 
-    ids: Mapping[str, Ids]
-    scores: Mapping[str, Scores]
-    score_kind: str
-    inference_s: float
-    features_s: float | None = None
+    ids: Mapping[str, Ids]  # (n_images,)
+    scores: Mapping[str, Scores]  # (n_images, n_classes)
+    score_kind: str  # "probabilities", "votes" (plus mean probabilities) or "decisions" (an SVM's)
+    inference_s: float  # seconds for all images, features included
+    features_s: float | None = None  # seconds of these for an SVM's features
 
 
 def predict_by_network(
@@ -50,8 +37,7 @@ def predict_by_network(
 ) -> Predictions:
     """Time a network's predictions, after a few images to warm up.
 
-    The probability of a superclass is the sum over its classes; `superclass_of` has the superclass
-    id of each class, or is None where there are no superclasses.
+    `superclass_of` has the superclass id of each class; None where there are no superclasses.
     """
     network.predict_proba(images[:_WARM_UP_IMAGES])
     clock = perf_counter()
@@ -66,12 +52,11 @@ def predict_by_network(
 def predict_by_svm(
     model: ImageClassifier, images: NDArray[np.uint8], superclass_of: Ids | None
 ) -> Predictions:
-    """Time an SVM's predictions, after a few images to warm up; its cache is left out.
+    """Time an SVM's predictions without its cache, after a few images to warm up.
 
-    Classes are mapped up to superclasses; decision values cannot be, so there are no scores for
-    these.
+    Classes are mapped up to superclasses; decision values cannot be.
     """
-    model = replace(model, cache=None)  # what is timed is computed
+    model = replace(model, cache=None)
     model.predict(images[:_WARM_UP_IMAGES])
     clock = perf_counter()
     features = model.compute_features(images)
@@ -81,23 +66,20 @@ def predict_by_svm(
     ids = {model.label_kind: predicted}
     if model.label_kind == CLASSES and superclass_of is not None:
         ids[SUPERCLASSES] = superclass_of[predicted]
-    scores = {model.label_kind: decisions}
-    return Predictions(ids, scores, "decisions", inference_s, features_s)
+    return Predictions(ids, {model.label_kind: decisions}, "decisions", inference_s, features_s)
 
 
 def combine_networks(members: Sequence[Predictions], how: str) -> Predictions:
     """Combine networks' predictions; the time is that of all of them.
 
-    "sum" takes the class with the largest sum of probabilities.  "vote" takes the one that most
-    networks predict, and of tied ones the one with the largest sum; superclasses are voted on by
-    themselves.
+    "sum" is the argmax of the summed probabilities, "vote" the majority with ties broken by that
+    sum; superclasses are voted on by themselves.
     """
     scores = {}
     for kind in members[0].ids:
         total = np.mean([m.scores[kind] for m in members], axis=0)
         if how == "vote":
-            # The mean never outweighs a vote: a class is 1 ahead in it only if it is every
-            # network's prediction.
+            # The mean never outweighs a vote: a class leads by 1 in it only if all predict it.
             for m in members:
                 total[np.arange(len(total)), m.ids[kind]] += 1.0
         scores[kind] = total
@@ -106,12 +88,12 @@ def combine_networks(members: Sequence[Predictions], how: str) -> Predictions:
 
 
 def sum_by_superclass(probabilities: Scores, superclass_of: Ids) -> Scores:
-    """Sum probabilities, a column for each class, over the classes of each superclass."""
+    """Sum probabilities (n_images, n_classes) over the classes of each superclass."""
     return probabilities @ np.eye(superclass_of.max() + 1)[superclass_of]
 
 
 def _ranked(scores: Mapping[str, Scores], score_kind: str, inference_s: float) -> Predictions:
-    """Predict the classes with the highest scores, kinds in their usual order."""
+    """Predict the argmax of the scores, with kinds in their usual order."""
     ordered = {kind: scores[kind] for kind in LABEL_KINDS if kind in scores}
     ids = {kind: of_kind.argmax(axis=1) for kind, of_kind in ordered.items()}
     return Predictions(ids, ordered, score_kind, inference_s)

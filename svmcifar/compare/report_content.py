@@ -1,15 +1,14 @@
-"""What a comparison found: the one source of the page, the tables, the figures and report.json.
+"""The result of a comparison, from which page, tables, figures and report.json are made.
 
-"By kind" means a dict with the kinds of labels as keys (`svmcifar.data.dataset.LABEL_KINDS`):
-superclasses, where the data set has any, then classes.  A model that knows superclasses alone has
-no entry for classes.
+"By kind" means a dict by kind of labels: superclasses, where the data set has any, then classes.
+A model of superclasses alone has no entry for classes.
 """
 
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any, NamedTuple
 
 from svmcifar.compare.scores import ModelScores
-from svmcifar.data.dataset import CLASSES, SUPERCLASSES, kind_words
+from svmcifar.data.dataset import SUPERCLASS_OF, kind_words
 from svmcifar.json_values import finite, plain
 from svmcifar.metrics.paired_tests import N_RESAMPLES, SEED, PairedCounts
 
@@ -30,19 +29,19 @@ class DataDescription:
     n_images: int
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Cost:
     """What a model costs; None where it is not known or does not apply."""
 
     training_s: float | None  # seconds, features included
     training_hardware: str | None
-    features_s: float | None  # seconds of `inference_s` that an SVM's features took
+    features_s: float | None = None  # seconds of `inference_s` that an SVM's features took
     inference_s: float  # seconds for all test images
     images_per_s: float
     inference_hardware: str | None
     n_bytes: int  # of the file; that of a slim SVM counts its support vectors as well
-    n_parameters: int | None
-    n_support_vectors: int | None
+    n_parameters: int | None = None
+    n_support_vectors: int | None = None
     # Percentage of right predictions per million bytes, by kind.
     accuracy_per_mb: dict[str, float | None] = field(default_factory=dict)
 
@@ -55,8 +54,14 @@ class LearningCurve:
     seconds: tuple[float, ...]  # of training, after each epoch
     accuracy: dict[str, tuple[float, ...]]  # after each epoch, by kind
 
+    def to_json(self) -> list[dict[str, float]]:
+        """Return the curve's part of report.json, an entry per epoch."""
+        columns = {"seconds": self.seconds} | dict(reversed(self.accuracy.items()))
+        epochs = zip(*columns.values(), strict=True)
+        return [dict(zip(columns, values, strict=True)) for values in epochs]
 
-@dataclass(frozen=True)
+
+@dataclass(frozen=True, kw_only=True)
 class ModelEntry:
     """What a model is, what it costs and how it was made."""
 
@@ -65,31 +70,22 @@ class ModelEntry:
     name: str  # for tables and legends
     description: str
     labels: str  # kind of labels that it was trained on
-    features: list[str] | None  # steps of an SVM's features
-    file: str | None
-    sha256: str | None
-    content_hash: str | None  # of an SVM
+    features: list[str] | None = None  # steps of an SVM's features
+    file: str | None = None
+    sha256: str | None = None
+    content_hash: str | None = None  # of an SVM
     runtime: str | None
     cost: Cost
-    curve: LearningCurve | None
+    curve: LearningCurve | None = None
     made: dict[str, Any]  # a network's card, an SVM's manifest
-    note: str | None  # where the model comes from, if nobody named it
+    note: str | None = None  # where the model comes from, if nobody named it
 
     def to_json(self) -> dict[str, Any]:
         """Return the model's part of report.json."""
         content: dict[str, Any] = {}
         for key, value in vars(self).items():
             if key == "curve":
-                points = None
-                if self.curve is not None:
-                    columns = dict(reversed(self.curve.accuracy.items()))
-                    points = [
-                        {"seconds": seconds} | dict(zip(columns, rates, strict=True))
-                        for seconds, *rates in zip(
-                            self.curve.seconds, *columns.values(), strict=True
-                        )
-                    ]
-                content |= {key: points, "curve_of": self.curve and self.curve.images}
+                content |= {key: value and value.to_json(), "curve_of": value and value.images}
             elif key != "features" or value is not None:
                 content[key] = value
         return content
@@ -103,15 +99,13 @@ class PairedTest:
     b: str
     counts: PairedCounts  # images that both, one or none of them have right
     mcnemar_p: float  # of McNemar's exact test
-    # Ends of the bootstrap interval, of coverage `CONFIDENCE`, of the accuracy of a minus that of b
-    # (`counts.difference`).
-    low: float
+    low: float  # ends of the bootstrap interval, of coverage `CONFIDENCE`, of `counts.difference`
     high: float
 
     def swapped(self) -> "PairedTest":
-        """Return the same test with the models the other way round."""
+        """Return the same test with a and b exchanged."""
         counts = replace(self.counts, only_a=self.counts.only_b, only_b=self.counts.only_a)
-        # Subtracted from 0.0, for the negative of 0.0 is shown as -0.00.
+        # 0.0 - x, since -x would be shown as -0.00 where x is 0.
         return PairedTest(self.b, self.a, counts, self.mcnemar_p, 0.0 - self.high, 0.0 - self.low)
 
     def to_json(self) -> dict[str, Any]:
@@ -139,7 +133,7 @@ class TimeToAccuracy:
 
     model: str  # id of the network
     target: float  # the SVM's accuracy on the test images
-    seconds: float | None  # of training until the curve was first there; None if it never was
+    seconds: float | None  # of training; None if it was never reached
 
 
 class PredictedClass(NamedTuple):
@@ -172,7 +166,7 @@ class ImagePredictions:
 
 @dataclass(frozen=True)
 class Disagreements:
-    """The first images on which the leading network and the SVM fare differently."""
+    """The first images that only the leading network, only the SVM or neither has right."""
 
     a: str  # id of the leading network: the ensemble, or the first
     b: str  # id of the SVM
@@ -203,17 +197,14 @@ class Comparison:
     class_names: dict[str, list[str]]  # by kind, in the order of the ids
     superclass_of: list[int] | None  # superclass id of each class; None without superclasses
     models: list[ModelEntry]  # the networks, their ensemble, the SVM
-    # By kind, then by model id, for the models that predict this kind.
-    scores: dict[str, dict[str, ModelScores]]
-    # By kind: the networks and their ensemble against the SVM, then the networks against one
-    # another.
-    paired: dict[str, list[PairedTest]]
+    scores: dict[str, dict[str, ModelScores]]  # by kind, then by id of the models that predict it
+    paired: dict[str, list[PairedTest]]  # by kind: all against the SVM, then pairs of networks
     time_to_accuracy: dict[str, list[TimeToAccuracy]]  # by kind, for networks with a curve
     disagreements: Disagreements
     grid: list[ImagePredictions]  # the first test images
-    conclusion: list[str] = field(default_factory=list)  # sentences: what follows from all this
-    limitations: list[str] = field(default_factory=list)  # and what does not
-    files: dict[str, Any] = field(default_factory=dict)  # beside report.json, by what they hold
+    conclusion: list[str] = field(default_factory=list)  # sentences
+    limitations: list[str] = field(default_factory=list)  # sentences
+    files: dict[str, Any] = field(default_factory=dict)  # names beside report.json, by content
 
     @property
     def main_kind(self) -> str:
@@ -225,27 +216,23 @@ class Comparison:
         return next(entry for entry in self.models if entry.id == model_id)
 
     def words(self, kind: str) -> tuple[str, str]:
-        """Return what a class of some kind is called: singular and plural."""
+        """Return the singular and the plural of the classes of a kind."""
         return kind_words(kind, self.class_names)
 
     def title_of(self, kind: str) -> str:
-        """Return what the classes of some kind are called, with their number."""
+        """Return the classes of a kind with their number, such as "4 superclasses"."""
         return f"{len(self.class_names[kind])} {self.words(kind)[1]}"
 
     def to_json(self) -> dict[str, Any]:
         """Return the content of report.json; NaN and infinity are None."""
         classes: dict[str, Any] = dict(self.class_names)
         if self.superclass_of is not None:
-            classes[f"{SUPERCLASSES}_of_{CLASSES}"] = self.superclass_of
-        content = {
-            "format": FORMAT_NUMBER,
-            "title": self.title,
-            "created": self.created,
-            "versions": self.versions,
-            "git_commit": self.git_commit,
-            "host": self.host,
-            "command": self.command,
-            "data": self.data,
+            classes[SUPERCLASS_OF] = self.superclass_of
+        renamed = {"class_names": "classes", "limitations": "limits"}
+        content: dict[str, Any] = {"format": FORMAT_NUMBER}
+        content |= {renamed.get(key, key): value for key, value in vars(self).items()}
+        del content["superclass_of"]
+        content |= {
             "classes": classes,
             "models": [entry.to_json() for entry in self.models],
             "scores": {
@@ -253,12 +240,8 @@ class Comparison:
                 for kind, of_kind in self.scores.items()
             },
             "paired": {kind: [p.to_json() for p in pairs] for kind, pairs in self.paired.items()},
-            "time_to_accuracy": self.time_to_accuracy,
             "disagreements": self.disagreements.to_json(),
             "grid": [image.to_json() for image in self.grid],
-            "conclusion": self.conclusion,
-            "limits": self.limitations,
-            "files": self.files,
         }
         result: dict[str, Any] = finite(plain(content))
         return result

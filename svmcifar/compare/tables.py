@@ -1,4 +1,4 @@
-"""The comparison's numbers as files: JSON for programs, CSV for spreadsheets."""
+"""The comparison's numbers as JSON and CSV files."""
 
 import json
 from collections.abc import Mapping
@@ -20,13 +20,7 @@ _OF_CLASS = ("correct", "recall", "recall_low", "recall_high", "precision", "f1"
 
 
 def write_json(comparison: Comparison, folder: Path) -> None:
-    """Write ``report.json``.
-
-    Parameters
-    ----------
-    comparison : Comparison
-    folder : Path
-    """
+    """Write ``report.json``."""
     text = json.dumps(comparison.to_json(), indent=1, allow_nan=False, ensure_ascii=False)
     (folder / "report.json").write_text(text + "\n", encoding="utf-8")
 
@@ -34,22 +28,7 @@ def write_json(comparison: Comparison, folder: Path) -> None:
 def write_tables(
     comparison: Comparison, predictions: Mapping[str, Predictions], test: Split, folder: Path
 ) -> dict[str, str]:
-    """Write the CSV files.
-
-    Parameters
-    ----------
-    comparison : Comparison
-    predictions : dict of str to Predictions
-        By model id.
-    test : Split
-        The images that were predicted.
-    folder : Path
-
-    Returns
-    -------
-    dict of str to str
-        Names of the files, by what they hold.
-    """
+    """Write the CSV files, from predictions by model id; return their names by content."""
     tables = {
         "predictions": _predictions(comparison, predictions, test),
         "scores": _scores(comparison),

@@ -1,4 +1,4 @@
-"""How long a network learned until it was as good as the SVM."""
+"""Time to accuracy: how long a network was trained until it was as good as the SVM."""
 
 from collections.abc import Mapping, Sequence
 
@@ -9,10 +9,7 @@ from svmcifar.compare.scores import ModelScores
 def time_to_accuracy(
     models: Sequence[ModelEntry], scores: Mapping[str, Mapping[str, ModelScores]]
 ) -> dict[str, list[TimeToAccuracy]]:
-    """Find when each network's learning curve reached the SVM's accuracy, by kind of labels.
-
-    Nothing is found where a network has no curve or the SVM has no predictions.
-    """
+    """Find when each network's learning curve, if any, reached the SVM's accuracy, by kind."""
     reached: dict[str, list[TimeToAccuracy]] = {kind: [] for kind in scores}
     for kind, of_kind in scores.items():
         if "svm" not in of_kind:

@@ -1,8 +1,4 @@
-"""The geometry of the page's charts, in percent of their boxes.
-
-Boxes stretch with the window while text keeps its size, so the positions are
-all that is computed here; the template draws them.
-"""
+"""The geometry of the page's charts, in percent of their boxes, which stretch with the window."""
 
 import math
 from collections.abc import Sequence
@@ -30,23 +26,15 @@ _ABOVE_PX, _BELOW_PX = -12, 22
 
 @dataclass(frozen=True)
 class Axis:
-    """A linear or logarithmic axis.
+    """A linear or logarithmic axis."""
 
-    Attributes
-    ----------
-    low, high : float
-        Values at 0 and 100 percent of the length.
-    ticks : tuple of float
-    logarithmic : bool
-    """
-
-    low: float
-    high: float
+    low: float  # value at 0 percent of the length
+    high: float  # value at 100 percent
     ticks: tuple[float, ...]
     logarithmic: bool = False
 
     def place(self, value: float) -> float:
-        """Return where a value is, in percent of the length, to a hundredth."""
+        """Return the position of a value in percent of the length, to a hundredth."""
         low, high = self.low, self.high
         if self.logarithmic:
             value, low, high = math.log(value), math.log(low), math.log(high)
@@ -55,46 +43,30 @@ class Axis:
 
 @dataclass(frozen=True)
 class Mark:
-    """A point of the time chart: `x` and `y` in percent, from the left and from the top.
-
-    ``label_y`` is where its label goes, in pixels from it: above it, below it
-    where other points are in the way, or nowhere (0).
-    """
+    """A point of the time chart."""
 
     model: ShownModel
-    x: float
-    y: float
+    x: float  # percent, from the left
+    y: float  # percent, from the top
     seconds: float
     accuracy: float
-    label_y: int
+    label_y: int  # pixels down to its label, negative above the point; 0 for no label
 
 
 @dataclass(frozen=True)
 class TimeChart:
-    """Accuracy against training time for one kind of labels.
+    """Accuracy against training time for one kind of labels."""
 
-    Attributes
-    ----------
-    x, y : Axis
-        Seconds, logarithmic; accuracy as a fraction.
-    x_labels : tuple of str
-        One a tick.
-    curves : tuple of (ShownModel, str, str)
-        Model, what the curve is of, and SVG points in a box of 100 x 100.
-    marks : tuple of Mark
-        Training time and accuracy on the test images.
-    """
-
-    x: Axis
-    y: Axis
-    x_labels: tuple[str, ...]
-    curves: tuple[tuple[ShownModel, str, str], ...]
-    marks: tuple[Mark, ...]
+    x: Axis  # seconds, logarithmic
+    y: Axis  # accuracy as a fraction
+    x_labels: list[str]  # one per tick
+    curves: list[tuple[ShownModel, str, str]]  # with the images, and SVG points within 100 x 100
+    marks: list[Mark]  # training time and accuracy on the test images
 
 
 @dataclass(frozen=True)
 class Cell:
-    """A cell of a confusion matrix; `title` is what it says in words."""
+    """A cell of a confusion matrix; `title` has its meaning in words."""
 
     count: int
     text: str
@@ -103,24 +75,20 @@ class Cell:
 
 
 def accuracy_axis(rates: Sequence[float]) -> Axis:
-    """Choose an axis with round bounds, within 0 and 1, and four to nine ticks for some rates."""
+    """Choose an axis for rates with round bounds within 0 and 1, and four to nine ticks."""
     low, high = min(rates), max(rates)
     for step in (1, 2, 5, 10, 20):  # percent
         first = max(0, math.floor(100 * low / step - 0.2) * step)
         last = min(100, math.ceil(100 * high / step + 0.2) * step)
         if (last - first) / step <= 8:
             break
-    while (last - first) / step < 3:  # all alike: some room around them
+    while (last - first) / step < 3:  # nearly equal rates
         first, last = max(0, first - step), min(100, last + step)
     return Axis(first / 100, last / 100, tuple(t / 100 for t in range(first, last + 1, step)))
 
 
 def time_axis(seconds: Sequence[float]) -> Axis:
-    """Choose a logarithmic axis for times in seconds, all positive.
-
-    Ticks are at 1 s, 10 s, 1 min, 10 min, 1 h and so on, and between them where there is room for
-    their labels.
-    """
+    """Choose a logarithmic axis for positive seconds, with more ticks where labels have room."""
     low, high = min(seconds), max(seconds)
     margin = max(1.6, (high / low) ** 0.08)
     low, high = low / margin, high * margin
@@ -151,31 +119,30 @@ def time_chart(comparison: Comparison, models: Sequence[ShownModel], kind: str) 
     return TimeChart(
         x=x,
         y=y,
-        x_labels=tuple(tick_label(tick) for tick in x.ticks),
-        curves=tuple(
+        x_labels=[tick_label(tick) for tick in x.ticks],
+        curves=[
             (model, of, " ".join(f"{x.place(s)},{round(100 - y.place(a), 2)}" for s, a in curve))
             for model, of, curve in curves
-        ),
+        ],
         marks=_place_marks(ends, x, y),
     )
 
 
 def confusion_cells(confusion: npt.ArrayLike, names: Sequence[str]) -> list[list[Cell]]:
-    """Lay out a confusion matrix by the rule of `svmcifar.plots.confusion_matrix`."""
+    """Lay out the cells of a confusion matrix, row by row."""
     counts = np.asarray(confusion)
-    rows = []
-    for true, row, shares in zip(names, counts, row_shares(counts), strict=True):
-        titles = [
-            f"{true}, answered {predicted}: {n:,} of {row.sum():,}"
-            for predicted, n in zip(names, row, strict=True)
+    return [
+        [
+            Cell(
+                count=int(n),
+                text=share_text(share),
+                shade=share_shade(share),
+                title=f"{true}, answered {predicted}: {n:,} of {row.sum():,}",
+            )
+            for predicted, n, share in zip(names, row, shares, strict=True)
         ]
-        rows.append(
-            [
-                Cell(int(n), share_text(share), share_shade(share), title)
-                for n, share, title in zip(row, shares, titles, strict=True)
-            ]
-        )
-    return rows
+        for true, row, shares in zip(names, counts, row_shares(counts), strict=True)
+    ]
 
 
 def tick_label(seconds: float) -> str:
@@ -187,7 +154,7 @@ def tick_label(seconds: float) -> str:
 
 
 def frequent_mistakes(confusion: npt.ArrayLike, names: Sequence[str], n: int = 3) -> list[str]:
-    """Return the `n` confusions that take the largest share of a true class, ties in order."""
+    """Return the `n` confusions with the largest shares of a true class, ties in order."""
     mistakes = [
         (-share, i, j)
         for (i, j), share in np.ndenumerate(row_shares(confusion))
@@ -196,9 +163,7 @@ def frequent_mistakes(confusion: npt.ArrayLike, names: Sequence[str], n: int = 3
     return [f"{names[i]} as {names[j]} ({percent(-s)})" for s, i, j in sorted(mistakes)[:n]]
 
 
-def _place_marks(
-    ends: Sequence[tuple[ShownModel, float, float]], x: Axis, y: Axis
-) -> tuple[Mark, ...]:
+def _place_marks(ends: Sequence[tuple[ShownModel, float, float]], x: Axis, y: Axis) -> list[Mark]:
     """Place points from the top down, and their labels where there is room."""
     spots = [(model, s, rate, x.place(s), round(100 - y.place(rate), 2)) for model, s, rate in ends]
     spots.sort(key=lambda spot: spot[4])
@@ -215,4 +180,4 @@ def _place_marks(
                 taken.append((left, centre))
                 break
         marks.append(Mark(model, left, top, seconds, rate, label_y))
-    return tuple(marks)
+    return marks

@@ -1,4 +1,4 @@
-"""The comparison's charts as files, for slides and papers."""
+"""The comparison's charts as image files."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -20,35 +20,22 @@ FIGURE_FOLDER = "figures"
 
 
 def write_figures(comparison: Comparison, folder: Path) -> list[str]:
-    """Write every figure of a comparison: charts as PNG and SVG, confusion matrices as PNG.
+    """Write charts as PNG and SVG, confusion matrices as PNG, to ``figures`` within a folder.
 
-    Parameters
-    ----------
-    comparison : Comparison
-    folder : Path
-        The report's; the figures go to its ``figures``.
-
-    Returns
-    -------
-    list of str
-        Their names, relative to `folder`, with forward slashes.
-
-    Raises
-    ------
-    OutputError
-        If a file cannot be written.
+    Return their names, relative to `folder`, with forward slashes.  Raise OutputError if one cannot
+    be written.
     """
     names = []
     for stem, suffixes, figure in _draw_all(comparison):
         for suffix in suffixes:
             name = f"{FIGURE_FOLDER}/{stem}{suffix}"
-            save_figure(figure, Path(folder) / name)
+            save_figure(figure, folder / name)
             names.append(name)
     return names
 
 
 def accuracy_figure(comparison: Comparison) -> Figure:
-    """Draw each model's accuracy with its 95 % interval, a panel for each kind of labels."""
+    """Draw each model's accuracy with its 95 % interval, a panel per kind of labels."""
     models = show_models(comparison)
     kinds = comparison.class_names
     figure = _new_figure(comparison, "Accuracy", 8.0, 1.4 + 0.45 * len(kinds) * (len(models) + 1))
@@ -69,7 +56,7 @@ def accuracy_figure(comparison: Comparison) -> Figure:
 
 
 def recall_figure(comparison: Comparison) -> Figure:
-    """Draw each model's accuracy in each class of the main kind, sorted by a difference."""
+    """Draw each model's accuracy per class of the main kind, sorted by a difference."""
     models = show_models(comparison)
     network, svm = rivals(comparison, models)
     main = comparison.main_kind
@@ -96,10 +83,7 @@ def recall_figure(comparison: Comparison) -> Figure:
 
 
 def time_figure(comparison: Comparison) -> Figure | None:
-    """Draw accuracy against training time, a panel for each kind of labels.
-
-    None where no training time is known.
-    """
+    """Draw accuracy against training time, a panel per kind; None if no time is known."""
     models = show_models(comparison)
     times = [entry.cost.training_s for entry in comparison.models]
     times += [s for entry in comparison.models if entry.curve for s in entry.curve.seconds]
@@ -127,20 +111,19 @@ def time_figure(comparison: Comparison) -> Figure | None:
 
 
 def _draw_all(comparison: Comparison) -> Iterator[tuple[str, tuple[str, ...], Figure]]:
-    """Draw one figure after the other, each with the stem and the suffixes of its files."""
-    charts = {
-        "accuracy": accuracy_figure(comparison),
-        "superclasses": recall_figure(comparison),
-        "time-to-accuracy": time_figure(comparison),
-    }
-    for stem, chart in charts.items():
-        if chart is not None:
+    """Draw each figure, with the stem and the suffixes of its files."""
+    for stem, draw in (
+        ("accuracy", accuracy_figure),
+        ("superclasses", recall_figure),
+        ("time-to-accuracy", time_figure),
+    ):
+        if (chart := draw(comparison)) is not None:
             yield stem, (".png", ".svg"), chart
     for kind, of_kind in comparison.scores.items():
         words = comparison.words(kind)[1]
         for model_id, scores in of_kind.items():
             name = comparison.model(model_id).name
-            title = _titled(comparison, f"{name}: {words}")
+            title = f"{name}: {words}, {comparison.data.label}"
             matrix = confusion_figure(scores.confusion, comparison.class_names[kind], title)
             yield f"confusion-{kind}-{model_id}", (".png",), matrix
 
@@ -163,9 +146,5 @@ def _style(model: ShownModel) -> dict[str, Any]:
     return {"color": model.style.colour, "marker": model.style.marker, "linestyle": "none"}
 
 
-def _titled(comparison: Comparison, title: str) -> str:
-    return f"{title}, {comparison.data.label}"
-
-
 def _new_figure(comparison: Comparison, title: str, width: float, height: float) -> Figure:
-    return new_figure(_titled(comparison, title), width, height)
+    return new_figure(f"{title}, {comparison.data.label}", width, height)

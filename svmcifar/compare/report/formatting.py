@@ -1,8 +1,4 @@
-"""Numbers and names as people read them: percentages, times, sizes, probabilities.
-
-Everything returns plain text, not HTML: the template escapes it.  A value that
-is not there, None or NaN, is an en dash.
-"""
+"""Text of numbers and names, not yet escaped; None and NaN are an en dash."""
 
 import math
 from typing import TypeGuard
@@ -14,13 +10,8 @@ _SUPERSCRIPTS = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 
 
 def is_known(value: float | None) -> TypeGuard[float]:
-    """Return whether a value is there."""
+    """Return whether a value is neither None nor NaN."""
     return value is not None and not math.isnan(value)
-
-
-def shown(name: str) -> str:
-    """Return a class name as people write it."""
-    return name.replace("_", " ")
 
 
 def percent(rate: float | None, decimals: int = 1) -> str:
@@ -46,20 +37,17 @@ def points(difference: float | None, decimals: int = 1) -> str:
 
 
 def decimal(value: float | None, decimals: int = 3) -> str:
-    """Return a number with a fixed count of decimals."""
+    """Return a number with some decimals."""
     return f"{value:.{decimals}f}".replace("-", _MINUS) if is_known(value) else ABSENT
 
 
 def count(value: int | None) -> str:
-    """Return a whole number, its thousands apart."""
+    """Return an integer with thousands separators."""
     return ABSENT if value is None else f"{value:,}"
 
 
 def significant(value: float | None, digits: int = 3) -> str:
-    """Return a number rounded to `digits` significant digits, but never above the units.
-
-    There is no exponent: digits before the decimal point are all kept.
-    """
+    """Return a number with `digits` significant digits, or all digits before the decimal point."""
     if not is_known(value):
         return ABSENT
     if value == 0:
@@ -69,17 +57,16 @@ def significant(value: float | None, digits: int = 3) -> str:
 
 
 def duration(seconds: float | None) -> str:
-    """Return a time span such as "0.84 s", "42.5 s", "12 min 5 s" or "3 h 7 min"."""
+    """Return a duration such as "0.84 s", "42.5 s", "12 min 5 s" or "3 h 7 min"."""
     if not is_known(seconds):
         return ABSENT
     if seconds < 59.95:
         return f"{significant(seconds)}{_NBSP}s"
     if round(seconds) < 3600:
         minutes, rest = divmod(round(seconds), 60)
-        small = f"{rest}{_NBSP}s"
-        return f"{minutes}{_NBSP}min {small}" if rest else f"{minutes}{_NBSP}min"
+        return f"{minutes}{_NBSP}min" + (f" {rest}{_NBSP}s" if rest else "")
     hours, minutes = divmod(round(seconds / 60), 60)
-    return f"{hours:,}{_NBSP}h {minutes}{_NBSP}min" if minutes else f"{hours:,}{_NBSP}h"
+    return f"{hours:,}{_NBSP}h" + (f" {minutes}{_NBSP}min" if minutes else "")
 
 
 def size(n_bytes: int) -> str:

@@ -1,83 +1,60 @@
-"""The pictures of the page, with what the models say about them."""
+"""The pictures of the page, with the models' predictions."""
 
+import base64
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from io import BytesIO
 
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image
 
-from svmcifar.compare.report.formatting import count, shown
+from svmcifar.compare.report.formatting import count
 from svmcifar.compare.report.model_styles import ShownModel
-from svmcifar.compare.report.thumbnails import png_data_uri
 from svmcifar.compare.report_content import Comparison, ImagePredictions
+from svmcifar.plots.figures import shown_name
 
-_N_OPEN = 9  # pictures of a gallery that are seen without a click
+_N_OPEN = 9  # pictures of a gallery that are visible without a click
 
 
 @dataclass(frozen=True)
 class Picture:
-    """A picture with its caption.
+    """A picture with its caption."""
 
-    Attributes
-    ----------
-    source : str
-        Data URI.
-    alt : str
-        What is to be read aloud: the true class, and what the models predict.
-    true, detail : str
-        Names of the true class of the main kind, and of the others.
-    predictions : tuple of (ShownModel, str, bool)
-        Model, what it predicts, and whether the main kind is right.
-    """
-
-    source: str
-    alt: str
-    true: str
-    detail: str
-    predictions: tuple[tuple[ShownModel, str, bool], ...]
+    source: str  # data URI
+    alt: str  # for screen readers: the true class, and the models' predictions
+    true: str  # name of the true class of the main kind
+    detail: str  # names of the true classes of the other kinds
+    predictions: list[tuple[ShownModel, str, bool]]  # with whether the main kind is right
 
 
 @dataclass(frozen=True)
 class Gallery:
-    """Pictures on which two models fare alike: those seen at first, and more on a click.
-
-    `count` says how many images of the kind there are.
-    """
+    """Pictures that the same ones of two models have right."""
 
     title: str
-    count: str
+    count: str  # of all such images
     first: list[Picture]
-    more: list[Picture]
+    more: list[Picture]  # visible on a click
 
 
 def galleries(
     comparison: Comparison, pictures: NDArray[np.uint8], network: ShownModel, svm: ShownModel
 ) -> list[Gallery]:
     """Lay out the first pictures that only one of two models has right, or neither."""
-    found = comparison.disagreements
-    images = {image.index: image for image in found.images}
-    counts = next(
-        pair.counts
-        for pair in comparison.paired[found.kind]
-        if (pair.a, pair.b) == (network.id, svm.id)
-    )
+    shown, both = comparison.disagreements, [network, svm]
+    images = {image.index: image for image in shown.images}
+    pairs = comparison.paired[shown.kind]
+    counts = next(pair.counts for pair in pairs if (pair.a, pair.b) == (network.id, svm.id))
     result = []
     for title, indices, total, wrong in (
-        (f"Only {network.name} is right", found.only_a, counts.only_a, [svm]),
-        (f"Only {svm.name} is right", found.only_b, counts.only_b, [network]),
-        ("Both are wrong", found.both_wrong, counts.both_wrong, [network, svm]),
+        (f"Only {network.name} is right", shown.only_a, counts.only_a, [svm]),
+        (f"Only {svm.name} is right", shown.only_b, counts.only_b, [network]),
+        ("Both are wrong", shown.both_wrong, counts.both_wrong, both),
     ):
-        shown_pictures = [
-            _picture(images[i], pictures, found.kind, [network, svm], wrong) for i in indices
-        ]
-        result.append(
-            Gallery(
-                title,
-                f"{count(total)} images",
-                shown_pictures[:_N_OPEN],
-                shown_pictures[_N_OPEN:],
-            )
-        )
+        laid_out = [_picture(images[i], pictures, shown.kind, both, wrong) for i in indices]
+        text = f"{count(total)} images"
+        result.append(Gallery(title, text, laid_out[:_N_OPEN], laid_out[_N_OPEN:]))
     return result
 
 
@@ -86,9 +63,7 @@ def nine_images(
 ) -> list[Picture]:
     """Lay out the first test images, with every model's predictions of every kind."""
     main = comparison.main_kind
-    return [
-        _picture(image, pictures, main, models, models, in_detail=True) for image in comparison.grid
-    ]
+    return [_picture(i, pictures, main, models, models, in_detail=True) for i in comparison.grid]
 
 
 def _picture(
@@ -100,29 +75,35 @@ def _picture(
     in_detail: bool = False,
 ) -> Picture:
     """Lay out a picture: `models` are in its alternative text, those `captioned` below it."""
-    said = image.predicted
-    texts = {}
+    texts, verdicts, right = {}, [], {}
     for model in models:
-        names = {kind: predicted.name for kind, predicted in said[model.id].items()}
-        texts[model.id] = _in_brackets(*_split(names if in_detail else {main: names[main]}, main))
-    verdicts = [
-        f"{model.name}: {texts[model.id]}, {'right' if said[model.id][main].right else 'wrong'}"
-        for model in models
-    ]
+        predicted = image.predicted[model.id]
+        names = {kind: p.name for kind, p in predicted.items() if in_detail or kind == main}
+        texts[model.id], right[model.id] = _in_brackets(*_split(names, main)), predicted[main].right
+        verdict = "right" if right[model.id] else "wrong"
+        verdicts.append(f"{model.name}: {texts[model.id]}, {verdict}")
     true, detail = _split(image.true, main)
     return Picture(
-        source=png_data_uri(pictures[image.index]),
+        source=_png_data_uri(pictures[image.index]),
         alt=f"True class: {_in_brackets(true, detail)}. {'; '.join(verdicts)}.",
         true=true,
         detail=detail,
-        predictions=tuple((m, texts[m.id], said[m.id][main].right) for m in captioned),
+        predictions=[(model, texts[model.id], right[model.id]) for model in captioned],
     )
 
 
 def _split(names: Mapping[str, str], main: str) -> tuple[str, str]:
     """Return the name of the main kind, and those of other kinds."""
-    return shown(names[main]), ", ".join(shown(names[kind]) for kind in names if kind != main)
+    others = [shown_name(name) for kind, name in names.items() if kind != main]
+    return shown_name(names[main]), ", ".join(others)
 
 
 def _in_brackets(name: str, detail: str) -> str:
     return f"{name} ({detail})" if detail else name
+
+
+def _png_data_uri(picture: NDArray[np.uint8]) -> str:
+    """Return a picture, uint8 RGB of shape (height, width, 3), as a PNG inside a data URI."""
+    buffer = BytesIO()
+    Image.fromarray(picture).save(buffer, format="PNG", optimize=True)
+    return "data:image/png;base64," + base64.b64encode(buffer.getvalue()).decode()

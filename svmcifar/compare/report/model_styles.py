@@ -1,6 +1,7 @@
-"""How the models of a comparison are told apart: a colour, a marker and a name each."""
+"""Styles of the models of a comparison: a colour and a marker each."""
 
 from dataclasses import dataclass
+from itertools import cycle
 from typing import NamedTuple
 
 from svmcifar.compare.report_content import Comparison
@@ -24,27 +25,16 @@ STYLES = {
     "cnn3": Style("#a06e00", "hexagon", "h"),
     "cnn4": Style("#5a5f66", "cross", "P"),
 }
-_N_CNN_STYLES = 4
 
 
 @dataclass(frozen=True)
 class ShownModel:
-    """A model as the page shows it.
+    """A model as the page shows it."""
 
-    Attributes
-    ----------
-    id : str
-        Key of the scores and predictions.
-    kind : {"cnn", "ensemble", "svm"}
-    name : str
-    slot : str
-        Key of its style in `STYLES`.
-    """
-
-    id: str
-    kind: str
+    id: str  # key of the scores and predictions
+    kind: str  # "cnn", "ensemble" or "svm"
     name: str
-    slot: str
+    slot: str  # key of its style in `STYLES`
 
     @property
     def style(self) -> Style:
@@ -53,18 +43,15 @@ class ShownModel:
 
 
 def show_models(comparison: Comparison) -> list[ShownModel]:
-    """Choose a colour and a marker for each model, in order; beyond four CNNs they come again."""
-    shown, n_cnns = [], 0
-    for model in comparison.models:
-        slot = model.kind
-        if slot == "cnn":
-            slot = f"cnn{n_cnns % _N_CNN_STYLES + 1}"
-            n_cnns += 1
-        shown.append(ShownModel(model.id, model.kind, model.name, slot))
-    return shown
+    """Choose a style for each model, in order; from the fifth CNN on they repeat."""
+    cnn_slots = cycle(slot for slot in STYLES if slot.startswith("cnn"))
+    return [
+        ShownModel(m.id, m.kind, m.name, next(cnn_slots) if m.kind == "cnn" else m.kind)
+        for m in comparison.models
+    ]
 
 
 def rivals(comparison: Comparison, models: list[ShownModel]) -> tuple[ShownModel, ShownModel]:
-    """Return the leading network and the SVM, which pictures and differences are about."""
+    """Return the leading network and the SVM, whose differences are shown."""
     by_id = {model.id: model for model in models}
     return by_id[comparison.disagreements.a], by_id[comparison.disagreements.b]

@@ -1,4 +1,4 @@
-"""The report as one HTML file that loads nothing."""
+"""The report as one self-contained HTML file."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -23,7 +23,6 @@ from svmcifar.compare.report.formatting import (
     listing,
     percent,
     percent_range,
-    shown,
 )
 from svmcifar.compare.report.galleries import galleries, nine_images
 from svmcifar.compare.report.model_styles import STYLES, ShownModel, rivals, show_models
@@ -39,6 +38,7 @@ from svmcifar.compare.report.score_tables import (
 from svmcifar.compare.report_content import BOOTSTRAP, Comparison, ModelEntry
 from svmcifar.io.files import atomic_path
 from svmcifar.plots.confusion_matrix import FIRST_DARK_SHADE, SHADE_PERCENTS
+from svmcifar.plots.figures import shown_name
 
 PAGE_NAME = "report.html"
 _FILE_WORDS = {
@@ -52,7 +52,7 @@ _FILE_WORDS = {
 
 @dataclass(frozen=True)
 class _Group:
-    """What the page says of one kind of labels, about the models that have scores on it."""
+    """The page's content on one kind of labels, for the models that have scores on it."""
 
     kind: str
     title: str
@@ -64,35 +64,19 @@ class _Group:
 
 
 def write_page(comparison: Comparison, pictures: NDArray[np.uint8], folder: Path) -> Path:
-    """Write the report's page into its folder; an existing one is replaced.
+    """Write the report's page, a function of its arguments alone, into its folder; return its path.
 
-    Parameters
-    ----------
-    comparison : Comparison
-        Whatever it holds is escaped.
-    pictures : ndarray of uint8, shape (n_images, height, width, 3)
-        RGB, by the image's index in the split.
-    folder : Path
-
-    Returns
-    -------
-    Path
-        The page.  It is the same for the same comparison and pictures.
-
-    Raises
-    ------
-    OutputError
-        If the page cannot be written.
+    `pictures` are the split's images, uint8 RGB of shape (n_images, height, width, 3).  Raise
+    OutputError if the page cannot be written.
     """
-    page = render_page(comparison, pictures)
-    path = Path(folder) / PAGE_NAME
+    page, path = render_page(comparison, pictures), folder / PAGE_NAME
     with atomic_path(path) as temporary:
         temporary.write_text(page, encoding="utf-8")
     return path
 
 
 def render_page(comparison: Comparison, pictures: NDArray[np.uint8]) -> str:
-    """Return the report's page as HTML (see `write_page`)."""
+    """Return the report's page as HTML, in which the comparison's texts are escaped."""
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("svmcifar.compare.report"),
         autoescape=True,
@@ -108,7 +92,7 @@ def render_page(comparison: Comparison, pictures: NDArray[np.uint8]) -> str:
 
 
 def _content(comparison: Comparison, pictures: NDArray[np.uint8]) -> dict[str, Any]:
-    """Put together what the template sets."""
+    """Return the template's variables."""
     models = show_models(comparison)
     network, svm = rivals(comparison, models)
     title = comparison.title
@@ -117,7 +101,7 @@ def _content(comparison: Comparison, pictures: NDArray[np.uint8]) -> dict[str, A
     groups = [_group(comparison, kind, models) for kind in comparison.class_names]
     bounds = [b for group in groups for _, _, *ends in group.intervals for b in ends]
     main = comparison.main_kind
-    scores, names = comparison.scores[main], [shown(name) for name in comparison.class_names[main]]
+    scores, names = comparison.scores[main], list(map(shown_name, comparison.class_names[main]))
     class_word, class_words = comparison.words(main)
     return {
         "styles": STYLES,
@@ -175,15 +159,11 @@ def _group(comparison: Comparison, kind: str, models: list[ShownModel]) -> _Grou
 def _times(
     comparison: Comparison, models: list[ShownModel], groups: list[_Group]
 ) -> dict[str, Any]:
-    """Put together the charts of accuracy against time, and what must be said of them."""
+    """Return the template's variables on accuracy against time."""
     charts = [(group.title, time_chart(comparison, models, group.kind)) for group in groups]
     both = list(zip(models, comparison.models, strict=True))
     curved = [(model.name, entry.curve.images) for model, entry in both if entry.curve]
-    hardware = [
-        (model, entry.cost.training_hardware)
-        for model, entry in both
-        if entry.cost.training_hardware
-    ]
+    hardware = [(model, name) for model, entry in both if (name := entry.cost.training_hardware)]
     return {
         "charts": [(title, chart) for title, chart in charts if chart],
         "curve_notes": [
@@ -198,7 +178,7 @@ def _times(
 
 
 def _day(created: str) -> str:
-    """Return a date as people write it; an unknown form as it is."""
+    """Return a date such as "20 November 2026", text of another form unchanged."""
     try:
         moment = datetime.fromisoformat(created)
     except ValueError:
@@ -208,18 +188,13 @@ def _day(created: str) -> str:
 
 def _model_facts(entry: ModelEntry) -> list[tuple[str, str]]:
     """List a model's file, hashes and parameters."""
-    named = {
-        "file": entry.file,
-        "sha256": entry.sha256,
-        "content hash": entry.content_hash,
-        "runtime": entry.runtime,
-        "trained on": f"{entry.labels} labels",
-    }
-    return [*flat_items(named), *flat_items(entry.made)]
+    facts = {"file": entry.file, "sha256": entry.sha256, "content hash": entry.content_hash}
+    facts |= {"runtime": entry.runtime, "trained on": f"{entry.labels} labels"}
+    return [*flat_items(facts), *flat_items(entry.made)]
 
 
 def _environment_facts(comparison: Comparison) -> list[tuple[str, str]]:
-    """List the data with its md5s, the versions and the machine."""
+    """List the data with its MD5 sums, the versions and the machine."""
     data = comparison.data
     return [
         ("data set", f"{data.label}, {data.split} split, {count(data.n_images)} images"),
@@ -232,7 +207,7 @@ def _environment_facts(comparison: Comparison) -> list[tuple[str, str]]:
 
 
 def _file_links(comparison: Comparison) -> list[tuple[str, str, str]]:
-    """List links to the files beside the page: address, name, what is in it."""
+    """List the files beside the page: address, name, content."""
     words = _FILE_WORDS | {
         f"classes_{kind}": f"each {comparison.words(kind)[0]}" for kind in comparison.class_names
     }

@@ -11,29 +11,19 @@ from svmcifar.compare.report_content import PairedTest
 
 @dataclass(frozen=True)
 class PairedRow:
-    """How two models differ, in numbers and in words.
-
-    Attributes
-    ----------
-    a, b : ShownModel
-    difference, interval, p : str
-    parts : tuple of (str, str, int, float)
-        Key, words, images and their share in percent: both right, only a,
-        only b, both wrong.
-    sentence : str
-    """
+    """How two models differ, in numbers and in words."""
 
     a: ShownModel
     b: ShownModel
     difference: str
     interval: str
     p: str
-    parts: tuple[tuple[str, str, int, float], ...]
+    parts: list[tuple[str, str, int, float]]  # key, words, number of images, share in percent
     sentence: str
 
 
 def paired_rows(pairs: Sequence[PairedTest], models: Sequence[ShownModel]) -> list[PairedRow]:
-    """Lay out the paired tests on one kind of labels, and say what each means."""
+    """Lay out the paired tests on one kind of labels."""
     by_id = {model.id: model for model in models}
     rows = []
     for pair in pairs:
@@ -51,7 +41,7 @@ def paired_rows(pairs: Sequence[PairedTest], models: Sequence[ShownModel]) -> li
                 difference=points(counts.difference, 2),
                 interval=f"{points(pair.low, 2)} to {points(pair.high, 2)}",
                 p=probability(pair.mcnemar_p),
-                parts=tuple((key, words, n, 100 * n / counts.n) for key, words, n in parts),
+                parts=[(key, words, n, 100 * n / counts.n) for key, words, n in parts],
                 sentence=_sentence(pair, a.name, b.name),
             )
         )

@@ -1,7 +1,8 @@
-"""What the page's tables say, as text: the template only sets it."""
+"""The content of the page's tables, as text."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from svmcifar.compare.report.formatting import (
@@ -13,7 +14,6 @@ from svmcifar.compare.report.formatting import (
     percent,
     percent_range,
     points,
-    shown,
     significant,
     size,
 )
@@ -21,24 +21,16 @@ from svmcifar.compare.report.model_styles import ShownModel
 from svmcifar.compare.report_content import Comparison
 from svmcifar.compare.scores import ModelScores
 from svmcifar.metrics.per_class import ClassExtreme
+from svmcifar.plots.figures import shown_name
 
 
 @dataclass(frozen=True)
 class Row:
-    """A row of a table whose columns are models.
-
-    Attributes
-    ----------
-    name : str
-    cells : tuple of str
-        One a model.
-    best : tuple of bool
-        Which cells are the best of the row; none where there is nothing to choose.
-    """
+    """A row of a table with a column per model."""
 
     name: str
-    cells: tuple[str, ...]
-    best: tuple[bool, ...]
+    cells: list[str]
+    best: list[bool]  # by cell; none is best where all are equal
 
 
 @dataclass(frozen=True)
@@ -53,35 +45,20 @@ class Bar:
 
 @dataclass(frozen=True)
 class ClassRow:
-    """A class with every model's accuracy.
-
-    Attributes
-    ----------
-    name : str
-    support : int
-        Images of the class.
-    bars : tuple of Bar
-        One a model.
-    gap : float or None
-        Difference of two models' accuracies.
-    difference : str
-        The same in points.
-    """
+    """A class with every model's accuracy."""
 
     name: str
-    support: int
-    bars: tuple[Bar, ...]
-    gap: float | None
-    difference: str
+    support: int  # images of the class
+    bars: list[Bar]  # one per model
+    gap: float | None  # difference of two models' accuracies
+    difference: str  # the same in points
 
 
 def score_rows(scores: Mapping[str, ModelScores], models: Sequence[ShownModel]) -> list[Row]:
     """Lay out every score on one kind of labels, without the rows that no model has."""
     columns = [scores[model.id] for model in models]
-
-    def percent2(rate: float | None) -> str:
-        return percent(rate, 2)
-
+    percent2 = partial(percent, decimals=2)
+    uncalibrated = [c.uncalibrated_log_loss for c in columns]
     return _known_rows(
         _row("Accuracy", [c.accuracy for c in columns], percent2, max),
         _row("95 % interval", [c.accuracy_interval for c in columns], _range),
@@ -92,12 +69,7 @@ def score_rows(scores: Mapping[str, ModelScores], models: Sequence[ShownModel]) 
         _row("Macro F1", [c.macro_f1 for c in columns], percent2, max),
         _row("Cohen’s kappa", [c.cohen_kappa for c in columns], decimal, max),
         _row("Log loss, calibrated (nats)", [c.log_loss for c in columns], decimal, min),
-        _row(
-            "Log loss, as answered (nats)",
-            [c.uncalibrated_log_loss for c in columns],
-            decimal,
-            min,
-        ),
+        _row("Log loss, as answered (nats)", uncalibrated, decimal, min),
         _row("Best class", [c.best_class for c in columns], _extreme),
         _row("Worst class", [c.worst_class for c in columns], _extreme),
     )
@@ -139,30 +111,27 @@ def recall_rows(
 ) -> list[ClassRow]:
     """Lay out the classes' accuracies on one kind of labels.
 
-    They are sorted by the accuracy of the first of two rivals minus that of the second, if these
-    are given; ties stay in class order, classes without images come last.
+    With two rivals, classes are sorted by the accuracy of the first minus that of the second; ties
+    stay in class order, classes without images come last.
     """
     tables = {model.id: scores[model.id].per_class.to_dict("records") for model in models}
     rows = []
     for i, of_class in enumerate(tables[models[0].id]):
-        bars = tuple(
+        bars = [
             Bar(m, *(_or_none(tables[m.id][i][k]) for k in ("recall", "recall_low", "recall_high")))
             for m in models
-        )
+        ]
         gap = None
         if rivals is not None:
             first, second = (tables[m.id][i]["recall"] for m in rivals)
             gap = _or_none(first - second)
-        name, support = shown(of_class["name"]), of_class["support"]
-        rows.append(ClassRow(name, support, bars, gap, points(gap)))
+        name = shown_name(of_class["name"])
+        rows.append(ClassRow(name, of_class["support"], bars, gap, points(gap)))
     return sorted(rows, key=lambda row: -(row.gap if row.gap is not None else -2.0))
 
 
 def flat_items(value: Any, name: str = "") -> Iterator[tuple[str, str]]:
-    """Spread nested parameters out to one line each: name with dots, value as text.
-
-    What is None is left out.
-    """
+    """Flatten nested parameters to names with dots and values as text, without None."""
     if isinstance(value, Mapping):
         for key, item in value.items():
             yield from flat_items(item, f"{name}.{key}" if name else str(key))
@@ -181,13 +150,13 @@ def _row(
     text: Callable[[Any], str],
     choose: Callable[[list[float]], float] | None = None,
 ) -> Row:
-    """Write a row; the best of it is what `choose` (min or max) picks, if two or more differ."""
-    best = (False,) * len(values)
+    """Write a row, whose best is chosen by min or max if two or more differ."""
+    best = [False] * len(values)
     if choose is not None:
         known = [value for value in values if is_known(value)]
         if len(set(known)) > 1:
-            best = tuple(value == choose(known) for value in values)
-    return Row(name, tuple(map(text, values)), best)
+            best = [value == choose(known) for value in values]
+    return Row(name, list(map(text, values)), best)
 
 
 def _known_rows(*rows: Row) -> list[Row]:
@@ -207,6 +176,6 @@ def _right_answers(scores: ModelScores) -> str:
 
 
 def _extreme(extreme: ClassExtreme) -> str:
-    """Name a best or worst class with its accuracy, and how many share the place."""
+    """Name a best or worst class with its accuracy and the number of others with the same."""
     tied = f", and {len(extreme.tied_with)} more" if extreme.tied_with else ""
-    return f"{shown(extreme.name)} ({percent(extreme.recall)}{tied})"
+    return f"{shown_name(extreme.name)} ({percent(extreme.recall)}{tied})"

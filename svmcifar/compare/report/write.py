@@ -1,4 +1,4 @@
-"""A comparison as a folder: page, figures, tables and JSON."""
+"""The report's folder: page, figures, tables and JSON."""
 
 from collections.abc import Mapping
 from dataclasses import replace
@@ -21,20 +21,9 @@ def write_report(
     folder: Path,
     model: str | None = None,
 ) -> None:
-    """Write everything that the report consists of.
+    """Write the report into an empty folder, but for a `model` file that may be there.
 
-    Parameters
-    ----------
-    comparison : Comparison
-    predictions : mapping of str to Predictions
-        By model id.
-    dataset : Dataset
-    test : Split
-        The images that were predicted.
-    folder : Path
-        An empty folder.
-    model : str, optional
-        Name of a model file that lies there already.
+    `predictions` are by model id, of the images of `test`.
     """
     files: dict[str, Any] = dict(write_tables(comparison, predictions, test, folder))
     files["figures"] = write_figures(comparison, folder)
