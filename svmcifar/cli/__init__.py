@@ -1,6 +1,6 @@
 """The command line: `svmcifar COMMAND`.
 
-Nothing but click is imported before a command runs, so that help is instant.
+NumPy and what needs it are imported only when a command runs, so that help is instant.
 """
 
 import sys
@@ -13,7 +13,7 @@ import click
 from svmcifar import __version__
 from svmcifar.errors import SvmCifarError
 
-# Command names and the modules that hold them, in the order in which they are used.
+# Modules by name of command, in the order of use.
 _COMMANDS = {
     "download": "download",
     "build-labels": "build_labels",
@@ -30,7 +30,7 @@ _COMMANDS = {
 
 
 class _Commands(click.Group):
-    """Loads a command's module when the command is asked for."""
+    """Imports a command's module when the command is used."""
 
     def list_commands(self, context: click.Context) -> list[str]:
         return list(_COMMANDS)

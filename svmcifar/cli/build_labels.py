@@ -4,13 +4,13 @@ from pathlib import Path
 
 import click
 
-from svmcifar.cli.options import data_options, open_data, out_option, overwrite_option
+from svmcifar.cli import options
 
 
 @click.command()
-@data_options
-@out_option("data/labels.csv", "The CSV to write.")
-@overwrite_option
+@options.data
+@options.out("data/labels.csv", "The CSV to write.")
+@options.overwrite
 def command(data: str | None, skip_md5: bool, out: Path, overwrite: bool) -> None:
     """Write the superclass of each class as a CSV.
 
@@ -19,10 +19,9 @@ def command(data: str | None, skip_md5: bool, out: Path, overwrite: bool) -> Non
     """
     from svmcifar.data.dataset import kind_words
     from svmcifar.data.labels import write_label_csv
-    from svmcifar.io.files import check_output
 
-    check_output(out, overwrite)
-    dataset = open_data(data, skip_md5)
+    options.check_outputs(overwrite, out)
+    dataset = options.open_data(data, skip_md5)
     write_label_csv(dataset, out, overwrite=overwrite)
     kinds = dataset.label_kinds
     counts = [f"{len(dataset.class_names(k))} {kind_words(k, kinds)[1]}" for k in reversed(kinds)]

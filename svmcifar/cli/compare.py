@@ -6,21 +6,12 @@ from typing import TYPE_CHECKING
 
 import click
 
-from svmcifar.cli.options import (
-    data_options,
-    jobs_option,
-    no_cache_option,
-    open_data,
-    open_feature_cache,
-    open_model,
-    overwrite_option,
-)
+from svmcifar.cli import options
 from svmcifar.data.dataset import CLASSES, kind_words
 
 if TYPE_CHECKING:
     from svmcifar.cnn.image_network import ImageNetwork
     from svmcifar.data.dataset import Dataset, Split
-    from svmcifar.features.cache import FeatureCache
     from svmcifar.model.classifier import ImageClassifier
 
 _BUNDLED = "bundled"
@@ -31,10 +22,10 @@ _C = 10.0
 
 
 class _RecordingCommand(click.Command):
-    """Keeps what the user typed, for the report."""
+    """Keeps the command line as typed, for the report."""
 
     def parse_args(self, context: click.Context, args: list[str]) -> list[str]:
-        """Parse the arguments, once they are written down."""
+        """Record the arguments, then parse them."""
         context.meta[__name__] = shlex.join(["svmcifar", "compare", *args])
         return super().parse_args(context, args)
 
@@ -63,17 +54,11 @@ class _RecordingCommand(click.Command):
     help="Compare all networks together as well: the largest sum of probabilities, or the most "
     "votes, ties broken by the sum.",
 )
-@data_options
-@click.option(
-    "--out",
-    type=click.Path(path_type=Path),
-    default="report",
-    show_default=True,
-    help="The folder to write.",
-)
-@jobs_option
-@no_cache_option
-@overwrite_option
+@options.data
+@options.with_default("--out", click.Path(path_type=Path), "report", "The folder to write.")
+@options.jobs
+@options.no_cache
+@options.overwrite
 @click.pass_context
 def command(
     context: click.Context,
@@ -101,20 +86,23 @@ def command(
     )
     from svmcifar.compare.report.write import write_report
     from svmcifar.io.files import check_folder, staged_folder
-    from svmcifar.model.persistence import save_model
+    from svmcifar.model.evaluate import require_same_classes
+    from svmcifar.model.persistence import load_model, save_model
 
     cnns = cnns or (_BUNDLED,)
     if ensemble and len(cnns) < 2:
         raise click.UsageError("--ensemble needs at least two networks; give --cnn once more.")
     check_folder(out, overwrite)
-    dataset = open_data(data, skip_md5)
-    cache = open_feature_cache(no_cache)
+    dataset = options.open_data(data, skip_md5)
+    cache = options.open_feature_cache(no_cache)
     networks = _load_networks(cnns, dataset, jobs)
     ids = network_ids(networks)
     notes = {i: _BUNDLED_NOTE for i, cnn in zip(ids, cnns, strict=True) if cnn == _BUNDLED}
-    svm = None if svm_path is None else _load_svm(svm_path, dataset, jobs, cache)
+    if svm_path:
+        svm = load_model(svm_path, dataset, cache, jobs)
+        require_same_classes(svm, dataset)
     train, test = dataset.read_split("train"), dataset.read_split("test")
-    if svm is None:
+    if not svm_path:
         svm = _train_svm(dataset, train, jobs)
         notes["svm"] = _TRAINED_NOTE
     del train
@@ -140,7 +128,7 @@ def command(
 def _load_networks(
     cnns: tuple[str, ...], dataset: "Dataset", jobs: int | None
 ) -> "list[ImageNetwork]":
-    """Load the networks; each may take part once."""
+    """Load the networks; raise CheckpointError if two are the same."""
     from svmcifar.cnn.bundled import bundled_checkpoint
     from svmcifar.cnn.checkpoint import load_network
     from svmcifar.compute.threads import count_workers
@@ -160,19 +148,8 @@ def _load_networks(
     return list(networks.values())
 
 
-def _load_svm(
-    path: Path, dataset: "Dataset", jobs: int | None, cache: "FeatureCache | None"
-) -> "ImageClassifier":
-    """Load the SVM, if its classes are those of the data set."""
-    from svmcifar.model.evaluate import require_same_classes
-
-    svm = open_model(path, dataset, jobs, cache)
-    require_same_classes(svm, dataset)
-    return svm
-
-
 def _train_svm(dataset: "Dataset", train: "Split", jobs: int | None) -> "ImageClassifier":
-    """Train the SVM that nobody named."""
+    """Train an SVM with default settings on the classes."""
     from svmcifar.model.train import train_classifier
     from svmcifar.svm.estimator import RBFSVC
 

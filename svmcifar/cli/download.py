@@ -4,14 +4,15 @@ from pathlib import Path
 
 import click
 
+from svmcifar.cli import options
+
 
 @click.command()
-@click.option(
+@options.with_default(
     "--data",
-    type=click.Path(file_okay=False, path_type=Path),
-    default="data",
-    show_default=True,
-    help="Folder that is to hold the data set's own folder.",
+    click.Path(file_okay=False, path_type=Path),
+    "data",
+    "Folder that is to hold the data set's own folder.",
 )
 @click.option(
     "--synthetic",

@@ -1,4 +1,4 @@
-"""Options of the features that are computed; commands that train share them."""
+"""Options of features, for commands that train."""
 
 from collections.abc import Callable, Mapping
 from functools import wraps
@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import click
 from click.core import ParameterSource
 
-from svmcifar.cli.options import Decorator, FiniteRange
+from svmcifar.cli import options
 from svmcifar.cli.settings import gives_way
 from svmcifar.errors import InputError
 from svmcifar.features.kinds import KINDS
@@ -15,27 +15,19 @@ from svmcifar.features.settings import AUGMENTATIONS, FeatureSettings
 
 
 class _KindOption(NamedTuple):
-    """An option of one kind of features.
-
-    `argument` is the transformer's, of so many equal values if `n_equal` is above 1.  `default`
-    is the transformer's too, which help must not import; a test compares them.
-    """
+    """An option of one kind of features."""
 
     kind: str
-    argument: str
+    argument: str  # of the transformer
     type: click.ParamType
-    default: str
+    default: str  # the transformer's, which help must not import; a test compares them
     help: str
-    n_equal: int = 1
+    is_pair: bool = False  # whether the argument is a pair of equal values
     multiple: bool = False
 
     def to_argument(self, value: Any) -> Any:
-        """Return the argument of the transformer that a value of the option stands for."""
-        return value if self.n_equal == 1 else (value,) * self.n_equal
-
-    def to_option(self, argument: Any) -> Any:
-        """Return the value of the option that stands for an argument of the transformer."""
-        return argument if self.n_equal == 1 else argument[0]
+        """Convert a value of the option to the transformer's argument."""
+        return (value, value) if self.is_pair else value
 
 
 # By parameter name.
@@ -43,7 +35,7 @@ _KIND_OPTIONS = {
     "filters": _KindOption(
         "patches",
         "n_filters",
-        click.IntRange(1, 200_000),  # of so many patches at most
+        click.IntRange(1, 200_000),  # the number of patches that they are learned from
         "2000",
         "Patches to learn as filters.",
     ),
@@ -61,7 +53,7 @@ _KIND_OPTIONS = {
     "threshold": _KindOption(
         "patches",
         "threshold",
-        FiniteRange(min=0, max=100),  # longer than any whitened patch
+        options.FiniteRange(min=0, max=100),  # longer than any whitened patch
         "1.0",
         "Response that a filter must exceed.",
     ),
@@ -78,16 +70,16 @@ _KIND_OPTIONS = {
         click.IntRange(1, 16),
         "4",
         "Rows and columns of a cell, pixels.",
-        n_equal=2,
+        is_pair=True,
     ),
     "hog_orientations": _KindOption(
         "hog", "orientations", click.IntRange(1, 180), "9", "Bins of a histogram."
     ),
 }
 
-# Removes the augmentation of a preset or config.
+# Overrides the augmentation of a preset or config.
 _NO_AUGMENTATION = "none"
-# Of all kinds: the field of `FeatureSettings` by parameter name.
+# Fields of `FeatureSettings` by parameter name, for options of all kinds.
 _SHARED = {
     "features": "kinds",
     "pca": "n_components",
@@ -98,18 +90,11 @@ _SHARED = {
 }
 
 
-def feature_options(several_pca: bool = False) -> Decorator:
-    """Add the options of features; the command gets them as `FeatureSettings`, ``features``.
+def feature_options(several_pca: bool = False) -> options.Decorator:
+    """Add the options of features; the command receives `FeatureSettings` as ``features``.
 
-    Parameters
-    ----------
-    several_pca : bool, default=False
-        Whether ``--pca`` may be given several times.  The command then gets these numbers as
-        ``n_components``, a list, or of None alone without PCA; `features` has none.
-
-    Returns
-    -------
-    decorator
+    With `several_pca`, ``--pca`` may be repeated: its values are a list, ``n_components``, [None]
+    without PCA, and not part of ``features``.
     """
 
     def decorate(command: Callable[..., Any]) -> Callable[..., Any]:
@@ -123,32 +108,22 @@ def feature_options(several_pca: bool = False) -> Decorator:
             _require_used(own)
             return command(features=_to_settings(own), **values)
 
-        decorated: Callable[..., Any] = collected
-        for option in reversed(_options(several_pca)):
-            decorated = option(decorated)
-        return decorated
+        return options.group(*_options(several_pca))(collected)
 
     return decorate
 
 
 def to_options(features: FeatureSettings) -> dict[str, Any]:
-    """Return settings by the long form of their options without dashes, as a config has them.
+    """Return settings by the long form of their options without dashes, as in a config.
 
-    Parameters
-    ----------
-    features : FeatureSettings
-        From options: what these cannot say is left out.
-
-    Returns
-    -------
-    dict of str to str, int, float or list of these
-        Without what was left open.
+    Values are text, numbers or lists of these; None is left out.
     """
     values = {name: getattr(features, field) for name, field in _SHARED.items()}
     for name, option in _KIND_OPTIONS.items():
         of_kind = features.parameters.get(option.kind, {})
         if option.argument in of_kind:
-            values[name] = option.to_option(of_kind[option.argument])
+            argument = of_kind[option.argument]
+            values[name] = argument[0] if option.is_pair else argument
     return {
         _flag(name)[2:]: list(value) if isinstance(value, tuple) else value
         for name, value in values.items()
@@ -156,54 +131,51 @@ def to_options(features: FeatureSettings) -> dict[str, Any]:
     }
 
 
-def _options(several_pca: bool) -> list[Decorator]:
+def _options(several_pca: bool) -> list[options.Decorator]:
     """Build the options, in the order of help."""
     return [
-        click.option(
+        options.with_default(
             "--features",
+            click.Choice(list(KINDS)),
+            ["raw"],
+            "What to compute from the images; give it again to concatenate several.",
             multiple=True,
-            type=click.Choice(list(KINDS)),
-            default=["raw"],
-            show_default=True,
-            help="What to compute from the images; give it again to concatenate several.",
         ),
         *(
             click.option(
                 _flag(name),
-                type=option.type,
-                multiple=option.multiple,
-                help=f"{option.help}  [only for --features {option.kind}; "
-                f"default: {option.default}]",
+                type=of_kind.type,
+                multiple=of_kind.multiple,
+                help=f"{of_kind.help}  [only for --features {of_kind.kind}; "
+                f"default: {of_kind.default}]",
             )
-            for name, option in _KIND_OPTIONS.items()
+            for name, of_kind in _KIND_OPTIONS.items()
         ),
         click.option(
             "--pca",
             multiple=several_pca,
-            type=click.IntRange(min=1),
+            type=options.COUNT,
             help="Keep this many principal components"
             + ("; give it again to try several." if several_pca else "."),
         ),
-        click.option(
+        options.with_default(
             "--whiten",
+            options.FiniteRange(min=0, max=1),
+            0.0,
+            "Divide each principal component by its standard deviation to this power.",
             metavar="POWER",
-            type=FiniteRange(min=0, max=1),
-            default=0.0,
-            show_default=True,
-            help="Divide each principal component by its standard deviation to this power.",
         ),
-        click.option(
+        options.with_default(
             "--ridge-scores",
+            options.FiniteRange(min=0, max=100),
+            0.0,
+            "Prepend out-of-fold ridge scores of the classes (stacking); weight 1 gives them as "
+            "much variance as the components have.",
             metavar="WEIGHT",
-            type=FiniteRange(min=0, max=100),
-            default=0.0,
-            show_default=True,
-            help="Prepend out-of-fold ridge scores of the classes (stacking); weight 1 gives "
-            "them as much variance as the components have.",
         ),
         click.option(
             "--ridge-pca",
-            type=click.IntRange(min=1),
+            type=options.COUNT,
             help="Components that these scores are learned from, more than --pca.  [default: those "
             "of --pca]",
         ),
@@ -218,7 +190,7 @@ def _options(several_pca: bool) -> list[Decorator]:
 
 
 def _to_settings(values: Mapping[str, Any]) -> FeatureSettings:
-    """Turn the values of the options into settings."""
+    """Build the settings from the values of the options."""
     parameters: dict[str, dict[str, Any]] = {}
     for name, option in _KIND_OPTIONS.items():
         if values[name] is not None:
@@ -229,7 +201,7 @@ def _to_settings(values: Mapping[str, Any]) -> FeatureSettings:
 
 
 def _leave_out(values: dict[str, Any]) -> None:
-    """Drop what is not given, and what a stronger source left a preset or config no use for."""
+    """Set to None what was not given, or is unused because a stronger source overrides it."""
     context = click.get_current_context()
     for name, option in _KIND_OPTIONS.items():
         if option.multiple and not values[name]:
@@ -243,7 +215,7 @@ def _leave_out(values: dict[str, Any]) -> None:
 
 
 def _require_used(values: Mapping[str, Any]) -> None:
-    """Raise if an option is of features that are not computed."""
+    """Raise InputError if an option is of features that are not computed."""
     for name, option in _KIND_OPTIONS.items():
         if values[name] is not None and option.kind not in values["features"]:
             source = click.get_current_context().get_parameter_source(name)

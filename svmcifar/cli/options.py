@@ -1,6 +1,7 @@
-"""Options and arguments that commands share."""
+"""Options and arguments that commands share, and what they do with them."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from functools import reduce
 from math import isfinite
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,7 +13,6 @@ from svmcifar.data.dataset import LABEL_KINDS, SUPERCLASSES
 if TYPE_CHECKING:
     from svmcifar.data.dataset import Dataset
     from svmcifar.features.cache import FeatureCache
-    from svmcifar.model.classifier import ImageClassifier
 
 Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
 
@@ -31,62 +31,39 @@ class FiniteRange(click.FloatRange):
 
 
 FILE = click.Path(dir_okay=False, path_type=Path)
+COUNT = click.IntRange(min=1)
 POSITIVE = FiniteRange(min=0, min_open=True)
 
 
-def data_options(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Add ``--data`` and ``--skip-md5``."""
-    command = click.option(
-        "--skip-md5", is_flag=True, help="Accept a data set that was altered on purpose."
-    )(command)
-    return click.option(
-        "--data",
-        metavar="PATH",
-        help="Folder or .tar.gz archive of the data set.  [default: $SVMCIFAR_DATA, then "
-        "data/cifar-100-python, then the usual folders of torchvision and Keras]",
-    )(command)
+def group(*options: Decorator) -> Decorator:
+    """Add several options, in this order."""
+    return lambda command: reduce(lambda done, add: add(done), reversed(options), command)
 
 
-def labels_option(help_text: str) -> Decorator:
+def with_default(
+    flag: str,
+    of_type: click.ParamType,
+    default: Any,
+    help_text: str,
+    name: str | None = None,
+    **settings: Any,
+) -> Decorator:
+    """Add an option whose default stands in the help."""
+    settings |= {"type": of_type, "default": default, "help": help_text}
+    return click.option(*filter(None, (flag, name)), show_default=True, **settings)
+
+
+def labels(help_text: str) -> Decorator:
     """Add ``--labels``."""
-    return click.option(
-        "--labels",
-        type=click.Choice(LABEL_KINDS),
-        default=SUPERCLASSES,
-        show_default=True,
-        help=help_text,
-    )
+    return with_default("--labels", click.Choice(LABEL_KINDS), SUPERCLASSES, help_text)
 
 
-def solver_options(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Add ``--tol``, ``--max-iter`` and ``--class-weight``."""
-    command = click.option(
-        "--class-weight",
-        type=click.Choice(["balanced"]),
-        help="Weight classes inversely to their frequency.",
-    )(command)
-    command = click.option(
-        "--max-iter",
-        type=click.IntRange(min=1),
-        help="Most SMO steps of a pair.  [default: LIBSVM's]",
-    )(command)
-    return click.option(
-        "--tol",
-        type=POSITIVE,
-        default=1e-3,
-        show_default=True,
-        help="Largest KKT gap of a solved pair.",
-    )(command)
-
-
-def seed_option(help_text: str) -> Decorator:
+def seed(help_text: str) -> Decorator:
     """Add ``--seed``."""
-    return click.option(
-        "--seed", type=click.IntRange(0, 2**32 - 1), default=0, show_default=True, help=help_text
-    )
+    return with_default("--seed", click.IntRange(0, 2**32 - 1), 0, help_text)
 
 
-def memory_limit_option(what: str) -> Decorator:
+def memory_limit(what: str) -> Decorator:
     """Add ``--memory-limit``."""
     return click.option(
         "--memory-limit",
@@ -96,61 +73,86 @@ def memory_limit_option(what: str) -> Decorator:
     )
 
 
-def limit_option(help_text: str) -> Decorator:
+def _check_size(_context: click.Context, _option: click.Parameter, value: str | None) -> str | None:
+    from svmcifar.compute.memory import parse_bytes
+
+    if value is not None:
+        parse_bytes(value)
+    return value
+
+
+def limit(help_text: str) -> Decorator:
     """Add ``--limit``."""
-    return click.option("--limit", type=click.IntRange(min=1), help=help_text)
+    return click.option("--limit", type=COUNT, help=help_text)
 
 
-def out_option(default: str | None, help_text: str) -> Decorator:
+def out(default: str | None, help_text: str) -> Decorator:
     """Add ``--out``."""
     return click.option(
-        "--out",
-        type=FILE,
-        default=default,
-        show_default=default is not None,
-        help=help_text,
+        "--out", type=FILE, default=default, show_default=default is not None, help=help_text
     )
 
 
-overwrite_option = click.option(
-    "--overwrite", is_flag=True, help="Replace files that exist already."
+def figure(what: str) -> Decorator:
+    """Add ``--figure``, as ``figure_path``."""
+    text = f"Draw {what} (.png, .svg or .pdf)."
+    return click.option("--figure", "figure_path", type=FILE, help=text)
+
+
+data = group(
+    click.option(
+        "--data",
+        metavar="PATH",
+        help="Folder or .tar.gz archive of the data set.  [default: $SVMCIFAR_DATA, then "
+        "data/cifar-100-python, then the usual folders of torchvision and Keras]",
+    ),
+    click.option("--skip-md5", is_flag=True, help="Accept a data set that was altered on purpose."),
 )
-
-model_argument = click.argument("model_path", metavar="MODEL", type=click.Path(path_type=Path))
-
-split_option = click.option(
-    "--split",
-    type=click.Choice(["test", "train"]),
-    default="test",
-    show_default=True,
-    help="Images of the data set to use.",
+solver = group(
+    with_default("--tol", POSITIVE, 1e-3, "Largest KKT gap of a solved pair."),
+    click.option("--max-iter", type=COUNT, help="Most SMO steps of a pair.  [default: LIBSVM's]"),
+    click.option(
+        "--class-weight",
+        type=click.Choice(["balanced"]),
+        help="Weight classes inversely to their frequency.",
+    ),
 )
-
-jobs_option = click.option(
+overwrite = click.option("--overwrite", is_flag=True, help="Replace files that exist already.")
+model = click.argument("model_path", metavar="MODEL", type=click.Path(path_type=Path))
+split = with_default(
+    "--split", click.Choice(["test", "train"]), "test", "Images of the data set to use."
+)
+jobs = click.option(
     "--jobs",
-    type=click.IntRange(min=1),
+    type=COUNT,
     help="Number of threads.  Results do not depend on it.  [default: all processors]",
 )
-
-
-device_option = click.option(
-    "--device",
-    type=click.Choice(["cpu", "gpu"]),
-    default="cpu",
-    show_default=True,
-    help="Where to compute features and predictions.",
+device = with_default(
+    "--device", click.Choice(["cpu", "gpu"]), "cpu", "Where to compute features and predictions."
+)
+no_cache = click.option(
+    "--no-cache", is_flag=True, help="Do not use the feature cache (see 'svmcifar cache')."
 )
 
 
-no_cache_option = click.option(
-    "--no-cache",
-    is_flag=True,
-    help="Do not use the feature cache (see 'svmcifar cache').",
-)
+def check_outputs(
+    overwrite: bool, *paths: Path | None, figure: Path | None = None, keep: Iterable[Path] = ()
+) -> None:
+    """Raise OutputError if an output cannot be written, or is one of `keep` or another output."""
+    from svmcifar.io.files import check_output
+
+    kept = list(keep)
+    for path in filter(None, (*paths, figure)):
+        check_output(path, overwrite, kept)
+        kept.append(path)
+    if figure:
+        from svmcifar.plots.figures import check_figure_path
+
+        check_figure_path(figure)
 
 
 def open_feature_cache(no_cache: bool) -> "FeatureCache | None":
-    """Open the feature cache; print what it did when the command ends."""
+    """Open the feature cache; when the command ends, print how it was used."""
     from svmcifar.features.cache import open_cache
 
     cache = None if no_cache else open_cache()
@@ -169,16 +171,8 @@ def _report_cache(cache: "FeatureCache") -> None:
         click.echo(f"cache: {kept} kept in {folder} (see 'svmcifar cache')", err=True)
 
 
-def _check_size(_context: click.Context, _option: click.Parameter, value: str | None) -> str | None:
-    from svmcifar.compute.memory import parse_bytes
-
-    if value is not None:
-        parse_bytes(value)
-    return value
-
-
 def warn_of_slow_kernels() -> None:
-    """Print what to set if OpenBLAS took slower kernels than this processor can run."""
+    """Print what to set if OpenBLAS chose slower kernels than this processor can run."""
     from svmcifar.compute.blas import slow_kernels_advice
 
     if advice := slow_kernels_advice():
@@ -186,7 +180,7 @@ def warn_of_slow_kernels() -> None:
 
 
 def wants_gpu(device: str) -> bool:
-    """Return whether ``--device`` asks for the GPU; raise if it cannot be used."""
+    """Return whether ``--device`` is the GPU; raise BackendUnavailableError if there is none."""
     from svmcifar.compute.arrays import require_gpu
 
     if device == "gpu":
@@ -201,18 +195,6 @@ def open_data(data: str | None, skip_md5: bool) -> "Dataset":
     return open_dataset(data, check_md5=not skip_md5)
 
 
-def open_model(
-    path: Path,
-    dataset: "Dataset | None",
-    jobs: int | None,
-    cache: "FeatureCache | None" = None,
-) -> "ImageClassifier":
-    """Load a model file, to work with `jobs` threads."""
-    from svmcifar.model.persistence import load_model
-
-    return load_model(path, dataset, cache, jobs)
-
-
 def titled(text: str, synthetic: bool) -> str:
-    """Return a title, marked where it is about synthetic data."""
+    """Return a title, marked if it is about synthetic data."""
     return f"SYNTHETIC data: {text}" if synthetic else text

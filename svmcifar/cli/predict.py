@@ -5,32 +5,19 @@ from pathlib import Path
 
 import click
 
-from svmcifar.cli.options import (
-    data_options,
-    device_option,
-    jobs_option,
-    model_argument,
-    no_cache_option,
-    open_data,
-    open_feature_cache,
-    open_model,
-    out_option,
-    overwrite_option,
-    split_option,
-    wants_gpu,
-)
+from svmcifar.cli import options
 
 
 @click.command()
-@model_argument
+@options.model
 @click.argument("images", nargs=-1, type=click.Path(path_type=Path))
-@data_options
-@split_option
-@out_option(None, "The CSV to write.  [default: predictions.csv; standard output for IMAGES]")
-@device_option
-@jobs_option
-@no_cache_option
-@overwrite_option
+@options.data
+@options.split
+@options.out(None, "The CSV to write.  [default: predictions.csv; standard output for IMAGES]")
+@options.device
+@options.jobs
+@options.no_cache
+@options.overwrite
 def command(
     model_path: Path,
     images: tuple[Path, ...],
@@ -50,21 +37,20 @@ def command(
     """
     from svmcifar.data.image_files import read_image
     from svmcifar.data.registry import DATASETS
-    from svmcifar.io.files import atomic_path, check_output
-    from svmcifar.model.persistence import read_manifest
+    from svmcifar.io.files import atomic_path
+    from svmcifar.model.persistence import load_model, read_manifest
     from svmcifar.model.predict import predict_files, predict_split
 
     if out is None and not images:
         out = Path("predictions.csv")
-    if out is not None:
-        check_output(out, overwrite, keep=[model_path, *images])
-    on_gpu = wants_gpu(device)
+    options.check_outputs(overwrite, out, keep=[model_path, *images])
+    on_gpu = options.wants_gpu(device)
     dataset = None
     if not images or read_manifest(model_path).slim:
-        dataset = open_data(data, skip_md5)
+        dataset = options.open_data(data, skip_md5)
     shape = (dataset or DATASETS[0]).description.image_shape
     pixels = [read_image(path, shape) for path in images]
-    model = open_model(model_path, dataset, jobs, open_feature_cache(no_cache))
+    model = load_model(model_path, dataset, options.open_feature_cache(no_cache), jobs)
     if dataset and not images:
         table = predict_split(model, dataset, split, on_gpu=on_gpu)
     else:

@@ -1,8 +1,7 @@
 """Settings of a command from files: presets of the package, and configs of the user.
 
 Both are flat TOML files whose keys are options in their long form without the dashes.  They become
-click's defaults, `Context.default_map`: the config's before the preset's, and an option that is
-given before both.
+click's `Context.default_map`: options override the config, and the config overrides the preset.
 """
 
 import tomllib
@@ -19,12 +18,12 @@ from click.core import ParameterSource
 
 from svmcifar.errors import InputError
 
-# Options of how and where a command works, not of the model it makes; nor is any flag a setting.
+# Options of how and where a command runs, not of its model.  No flag is a setting either.
 _OF_THE_RUN = {"backend", "config", "data", "jobs", "label-csv", "memory-limit", "out", "preset"}
 _MOST_BYTES = 64 * 1024
-# Where the value of a parameter may come from, the weakest first.
+# Sources of a parameter's value, the weakest first.
 _SOURCES = ("default", "preset", "config", "command line")
-# Keys of what is kept in the context.
+# Keys of `Context.meta`.
 _FILES, _UNUSED = f"{__name__}.files", f"{__name__}.unused"
 
 
@@ -40,36 +39,26 @@ def preset_names() -> list[str]:
 
 def settings_options(command: Callable[..., Any]) -> Callable[..., Any]:
     """Add ``--preset`` and ``--config``, whose settings become the defaults of other options."""
-    command = click.option(
+    preset = click.option(
+        "--preset",
+        type=click.Choice(preset_names()),
+        is_eager=True,
+        callback=_set_defaults,
+        help="Take the settings of a tuned pipeline; --config and options given here win.",
+    )
+    config = click.option(
         "--config",
         type=click.Path(path_type=Path),
         is_eager=True,
         callback=_set_defaults,
         help="Take settings from a TOML file whose keys are options without their dashes; options "
         "given here win.",
-    )(command)
-    return click.option(
-        "--preset",
-        type=click.Choice(preset_names()),
-        is_eager=True,
-        callback=_set_defaults,
-        help="Take the settings of a tuned pipeline; --config and options given here win.",
-    )(command)
+    )
+    return preset(config(command))
 
 
 def settings_in_effect(context: click.Context) -> str:
-    """Describe which settings come from files and were not overruled.
-
-    Parameters
-    ----------
-    context : click.Context
-        Of a command with `settings_options`.
-
-    Returns
-    -------
-    str
-        One line; empty without ``--preset`` and ``--config``.
-    """
+    """Describe the settings in effect that come from ``--preset`` and ``--config``, in one line."""
     parts, read = [], _files_of(context)
     for source in (source for source in _SOURCES if source in read):
         file, settings = read[source]
@@ -83,22 +72,18 @@ def settings_in_effect(context: click.Context) -> str:
 
 
 def gives_way(context: click.Context, name: str, to: str) -> bool:
-    """Return whether a parameter is from a weaker source than another, which makes it unused.
+    """Return whether a parameter is from a weaker source than another that makes it unused.
 
-    If it is, `settings_in_effect` does not name it.
+    If so, `settings_in_effect` leaves it out.
     """
-    if not _rank(context, name) < _rank(context, to):
-        return False
-    context.meta.setdefault(_UNUSED, set()).add(name)
-    return True
-
-
-def _rank(context: click.Context, name: str) -> int:
-    return _SOURCES.index(_source(context, name))
+    own, other = (_SOURCES.index(_source(context, parameter)) for parameter in (name, to))
+    if own < other:
+        context.meta.setdefault(_UNUSED, set()).add(name)
+    return own < other
 
 
 def _source(context: click.Context, name: str) -> str:
-    """Return where the value of a parameter is from, one of `_SOURCES`."""
+    """Return the source of a parameter's value, one of `_SOURCES`."""
     source = context.get_parameter_source(name)
     if source is ParameterSource.DEFAULT:
         return "default"
@@ -108,28 +93,15 @@ def _source(context: click.Context, name: str) -> str:
 
 
 def _files_of(context: click.Context) -> dict[str, tuple[str, dict[str, Any]]]:
-    """Return name and settings of the files that were read, by "preset" and "config"."""
+    """Return name and settings of each file that was read, by "preset" and "config"."""
     return context.meta.setdefault(_FILES, {})
 
 
 def read_settings(path: Path, command: click.Command) -> dict[str, Any]:
-    """Read settings of a command from a TOML file.
+    """Read settings of a command from a TOML file, by parameter name.
 
-    Parameters
-    ----------
-    path : Path
-    command : click.Command
-        With the options that the keys of the file name.
-
-    Returns
-    -------
-    dict
-        Values by parameter name, as the options' own types convert them.
-
-    Raises
-    ------
-    InputError
-        If the file is missing, large or no TOML in UTF-8, or a key or a value is invalid.
+    Raise InputError if the file is missing, too large or not TOML in UTF-8, or a key or a value is
+    invalid.
     """
     names = _keys_of(command)
     options = {option.name: option for option in command.params}
@@ -156,7 +128,7 @@ def _preset_folder() -> Path:
 
 
 def _set_defaults(context: click.Context, option: click.Parameter, value: Any) -> Any:
-    """Make the settings of a file the defaults of the options that come later."""
+    """Use the settings of a file as defaults of the options that follow."""
     if value is not None:
         source, read = str(option.name), _files_of(context)
         path = preset_path(value) if source == "preset" else value
@@ -166,7 +138,7 @@ def _set_defaults(context: click.Context, option: click.Parameter, value: Any) -
 
 
 def _read_toml(path: Path) -> dict[str, Any]:
-    """Read a small TOML file."""
+    """Read a TOML file of at most `_MOST_BYTES`."""
     try:
         with path.open("rb") as file:
             content = file.read(_MOST_BYTES + 1)
@@ -190,7 +162,7 @@ def _read_toml(path: Path) -> dict[str, Any]:
 
 
 def _checked(option: click.Parameter, value: Any) -> Any:
-    """Convert a value of a file as the option converts one of the command line."""
+    """Convert a value as the option converts one of the command line."""
     if not option.multiple:
         return _converted(option, value)
     if not isinstance(value, list) or not value:
@@ -199,11 +171,11 @@ def _checked(option: click.Parameter, value: Any) -> Any:
 
 
 def _converted(option: click.Parameter, value: Any) -> Any:
-    """Convert one value, which must be text where the option takes text, else a number."""
+    """Convert one value: text if the option takes text, else a number."""
     if isinstance(value, bool) or not isinstance(value, int | float | str):
         raise click.BadParameter("it must be one number or text.")
     try:
-        # From text, as on the command line: click would cut the fraction off a number.
+        # As text, as on the command line: click would truncate a float to an integer.
         converted = option.type.convert(str(value), None, None)
     except ValueError as error:  # too long a number
         raise click.BadParameter(f"{error}.") from error
@@ -213,22 +185,22 @@ def _converted(option: click.Parameter, value: Any) -> Any:
 
 
 def _keys_of(command: click.Command) -> dict[str, str]:
-    """Return the parameter name of each setting that a file may have."""
+    """Return parameter names by the settings that a file may have."""
     options = [o for o in command.params if isinstance(o, click.Option) and not o.is_flag]
     names = {option.opts[0].lstrip("-"): str(option.name) for option in options}
     return {key: name for key, name in names.items() if key not in _OF_THE_RUN}
 
 
 def _shown(value: Any) -> str:
-    """Write a value as it stands in the file, but not at length."""
+    """Return a value as in the file, but shortened."""
     try:
         return short_repr(value)
-    except ValueError:  # Python writes no more than thousands of digits
+    except ValueError:  # more digits than Python converts
         return "a number of thousands of digits"
 
 
 def _words(value: Any) -> str:
-    """Write a value for people."""
+    """Return a value for people."""
     if isinstance(value, list):
         return " + ".join(map(_words, value))
     return f"{value:g}" if isinstance(value, float) else str(value)

@@ -5,24 +5,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from svmcifar.cli import options
 from svmcifar.cli.feature_options import feature_options
-from svmcifar.cli.options import (
-    FILE,
-    POSITIVE,
-    data_options,
-    jobs_option,
-    labels_option,
-    limit_option,
-    memory_limit_option,
-    no_cache_option,
-    open_data,
-    open_feature_cache,
-    out_option,
-    overwrite_option,
-    seed_option,
-    solver_options,
-    warn_of_slow_kernels,
-)
 from svmcifar.cli.settings import settings_in_effect, settings_options
 
 if TYPE_CHECKING:
@@ -37,45 +21,48 @@ class _Gamma(click.ParamType):
         self, value: Any, parameter: click.Parameter | None, context: click.Context | None
     ) -> str | float:
         """Read "scale", "auto" or a number above 0."""
-        return value if value in ("scale", "auto") else POSITIVE.convert(value, parameter, context)
+        return (
+            value
+            if value in ("scale", "auto")
+            else options.POSITIVE.convert(value, parameter, context)
+        )
 
 
 @click.command()
 @settings_options
-@data_options
+@options.data
 @click.option(
     "--label-csv",
-    type=FILE,
+    type=options.FILE,
     help="The superclass of each class; written if it does not exist.  [default: data/labels.csv, "
     "or data/labels-SYNTHETIC.csv for the synthetic stand-in]",
 )
-@labels_option("Train on the superclasses or on the classes.")
+@options.labels("Train on the superclasses or on the classes.")
 @feature_options()
-@click.option("--C", "C", type=POSITIVE, default=1.0, show_default=True, help="Regularisation.")
 @click.option(
-    "--gamma", type=_Gamma(), default="scale", show_default=True, help="Kernel coefficient."
+    "--C", "C", type=options.POSITIVE, default=1.0, show_default=True, help="Regularisation."
 )
-@solver_options
-@click.option(
+@options.with_default("--gamma", _Gamma(), "scale", "Kernel coefficient.")
+@options.solver
+@options.with_default(
     "--backend",
-    type=click.Choice(["auto", "cuml", "cupy", "numba", "sklearn"]),
-    default="auto",
-    show_default=True,
-    help="The solver; auto is the fastest that works here (see 'svmcifar info').",
+    click.Choice(["auto", "cuml", "cupy", "numba", "sklearn"]),
+    "auto",
+    "The solver; auto is the fastest that works here (see 'svmcifar info').",
 )
 @click.option(
     "--strict", is_flag=True, help="Stop if the backend does not work here; never fall back."
 )
-@limit_option("Train on this many images, drawn evenly over the classes.")
-@seed_option("Random seed of images for --limit, patches and folds.")
-@memory_limit_option("kernel blocks")
-@jobs_option
-@no_cache_option
-@out_option("model.skops", "The model file to write.")
+@options.limit("Train on this many images, drawn evenly over the classes.")
+@options.seed("Random seed of images for --limit, patches and folds.")
+@options.memory_limit("kernel blocks")
+@options.jobs
+@options.no_cache
+@options.out("model.skops", "The model file to write.")
 @click.option(
     "--slim", is_flag=True, help="Leave support vectors out; loading then needs the data set."
 )
-@overwrite_option
+@options.overwrite
 @click.pass_context
 def command(
     context: click.Context,
@@ -105,12 +92,11 @@ def command(
     """Train an exact one-vs-one RBF-kernel SVM and save it."""
     from svmcifar.compute.blas import blas_kernels
     from svmcifar.data.labels import check_or_write_label_csv
-    from svmcifar.io.files import check_output
     from svmcifar.model.persistence import save_model
     from svmcifar.model.train import train_classifier
     from svmcifar.svm.estimator import RBFSVC
 
-    check_output(out, overwrite, keep=[config] if config else [])
+    options.check_outputs(overwrite, out, keep=[config] if config else [])
     svc = RBFSVC(
         C=C,
         gamma=gamma,
@@ -123,19 +109,19 @@ def command(
         verbose=True,
     )
     features.validate()
-    cache = open_feature_cache(no_cache)
-    dataset = open_data(data, skip_md5)
+    cache = options.open_feature_cache(no_cache)
+    dataset = options.open_data(data, skip_md5)
     train = dataset.read_split("train")
     if label_csv is None:
         label_csv = Path("data", f"labels{'-SYNTHETIC' if dataset.is_synthetic else ''}.csv")
-    check_output(out, overwrite, keep=[label_csv])
+    options.check_outputs(overwrite, out, keep=[label_csv])
     check_or_write_label_csv(dataset, label_csv)
     if settings := settings_in_effect(context):
         click.echo(f"settings     {settings}")
     click.echo(f"data         {dataset.label}, {dataset.location}")
     click.echo(f"labels       {labels}, map in {label_csv}")
     click.echo(f"BLAS         {'; '.join(blas_kernels())}")
-    warn_of_slow_kernels()
+    options.warn_of_slow_kernels()
     model = train_classifier(
         dataset,
         train,
@@ -152,7 +138,7 @@ def command(
 
 
 def _usable(backend: str, strict: bool) -> str:
-    """Return the backend to use; cuML falls back to scikit-learn where it does not work."""
+    """Return the backend to use; fall back from cuML to scikit-learn unless strict."""
     from svmcifar.svm.backends.registry import BACKENDS, choose_backend
 
     if backend != "cuml" or strict or (reason := BACKENDS["cuml"].why_not()) is None:
@@ -169,7 +155,7 @@ def _usable(backend: str, strict: bool) -> str:
 
 
 def _report(model: "ImageClassifier", out: Path) -> None:
-    """Print how the fit went."""
+    """Print the results of the fit."""
     from svmcifar.compute.memory import format_bytes
     from svmcifar.features.augmentation import describe_views
     from svmcifar.features.build import step_names

@@ -6,98 +6,60 @@ from typing import Any
 
 import click
 
-from svmcifar.cli.options import (
-    FILE,
-    FiniteRange,
-    data_options,
-    open_data,
-    out_option,
-    overwrite_option,
-    seed_option,
-    titled,
-)
+from svmcifar.cli import options
 from svmcifar.data.dataset import CLASSES, SUPERCLASSES
 
-# What accuracies of the history are of, and their keys.
+# Keys of accuracies in the history, by name for people.
 _ACCURACIES = {"classes": "accuracy", "superclasses": f"{SUPERCLASSES}_accuracy"}
 
 
 @click.command()
-@data_options
-@click.option(
+@options.data
+@options.with_default(
     "--width",
-    type=click.IntRange(min=1),
-    default=64,
-    show_default=True,
-    help="Channels of the first convolution; the others follow in proportion.",
+    options.COUNT,
+    64,
+    "Channels of the first convolution; the others follow in proportion.",
 )
-@click.option(
-    "--epochs",
-    type=click.IntRange(min=1),
-    default=50,
-    show_default=True,
-    help="Passes over the training images.",
+@options.with_default("--epochs", options.COUNT, 50, "Passes over the training images.")
+@options.with_default("--batch-size", options.COUNT, 128, "Images a step.")
+@options.with_default(
+    "--learning-rate", options.POSITIVE, 1e-3, "The highest of the one-cycle schedule."
 )
-@click.option(
-    "--batch-size",
-    type=click.IntRange(min=1),
-    default=128,
-    show_default=True,
-    help="Images a step.",
+@options.with_default(
+    "--weight-decay", options.FiniteRange(min=0), 1e-3, "Adam's own, added to the gradient."
 )
-@click.option(
-    "--learning-rate",
-    type=FiniteRange(min=0, min_open=True),
-    default=1e-3,
-    show_default=True,
-    help="The highest of the one-cycle schedule.",
-)
-@click.option(
-    "--weight-decay",
-    type=FiniteRange(min=0),
-    default=1e-3,
-    show_default=True,
-    help="Adam's own, added to the gradient.",
-)
-@click.option(
+@options.with_default(
     "--validation",
-    type=FiniteRange(min=0, max=0.5),
+    options.FiniteRange(min=0, max=0.5),
+    0.1,
+    "Share of the training images to hold out and watch; 0 trains on all.",
     metavar="SHARE",
-    default=0.1,
-    show_default=True,
-    help="Share of the training images to hold out and watch; 0 trains on all.",
 )
-@click.option(
+@options.with_default(
     "--precision",
-    type=click.Choice(["auto", "float32", "bfloat16"]),
-    default="auto",
-    show_default=True,
-    help="Floating-point format to train in; auto is bfloat16 where the processor has it.",
+    click.Choice(["auto", "float32", "bfloat16"]),
+    "auto",
+    "Floating-point format to train in; auto is bfloat16 where the processor has it.",
 )
-@click.option(
+@options.with_default(
     "--device",
-    type=click.Choice(["auto", "cpu", "gpu"]),
-    default="auto",
-    show_default=True,
-    help="Where to train; auto is the GPU where PyTorch finds one.",
+    click.Choice(["auto", "cpu", "gpu"]),
+    "auto",
+    "Where to train; auto is the GPU where PyTorch finds one.",
 )
-@seed_option("Random seed of first weights, order, augmentation and --validation.")
+@options.seed("Random seed of first weights, order, augmentation and --validation.")
 @click.option(
     "--jobs",
-    type=click.IntRange(min=1),
+    type=options.COUNT,
     help="Threads to work with.  Each number of them rounds differently.  [default: all "
     "processors]",
 )
-@out_option("model.pth", "The weights to write; .onnx and .json are written beside them.")
+@options.out("model.pth", "The weights to write; .onnx and .json are written beside them.")
 @click.option("--half", is_flag=True, help="Store the weights as float16, at half the size.")
 @click.option("--resume", is_flag=True, help="Go on with a training that was stopped.")
-@click.option(
-    "--figure",
-    "figure_path",
-    type=FILE,
-    help="Draw loss and accuracy of each epoch (.png, .svg or .pdf).",
-)
-@overwrite_option
+@options.figure("loss and accuracy of each epoch")
+@options.overwrite
 def command(
     data: str | None,
     skip_md5: bool,
@@ -128,13 +90,10 @@ def command(
     from svmcifar.cnn.checkpoint import checkpoint_files
     from svmcifar.cnn.recipe import Recipe, choose_device, device_name, fastest_precision
     from svmcifar.cnn.train import check_outputs, state_path, train_checkpoint
-    from svmcifar.io.files import check_output
-    from svmcifar.plots.figures import check_figure_path
 
     check_outputs(out, resume=resume, overwrite=overwrite)
-    if figure_path:
-        check_output(figure_path, overwrite, keep=[*checkpoint_files(out), state_path(out)])
-        check_figure_path(figure_path)
+    kept = [*checkpoint_files(out), state_path(out)]
+    options.check_outputs(overwrite, figure=figure_path, keep=kept)
     if jobs:
         torch.set_num_threads(jobs)
     chosen = choose_device(device)
@@ -148,7 +107,7 @@ def command(
         precision=fastest_precision(chosen) if precision == "auto" else precision,
         seed=seed,
     )
-    dataset = open_data(data, skip_md5)
+    dataset = options.open_data(data, skip_md5)
     click.echo(f"data         {dataset.label}, {dataset.location}")
     click.echo(f"device       {device_name(chosen)}, {recipe.precision}")
     state = state_path(out)
@@ -180,7 +139,7 @@ def command(
 
 
 def _check_packages() -> None:
-    """Raise if a package that training or saving needs is missing."""
+    """Raise if PyTorch or onnx is missing."""
     from svmcifar.errors import BackendUnavailableError
 
     if missing := [name for name in ("torch", "onnx") if find_spec(name) is None]:
@@ -191,7 +150,7 @@ def _check_packages() -> None:
 
 
 def _report_epoch(entry: dict[str, float], n_epochs: int) -> None:
-    """Print a line above the progress bar."""
+    """Print losses and accuracies of an epoch above the progress bar."""
     from tqdm import tqdm
 
     parts = [f"epoch {entry['epoch']:.0f}/{n_epochs}"]
@@ -203,7 +162,7 @@ def _report_epoch(entry: dict[str, float], n_epochs: int) -> None:
 
 
 def _report(card: dict[str, Any], files: list[Path]) -> None:
-    """Print what was trained and saved."""
+    """Print the scores and the files."""
     from svmcifar.compute.memory import format_bytes
     from svmcifar.metrics.per_class import accuracy_interval
 
@@ -227,6 +186,6 @@ def _draw(card: dict[str, Any], name: str, path: Path) -> None:
     from svmcifar.plots.figures import save_figure
     from svmcifar.plots.learning_curves import curves_figure
 
-    title = titled(f"training of {name}", card["data"]["synthetic"])
+    title = options.titled(f"training of {name}", card["data"]["synthetic"])
     save_figure(curves_figure(card["history"], title, _ACCURACIES), path)
     click.echo(f"curves       {path}")

@@ -8,25 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from svmcifar.cli import options
 from svmcifar.cli.feature_options import feature_options, to_options
-from svmcifar.cli.options import (
-    FILE,
-    POSITIVE,
-    data_options,
-    jobs_option,
-    labels_option,
-    limit_option,
-    memory_limit_option,
-    no_cache_option,
-    open_data,
-    open_feature_cache,
-    out_option,
-    overwrite_option,
-    seed_option,
-    solver_options,
-    titled,
-    warn_of_slow_kernels,
-)
 from svmcifar.svm.path.grid import DEFAULT_C, DEFAULT_GAMMA, Gamma, Grid
 
 if TYPE_CHECKING:
@@ -37,7 +20,7 @@ if TYPE_CHECKING:
 
 
 class _Values(click.ParamType):
-    """One or more values, with commas between them."""
+    """One or more values, separated by commas."""
 
     def __init__(self, name: str, read: Callable[[str], Any]) -> None:
         self.name = name
@@ -56,29 +39,27 @@ class _Values(click.ParamType):
 
 
 @click.command()
-@data_options
-@labels_option("Search for the superclasses or for the classes.")
+@options.data
+@options.labels("Search for the superclasses or for the classes.")
 @feature_options(several_pca=True)
-@click.option(
+@options.with_default(
     "--C",
-    "C",
-    type=_Values("FLOAT,...", lambda text: POSITIVE.convert(text, None, None)),
+    _Values("FLOAT,...", lambda text: options.POSITIVE.convert(text, None, None)),
+    [",".join(f"{C:g}" for C in DEFAULT_C)],
+    "Values of the regularisation to try, separated by commas.",
+    name="C",
     multiple=True,
-    default=[",".join(f"{C:g}" for C in DEFAULT_C)],
-    show_default=True,
-    help="Values of the regularisation to try, separated by commas.",
 )
-@click.option(
+@options.with_default(
     "--gamma",
-    type=_Values("FLOAT|2x,...", Gamma.parse),
+    _Values("FLOAT|2x,...", Gamma.parse),
+    [",".join(map(str, DEFAULT_GAMMA))],
+    "Kernel coefficients to try: numbers, or multiples of 'scale' such as 2x.",
     multiple=True,
-    default=[",".join(map(str, DEFAULT_GAMMA))],
-    show_default=True,
-    help="Kernel coefficients to try: numbers, or multiples of 'scale' such as 2x.",
 )
 @click.option(
     "--holdout",
-    type=click.IntRange(min=1),
+    type=options.COUNT,
     help="Score on this many images, drawn evenly over the classes.  [default: a fifth, "
     "one of each class at least]",
 )
@@ -87,24 +68,18 @@ class _Values(click.ParamType):
     type=click.IntRange(min=2),
     help="Score by this many folds instead of one held-out part.",
 )
-@solver_options
-@limit_option("Search on this many training images, drawn evenly over the classes.")
-@seed_option("Random seed of images, patches and folds.")
-@memory_limit_option("kernel blocks and coefficients")
-@jobs_option
-@no_cache_option
-@out_option("tuned.toml", "The best setting, for 'svmcifar train --config'.")
+@options.solver
+@options.limit("Search on this many training images, drawn evenly over the classes.")
+@options.seed("Random seed of images, patches and folds.")
+@options.memory_limit("kernel blocks and coefficients")
+@options.jobs
+@options.no_cache
+@options.out("tuned.toml", "The best setting, for 'svmcifar train --config'.")
+@click.option("--table", type=options.FILE, help="Write every setting with its scores to this CSV.")
 @click.option(
-    "--table",
-    type=FILE,
-    help="Write every setting with its scores to this CSV.",
+    "--heatmap", type=options.FILE, help="Draw the scores to this file (.png, .svg or .pdf)."
 )
-@click.option(
-    "--heatmap",
-    type=FILE,
-    help="Draw the scores to this file (.png, .svg or .pdf).",
-)
-@overwrite_option
+@options.overwrite
 def command(
     data: str | None,
     skip_md5: bool,
@@ -140,8 +115,8 @@ def command(
 
     if folds and holdout:
         raise click.UsageError("--folds and --holdout exclude each other; leave one of them out.")
-    _check_outputs(out, table, heatmap, overwrite)
-    # What is wrong is refused before the data is read.
+    options.check_outputs(overwrite, out, table, figure=heatmap)
+    # Validate before the data is read.
     grid = Grid(chain(*C), chain(*gamma), n_components)
     features = require_searchable(features, grid)
     svc = RBFSVC(
@@ -152,8 +127,8 @@ def command(
         memory_limit=memory_limit,
         verbose=True,
     )
-    cache = open_feature_cache(no_cache)
-    dataset = open_data(data, skip_md5)
+    cache = options.open_feature_cache(no_cache)
+    dataset = options.open_data(data, skip_md5)
     dataset.require_kind(labels)
     train = dataset.read_split("train")
     if limit is not None:
@@ -163,11 +138,11 @@ def command(
     else:
         splits = [holdout_split(train.classes, holdout, seed)]
     _print_heading(dataset, labels, splits, grid)
-    warn_of_slow_kernels()
+    options.warn_of_slow_kernels()
     result = tune(svc, grid, train, splits, features, label_kind=labels, seed=seed, cache=cache)
     _report(result)
     chosen = replace(features, n_components=result.best.n_components or features.n_components)
-    options = {
+    config = {
         "labels": labels,
         **to_options(chosen),
         "C": result.best.C,
@@ -177,34 +152,17 @@ def command(
         "class-weight": class_weight,
         "seed": seed,
     }
-    write_config(out, options, _comments(result, dataset))
-    saved = [out]
+    write_config(out, config, _comments(result, dataset))
     if table:
         write_table(result, table)
-        saved.append(table)
     if heatmap:
         _draw(result, labels, dataset.is_synthetic, heatmap)
-        saved.append(heatmap)
-    click.echo(f"saved        {', '.join(map(str, saved))}")
+    click.echo(f"saved        {', '.join(map(str, filter(None, (out, table, heatmap))))}")
     click.echo(f"next         svmcifar train --config {out}")
 
 
-def _check_outputs(out: Path, table: Path | None, heatmap: Path | None, overwrite: bool) -> None:
-    """Raise if outputs exist, are one file or have no known format."""
-    from svmcifar.io.files import check_output
-
-    check_output(out, overwrite)
-    if table:
-        check_output(table, overwrite, keep=[out])
-    if heatmap:
-        from svmcifar.plots.figures import check_figure_path
-
-        check_figure_path(heatmap)
-        check_output(heatmap, overwrite, keep=[path for path in (out, table) if path])
-
-
 def _print_heading(dataset: "Dataset", labels: str, splits: "Sequence[Split]", grid: Grid) -> None:
-    """Print what is searched on what."""
+    """Print data, labels, split sizes and grid."""
     n_train, n_held_out = (len(rows) for rows in splits[0])
     times = "" if len(splits) == 1 else f", in each of {len(splits)} folds"
     gammas = ", ".join(map(str, grid.gamma)) + (" scale" if grid.gamma[0].times_scale else "")
@@ -218,7 +176,7 @@ def _print_heading(dataset: "Dataset", labels: str, splits: "Sequence[Split]", g
 
 
 def _report(result: "SearchResult") -> None:
-    """Print what was found."""
+    """Print times and the best settings; warn if the best is at an end of the grid."""
     from svmcifar.tuning.output import result_lines
 
     times = result.times
@@ -228,14 +186,13 @@ def _report(result: "SearchResult") -> None:
         f"{times['score_s']:.1f} s"
     )
     click.echo(f"memory plan  {result.memory_plan}")
-    for line in result_lines(result):
-        click.echo(line)
+    click.echo("\n".join(result_lines(result)))
     for edge in result.edges:
         click.secho(f"WARNING: {edge}; search beyond it.", fg="yellow", err=True)
 
 
 def _comments(result: "SearchResult", dataset: "Dataset") -> list[str]:
-    """Describe in the config where its settings come from."""
+    """Describe the origin of the settings, as comments of the config."""
     best, row = result.best, result.table.iloc[0]
     how = f"{result.n_splits} folds" if result.n_splits > 1 else "one held-out part"
     return [
@@ -252,7 +209,7 @@ def _draw(result: "SearchResult", labels: str, synthetic: bool, path: Path) -> N
     from svmcifar.plots.search_heatmap import search_figure
 
     best = result.best
-    title = titled(
+    title = options.titled(
         f"{labels} labels, best {best.score:.2%} at C {best.C:g}, gamma {best.gamma:.3g}", synthetic
     )
     save_figure(search_figure(result.table, title), path)

@@ -4,7 +4,6 @@ import pytest
 from clirun import fail, run
 from feature_options import quick_features
 
-from svmcifar.cli.options import open_model
 from svmcifar.features.extract.patches import PatchFeatures
 from svmcifar.features.kinds import KINDS
 from svmcifar.model.persistence import load_model, read_manifest
@@ -102,9 +101,9 @@ def test_jobs_reach_the_features(synthetic_folder, monkeypatch):
     run("predict", "model.skops", *data, "--jobs", 1)  # its support vectors are computed too
     assert set(worked_with) == {1}
     run("train", *data, "--limit", 100, *PATCHES, "--overwrite")
-    opened = open_model("model.skops", None, 3)
+    opened = load_model("model.skops", n_jobs=3)
     assert opened.features.named_steps["patches"].n_jobs == opened.svc.n_jobs == 3
-    assert open_model("model.skops", None, None).features.named_steps["patches"].n_jobs is None
+    assert load_model("model.skops").features.named_steps["patches"].n_jobs is None
 
 
 def test_options_of_histograms_reach_the_model(synthetic_folder):
