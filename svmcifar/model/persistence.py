@@ -165,7 +165,7 @@ def _parts(model: ImageClassifier, svc: RBFSVC) -> list[Any]:
 
 
 def _stored_hash(model: ImageClassifier, svc: RBFSVC) -> str:
-    """Hash what every file holds, slim or not: all but support vectors, and their rows."""
+    """Hash what every file holds, slim or not: no support vectors, but the rows of their images."""
     return content_hash(*_parts(model, svc), model.manifest.training.rows)
 
 
