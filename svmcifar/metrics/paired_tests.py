@@ -92,20 +92,8 @@ def bootstrap_difference(
     """Return the paired bootstrap interval of the difference in accuracy.
 
     To resample pairs of predictions is to draw the counts from the multinomial distribution with
-    their shares, so no single sample is touched.
-
-    Parameters
-    ----------
-    counts : PairedCounts
-    confidence : float, default=0.95
-        Coverage, in (0, 1); another value raises ValueError.
-    n_resamples : int, default=10000
-    seed : int, default=0
-
-    Returns
-    -------
-    low, high : float
-        Percentiles of accuracy of a minus accuracy of b; equal where all resamples are alike.
+    their shares, so no single sample is touched.  Return the percentiles of accuracy of a minus
+    accuracy of b, with coverage `confidence`; raise ValueError unless this is in (0, 1).
 
     References
     ----------

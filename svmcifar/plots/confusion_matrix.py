@@ -5,7 +5,6 @@ from collections.abc import Sequence
 import matplotlib as mpl
 import numpy as np
 import numpy.typing as npt
-from matplotlib.axes import Axes
 from matplotlib.colors import BoundaryNorm, ListedColormap
 from matplotlib.figure import Figure
 
@@ -70,20 +69,9 @@ def confusion_figure(confusion: npt.ArrayLike, class_names: Sequence[str], title
         spacing="uniform", ticks=bounds, format="%g",
     )  # fmt: skip
     colourbar.set_label("share of the true class's images (%)")
-    if with_numbers:
-        _write_cells(axes, shares)
-    return figure
-
-
-def _write_cells(axes: Axes, shares: npt.NDArray[np.float64]) -> None:
     for (row, column), share in np.ndenumerate(shares):
-        if share > 0:
-            axes.text(
-                column,
-                row,
-                share_text(share) or "<1",
-                ha="center",
-                va="center",
-                fontsize=8,
-                color="white" if share_shade(share) >= FIRST_DARK_SHADE else "black",
-            )
+        if with_numbers and share > 0:
+            colour = "white" if share_shade(share) >= FIRST_DARK_SHADE else "black"
+            text = share_text(share) or "<1"
+            axes.text(column, row, text, ha="center", va="center", fontsize=8, color=colour)
+    return figure

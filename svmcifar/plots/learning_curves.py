@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping, Sequence
 
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
@@ -29,11 +28,23 @@ def curves_figure(
     """
     figure = new_figure(title, 10.0, 4.6)
     loss, accuracy = figure.subplots(1, 2)
-    for images in _IMAGES:
-        if f"{images}_loss" in history[0]:
-            _draw(loss, history, images, "loss", _COLOURS[0], "")
-            for (name, key), colour in reversed([*zip(accuracies.items(), _COLOURS, strict=False)]):
-                _draw(accuracy, history, images, key, colour, f"{name}, ")
+    styled = [*zip(accuracies.items(), _COLOURS, strict=False)]
+    for images, (images_name, dashes) in _IMAGES.items():
+        if f"{images}_loss" not in history[0]:
+            continue
+        lines = [(loss, "loss", 1, _COLOURS[0], images_name)]
+        for (name, key), colour in reversed(styled):
+            lines.append((accuracy, key, 100, colour, f"{name}, {images_name}"))
+        for axes, key, scale, colour, label in lines:
+            axes.plot(
+                [entry["epoch"] for entry in history],
+                [scale * entry[f"{images}_{key}"] for entry in history],
+                color=colour,
+                linestyle=dashes,
+                marker="o" if len(history) <= _MAX_EPOCHS_WITH_MARKERS else None,
+                markersize=4,
+                label=label,
+            )
     loss.set_ylabel("cross-entropy (nats)")
     accuracy.set_ylabel("accuracy (%)")
     accuracy.set_ylim(0, 100)
@@ -48,25 +59,3 @@ def curves_figure(
         # Below the axes, where it covers no line.
         axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.16), fontsize=9, frameon=False)
     return figure
-
-
-def _draw(
-    axes: Axes,
-    history: Sequence[Mapping[str, float]],
-    images: str,
-    score: str,
-    colour: str,
-    of_what: str,
-) -> None:
-    """Draw one line; accuracies in percent."""
-    scale = 1 if score == "loss" else 100
-    name, dashes = _IMAGES[images]
-    axes.plot(
-        [entry["epoch"] for entry in history],
-        [scale * entry[f"{images}_{score}"] for entry in history],
-        color=colour,
-        linestyle=dashes,
-        marker="o" if len(history) <= _MAX_EPOCHS_WITH_MARKERS else None,
-        markersize=4,
-        label=of_what + name,
-    )

@@ -10,31 +10,10 @@ import jinja2
 import numpy as np
 from numpy.typing import NDArray
 
-from svmcifar.compare.report.chart_layout import (
-    accuracy_axis,
-    confusion_cells,
-    frequent_mistakes,
-    time_chart,
-)
-from svmcifar.compare.report.formatting import (
-    count,
-    duration,
-    glued,
-    listing,
-    percent,
-    percent_range,
-)
+from svmcifar.compare.report import chart_layout, formatting, score_tables
 from svmcifar.compare.report.galleries import galleries, nine_images
 from svmcifar.compare.report.model_styles import STYLES, ShownModel, rivals, show_models
 from svmcifar.compare.report.paired_tests import PairedRow, paired_rows
-from svmcifar.compare.report.score_tables import (
-    ClassRow,
-    Row,
-    cost_rows,
-    flat_items,
-    recall_rows,
-    score_rows,
-)
 from svmcifar.compare.report_content import BOOTSTRAP, Comparison, ModelEntry
 from svmcifar.io.files import atomic_path
 from svmcifar.plots.confusion_matrix import FIRST_DARK_SHADE, SHADE_PERCENTS
@@ -58,9 +37,9 @@ class _Group:
     title: str
     models: list[ShownModel]
     intervals: list[tuple[ShownModel, float, float, float]]  # accuracy and its interval
-    table: list[Row]
+    table: list[score_tables.Row]
     paired: list[PairedRow]
-    per_class: list[ClassRow]
+    per_class: list[score_tables.ClassRow]
 
 
 def write_page(comparison: Comparison, pictures: NDArray[np.uint8], folder: Path) -> Path:
@@ -85,9 +64,9 @@ def render_page(comparison: Comparison, pictures: NDArray[np.uint8]) -> str:
         keep_trailing_newline=True,
         undefined=jinja2.StrictUndefined,
     )
-    environment.filters |= {"percent": percent, "count": count, "duration": duration}
-    environment.filters["glued"] = glued
-    environment.globals["percent_range"] = percent_range
+    for name in ("percent", "count", "duration", "glued"):
+        environment.filters[name] = getattr(formatting, name)
+    environment.globals["percent_range"] = formatting.percent_range
     return environment.get_template("page.html.j2").render(_content(comparison, pictures))
 
 
@@ -116,18 +95,18 @@ def _content(comparison: Comparison, pictures: NDArray[np.uint8]) -> dict[str, A
         "network": network,
         "svm": svm,
         "groups": groups,
-        "axis": accuracy_axis(bounds),
+        "axis": chart_layout.accuracy_axis(bounds),
         "paired_method": BOOTSTRAP if any(comparison.paired.values()) else "",
-        "cost": cost_rows(comparison),
+        "cost": score_tables.cost_rows(comparison),
         **_times(comparison, models, groups),
-        "recalls": recall_rows(scores, models, (network, svm)),
+        "recalls": score_tables.recall_rows(scores, models, (network, svm)),
         "main_names": names,
         "matrices": [
             {
                 "model": model,
                 "accuracy": scores[model.id].accuracy,
-                "cells": confusion_cells(scores[model.id].confusion, names),
-                "mistakes": frequent_mistakes(scores[model.id].confusion, names),
+                "cells": chart_layout.confusion_cells(scores[model.id].confusion, names),
+                "mistakes": chart_layout.frequent_mistakes(scores[model.id].confusion, names),
             }
             for model in models
         ],
@@ -150,9 +129,9 @@ def _group(comparison: Comparison, kind: str, models: list[ShownModel]) -> _Grou
         title=comparison.title_of(kind),
         models=scored,
         intervals=[(m, scores[m.id].accuracy, *scores[m.id].accuracy_interval) for m in scored],
-        table=score_rows(scores, scored),
+        table=score_tables.score_rows(scores, scored),
         paired=paired_rows(comparison.paired[kind], models),
-        per_class=recall_rows(scores, scored),
+        per_class=score_tables.recall_rows(scores, scored),
     )
 
 
@@ -160,14 +139,16 @@ def _times(
     comparison: Comparison, models: list[ShownModel], groups: list[_Group]
 ) -> dict[str, Any]:
     """Return the template's variables on accuracy against time."""
-    charts = [(group.title, time_chart(comparison, models, group.kind)) for group in groups]
+    charts = [
+        (group.title, chart_layout.time_chart(comparison, models, group.kind)) for group in groups
+    ]
     both = list(zip(models, comparison.models, strict=True))
     curved = [(model.name, entry.curve.images) for model, entry in both if entry.curve]
     hardware = [(model, name) for model, entry in both if (name := entry.cost.training_hardware)]
     return {
         "charts": [(title, chart) for title, chart in charts if chart],
         "curve_notes": [
-            (listing([name for name, of in curved if of == images]), images)
+            (formatting.listing([name for name, of in curved if of == images]), images)
             for images in dict.fromkeys(of for _, of in curved)
         ],
         "svm_guide": any(end.model.kind == "svm" for _, c in charts if c for end in c.marks),
@@ -190,18 +171,18 @@ def _model_facts(entry: ModelEntry) -> list[tuple[str, str]]:
     """List a model's file, hashes and parameters."""
     facts = {"file": entry.file, "sha256": entry.sha256, "content hash": entry.content_hash}
     facts |= {"runtime": entry.runtime, "trained on": f"{entry.labels} labels"}
-    return [*flat_items(facts), *flat_items(entry.made)]
+    return [*score_tables.flat_items(facts), *score_tables.flat_items(entry.made)]
 
 
 def _environment_facts(comparison: Comparison) -> list[tuple[str, str]]:
     """List the data with its MD5 sums, the versions and the machine."""
     data = comparison.data
     return [
-        ("data set", f"{data.label}, {data.split} split, {count(data.n_images)} images"),
+        ("data set", f"{data.label}, {data.split} split, {formatting.count(data.n_images)} images"),
         *((f"md5 of {name}", str(md5)) for name, md5 in data.md5s.items()),
         *((f"{name} version", str(version)) for name, version in comparison.versions.items()),
-        *flat_items(comparison.host),
-        *flat_items({"git commit": comparison.git_commit}),
+        *score_tables.flat_items(comparison.host),
+        *score_tables.flat_items({"git commit": comparison.git_commit}),
         ("created", comparison.created),
     ]
 
