@@ -1,7 +1,7 @@
 """Data augmentation: the views of an image in training, and in test-time augmentation."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -70,15 +70,15 @@ def decision_views(augment: str | None) -> list[View]:
 
 
 def training_views(augment: str | None, n_images: int, seed: int = 0) -> list[View]:
-    """Return the views for training: with "flip-shift" those of `decision_views`, also shifted.
+    """Return the views for training: `decision_views`, with "flip-shift" followed by both shifted.
 
-    Each image and view has its own offsets; `seed` is their random seed.
+    Each image of each view has its own offsets, drawn from `seed`.
     """
     views = decision_views(augment)
     if augment != "flip-shift":
         return views
     return views + [
-        _Shifted(view, draw_offsets(n_images, len(views) * seed + k))  # no two alike
+        partial(_shifted, view, draw_offsets(n_images, len(views) * seed + k))  # no two alike
         for k, view in enumerate(views)
     ]
 
@@ -91,12 +91,5 @@ def _mirrored(images: Any, rows: slice) -> Any:
     return mirror(images)
 
 
-@dataclass(frozen=True)
-class _Shifted:
-    """Another view, shifted by offsets of shape (n_images, 2) for all images."""
-
-    view: View
-    offsets: NDArray[np.int64]
-
-    def __call__(self, images: Any, rows: slice) -> Any:
-        return shift(self.view(images, rows), self.offsets[rows])
+def _shifted(view: View, offsets: NDArray[np.int64], images: Any, rows: slice) -> Any:
+    return shift(view(images, rows), offsets[rows])

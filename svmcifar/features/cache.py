@@ -104,7 +104,7 @@ class FeatureCache:
     def _find(
         self, kind: str, images: Any, parts: list[Any], compute: Callable[[], _Result]
     ) -> _Result:
-        """Read the entry of images and other parts, or compute it and keep what took long."""
+        """Read the entry of images and other parts, or compute the result and keep it if slow."""
         if not is_host(images):
             return compute()
         key = content_hash(np.asarray(images), *parts, self._context)
@@ -145,7 +145,7 @@ class FeatureCache:
     def _keep(self, kind: str, key: str, result: _Result) -> None:
         """Write an entry, after removing the least recently used ones to make room for it."""
         try:
-            make_store(self.folder)  # it may be gone
+            make_store(self.folder)  # another process may have removed it
         except OutputError as error:
             warnings.warn(f"{error}; features are not kept", stacklevel=2)
             return
@@ -168,7 +168,7 @@ class FeatureCache:
         if store.contains_item((kind, key)):
             self.kept_bytes += n_bytes
         else:
-            store.clear_item((kind, key))  # what was begun and, with a warning, given up
+            store.clear_item((kind, key))  # an unfinished one; joblib has warned
 
 
 def open_cache() -> FeatureCache | None:

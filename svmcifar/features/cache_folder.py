@@ -42,7 +42,7 @@ def read_cache_settings() -> CacheSettings:
 
     ``SVMCIFAR_CACHE`` names the folder, ``SVMCIFAR_CACHE_LIMIT`` the limit (as
     `svmcifar.compute.memory.parse_bytes` reads it, or 0); by default the platform's folder for
-    caches and 10 GiB.  Raise InputError if one is invalid, or no home folder is known.
+    caches and 10 GiB.  Raise InputError if a variable is invalid or no home folder is known.
     """
     return CacheSettings(_folder(), _limit_bytes())
 

@@ -83,8 +83,8 @@ def fit_transform_features(
 ) -> Any:
     """Fit the pipeline in place on training images and compute their features.
 
-    As `fit_features` and `compute_training_features`, except that ridge scores are fitted too, to
-    the labels y of shape (n_images,), after what does not depend on labels and is cached.  Raise
+    As `fit_features` and `compute_training_features`, and fit ridge scores to the labels y of shape
+    (n_images,); the cache holds the steps before them, which do not depend on labels.  Raise
     InputError if there are fewer images than folds of ridge scores.
     """
     earlier, scores = _split(pipeline)

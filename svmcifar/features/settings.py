@@ -1,4 +1,4 @@
-"""What to compute from images: one object from the command line to the model file."""
+"""Settings of the features: one object from the command line to the model file."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
@@ -11,7 +11,7 @@ from svmcifar.features.kinds import make_transformers
 
 # Kinds whose features are too many for their covariance to fit the memory.
 WIDE_KINDS = {"patches"}
-# What training may add to the images (see `svmcifar.features.augmentation`).
+# Views that training can add to the images (see `svmcifar.features.augmentation`).
 AUGMENTATIONS = ("flip", "flip-shift")
 # Fields that manifests spell differently.
 _MANIFEST_KEYS = {"kinds": "features", "parameters": "feature_settings"}

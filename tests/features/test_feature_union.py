@@ -275,5 +275,6 @@ def test_a_kind_is_a_line_of_the_table(images, monkeypatch):
 @pytest.mark.parametrize("kind", KINDS)
 def test_model_files_may_hold_every_kind(kind):
     ((_, transformer),) = make_transformers([kind])
-    untrusted = skops.io.get_untrusted_types(data=skops.io.dumps(transformer))
-    assert set(untrusted) <= set(kinds.TRUSTED)
+    data = skops.io.dumps(transformer)
+    assert set(skops.io.get_untrusted_types(data=data)) <= set(kinds.TRUSTED)
+    assert type(skops.io.loads(data, kinds.TRUSTED)) is type(transformer)

@@ -26,7 +26,7 @@ def checked_images(images: Any, user: str) -> Any:
 
 
 def batches(n: int, size: int) -> Iterator[slice]:
-    """Yield slices of a size that cover n rows, of which there may be none."""
+    """Yield slices of `size` rows that cover `n` rows; none for 0 (gen_batches needs a row)."""
     return (slice(start, min(start + size, n)) for start in range(0, n, size))
 
 
