@@ -68,9 +68,8 @@ def recall_figure(comparison: Comparison) -> Figure:
     axes = figure.add_subplot()
     thickness = 0.8 / len(models)
     for i, model in enumerate(models):
-        rates = [row.bars[i].recall for row in rows]
         places = np.arange(len(rows)) + (i - (len(models) - 1) / 2) * thickness
-        widths = [np.nan if rate is None else 100 * rate for rate in rates]
+        widths = [100 * row.bars[i].recall for row in rows]
         axes.barh(places, widths, thickness, color=model.style.colour, label=model.name)
     axes.set_yticks(range(len(rows)), [row.name for row in rows])
     axes.set_ylim(len(rows) - 0.4, -0.6)

@@ -1,5 +1,6 @@
 """The content of the page's tables, as text."""
 
+import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -35,12 +36,12 @@ class Row:
 
 @dataclass(frozen=True)
 class Bar:
-    """A model's accuracy on one class with its 95 % interval; None for a class without images."""
+    """A model's accuracy on one class with its 95 % interval; NaN for a class without images."""
 
     model: ShownModel
-    recall: float | None
-    low: float | None
-    high: float | None
+    recall: float
+    low: float
+    high: float
 
 
 @dataclass(frozen=True)
@@ -50,7 +51,7 @@ class ClassRow:
     name: str
     support: int  # images of the class
     bars: list[Bar]  # one per model
-    gap: float | None  # difference of two models' accuracies
+    gap: float  # difference of two models' accuracies, or NaN
     difference: str  # the same in points
 
 
@@ -114,20 +115,19 @@ def recall_rows(
     With two rivals, classes are sorted by the accuracy of the first minus that of the second; ties
     stay in class order, classes without images come last.
     """
-    tables = {model.id: scores[model.id].per_class.to_dict("records") for model in models}
     rows = []
-    for i, of_class in enumerate(tables[models[0].id]):
+    for of_class in zip(*(scores[m.id].per_class.itertuples() for m in models), strict=True):
         bars = [
-            Bar(m, *(_or_none(tables[m.id][i][k]) for k in ("recall", "recall_low", "recall_high")))
-            for m in models
+            Bar(model, c.recall, c.recall_low, c.recall_high)
+            for model, c in zip(models, of_class, strict=True)
         ]
-        gap = None
+        gap = math.nan
         if rivals is not None:
-            first, second = (tables[m.id][i]["recall"] for m in rivals)
-            gap = _or_none(first - second)
-        name = shown_name(of_class["name"])
-        rows.append(ClassRow(name, of_class["support"], bars, gap, points(gap)))
-    return sorted(rows, key=lambda row: -(row.gap if row.gap is not None else -2.0))
+            first, second = (bars[models.index(model)].recall for model in rivals)
+            gap = first - second
+        name = shown_name(of_class[0].name)
+        rows.append(ClassRow(name, of_class[0].support, bars, gap, points(gap)))
+    return sorted(rows, key=lambda row: -row.gap if is_known(row.gap) else 2.0)
 
 
 def flat_items(value: Any, name: str = "") -> Iterator[tuple[str, str]]:
@@ -161,10 +161,6 @@ def _row(
 
 def _known_rows(*rows: Row) -> list[Row]:
     return [row for row in rows if set(row.cells) != {ABSENT}]
-
-
-def _or_none(value: float) -> float | None:
-    return value if is_known(value) else None
 
 
 def _range(interval: tuple[float, float]) -> str:
