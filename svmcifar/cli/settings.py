@@ -7,6 +7,7 @@ click's `Context.default_map`: options override the config, and the config overr
 import tomllib
 from collections import ChainMap
 from collections.abc import Callable
+from functools import partial
 from importlib.resources import files
 from pathlib import Path
 from reprlib import repr as short_repr
@@ -21,6 +22,7 @@ from svmcifar.errors import InputError
 # Options of how and where a command runs, not of its model.  No flag is a setting either.
 _OF_THE_RUN = {"backend", "config", "data", "jobs", "label-csv", "memory-limit", "out", "preset"}
 _MOST_BYTES = 64 * 1024
+_PRESETS = Path(str(files("svmcifar") / "presets"))
 # Sources of a parameter's value, the weakest first.
 _SOURCES = ("default", "preset", "config", "command line")
 # Keys of `Context.meta`.
@@ -29,28 +31,25 @@ _FILES, _UNUSED = f"{__name__}.files", f"{__name__}.unused"
 
 def preset_path(name: str) -> Path:
     """Return the path of a preset's file."""
-    return _preset_folder() / f"{name}.toml"
+    return _PRESETS / f"{name}.toml"
 
 
 def preset_names() -> list[str]:
     """Return the names of the presets that come with the package, sorted."""
-    return sorted(path.stem for path in _preset_folder().glob("*.toml"))
+    return sorted(path.stem for path in _PRESETS.glob("*.toml"))
 
 
 def settings_options(command: Callable[..., Any]) -> Callable[..., Any]:
     """Add ``--preset`` and ``--config``, whose settings become the defaults of other options."""
-    preset = click.option(
+    option = partial(click.option, is_eager=True, callback=_set_defaults)
+    preset = option(
         "--preset",
         type=click.Choice(preset_names()),
-        is_eager=True,
-        callback=_set_defaults,
         help="Take the settings of a tuned pipeline; --config and options given here win.",
     )
-    config = click.option(
+    config = option(
         "--config",
         type=click.Path(path_type=Path),
-        is_eager=True,
-        callback=_set_defaults,
         help="Take settings from a TOML file whose keys are options without their dashes; options "
         "given here win.",
     )
@@ -121,10 +120,6 @@ def read_settings(path: Path, command: click.Command) -> dict[str, Any]:
                 f"Got {_shown(value)}: {shorten(error.message, 200)} Fix it."
             ) from error
     return settings
-
-
-def _preset_folder() -> Path:
-    return Path(str(files("svmcifar") / "presets"))
 
 
 def _set_defaults(context: click.Context, option: click.Parameter, value: Any) -> Any:

@@ -21,11 +21,9 @@ class _Gamma(click.ParamType):
         self, value: Any, parameter: click.Parameter | None, context: click.Context | None
     ) -> str | float:
         """Read "scale", "auto" or a number above 0."""
-        return (
-            value
-            if value in ("scale", "auto")
-            else options.POSITIVE.convert(value, parameter, context)
-        )
+        if value in ("scale", "auto"):
+            return value
+        return options.POSITIVE.convert(value, parameter, context)
 
 
 @click.command()
@@ -39,9 +37,7 @@ class _Gamma(click.ParamType):
 )
 @options.labels("Train on the superclasses or on the classes.")
 @feature_options()
-@click.option(
-    "--C", "C", type=options.POSITIVE, default=1.0, show_default=True, help="Regularisation."
-)
+@options.with_default("--C", options.POSITIVE, 1.0, "Regularisation.", name="C")
 @options.with_default("--gamma", _Gamma(), "scale", "Kernel coefficient.")
 @options.solver
 @options.with_default(

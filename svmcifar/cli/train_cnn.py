@@ -24,7 +24,11 @@ _ACCURACIES = {"classes": "accuracy", "superclasses": f"{SUPERCLASSES}_accuracy"
 @options.with_default("--epochs", options.COUNT, 50, "Passes over the training images.")
 @options.with_default("--batch-size", options.COUNT, 128, "Images a step.")
 @options.with_default(
-    "--learning-rate", options.POSITIVE, 1e-3, "The highest of the one-cycle schedule."
+    "--learning-rate",
+    options.POSITIVE,
+    1e-3,
+    "The highest of the one-cycle schedule.",
+    name="max_learning_rate",
 )
 @options.with_default(
     "--weight-decay", options.FiniteRange(min=0), 1e-3, "Adam's own, added to the gradient."
@@ -63,21 +67,14 @@ _ACCURACIES = {"classes": "accuracy", "superclasses": f"{SUPERCLASSES}_accuracy"
 def command(
     data: str | None,
     skip_md5: bool,
-    width: int,
-    epochs: int,
-    batch_size: int,
-    learning_rate: float,
-    weight_decay: float,
-    validation: float,
-    precision: str,
     device: str,
-    seed: int,
     jobs: int | None,
     out: Path,
     half: bool,
     resume: bool,
     figure_path: Path | None,
     overwrite: bool,
+    **recipe_fields: Any,
 ) -> None:
     """Train the reference convolutional network on the classes.
 
@@ -97,16 +94,9 @@ def command(
     if jobs:
         torch.set_num_threads(jobs)
     chosen = choose_device(device)
-    recipe = Recipe(
-        width=width,
-        epochs=epochs,
-        batch_size=batch_size,
-        max_learning_rate=learning_rate,
-        weight_decay=weight_decay,
-        validation=validation,
-        precision=fastest_precision(chosen) if precision == "auto" else precision,
-        seed=seed,
-    )
+    if recipe_fields["precision"] == "auto":
+        recipe_fields["precision"] = fastest_precision(chosen)
+    recipe = Recipe(**recipe_fields)
     dataset = options.open_data(data, skip_md5)
     click.echo(f"data         {dataset.label}, {dataset.location}")
     click.echo(f"device       {device_name(chosen)}, {recipe.precision}")
@@ -124,7 +114,7 @@ def command(
             half=half,
             resume=resume,
             overwrite=overwrite,
-            on_epoch=lambda entry: _report_epoch(entry, epochs),
+            on_epoch=lambda entry: _report_epoch(entry, recipe.epochs),
         )
     except KeyboardInterrupt as error:
         raise click.ClickException(
@@ -135,7 +125,12 @@ def command(
         ) from error
     _report(card, checkpoint_files(out))
     if figure_path:
-        _draw(card, out.stem, figure_path)
+        from svmcifar.plots.figures import save_figure
+        from svmcifar.plots.learning_curves import curves_figure
+
+        title = options.titled(f"training of {out.stem}", card["data"]["synthetic"])
+        save_figure(curves_figure(card["history"], title, _ACCURACIES), figure_path)
+        click.echo(f"curves       {figure_path}")
 
 
 def _check_packages() -> None:
@@ -180,12 +175,3 @@ def _report(card: dict[str, Any], files: list[Path]) -> None:
     sizes = ", ".join(f"{path} ({format_bytes(path.stat().st_size)})" for path in files)
     synthetic = ", trained on SYNTHETIC data" if card["data"]["synthetic"] else ""
     click.echo(f"saved        {sizes}{synthetic}")
-
-
-def _draw(card: dict[str, Any], name: str, path: Path) -> None:
-    from svmcifar.plots.figures import save_figure
-    from svmcifar.plots.learning_curves import curves_figure
-
-    title = options.titled(f"training of {name}", card["data"]["synthetic"])
-    save_figure(curves_figure(card["history"], title, _ACCURACIES), path)
-    click.echo(f"curves       {path}")

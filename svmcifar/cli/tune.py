@@ -141,12 +141,13 @@ def command(
     options.warn_of_slow_kernels()
     result = tune(svc, grid, train, splits, features, label_kind=labels, seed=seed, cache=cache)
     _report(result)
-    chosen = replace(features, n_components=result.best.n_components or features.n_components)
+    best = result.best
+    chosen = replace(features, n_components=best.n_components or features.n_components)
     config = {
         "labels": labels,
         **to_options(chosen),
-        "C": result.best.C,
-        "gamma": result.best.gamma,
+        "C": best.C,
+        "gamma": best.gamma,
         "tol": tol,
         "max-iter": max_iter,
         "class-weight": class_weight,
@@ -156,7 +157,12 @@ def command(
     if table:
         write_table(result, table)
     if heatmap:
-        _draw(result, labels, dataset.is_synthetic, heatmap)
+        from svmcifar.plots.figures import save_figure
+        from svmcifar.plots.search_heatmap import search_figure
+
+        title = f"{labels} labels, best {best.score:.2%} at C {best.C:g}, gamma {best.gamma:.3g}"
+        title = options.titled(title, dataset.is_synthetic)
+        save_figure(search_figure(result.table, title), heatmap)
     click.echo(f"saved        {', '.join(map(str, filter(None, (out, table, heatmap))))}")
     click.echo(f"next         svmcifar train --config {out}")
 
@@ -202,14 +208,3 @@ def _comments(result: "SearchResult", dataset: "Dataset") -> list[str]:
         f"accuracy {best.score:.4f}, standard error {best.std_error:.4f}, "
         f"the best of {len(result.table)} settings",
     ]
-
-
-def _draw(result: "SearchResult", labels: str, synthetic: bool, path: Path) -> None:
-    from svmcifar.plots.figures import save_figure
-    from svmcifar.plots.search_heatmap import search_figure
-
-    best = result.best
-    title = options.titled(
-        f"{labels} labels, best {best.score:.2%} at C {best.C:g}, gamma {best.gamma:.3g}", synthetic
-    )
-    save_figure(search_figure(result.table, title), path)

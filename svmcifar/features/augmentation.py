@@ -9,7 +9,6 @@ from numpy.typing import NDArray
 
 from svmcifar.compute.arrays import get_namespace, move_beside
 from svmcifar.features.extract.image_rows import checked_images, square_shape
-from svmcifar.features.settings import require_augmentation
 
 # Maximum shift in pixels, in each direction.
 _MAX_SHIFT = 3
@@ -62,10 +61,8 @@ def describe_views(augment: str | None) -> str:
 def decision_views(augment: str | None) -> list[View]:
     """Return the views whose decision values are averaged (test-time augmentation).
 
-    They are the image itself and, with any augmentation, its mirror image.  Raise InputError if the
-    augmentation is unknown.
+    They are the image itself and, with any augmentation, its mirror image.
     """
-    require_augmentation(augment)
     return [_itself] if augment is None else [_itself, _mirrored]
 
 

@@ -192,7 +192,13 @@ def _opened(path: str | Path) -> Iterator[tuple[zipfile.ZipFile, Manifest]]:
         if not {_MANIFEST, _MODEL} <= set(archive.namelist()):
             raise ModelFileError(_foreign(path))
         try:
-            yield archive, _manifest_of(archive, path)
+            content = json.loads(archive.read(_MANIFEST))
+            if (number := int(content["format"])) > FORMAT_NUMBER:
+                raise ModelFileError(
+                    f"{path}: the file format must be at most {FORMAT_NUMBER}, got {number}; "
+                    f"upgrade svmcifar to read it"
+                )
+            yield archive, Manifest.from_dict(content)
         except SvmCifarError:
             raise
         except _DAMAGE as error:
@@ -206,18 +212,6 @@ def _foreign(path: str | Path) -> str:
         f"{path}: a model file must be one that svmcifar wrote, and this is not; "
         f"make one with 'svmcifar train'"
     )
-
-
-def _manifest_of(archive: zipfile.ZipFile, path: str | Path) -> Manifest:
-    """Read the manifest of this release or an older one."""
-    content = json.loads(archive.read(_MANIFEST))
-    number = int(content["format"])
-    if number > FORMAT_NUMBER:
-        raise ModelFileError(
-            f"{path}: the file format must be at most {FORMAT_NUMBER}, got {number}; "
-            f"upgrade svmcifar to read it"
-        )
-    return Manifest.from_dict(content)
 
 
 def _support_vectors_from(

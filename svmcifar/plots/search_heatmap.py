@@ -70,5 +70,6 @@ def _draw_panel(axes: Axes, panel: pd.DataFrame, best: pd.Series, colours: Norma
 def _write_cell(axes: Axes, place: tuple[int, int], percent: float, colours: Normalize) -> None:
     """Write a score in a colour that can be read on its cell."""
     colour, (row, column) = "white" if colours(percent) < 0.5 else "black", place
-    style = {"ha": "center", "va": "center", "fontsize": _CELL_POINTS}
-    axes.text(column, row, f"{percent:.1f}", color=colour, **style)
+    axes.text(
+        column, row, f"{percent:.1f}", color=colour, ha="center", va="center", fontsize=_CELL_POINTS
+    )

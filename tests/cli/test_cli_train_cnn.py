@@ -155,7 +155,7 @@ def test_options_reach_the_recipe(train, folder):
 def test_defaults_are_the_references_recipe():
     defaults = {option.name: option.default for option in train_cnn.command.params}
     assert (defaults["width"], defaults["epochs"], defaults["batch_size"]) == (64, 50, 128)
-    assert (defaults["learning_rate"], defaults["weight_decay"]) == (1e-3, 1e-3)
+    assert (defaults["max_learning_rate"], defaults["weight_decay"]) == (1e-3, 1e-3)
     assert defaults["validation"] == 0.1
 
 

@@ -146,13 +146,6 @@ def test_other_augmentations_are_refused(augment):
         require_augmentation(augment)
 
 
-@pytest.mark.parametrize("augment", ["Flip_shift", "", False])
-def test_other_augmentations_have_no_views(augment):
-    for views in (decision_views, lambda augment: training_views(augment, N_IMAGES)):
-        with pytest.raises(InputError, match="Images can be augmented by"):
-            views(augment)
-
-
 def test_every_seed_shifts_in_its_own_way(images):
     same, rows = np.tile(images[:1], (N_IMAGES, 1)), slice(0, N_IMAGES)
     shifted_views = [
