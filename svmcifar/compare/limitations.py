@@ -4,6 +4,7 @@ from collections.abc import Iterator, Sequence
 
 from svmcifar.compare.report_content import Comparison, ModelEntry
 from svmcifar.data.dataset import CLASSES, SUPERCLASSES
+from svmcifar.data.registry import DATASETS
 
 
 def find_limitations(comparison: Comparison) -> list[str]:
@@ -27,8 +28,10 @@ def find_limitations(comparison: Comparison) -> list[str]:
 
 
 def _of_images(comparison: Comparison) -> Iterator[str]:
-    if (label := comparison.data.label) != "CIFAR-100":
-        yield f"The images are those of the {label}: these numbers say nothing about CIFAR-100."
+    names = [kind.description.name for kind in DATASETS]
+    if (label := comparison.data.label) not in names:
+        real = " or ".join(names)
+        yield f"The images are those of the {label}: these numbers say nothing about {real}."
 
 
 def _of_many_tests(comparison: Comparison) -> Iterator[str]:
