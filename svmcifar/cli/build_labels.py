@@ -14,8 +14,8 @@ from svmcifar.cli import options
 def command(data: str | None, skip_md5: bool, out: Path, overwrite: bool) -> None:
     """Write the superclass of each class as a CSV.
 
-    It is derived from the labels of the images, and checked: as many classes in
-    each superclass, the same in both splits.
+    Derived from the labels of the images, and checked: the superclasses are of
+    equal size, and the same in both splits.
     """
     from svmcifar.data.dataset import kind_words
     from svmcifar.data.labels import write_label_csv

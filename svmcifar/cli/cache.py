@@ -7,17 +7,16 @@ import click
 
 @click.group()
 def command() -> None:
-    """Look at the feature cache, or empty it.
+    """Show or clear the feature cache.
 
-    Features that take long to compute are kept on disk, so that the next command need not
-    compute them again. $SVMCIFAR_CACHE names the folder, $SVMCIFAR_CACHE_LIMIT its limit such
-    as 20GB (0: no cache).
+    Features that are slow to compute are cached on disk for later commands. $SVMCIFAR_CACHE is
+    the folder, $SVMCIFAR_CACHE_LIMIT its largest size, such as 20GB (0: no cache).
     """
 
 
 @command.command()
 def info() -> None:
-    """Print the folder, the limit and every entry."""
+    """Print the folder, the limit and all entries."""
     from svmcifar.compute.memory import format_bytes
     from svmcifar.features.cache_folder import list_entries, read_cache_settings
 
@@ -35,7 +34,7 @@ def info() -> None:
 
 @command.command()
 def clear() -> None:
-    """Remove every entry, and no other file of the folder."""
+    """Remove all entries, and no other file in the folder."""
     from svmcifar.compute.memory import format_bytes
     from svmcifar.features.cache_folder import clear_entries, read_cache_settings
 

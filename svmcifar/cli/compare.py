@@ -74,9 +74,9 @@ def command(
 ) -> None:
     """Compare networks with an SVM on the test images, and write a report.
 
-    The same images and the same labels for all: the superclasses, and the
-    classes if the SVM knows them.  Accuracy with intervals, paired
-    tests, costs, and where the models disagree.
+    All models predict the same images.  They are scored on the superclasses,
+    and on the classes if the SVM was trained on them: accuracy with
+    intervals, paired tests, costs, and the images on which models disagree.
     """
     from svmcifar.compare.comparison import (
         ask_models,

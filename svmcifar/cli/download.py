@@ -12,7 +12,7 @@ from svmcifar.cli import options
     "--data",
     click.Path(file_okay=False, path_type=Path),
     "data",
-    "Folder that is to hold the data set's own folder.",
+    "Folder to create the data set's own folder in.",
 )
 @click.option(
     "--synthetic",
@@ -22,7 +22,7 @@ from svmcifar.cli import options
 def command(data: Path, synthetic: bool) -> None:
     """Get CIFAR-100 from its official address, or make the synthetic stand-in.
 
-    A good copy is left alone, and an interrupted transfer leaves nothing behind.
+    An intact copy is not replaced; an interrupted download leaves no files.
     """
     if synthetic:
         from svmcifar.data.synthetic import write_synthetic

@@ -12,7 +12,7 @@ from svmcifar.cli import options
 @options.model
 @options.data
 @options.split
-@click.option("--json", "json_path", type=options.FILE, help="Write every score to this JSON file.")
+@click.option("--json", "json_path", type=options.FILE, help="Write all scores to this JSON file.")
 @options.figure("the confusion matrix")
 @options.device
 @options.jobs
@@ -32,8 +32,8 @@ def command(
 ) -> None:
     """Score MODEL on the test images.
 
-    Accuracy with its 95 % interval, precision, recall, F1, kappa, hinge loss,
-    calibrated log loss, every class, the best and the worst.
+    Prints accuracy with its 95 % interval, top-5 accuracy, precision, recall,
+    F1, kappa, hinge loss, calibrated log loss, and the scores of every class.
     """
     from svmcifar.data.dataset import kind_words
     from svmcifar.io.files import atomic_path

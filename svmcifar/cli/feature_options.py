@@ -44,7 +44,7 @@ _KIND_OPTIONS = {
         "patch_size",
         click.IntRange(1, 32),
         "6",
-        "Rows and columns of a patch, pixels; give it again to learn filters of several sizes.",
+        "Rows and columns of a patch, pixels; repeat to learn filters of several sizes.",
         multiple=True,
     ),
     "pooling": _KindOption(
@@ -138,7 +138,7 @@ def _options(several_pca: bool) -> list[options.Decorator]:
             "--features",
             click.Choice(list(KINDS)),
             ["raw"],
-            "What to compute from the images; give it again to concatenate several.",
+            "What to compute from the images; repeat to concatenate several.",
             multiple=True,
         ),
         *(
@@ -156,7 +156,7 @@ def _options(several_pca: bool) -> list[options.Decorator]:
             multiple=several_pca,
             type=options.COUNT,
             help="Keep this many principal components"
-            + ("; give it again to try several." if several_pca else "."),
+            + ("; repeat to try several." if several_pca else "."),
         ),
         options.with_default(
             "--whiten",

@@ -32,7 +32,7 @@ def command(
 ) -> None:
     """Predict the classes of IMAGES, or of a split of the data set, as a CSV.
 
-    Image files may have any size and format; their central square is reduced to
+    Image files may have any size and format; their central square is resized to
     the size of the data set's images.
     """
     from svmcifar.data.image_files import read_image

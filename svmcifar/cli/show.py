@@ -25,9 +25,9 @@ def command(
     no_cache: bool,
     overwrite: bool,
 ) -> None:
-    """Draw the first nine test images with the names MODEL gives them and the true ones.
+    """Draw the first nine test images with their predicted and true class names.
 
-    Nine images say nothing of accuracy: ask 'svmcifar evaluate' for that.
+    For the accuracy of MODEL see 'svmcifar evaluate'.
     """
     from svmcifar.model.evaluate import require_same_classes
     from svmcifar.model.persistence import load_model

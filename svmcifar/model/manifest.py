@@ -8,8 +8,7 @@ from svmcifar.features.settings import FeatureSettings
 from svmcifar.json_values import plain
 from svmcifar.svm.fit_report import FitReport
 
-# 1 knew neither mirror images nor other features than raw pixels; up to 2 types were named by the
-# modules that they lay in.
+# Format 1 had raw pixels only and no augmentation; up to 2, types were named by their modules.
 FORMAT_NUMBER = 3
 
 T = TypeVar("T")

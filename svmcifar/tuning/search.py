@@ -27,7 +27,7 @@ def search_svc(
     y: ArrayLike,
     splits: Iterable[tuple[ArrayLike, ArrayLike]],
 ) -> SearchResult:
-    """Search C, gamma and the number of features by cross-validation on given samples.
+    """Search C, gamma and the number of features by cross-validation.
 
     Scores are those of `sklearn.model_selection.GridSearchCV` over the same splits, but every
     distance is computed once per split.
