@@ -42,13 +42,13 @@ _KIND_OPTIONS = {
     "patch_size": _KindOption(
         "patches",
         "patch_size",
-        click.IntRange(1, 32),
+        options.COUNT,
         "6",
         "Rows and columns of a patch, pixels; repeat to learn filters of several sizes.",
         multiple=True,
     ),
     "pooling": _KindOption(
-        "patches", "pooling", click.IntRange(1, 32), "3", "Rows and columns of the grid of cells."
+        "patches", "pooling", options.COUNT, "3", "Rows and columns of the grid of cells."
     ),
     "threshold": _KindOption(
         "patches",
@@ -67,7 +67,7 @@ _KIND_OPTIONS = {
     "hog_cell": _KindOption(
         "hog",
         "pixels_per_cell",
-        click.IntRange(1, 16),
+        options.COUNT,
         "4",
         "Rows and columns of a cell, pixels.",
         is_pair=True,

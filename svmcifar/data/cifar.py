@@ -23,8 +23,8 @@ from svmcifar.errors import DataError
 class CifarDataset(Dataset):
     """An opened data set of the CIFAR family.
 
-    Nothing is read before it is asked for.  Each file is checked when it is
-    read: its md5, unless `check_md5` is False, and its structure always.
+    A file is read when it is first needed, and checked then: its structure always, its md5
+    unless `check_md5` is False.
     """
 
     def __init__(self, source: FolderSource | ArchiveSource, *, check_md5: bool = True) -> None:
@@ -55,7 +55,7 @@ class CifarDataset(Dataset):
 
     @cached_property
     def md5s(self) -> dict[str, str]:
-        """The md5 of each file, as it lies there."""
+        """The md5 of each file, as it is on disk."""
         names = self.description.files
         return {name: self._md5s.get(name) or self._source.md5(name) for name in names}
 
@@ -71,14 +71,14 @@ class CifarDataset(Dataset):
 
     @property
     def label(self) -> str:
-        """What reports call this data set."""
+        """Name of this data set in reports."""
         if self.is_official:
             return self.description.name
         return "SYNTHETIC stand-in" if self.is_synthetic else f"modified {self.description.name}"
 
     @cached_property
     def _synthetic_md5s(self) -> dict[str, str] | None:
-        """The sums that a synthetic data set brings along; None where it brings none."""
+        """The md5s by file name that a synthetic data set has beside it; None for any other."""
         content = self._source.synthetic_sums()
         if content is None:
             return None
@@ -97,15 +97,15 @@ class CifarDataset(Dataset):
         return str(self.location / name)
 
     def _read_fields(self, name: str) -> "Fields":
-        """Read one file and check that it is the one it should be."""
+        """Read one file and check its md5."""
         content = self._source.read(name)
         self._md5s[name] = bytes_md5(content)
         if self._check_md5:
-            self._check(name, len(content))
+            self._check_file(name, len(content))
         return Fields(unpickle_fields(content, self._subject(name)), self._subject(name))
 
-    def _check(self, name: str, size_bytes: int) -> None:
-        """Raise DataError unless the file just read is the one it should be."""
+    def _check_file(self, name: str, size_bytes: int) -> None:
+        """Raise DataError unless the file just read is the official or the synthetic one."""
         md5, sums = self._md5s[name], self._synthetic_md5s
         official = self.description.files[name]
         if md5 == (sums[name] if sums else official.md5):
@@ -124,17 +124,14 @@ class CifarDataset(Dataset):
 
 
 class Fields:
-    """The dictionary in a file, each value checked when it is taken out.
-
-    All methods raise DataError if the value is not as it must be.
-    """
+    """The dictionary in a file; methods check a value and raise DataError if it is invalid."""
 
     def __init__(self, values: dict[str, Any], subject: str) -> None:
         self._values = values
         self._subject = subject
 
     def images(self, key: str, n_values: int) -> NDArray[np.uint8]:
-        """Return at least one row of `n_values` pixels."""
+        """Return pixels, shape (at least 1, n_values)."""
         images = self._values.get(key)
         if not isinstance(images, np.ndarray):
             raise self._malformed(key, "an array", _extent(images))
@@ -144,13 +141,13 @@ class Fields:
         return images
 
     def labels(self, key: str, n_images: int, n_classes: int) -> NDArray[np.int64]:
-        """Return a label from 0 to n_classes - 1 for each image."""
+        """Return a label in 0, ..., n_classes - 1 for each image."""
         values = self._values.get(key)
         if not isinstance(values, list | np.ndarray) or len(values) != n_images:
             raise self._malformed(key, f"{n_images} labels, one an image", _extent(values))
         if odd := [v for v in values if not _is_label(v, n_classes)]:
-            found = " ".join(repr(odd[0]).split())[:40]
-            raise self._malformed(key, f"integers in 0..{n_classes - 1}", found)
+            got = " ".join(repr(odd[0]).split())[:40]
+            raise self._malformed(key, f"integers in 0..{n_classes - 1}", got)
         return np.array(values, dtype=np.int64)
 
     def texts(self, key: str, count: int) -> list[str]:
@@ -163,9 +160,9 @@ class Fields:
         except TypeError as error:
             raise self._malformed(key, rule, str(error)) from error
 
-    def _malformed(self, key: str, rule: str, found: str) -> DataError:
+    def _malformed(self, key: str, rule: str, got: str) -> DataError:
         return DataError(
-            f"{self._subject}: '{key}' must be {rule}, got {found}; "
+            f"{self._subject}: '{key}' must be {rule}, got {got}; "
             "get the official files with `svmcifar download`"
         )
 

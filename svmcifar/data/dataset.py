@@ -1,4 +1,4 @@
-"""What a data set is to the rest of the package: images of one shape, classes, superclasses."""
+"""The interface of data sets: images of one shape, classes, superclasses."""
 
 from __future__ import annotations
 
@@ -15,23 +15,23 @@ if TYPE_CHECKING:  # the command line needs the kinds of labels, and starts fast
     import numpy as np
     from numpy.typing import NDArray
 
-# The kinds of labels, as options, model files and reports spell them.
+# Kinds of labels, as spelled in options, model files and reports.
 CLASSES, SUPERCLASSES = "fine", "coarse"
 LABEL_KINDS = (SUPERCLASSES, CLASSES)
 
 SUPERCLASS_OF = f"{SUPERCLASSES}_of_{CLASSES}"
-"""What model files and reports call the superclass of each class."""
+"""Key of the superclasses of the classes in model files and reports."""
 
 
 def kind_words(kind: str, kinds: Collection[str]) -> tuple[str, str]:
-    """Return what a class of some kind, one of `kinds`, is called: singular and plural."""
+    """Return the name of a class of `kind`, one of `kinds`: singular and plural."""
     if kind == SUPERCLASSES:
         return "superclass", "superclasses"
     return ("fine class", "fine classes") if SUPERCLASSES in kinds else ("class", "classes")
 
 
 class DataFile(NamedTuple):
-    """What a file of a data set must be."""
+    """The md5 and the size of a file of a data set."""
 
     md5: str
     size_bytes: int
@@ -39,25 +39,12 @@ class DataFile(NamedTuple):
 
 @dataclass(frozen=True)
 class DatasetDescription:
-    """What is known of a data set before it is opened.
-
-    Attributes
-    ----------
-    name : str
-        Such as "CIFAR-100".
-    image_shape : ImageShape
-    n_classes : dict of str to int
-        Number of classes by kind of label; superclasses may be missing.
-    folder_name : str
-        Of the folder that holds the files, and of the archive without its suffix.
-    files : dict of str to DataFile
-    archive_url, archive_md5 : str
-    """
+    """What is known of a data set before it is opened."""
 
     name: str
     image_shape: ImageShape
-    n_classes: Mapping[str, int]
-    folder_name: str
+    n_classes: Mapping[str, int]  # by kind of label; superclasses may be missing
+    folder_name: str  # of the files, and of the archive without its suffix
     files: Mapping[str, DataFile]
     archive_url: str
     archive_md5: str
@@ -77,19 +64,12 @@ class DatasetDescription:
 class Split:
     """The training or the test images of a data set.
 
-    Attributes
-    ----------
-    name : {"train", "test"}
-    images : ndarray of shape (n_images, n_values), uint8, read-only
-        A row holds one colour plane after the other, each row by row (see `ImageShape`).
-    labels : dict of str to ndarray of shape (n_images,), int64
-        Ids by kind of label, counted from 0.
-    filenames : list of str
+    A row of `images` holds one colour plane after the other, each row by row (see `ImageShape`).
     """
 
-    name: str
-    images: NDArray[np.uint8]
-    labels: Mapping[str, NDArray[np.int64]]
+    name: str  # "train" or "test"
+    images: NDArray[np.uint8]  # (n_images, n_values), read-only
+    labels: Mapping[str, NDArray[np.int64]]  # (n_images,), ids from 0, by kind of label
     filenames: list[str] = field(repr=False)
 
     def take(self, rows: NDArray[np.intp]) -> Split:
@@ -104,17 +84,10 @@ class Split:
 
 
 class Dataset(ABC):
-    """An opened data set; get one from `svmcifar.data.registry.open_dataset`.
-
-    Attributes
-    ----------
-    description : DatasetDescription
-    location : Path
-        The folder or archive that the files come from.
-    """
+    """An opened data set; `svmcifar.data.registry.open_dataset` opens one."""
 
     description: ClassVar[DatasetDescription]
-    location: Path
+    location: Path  # the folder or archive of the files
 
     @classmethod
     @abstractmethod
@@ -134,7 +107,7 @@ class Dataset(ABC):
     @property
     @abstractmethod
     def label(self) -> str:
-        """What reports call this data set."""
+        """Name of this data set in reports."""
 
     @property
     @abstractmethod
@@ -144,7 +117,7 @@ class Dataset(ABC):
     @property
     @abstractmethod
     def md5s(self) -> dict[str, str]:
-        """The md5 of each file, as it lies there; slim models ask for that of `train`."""
+        """The md5 of each file, as it is on disk; slim models check that of `train`."""
 
     @property
     def image_shape(self) -> ImageShape:
@@ -166,33 +139,19 @@ class Dataset(ABC):
 
     @abstractmethod
     def class_names(self, kind: str) -> tuple[str, ...]:
-        """Return the names of the classes of one kind; an id is a place in the tuple."""
+        """Return the names of the classes of one kind in the order of their ids."""
 
     @property
     @abstractmethod
     def superclass_of(self) -> NDArray[np.int64]:
         """The superclass of each class, shape (n_classes,), int64; itself if there are none.
 
-        Raises
-        ------
-        DataError
-            If the splits disagree, or a class lies in no superclass or in several.
+        Raise DataError if the splits disagree, or a class lies in no superclass or in several.
         """
 
     @abstractmethod
     def read_split(self, name: str) -> Split:
-        """Read one split.
+        """Read the split "train" or "test".
 
-        Parameters
-        ----------
-        name : {"train", "test"}
-
-        Returns
-        -------
-        Split
-
-        Raises
-        ------
-        DataError
-            If a file is missing, damaged, altered or malformed.
+        Raise DataError if a file is missing, damaged, altered or malformed.
         """

@@ -22,32 +22,12 @@ def download_dataset(
 ) -> Path:
     """Download a data set into its own folder, such as ``folder/cifar-100-python``.
 
-    A good copy is left alone, and a good archive in `folder` is used.  Whatever
-    else stands in that place (a damaged, altered or synthetic data set) is
-    moved aside, never deleted.
+    A good copy is left alone, and a good archive in `folder` is used.  Any other data set in
+    that place (damaged, altered or synthetic) is moved aside, never deleted.  With `progress`,
+    a progress bar and messages go to standard error.  Return the folder that holds the files.
 
-    Parameters
-    ----------
-    folder : str or Path
-        Created where it is missing.
-    description : DatasetDescription, optional
-        CIFAR-100 by default.
-    progress : bool, default=True
-        Whether to show a progress bar and say on standard error what is done.
-    timeout_s : float, default=60
-        How long the server may stay silent, in seconds.
-
-    Returns
-    -------
-    Path
-        The folder that holds the files.
-
-    Raises
-    ------
-    DataError
-        If the transfer fails or stops early, or the archive is not the one wanted.
-    OutputError
-        If `folder` cannot be written.
+    Raise DataError if the transfer fails, stops early or stalls for `timeout_s` seconds, or if
+    the archive has another md5, and OutputError if `folder` cannot be written.
     """
     archive = Path(folder) / description.archive_name
     target = Path(folder) / description.folder_name
@@ -107,7 +87,7 @@ def _fetch(
 
 
 def _unpack(archive: Path, folder: Path, description: DatasetDescription) -> None:
-    """Write the data files of an archive, and nothing else of it, to a folder."""
+    """Write only the data files of an archive to a folder; raise DataError on a wrong md5."""
     source = ArchiveSource(archive, description)
     for name, md5 in description.md5s.items():
         content = source.read(name)
@@ -120,7 +100,7 @@ def _unpack(archive: Path, folder: Path, description: DatasetDescription) -> Non
 
 
 def _move_aside(path: Path) -> Path | None:
-    """Make room for a new folder; return where the old one went, or None if there was none."""
+    """Rename `path` to the next free ``.old-N`` and return that; None if it does not exist."""
     if not path.exists():
         return None
     taken = [

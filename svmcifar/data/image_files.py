@@ -13,24 +13,9 @@ from svmcifar.errors import DataError
 def read_image(path: str | Path, shape: ImageShape) -> NDArray[np.uint8]:
     """Read an image file as one row of a data set's images.
 
-    The picture is turned upright by its EXIF tag, converted to RGB (transparent
-    parts over white), cropped around its centre and resized.
-
-    Parameters
-    ----------
-    path : str or Path
-    shape : ImageShape
-        Of three channels.
-
-    Returns
-    -------
-    ndarray of shape (n_values,), uint8
-        The red, the green and the blue plane, each row by row.
-
-    Raises
-    ------
-    DataError
-        If the file is missing or no image that Pillow can read.
+    The picture is turned upright by its EXIF tag, converted to RGB (transparent parts over
+    white), cropped around its centre and resized to `shape`, of three channels.  Return the red,
+    green and blue planes, shape (n_values,), uint8.  Raise DataError if Pillow cannot read it.
     """
     try:
         with Image.open(path) as file:

@@ -14,20 +14,9 @@ _REMEDY = "write it again with `svmcifar build-labels --overwrite`"
 def label_rows(dataset: Dataset) -> list[list[str]]:
     """Return the rows of the label CSV.
 
-    Parameters
-    ----------
-    dataset : Dataset
-
-    Returns
-    -------
-    list of list of str
-        The header ``fine_label_id, fine_label_name, coarse_label_id, coarse_label_name`` and a
-        row a class, in the order of their ids; without superclasses, two columns.
-
-    Raises
-    ------
-    DataError
-        If the data set cannot be read or contradicts itself (see `Dataset.superclass_of`).
+    The header is ``fine_label_id, fine_label_name, coarse_label_id, coarse_label_name``; a row a
+    class follows, in the order of their ids; without superclasses, two columns.  Raise DataError
+    if the data set cannot be read or contradicts itself (see `Dataset.superclass_of`).
     """
     names = dataset.class_names(CLASSES)
     columns = [[str(label) for label in range(len(names))], list(names)]
@@ -43,18 +32,8 @@ def label_rows(dataset: Dataset) -> list[list[str]]:
 def write_label_csv(dataset: Dataset, path: str | Path, *, overwrite: bool = False) -> None:
     """Write the label CSV, whole or not at all.
 
-    Parameters
-    ----------
-    dataset : Dataset
-    path : str or Path
-    overwrite : bool, default=False
-
-    Raises
-    ------
-    DataError
-        If the data set cannot be read or contradicts itself.
-    OutputError
-        If `path` exists and `overwrite` is False, or cannot be written.
+    Raise DataError as `label_rows`, and OutputError if `path` exists and `overwrite` is False, or
+    if it cannot be written.
     """
     check_output(path, overwrite)
     rows = label_rows(dataset)
@@ -63,20 +42,7 @@ def write_label_csv(dataset: Dataset, path: str | Path, *, overwrite: bool = Fal
 
 
 def check_label_csv(dataset: Dataset, path: str | Path) -> None:
-    """Raise if a label CSV is not that of the data set.
-
-    Parameters
-    ----------
-    dataset : Dataset
-    path : str or Path
-
-    Raises
-    ------
-    DataError
-        If the data set cannot be read or contradicts itself.
-    LabelError
-        If the file is missing or no UTF-8 text, or a row is not as the data set has it.
-    """
+    """Raise LabelError if a label CSV cannot be read as UTF-8 or differs from `label_rows`."""
     wanted = label_rows(dataset)
     try:
         with Path(path).open(newline="", encoding="utf-8-sig") as file:
@@ -84,32 +50,17 @@ def check_label_csv(dataset: Dataset, path: str | Path) -> None:
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         reason = getattr(error, "strerror", None) or error
         raise LabelError(f"{path}: must be a readable CSV, got '{reason}'; {_REMEDY}") from error
-    for line, (right, found) in enumerate(zip_longest(wanted, rows), start=1):
-        if found != right:
+    for line, (right, row) in enumerate(zip_longest(wanted, rows), start=1):
+        if row != right:
             rule = "there must be no such line" if right is None else f"must be '{','.join(right)}'"
-            got = "nothing" if found is None else f"'{' '.join(','.join(found).split())[:100]}'"
+            got = "nothing" if row is None else f"'{' '.join(','.join(row).split())[:100]}'"
             raise LabelError(
                 f"{path}, line {line}: {rule}, as in the data set, got {got}; {_REMEDY}"
             )
 
 
 def check_or_write_label_csv(dataset: Dataset, path: str | Path) -> None:
-    """Check the label CSV against the data set, or write it where there is none.
-
-    Parameters
-    ----------
-    dataset : Dataset
-    path : str or Path
-
-    Raises
-    ------
-    DataError
-        If the data set cannot be read or contradicts itself.
-    LabelError
-        If the CSV is malformed or contradicts the data set.
-    OutputError
-        If there is no CSV and none can be written.
-    """
+    """Check the label CSV (see `check_label_csv`), or write it if there is none."""
     if Path(path).exists():
         check_label_csv(dataset, path)
     else:

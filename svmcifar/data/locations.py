@@ -1,4 +1,4 @@
-"""Where the files of a data set lie: in a folder or an archive, in one of the usual places."""
+"""Find and read the files of a data set: in a folder or an archive, in one of the usual places."""
 
 import hashlib
 import lzma
@@ -11,7 +11,7 @@ from typing import IO
 from svmcifar.data.dataset import DatasetDescription
 from svmcifar.errors import DataError
 
-SYNTHETIC_SUMS = "SYNTHETIC.md5"  # its presence beside the data files makes a set synthetic
+SYNTHETIC_SUMS = "SYNTHETIC.md5"  # beside the data files, it marks a data set as synthetic
 
 _ARCHIVE_SUFFIXES = (".tar.gz", ".tgz", ".tar.xz", ".tar.bz2", ".tar")
 _CHUNK_BYTES = 2**20
@@ -20,7 +20,7 @@ _TORCHVISION_ROOTS = ("data", "data/cifar100", ".", "~/data", "~/data/cifar100",
 _CLIP_ROOT = "~/.cache"
 
 ARCHIVE_ERRORS = (tarfile.TarError, zlib.error, lzma.LZMAError, EOFError)
-"""What reading a damaged archive may raise, beside OSError."""
+"""What reading a damaged archive raises, apart from OSError."""
 
 
 class FolderSource:
@@ -37,14 +37,14 @@ class FolderSource:
             raise self._unreadable(name, error) from error
 
     def md5(self, name: str) -> str:
-        """Return the md5 of one file without holding it."""
+        """Return the md5 of one file, read in pieces."""
         try:
             return file_md5(self.path / name)
         except OSError as error:
             raise self._unreadable(name, error) from error
 
     def synthetic_sums(self) -> bytes | None:
-        """Read the sums that mark a synthetic data set; None where there are none."""
+        """Read the md5s that mark a synthetic data set; None if there are none."""
         return self.read(SYNTHETIC_SUMS) if (self.path / SYNTHETIC_SUMS).is_file() else None
 
     def _unreadable(self, name: str, error: OSError) -> DataError:
@@ -57,9 +57,9 @@ class FolderSource:
 class ArchiveSource:
     """A tar archive of such a folder, read in memory and never extracted.
 
-    An archive has to be decompressed from its start, so one pass sums every
-    member and keeps those below 64 MiB until they are asked for.  The 155 MB
-    of CIFAR-100's `train` are kept only on the pass that asks for them.
+    An archive is decompressed from its start, so one pass computes the md5 of every member and
+    keeps those up to 64 MiB until they are read.  The 155 MB of CIFAR-100's `train` are kept
+    only by a pass made to read them.
     """
 
     def __init__(self, path: Path, description: DatasetDescription) -> None:
@@ -77,7 +77,7 @@ class ArchiveSource:
         return self._kept.pop(name)
 
     def md5(self, name: str) -> str:
-        """Return the md5 of one member without holding it."""
+        """Return the md5 of one member, read in pieces."""
         if not self._md5s:
             self._scan()
         if name not in self._md5s:
@@ -85,7 +85,7 @@ class ArchiveSource:
         return self._md5s[name]
 
     def synthetic_sums(self) -> bytes | None:
-        """Read the sums that mark a synthetic data set; None where there are none."""
+        """Read the md5s that mark a synthetic data set; None if there are none."""
         if not self._md5s:
             self._scan()
         return self.read(SYNTHETIC_SUMS) if SYNTHETIC_SUMS in self._md5s else None
@@ -103,9 +103,14 @@ class ArchiveSource:
                         self._kept[name] = stream.read()
                         self._md5s[name] = bytes_md5(self._kept[name])
                     else:
-                        self._md5s[name] = stream_md5(stream)
+                        self._md5s[name] = _stream_md5(stream)
         except (*ARCHIVE_ERRORS, OSError) as error:
-            raise unreadable_archive(self.path, self._description, error) from error
+            reason = " ".join(str(error).split())[:100]
+            raise DataError(
+                f"{self.path}: must be a folder with {', '.join(self._description.files)} or a "
+                f"whole tar archive of one, got a file that does not read as one ({reason}); "
+                "get it again with `svmcifar download`"
+            ) from error
 
     def _missing(self, name: str) -> DataError:
         return DataError(
@@ -115,18 +120,9 @@ class ArchiveSource:
 
 
 def source_at(place: Path, description: DatasetDescription) -> FolderSource | ArchiveSource | None:
-    """Look for a data set.
+    """Find a data set at `place`: the folder of its files, its archive, or the parent of either.
 
-    Parameters
-    ----------
-    place : Path
-        The folder of its files, a folder that holds this folder or the archive, or a file,
-        which is taken for the archive.
-    description : DatasetDescription
-
-    Returns
-    -------
-    FolderSource, ArchiveSource or None
+    Any file is taken for the archive; None if there is nothing.
     """
     path = Path(os.path.expanduser(place))
     inner = path / description.folder_name
@@ -142,15 +138,7 @@ def source_at(place: Path, description: DatasetDescription) -> FolderSource | Ar
 def usual_places(description: DatasetDescription) -> list[Path]:
     """Return where this package, torchvision's users and Keras put a data set.
 
-    Parameters
-    ----------
-    description : DatasetDescription
-
-    Returns
-    -------
-    list of Path
-        In the order of the search, as a person would write them: relative to
-        the current folder, or from "~".
+    The paths are in the order of the search, relative to the current folder or from "~".
     """
     name = description.folder_name
     keras = Path(os.environ.get("KERAS_HOME") or "~/.keras", "datasets")
@@ -163,18 +151,9 @@ def usual_places(description: DatasetDescription) -> list[Path]:
 
 
 def data_member_name(member: tarfile.TarInfo, description: DatasetDescription) -> str | None:
-    """Return which data file a member of an archive is.
+    """Return the data file that a member of an archive is: a key of `files`, or "SYNTHETIC.md5".
 
-    Parameters
-    ----------
-    member : tarfile.TarInfo
-    description : DatasetDescription
-
-    Returns
-    -------
-    str or None
-        A key of `description.files`, or "SYNTHETIC.md5"; None for anything else, links and
-        files in other folders among it.
+    None for anything else, such as links and files in other folders.
     """
     path = PurePosixPath(member.name)
     is_known = path.name in (*description.files, SYNTHETIC_SUMS)
@@ -182,31 +161,18 @@ def data_member_name(member: tarfile.TarInfo, description: DatasetDescription) -
     return path.name if is_known and is_in_place and member.isfile() else None
 
 
-def unreadable_archive(
-    path: Path, description: DatasetDescription, error: BaseException
-) -> DataError:
-    """Return the error for an archive that raised another when it was read."""
-    reason = " ".join(str(error).split())[:100]
-    return DataError(
-        f"{path}: must be a folder with {', '.join(description.files)} or a whole tar archive of "
-        f"one, got a file that does not read as one ({reason}); get it again with "
-        "`svmcifar download`"
-    )
-
-
 def bytes_md5(content: bytes) -> str:
-    """Return the md5, for integrity and not for security, as 32 hexadecimal digits."""
+    """Return the md5, for integrity and not for security, in hexadecimal."""
     return hashlib.md5(content, usedforsecurity=False).hexdigest()
 
 
 def file_md5(path: Path) -> str:
-    """Return the md5 of a file without holding it."""
+    """Return the md5 of a file, read in pieces."""
     with path.open("rb") as file:
-        return stream_md5(file)
+        return _stream_md5(file)
 
 
-def stream_md5(stream: IO[bytes]) -> str:
-    """Return the md5 of what is left of a stream."""
+def _stream_md5(stream: IO[bytes]) -> str:
     md5 = hashlib.md5(usedforsecurity=False)
     while chunk := stream.read(_CHUNK_BYTES):
         md5.update(chunk)

@@ -1,4 +1,4 @@
-"""The data sets that this package knows, and how one of them is found and opened."""
+"""The known data sets, and how to find and open one of them."""
 
 import os
 from pathlib import Path
@@ -8,26 +8,22 @@ from svmcifar.data.dataset import Dataset
 from svmcifar.errors import DataError
 
 DATASETS: tuple[type[Dataset], ...] = (Cifar100,)
-"""Asked in this order whether a place holds one of them."""
+"""In the order in which a place is searched for them."""
 
 ENVIRONMENT_VARIABLE = "SVMCIFAR_DATA"
 
 
 def open_dataset(data: str | Path | None = None, *, check_md5: bool = True) -> Dataset:
-    """Open the data set.
-
-    Opening is cheap: each file is read and checked when it is first asked for.
+    """Open the data set; its files are read, and checked, when they are first needed.
 
     Parameters
     ----------
     data : str or Path, optional
-        A folder that holds the data set's files; or a folder that holds its own folder
-        (`cifar-100-python`) or its archive (`cifar-100-python.tar.gz`); or the archive.  By
-        default $SVMCIFAR_DATA, then `data/cifar-100-python`, then the usual
-        folders of torchvision's users and of Keras.
+        The folder of the data set's files (`cifar-100-python`), their archive
+        (`cifar-100-python.tar.gz`), or a folder that holds either.  By default $SVMCIFAR_DATA,
+        then `data/cifar-100-python`, then the usual folders of torchvision's users and of Keras.
     check_md5 : bool, default=True
-        Whether to refuse files that are neither the official ones nor those
-        of an unaltered synthetic data set.
+        Refuse files that are neither official nor those of an unaltered synthetic data set.
 
     Returns
     -------
@@ -36,7 +32,7 @@ def open_dataset(data: str | Path | None = None, *, check_md5: bool = True) -> D
     Raises
     ------
     DataError
-        If no data set is found, or none where `data` or $SVMCIFAR_DATA says.
+        If no data set is found, or none at `data` or $SVMCIFAR_DATA.
     """
     origin = ""
     if data is None:

@@ -1,9 +1,8 @@
 """Read plain data out of a pickle without trusting it.
 
-A pickle is a program.  This reader lets it build lists, dictionaries, text,
-numbers and arrays of uint8, and nothing else: no module is imported on its
-behalf, and even NumPy's own constructors are kept from it, because a forged
-dtype or array state can corrupt memory.
+A pickle is a program.  This reader lets it build lists, dictionaries, text, numbers and arrays of
+uint8, and nothing else: it imports no module, and replaces even NumPy's own constructors, because
+a forged dtype or array state can corrupt memory.
 """
 
 import io
@@ -56,14 +55,13 @@ class _PlainUnpickler(pickle.Unpickler):
     """Unpickler that knows five names, each by a harmless stand-in."""
 
     def __init__(self, content: bytes, subject: str) -> None:
-        # With "bytes", the strings of Python 2 arrive as they are; "latin1" would copy the
-        # pixels twice more.
+        # With "bytes", Python 2's strings stay bytes; "latin1" would copy the pixels twice more.
         super().__init__(_Reader(content), encoding="bytes")
         self._subject = subject
 
     def find_class(self, module: str, name: str) -> Any:
         """Return the stand-in for an allowed name; raise DataError for any other."""
-        # Functions are wrapped anew each time: a pickle may set attributes on what it is given.
+        # A new wrapper for each call: a pickle can set attributes on what this returns.
         match module.replace("numpy._core.", "numpy.core."), name:
             case "numpy.core.multiarray", "_reconstruct":
                 return _Array
@@ -85,8 +83,8 @@ class _PlainUnpickler(pickle.Unpickler):
 class _Reader(io.BytesIO):
     """Let an unpickler read bytes in place.
 
-    `peek` may give more than it was asked for, so the compiled unpickler takes
-    the whole view at once and copies nothing but the values it builds.
+    `peek` may return more than requested, so the compiled unpickler takes the whole view at once
+    and copies only the values that it builds.
     """
 
     def __init__(self, content: bytes) -> None:
@@ -98,7 +96,7 @@ class _Reader(io.BytesIO):
 
 
 def as_text(value: str | bytes) -> str:
-    """Return text as str; bytes are Latin-1, as the strings of Python 2; else raise TypeError."""
+    """Decode Python 2's strings (bytes, Latin-1); raise TypeError unless bytes or str."""
     if isinstance(value, bytes):
         return value.decode("latin-1")
     if isinstance(value, str):
@@ -107,27 +105,12 @@ def as_text(value: str | bytes) -> str:
 
 
 def unpickle_fields(content: bytes, subject: str) -> dict[str, Any]:
-    """Read the dictionary in a pickle, running nothing that the pickle brings along.
+    """Read the dictionary in a whole pickle, of any protocol, without running foreign code.
 
-    Parameters
-    ----------
-    content : bytes
-        The whole pickle, of any protocol, written by Python 2 or 3.
-    subject : str
-        What error messages call it: the file name as the user gave it.
-
-    Returns
-    -------
-    dict of str to object
-        Values are plain Python objects, or C-contiguous arrays of uint8,
-        read-only where they share the unpickled bytes.  The strings of
-        Python 2 are bytes: see `as_text`.
-
-    Raises
-    ------
-    DataError
-        If the pickle asks for a name beyond those that such files need, is
-        truncated or malformed, or holds no dictionary.
+    Values are plain Python objects, or C-contiguous arrays of uint8, read-only where they share
+    the unpickled bytes.  The strings of Python 2 are bytes: see `as_text`.  Raise DataError, with
+    `subject` as the file, if the pickle asks for a name beyond those that such files need, is
+    truncated or malformed, or holds no dictionary.
     """
     try:
         fields = _PlainUnpickler(content, subject).load()

@@ -12,30 +12,16 @@ Rows = NDArray[np.intp]
 
 
 class Split(NamedTuple):
-    """Rows to train on and rows to score on, ascending; they have none in common."""
+    """Rows to train on and rows to score on, ascending and disjoint."""
 
     train: Rows
     held_out: Rows
 
 
 def draw_rows(labels: NDArray[np.int64], limit: int, seed: int) -> Rows:
-    """Draw training images, evenly over the classes.
+    """Draw `limit` training images, evenly over the classes; return their rows, ascending.
 
-    Parameters
-    ----------
-    labels : ndarray of shape (n_images,)
-    limit : int
-        Images to draw.
-    seed : int
-
-    Returns
-    -------
-    ndarray of shape (limit,), ascending
-
-    Raises
-    ------
-    InputError
-        If there are fewer images, or fewer to draw than classes.
+    Raise InputError if there are fewer images, or fewer to draw than classes.
     """
     n_classes = len(np.unique(labels))
     if not n_classes <= limit <= len(labels):
@@ -48,18 +34,9 @@ def draw_rows(labels: NDArray[np.int64], limit: int, seed: int) -> Rows:
 
 
 def hold_out(labels: NDArray[np.int64], share: float, seed: int) -> NDArray[np.bool_]:
-    """Choose images to hold out, the same share of each class and at least one of it.
+    """Choose images to hold out, the same share in [0, 1) of each class; return a mask.
 
-    Parameters
-    ----------
-    labels : ndarray of shape (n_images,)
-    share : float
-        From 0 to below 1.  0 holds out nothing; otherwise a class keeps at least one image.
-    seed : int
-
-    Returns
-    -------
-    ndarray of shape (n_images,), bool
+    With share 0 none; otherwise at least one of each class, and at least one stays.
     """
     chosen = np.zeros(len(labels), dtype=bool)
     if share > 0:
@@ -71,24 +48,10 @@ def hold_out(labels: NDArray[np.int64], share: float, seed: int) -> NDArray[np.b
 
 
 def holdout_split(labels: NDArray[Any], n_held_out: int | None = None, seed: int = 0) -> Split:
-    """Hold out a part, drawn evenly over the classes.
+    """Hold out `n_held_out` samples, drawn evenly over the classes: counts differ by at most one.
 
-    Parameters
-    ----------
-    labels : ndarray of shape (n_samples,)
-        Each class gives as many held-out samples, give or take one.
-    n_held_out : int, optional
-        A fifth of the samples by default, and at least one a class.
-    seed : int, default=0
-
-    Returns
-    -------
-    Split
-
-    Raises
-    ------
-    InputError
-        If it is less than one a class, or leaves a class without a sample to train on.
+    A fifth of the samples by default, and at least one a class.  Raise InputError for fewer than
+    one a class, or if a class would have no sample to train on.
     """
     values, counts = np.unique(labels, return_counts=True)
     if counts.min() < 2:
@@ -116,24 +79,9 @@ def holdout_split(labels: NDArray[Any], n_held_out: int | None = None, seed: int
 
 
 def fold_splits(labels: ArrayLike, n_folds: int, seed: int = 0) -> list[Split]:
-    """Cut samples into folds, each held out once, with the classes in equal shares.
+    """Return the splits of ``StratifiedKFold(n_folds, shuffle=True, random_state=seed)``.
 
-    Parameters
-    ----------
-    labels : array-like of shape (n_samples,)
-    n_folds : int
-        At least 2.
-    seed : int, default=0
-
-    Returns
-    -------
-    list of Split
-        Those of ``StratifiedKFold(n_folds, shuffle=True, random_state=seed)``.
-
-    Raises
-    ------
-    InputError
-        If there are fewer than two folds, or more than the smallest class has samples.
+    Raise InputError for fewer than two folds, or more than the smallest class has samples.
     """
     labels = np.asarray(labels)
     smallest = int(np.unique(labels, return_counts=True)[1].min())
@@ -152,7 +100,7 @@ def fold_splits(labels: ArrayLike, n_folds: int, seed: int = 0) -> list[Split]:
 
 
 def _rank_in_class(labels: NDArray[np.int64], seed: int) -> tuple[Rows, NDArray[np.int64]]:
-    """Shuffle rows within each class, class by class; return them and their places in the class."""
+    """Return the rows, shuffled within each class and class by class, and their ranks in it."""
     shuffled = np.random.default_rng(seed).permutation(len(labels))
     by_class = shuffled[np.argsort(labels[shuffled], kind="stable")]
     in_order = labels[by_class]

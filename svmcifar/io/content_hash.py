@@ -11,25 +11,10 @@ _NOT_CONTENT = {"n_jobs", "verbose", "memory_limit", "memory_plan_"}
 
 
 def content_hash(*parts: Any) -> str:
-    """Hash estimators, arrays and plain values.
+    """Return the SHA-256, in hexadecimal, of estimators, arrays, dicts, lists and plain values.
 
-    Two models have the same hash if their parameters and fitted arrays are the
-    same to the bit; worker counts, memory limits and verbosity do not count.
-
-    Parameters
-    ----------
-    *parts
-        Estimators, arrays, dicts, lists, tuples and plain values.
-
-    Returns
-    -------
-    str
-        SHA-256 in hexadecimal.
-
-    Raises
-    ------
-    TypeError
-        If a part holds something else.
+    Two models have the same hash if their parameters and fitted arrays are the same to the bit;
+    worker counts, memory limits and verbosity do not count.  Raise TypeError for any other type.
     """
     digest = hashlib.sha256()
     _update(digest, list(parts))
@@ -37,7 +22,7 @@ def content_hash(*parts: Any) -> str:
 
 
 def _update(digest: "hashlib._Hash", value: Any) -> None:
-    """Feed one value to the digest, with its type and size, so that no two values read alike."""
+    """Hash one value with its type and size, so that no two values feed the same bytes."""
     if isinstance(value, np.ndarray) and value.dtype != object:
         digest.update(f"array {value.dtype.str} {value.shape};".encode())
         digest.update(np.ascontiguousarray(value).data)

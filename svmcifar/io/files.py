@@ -11,22 +11,10 @@ from svmcifar.errors import OutputError
 
 
 def check_output(path: str | Path, overwrite: bool, keep: Iterable[str | Path] = ()) -> None:
-    """Raise if a file exists or cannot be written, before any work is spent on it.
+    """Raise OutputError if a file exists or cannot be written, before any work is spent on it.
 
-    Parameters
-    ----------
-    path : str or Path
-        The file to be written.
-    overwrite : bool
-        Whether an existing file may be replaced.  A folder never may.
-    keep : iterable of str or Path
-        Inputs, and outputs of the same command, that may not be replaced.
-
-    Raises
-    ------
-    OutputError
-        If `path` is a folder, is one of `keep`, exists and `overwrite` is
-        False, or would be in a folder that cannot be written to.
+    `overwrite` allows the replacement of a file, but never of a folder, nor of the files `keep`:
+    inputs and other outputs of the same command.
     """
     if Path(path).resolve() in {Path(other).resolve() for other in keep}:
         raise OutputError(
@@ -46,19 +34,7 @@ def check_output(path: str | Path, overwrite: bool, keep: Iterable[str | Path] =
 
 
 def check_folder(path: Path, overwrite: bool) -> None:
-    """Raise if an output folder exists, before any work is spent on it.
-
-    Parameters
-    ----------
-    path : Path
-    overwrite : bool
-        Whether files in an existing folder may be replaced.
-
-    Raises
-    ------
-    OutputError
-        If the path is a file, or a folder and `overwrite` is False.
-    """
+    """Raise OutputError if `path` is a file, or is a folder and `overwrite` is False."""
     if os.path.lexists(path) and not path.is_dir():
         raise OutputError(f"{path}: the output must be a folder, and this is a file; name another")
     if path.is_dir() and not overwrite:
@@ -72,26 +48,10 @@ def check_folder(path: Path, overwrite: bool) -> None:
 def atomic_path(path: str | Path) -> Iterator[Path]:
     """Yield a temporary path that becomes `path` when the block succeeds.
 
-    The temporary file lies in the same folder, which is created where it is
-    missing, and ends in the same suffix, since some writers go by it.  If the
-    block fails, the temporary file is removed and `path` stays as it was.
-    The block should do nothing but write: its OSErrors become OutputErrors.
-
-    Parameters
-    ----------
-    path : str or Path
-        The file to be written.  An existing file is replaced: ask
-        `check_output` first.
-
-    Yields
-    ------
-    Path
-        The temporary path.  Nothing exists there yet.
-
-    Raises
-    ------
-    OutputError
-        If the operating system refuses the folder, the file or the renaming.
+    Nothing exists at the temporary path yet.  It lies in the same folder, which is created if
+    missing, and has the same suffix, on which some writers depend.  An existing file is replaced:
+    call `check_output` first.  If the block fails, the temporary file is removed and `path` stays
+    as it was.  The block should do nothing but write: its OSErrors become OutputErrors.
 
     Examples
     --------
@@ -115,27 +75,10 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
 def staged_folder(path: Path, *, replace: bool = False) -> Iterator[Path]:
     """Yield an empty folder whose files become those of `path` when the block succeeds.
 
-    A new folder is put in place by one renaming.  In an existing one the files
-    of the same names are replaced, one by one, and all others stay as they are.
-    If the block fails, `path` stays as it was.  OSErrors of the block become
-    OutputErrors.
-
-    Parameters
-    ----------
-    path : Path
-        Ask `check_folder` first.
-    replace : bool, default=False
-        Replace an existing folder with all that is in it.
-
-    Yields
-    ------
-    Path
-        The temporary folder, on the same file system.
-
-    Raises
-    ------
-    OutputError
-        If the operating system refuses a folder or a file.
+    It lies on the same file system: a new folder appears by one renaming.  In an existing one,
+    files of the same names are replaced one by one and all others stay, unless `replace`: then
+    the whole folder is replaced.  Call `check_folder` first.  If the block fails, `path` stays as
+    it was.  OSErrors of the block become OutputErrors.
     """
     hidden = f".{path.resolve().name}-{secrets.token_hex(4)}"
     is_inside = path.is_dir() and not replace
@@ -173,9 +116,9 @@ def _removed_at_last(temporary: Path) -> Iterator[None]:
 
 
 def _move_files(source: Path, target: Path) -> None:
-    """Move all files to the same places below another folder."""
+    """Move all files to the same relative paths in another folder."""
     files = [path.relative_to(source) for path in source.rglob("*") if path.is_file()]
-    for file in files:  # look at all before the first is replaced
+    for file in files:  # check all before the first is replaced
         if (target / file).is_dir():
             raise IsADirectoryError(None, f"{file} is a folder there")
     for file in files:
@@ -184,7 +127,7 @@ def _move_files(source: Path, target: Path) -> None:
 
 
 def _swap(fresh: Path, target: Path) -> None:
-    """Rename a finished folder; what was there before is kept until that is done."""
+    """Rename a finished folder; a folder in its place is kept until that is done."""
     if not target.exists():
         fresh.rename(target)
         return

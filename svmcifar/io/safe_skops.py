@@ -1,4 +1,4 @@
-"""Load objects from skops' format, of trusted types alone."""
+"""Load objects of trusted types alone from skops' format."""
 
 import json
 import zipfile
@@ -22,20 +22,9 @@ def read_trusted(
 ) -> Any:
     """Load an object from skops' format.
 
-    Parameters
-    ----------
-    data : bytes
-    subject : str or Path
-        The file, for the error.
-    trusted : sequence of str
-        Allowed types besides skops' own, by module and name.
-    renamed : mapping of str to str, optional
-        Today's names of types that had other names when the file was written.
-
-    Raises
-    ------
-    ModelFileError
-        If it holds other types; nothing is built then.
+    Raise ModelFileError, with `subject` as the file, if it holds types that are neither skops'
+    own nor `trusted` (module and name); nothing is built then.  `renamed` maps names of types
+    that older releases wrote to today's.
     """
     if renamed:
         data = _with_new_names(data, renamed)

@@ -25,7 +25,7 @@ from svmcifar.metrics.per_class import (
 )
 
 _TOP = 5
-_TOP_NEEDS_MORE_CLASSES_THAN = 20
+_TOP_CLASSES_MIN = _TOP**2  # with fewer, guessing alone would reach more than a fifth
 
 
 @dataclass(frozen=True, eq=False)
@@ -47,7 +47,7 @@ class Evaluation:
     hinge_loss: float | None  # None without scores
     log_loss: float | None  # nats, calibrated; None without scores or with fewer samples than folds
     temperatures: tuple[float, ...] | None  # of the folds; None where the log loss is
-    top5_accuracy: float | None  # None without scores or with 20 classes or fewer
+    top5_accuracy: float | None  # None without scores or with fewer than 25 classes
     best_class: ClassExtreme
     worst_class: ClassExtreme
     confusion: npt.NDArray[np.int64]  # (n_classes, n_classes); rows are true classes
@@ -126,7 +126,7 @@ def evaluate_predictions(
         if n_samples >= N_FOLDS:
             log_loss, fitted = temperature_log_loss(y_true, columns)
             temperatures = tuple(fitted.tolist())
-        if n_classes > _TOP_NEEDS_MORE_CLASSES_THAN:
+        if n_classes >= _TOP_CLASSES_MIN:
             top = np.argsort(-columns, axis=1, kind="stable")[:, :_TOP]  # ties: the lower id
             top5 = float((top == y_true[:, None]).any(axis=1).mean())
     return Evaluation(

@@ -138,9 +138,9 @@ def test_options_without_their_features(name):
 
 
 WRONG = [
-    ("--filters", "0"), ("--patch-size", "33"), ("--patch-size", "0"), ("--pooling", "0"),
+    ("--filters", "0"), ("--patch-size", "0"), ("--patch-size", "2.5"), ("--pooling", "0"),
     ("--threshold", "-1"), ("--threshold", "nan"), ("--threshold", "inf"),
-    ("--filter-kind", "som"), ("--hog-cell", "0"), ("--hog-cell", "17"),
+    ("--filter-kind", "som"), ("--hog-cell", "0"), ("--hog-cell", "2.5"),
     ("--hog-orientations", "181"),
 ]  # fmt: skip
 

@@ -133,6 +133,11 @@ BAD_VALUES = [
     (["--features", "hog", "--filters", "9"], "no effect without --features patches. Got 9 with"),
     ([*PATCHES, "--patch-size", "7", "--patch-size", "7"], "each once. Got 7, 7 instead"),
     ([*PATCHES, "--pooling", "28"], "'pooling' parameter of PatchFeatures must be at most 27"),
+    (
+        [*PATCHES, "--patch-size", "33"],
+        "'patch_size' parameter of PatchFeatures must be at most 32",
+    ),
+    (["--features", "hog", "--hog-cell", "17"], "must fit an image of 32 x 32 pixels. Got"),
     (["--features", "hog", "--pca", "501"], "at most 500 components of 500 images. Got 501"),
 ]
 

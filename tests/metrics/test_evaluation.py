@@ -104,8 +104,8 @@ def test_label_scores_equal_plain_loops():
 
 
 def test_hinge_and_top5_equal_plain_loops():
-    y, p, scores = random_predictions(21)
-    evaluation = evaluate_predictions(y, p, scores, [f"c{i}" for i in range(21)])
+    y, p, scores = random_predictions(25)
+    evaluation = evaluate_predictions(y, p, scores, [f"c{i}" for i in range(25)])
     total, hits = 0.0, 0
     for t, row in zip(y, scores.tolist(), strict=True):
         others = [s for j, s in enumerate(row) if j != t]
@@ -113,19 +113,19 @@ def test_hinge_and_top5_equal_plain_loops():
         hits += sum(s > row[t] for s in others) < 5
     assert evaluation.hinge_loss == pytest.approx(total / len(y))
     assert evaluation.hinge_loss == pytest.approx(
-        sklearn.metrics.hinge_loss(y, scores, labels=range(21))
+        sklearn.metrics.hinge_loss(y, scores, labels=range(25))
     )
     assert evaluation.top5_accuracy == hits / len(y)
     loss, temperatures = temperature_log_loss(y, scores)
     assert (evaluation.log_loss, evaluation.temperatures) == (loss, tuple(temperatures))
 
 
-def test_top5_ties_go_to_the_lower_id_and_need_more_than_20_classes():
-    y = np.arange(21)
-    names = [f"c{i}" for i in range(21)]
-    assert evaluate_predictions(y, y, np.zeros((21, 21)), names).top5_accuracy == 5 / 21
-    y = y[:20]
-    assert evaluate_predictions(y, y, np.zeros((20, 20)), names[:20]).top5_accuracy is None
+def test_top5_ties_go_to_the_lower_id_and_need_25_classes():
+    y = np.arange(25)
+    names = [f"c{i}" for i in range(25)]
+    assert evaluate_predictions(y, y, np.zeros((25, 25)), names).top5_accuracy == 5 / 25
+    y = y[:24]
+    assert evaluate_predictions(y, y, np.zeros((24, 24)), names[:24]).top5_accuracy is None
 
 
 def test_binary_scores_are_the_margin_of_class_1():
@@ -290,8 +290,8 @@ def test_to_dict_is_plain_json_with_every_score():
 
 
 def test_to_text_is_aligned_and_starts_with_the_accuracy():
-    y, p, scores = random_predictions(21)
-    names = [f"class_{'x' * (i % 7)}" for i in range(21)]
+    y, p, scores = random_predictions(25)
+    names = [f"class_{'x' * (i % 7)}" for i in range(25)]
     evaluation = evaluate_predictions(y, p, scores, names)
     lines = evaluation.to_text().splitlines()
     low, high = evaluation.accuracy_interval
@@ -310,7 +310,7 @@ def test_to_text_is_aligned_and_starts_with_the_accuracy():
     best, worst = evaluation.best_class, evaluation.worst_class
     assert lines[blank - 2].startswith(f"best class: {best.name} {100 * best.recall:.1f} %")
     assert lines[blank - 1].startswith(f"worst class: {worst.name} {100 * worst.recall:.1f} %")
-    assert len(lines) == blank + 2 + 21
+    assert len(lines) == blank + 2 + 25
     assert len({len(line) for line in lines[blank + 1 :]}) == 1
     no_scores = evaluate_predictions(y, p, None, names).to_text()
     assert "loss" not in no_scores
