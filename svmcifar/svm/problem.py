@@ -58,6 +58,10 @@ class OvOProblem:
         """Number of samples of each class."""
         return [end - start for start, end in zip(self.starts, self.starts[1:], strict=False)]
 
+    def upper_of(self, a: int, b: int) -> FloatArray:
+        """Return the upper bounds of the alphas of the pair (a, b)."""
+        return np.concatenate([self.upper[self.rows(a)], self.upper[self.rows(b)]])
+
     def rows(self, first: int, last: int | None = None) -> slice:
         """Return the rows of a class, or of the classes `first` to `last`."""
         return slice(self.starts[first], self.starts[(first if last is None else last) + 1])
@@ -193,10 +197,11 @@ class OvOSolution:
 
     def store(self, problem: OvOProblem, a: int, b: int, pair: PairSolution) -> None:
         """Write the solution of the pair (a, b), a < b, to its place."""
-        n_a = problem.sizes[a]
+        in_a, in_b = problem.rows(a), problem.rows(b)
+        n_a = in_a.stop - in_a.start
         number = pair_number(a, b, problem.n_classes)
-        self.coef[b - 1, problem.rows(a)] = pair.beta[:n_a]
-        self.coef[a, problem.rows(b)] = pair.beta[n_a:]
+        self.coef[b - 1, in_a] = pair.beta[:n_a]
+        self.coef[a, in_b] = pair.beta[n_a:]
         self.intercept[number] = pair.intercept
         self.n_iter[number] = pair.n_iter
         self.gap[number] = pair.gap

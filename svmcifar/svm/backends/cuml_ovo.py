@@ -149,7 +149,7 @@ class _Gpu:
         X[:n_a] = self.X[in_a]
         X[n_a:] = self.X[in_b]
         y = np.repeat([1.0, -1.0], [n_a, n_b])
-        upper = np.concatenate([self.problem.upper[in_a], self.problem.upper[in_b]])
+        upper = self.problem.upper_of(a, b)
         rounded_upper = upper.astype(dtype)
         svc = self.svc_class(
             C=1.0,

@@ -101,10 +101,9 @@ class _Run(TiledRun):
     ) -> None:
         """Solve one pair and write its part of the solution."""
         a, b = pair
-        upper = np.concatenate([self.problem.upper[self.class_rows[c]] for c in pair])
         solved = solve_pair(
             self.cut_pair(K, g, h, pair, within),
-            upper,
+            self.problem.upper_of(a, b),
             tol=self.problem.tol,
             max_iter=self.problem.max_iter,
             cancelled=self.cancelled,

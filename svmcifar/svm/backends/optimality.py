@@ -42,6 +42,5 @@ def certify(problem: OvOProblem, solution: OvOSolution) -> None:
         v_a = 1.0 - products[a][b - 1] - K @ beta_b
         v_b = -1.0 - products[b][a] - K.T @ beta_a
         beta, v = np.concatenate([beta_a, beta_b]), np.concatenate([v_a, v_b])
-        upper = np.concatenate([problem.upper[in_a], problem.upper[in_b]])
-        _, solution.gap[number] = end_state(beta, v, len(v_a), upper)
+        _, solution.gap[number] = end_state(beta, v, len(v_a), problem.upper_of(a, b))
         solution.objective[number] = dual_objective(beta, v)

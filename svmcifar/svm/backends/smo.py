@@ -26,14 +26,13 @@ R.-E. Fan, P.-H. Chen, C.-J. Lin, "Working Set Selection Using Second Order
 Information for Training Support Vector Machines", JMLR 6 (2005), eqs. 9-11.
 """
 
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from svmcifar.svm.backends.optimality import dual_objective
-from svmcifar.svm.backends.smo_numba import OBJECTIVE, solve_bounds
+from svmcifar.svm.backends.smo_numba import solve_bounds
 from svmcifar.svm.problem import PairSolution
 
 # Steps between two looks at `cancelled`.
@@ -45,45 +44,36 @@ FloatArray = NDArray[np.float64]
 KernelArray = NDArray[np.float32]
 
 
-@dataclass(frozen=True)
-class PairKernel:
-    """The four kernel blocks of one pair of classes, float32 and C-contiguous.
+class PairKernel(NamedTuple):
+    """The four kernel blocks of one pair of classes, float32 and C-contiguous."""
 
-    Attributes
-    ----------
-    aa : ndarray of shape (n_a, n_a)
-    bb : ndarray of shape (n_b, n_b)
-    ab : ndarray of shape (n_a, n_b)
-    ba : ndarray of shape (n_b, n_a)
-        The transpose of `ab`, so that every row of the pair's kernel matrix
-        is contiguous within a block.
-    """
-
-    aa: KernelArray
-    bb: KernelArray
-    ab: KernelArray
-    ba: KernelArray
+    aa: KernelArray  # (n_a, n_a)
+    bb: KernelArray  # (n_b, n_b)
+    ab: KernelArray  # (n_a, n_b)
+    ba: KernelArray  # its transpose, so that rows of the pair's matrix are contiguous in a block
 
 
 def solve_path(
     K: PairKernel,
-    upper_bounds: FloatArray,
+    C: FloatArray,
+    weight: FloatArray,
     start: FloatArray | None = None,
     *,
     tol: float,
     max_iter: int,
     cancelled: NDArray[np.bool_],
-) -> tuple[FloatArray, FloatArray]:
-    """Solve the binary SVM of one pair of classes for one or more vectors of bounds.
+) -> tuple[FloatArray, FloatArray, FloatArray]:
+    """Solve the binary SVM of one pair of classes for one or more C.
 
     Parameters
     ----------
     K : PairKernel
-    upper_bounds : ndarray of shape (n_bounds, n_a + n_b), float64
-        Upper bounds of each alpha, ``C`` times class and sample weight, > 0.  Each row but the
-        first is solved from the solution of the row before.
+    C : ndarray of shape (n_C,), float64
+        Each but the first is solved from the solution of the one before.
+    weight : ndarray of shape (n_a + n_b,), float64
+        Upper bounds of each alpha for C = 1, > 0.
     start : ndarray of shape (n_a + n_b,), float64, optional
-        Signed coefficients to start the first row from, such as those for another gamma; zeros by
+        Signed coefficients to start the first C from, such as those for another gamma; zeros by
         default.
     tol : float
         Stop when the gap is at most this.
@@ -94,34 +84,30 @@ def solve_path(
 
     Returns
     -------
-    betas : ndarray of shape (n_bounds, n_a + n_b)
+    betas : ndarray of shape (n_C, n_a + n_b)
         Signed coefficients.
-    stats : ndarray of shape (n_bounds, 4)
-        Columns `INTERCEPT`, `OBJECTIVE`, `GAP` and `N_ITER`, as in
-        `svmcifar.svm.problem.PairSolution`.  A gap is above `tol` only if `max_iter` was reached
-        or the work was cancelled.
+    stats : ndarray of shape (n_C, 3)
+        Columns `INTERCEPT`, `GAP` and `N_ITER`, as in `svmcifar.svm.problem.PairSolution`.  A gap
+        is above `tol` only if `max_iter` was reached or the work was cancelled.
+    v : ndarray of shape (n_a + n_b,)
+        Negative gradient of the last solution.
     """
-    n_bounds, n = upper_bounds.shape
-    betas, gradients = np.empty((2, n_bounds, n))
-    stats = np.empty((n_bounds, 4))
+    n = len(weight)
+    betas, stats, v = np.empty((len(C), n)), np.empty((len(C), 3)), np.empty(n)
     solve_bounds(
-        K.aa, K.ab, K.ba, K.bb, upper_bounds, np.zeros(n) if start is None else start, tol,
-        step_limit(max_iter, n), _STEPS_PER_CALL, cancelled, betas, gradients, stats,
+        K.aa, K.ab, K.ba, K.bb, C, weight, np.zeros(n) if start is None else start, tol,
+        step_limit(max_iter, n), _STEPS_PER_CALL, cancelled, betas, v, stats,
     )  # fmt: skip
-    stats[:, OBJECTIVE] = dual_objective(betas, gradients)
-    return betas, stats
+    return betas, stats, v
 
 
 def solve_pair(K: PairKernel, upper: FloatArray, **settings: Any) -> PairSolution:
-    """Solve the binary SVM of one pair for one vector of bounds; settings as for `solve_path`."""
-    betas, stats = solve_path(K, upper[None], **settings)
-    intercept, objective, gap, n_iter = stats[0].tolist()
-    return PairSolution(betas[0], intercept, objective, gap, int(n_iter))
+    """Solve the binary SVM of one pair for upper bounds; settings as for `solve_path`."""
+    (beta,), ((intercept, gap, n_iter),), v = solve_path(K, np.ones(1), upper, **settings)
+    objective = float(dual_objective(beta, v))
+    return PairSolution(beta, float(intercept), objective, float(gap), int(n_iter))
 
 
 def step_limit(max_iter: int, n_samples: int) -> int:
-    """Return the largest number of steps of a pair: `max_iter`, or LIBSVM's own bound if it is -1.
-
-    That bound is ``max(10_000_000, 100 * n_samples)``.
-    """
+    """Return `max_iter`; if it is -1, LIBSVM's bound, ``max(10_000_000, 100 * n_samples)``."""
     return max(_DEFAULT_MAX_ITER, 100 * n_samples) if max_iter < 0 else max_iter

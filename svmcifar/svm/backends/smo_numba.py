@@ -19,7 +19,7 @@ BARRED = 1e200
 # means searching one block.
 _BLOCK = 256
 # Columns of the `stats` of solutions.
-INTERCEPT, OBJECTIVE, GAP, N_ITER = range(4)
+INTERCEPT, GAP, N_ITER = range(3)
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
@@ -190,6 +190,8 @@ def _sum_block(x, first, count):  # type: ignore[no-untyped-def]
 @njit(nogil=True, cache=True, error_model="numpy")
 def _sum(x, n):  # type: ignore[no-untyped-def]
     """Sum the first n entries pairwise, in NumPy's order: as precise, and the same to the bit."""
+    if n <= 128:
+        return _sum_block(x, 0, n)
     # A stack of counts to sum, and of -1 for "add the last two sums": numba crashes where a
     # recursive function comes from its cache.
     todo, sums = np.empty(128, dtype=np.int64), np.empty(64)
@@ -237,32 +239,32 @@ def end_state(beta, v, n_a, upper):  # type: ignore[no-untyped-def]
 
 @njit(nogil=True, cache=True, error_model="numpy")
 def solve_bounds(  # type: ignore[no-untyped-def]
-    K_aa, K_ab, K_ba, K_bb, upper_bounds, start, tol, max_iter, steps_per_call, cancelled,
-    betas, gradients, stats,
+    K_aa, K_ab, K_ba, K_bb, C, weight, start, tol, max_iter, steps_per_call, cancelled,
+    betas, v, stats,
 ):  # fmt: skip
-    """Solve a pair for each row of `upper_bounds` in turn.
+    """Solve a pair for each C in turn.
 
-    Write coefficients, negative gradient and stats of each solution, but for its objective, into
-    the rows of the last three arrays.
+    Write the coefficients and stats of each solution into the rows of `betas` and `stats`, and the
+    negative gradient of the last one into `v`.
     """
-    n_a, n = K_aa.shape[0], upper_bounds.shape[1]
-    product, lower, upper = np.zeros(n), np.empty(n), np.empty(n)
+    n_a, n = K_aa.shape[0], len(weight)
+    product, bound, lower, upper = np.zeros(n), np.empty(n), np.empty(n), np.empty(n)
     bar_up, bar_low, score = np.empty(n), np.empty(n), np.empty(n, dtype=np.float32)
     if start.any():
         _multiply(K_aa, K_ab, K_ba, K_bb, start, product)
-    for k in range(len(upper_bounds)):
-        beta, v = betas[k], gradients[k]
-        before = start if k == 0 else betas[k - 1]
-        t = _best_stretch(before, product, upper_bounds[k])
+    for k in range(len(C)):
+        beta, before = betas[k], start if k == 0 else betas[k - 1]
         for i in range(n):
-            bound = upper_bounds[k, i]
+            bound[i] = C[k] * weight[i]
+        t = _best_stretch(before, product, bound)
+        for i in range(n):
             alpha = t * abs(before[i])
             # What rounding left a little below its bound would take a step of its own.
-            alpha = bound if alpha >= (1.0 - 1e-15) * bound else alpha
+            alpha = bound[i] if alpha >= (1.0 - 1e-15) * bound[i] else alpha
             # Not by a sign: a coefficient that never moves must be +0.0 in both classes.
             beta[i] = alpha if i < n_a or alpha == 0.0 else -alpha
             v[i] = (1.0 if i < n_a else -1.0) - t * product[i]
-            lower[i], upper[i] = _box(i, n_a, upper_bounds[k])
+            lower[i], upper[i] = _box(i, n_a, bound)
             _bar(i, beta, lower, upper, bar_up, bar_low)
         n_iter = 0
         while n_iter < max_iter and not cancelled[0]:
@@ -273,8 +275,8 @@ def solve_bounds(  # type: ignore[no-untyped-def]
             n_iter += done
             if done < steps:
                 break
-        intercept, gap = end_state(beta, v, n_a, upper_bounds[k])
-        stats[k, INTERCEPT], stats[k, GAP], stats[k, N_ITER] = intercept, gap, n_iter
+        stats[k, INTERCEPT], stats[k, GAP] = end_state(beta, v, n_a, bound)
+        stats[k, N_ITER] = n_iter
         for i in range(n):
             product[i] = (1.0 if i < n_a else -1.0) - v[i]
 

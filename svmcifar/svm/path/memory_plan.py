@@ -29,7 +29,7 @@ def make_search_plan(problem: SearchProblem, n_workers: int, limit_bytes: int | 
         made=itemsize,
         beside=_FLOAT32_BYTES,  # the kernel within the tile's classes
         starts=8,  # warm starts for the next gamma
-        pair=8 * (3 * n_bounds + 10),  # bounds, coefficients and gradient for each C, and the rest
+        pair=8 * (3 * n_bounds + 10),  # coefficients for each C, and vectors of the solver
         pairs_at_once=True,
         scratch=scratch,
         always=coef_bytes(problem),

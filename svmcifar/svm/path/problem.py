@@ -30,20 +30,15 @@ class Path:
     C: Array  # (n_C,) float64, ascending
     problem: OvOProblem  # that of C = 1
     coef: Array  # (n_C, n_classes - 1, n_samples)
-    stats: Array  # (n_C, n_pairs, 4) float64
+    stats: Array  # (n_C, n_pairs, 3) float64
 
     @classmethod
     def empty(cls, points: Sequence[int], C: Sequence[float], problem: OvOProblem) -> "Path":
         """Build a path with room for the solutions."""
         samples, n_classes = problem.samples, problem.n_classes
         coef = np.zeros((len(C), n_classes - 1, len(samples)), dtype=samples.X.dtype)
-        stats = np.full((len(C), n_classes * (n_classes - 1) // 2, 4), np.nan)
+        stats = np.full((len(C), n_classes * (n_classes - 1) // 2, 3), np.nan)
         return cls(tuple(points), np.array(C, dtype=np.float64), problem, coef, stats)
-
-    def upper_bounds(self, a: int, b: int) -> Array:
-        """Return the upper bounds of a pair's alphas, (n_C, n_a + n_b)."""
-        weight = np.concatenate([self.problem.upper[self.problem.rows(c)] for c in (a, b)])
-        return self.C[:, None] * weight
 
     def store(self, a: int, b: int, betas: Array, stats: Array) -> None:
         """Write what `solve_path` returns for the pair (a, b), a < b, to its place."""

@@ -125,9 +125,10 @@ class _Run(TiledRun):
             if self.cancelled[0]:
                 return
             a, b = pair
-            betas, stats = solve_path(
+            betas, stats, _ = solve_path(
                 self.cut_pair(K, g, h, pair, within),
-                path.upper_bounds(a, b),
+                path.C,
+                path.problem.upper_of(a, b),
                 starts.get(pair),
                 tol=path.problem.tol,
                 max_iter=path.problem.max_iter,

@@ -10,7 +10,7 @@ from sklearn.svm import SVC
 
 from svmcifar.svm.backends import smo
 from svmcifar.svm.backends.smo import PairKernel, solve_pair, solve_path
-from svmcifar.svm.backends.smo_numba import BARRED, N_ITER, OBJECTIVE, end_state
+from svmcifar.svm.backends.smo_numba import BARRED, GAP, INTERCEPT, N_ITER, end_state
 from svmcifar.svm.problem import PairSolution
 
 
@@ -224,19 +224,25 @@ def test_a_coefficient_that_never_moves_is_plus_zero():
     assert not np.signbit(beta[beta == 0]).any()
 
 
-def test_one_row_of_bounds_after_another_is_the_last_of_several():
+def test_each_c_starts_from_the_one_before():
     """Each solution is optimal for its own bounds, whatever it has been started from."""
     K, y = random_pair(4, 40, 30)
     blocks = K[:40, :40], K[40:, 40:], K[:40, 40:], K[40:, :40]
     kernel = PairKernel(*(np.ascontiguousarray(block, dtype=np.float32) for block in blocks))
-    bounds = np.outer([0.1, 1.0, 30.0], np.random.default_rng(0).uniform(0.5, 2, 70))
+    C, weight = np.array([0.1, 1.0, 30.0]), np.random.default_rng(0).uniform(0.5, 2, 70)
+    bounds = np.outer(C, weight)
     cold = solve(K, 40, bounds[2])
     for start in (None, solve(K, 40, bounds[1] / 10).beta):
-        betas, stats = solve_path(kernel, bounds, start, tol=1e-6, max_iter=-1, cancelled=RUNNING)
+        betas, stats, v = solve_path(
+            kernel, C, weight, start, tol=1e-6, max_iter=-1, cancelled=RUNNING
+        )
         for beta, of_row, upper in zip(betas, stats, bounds, strict=True):
-            assert_solved(PairSolution(beta, *of_row), K, y, upper, 1e-6)
+            level, of_gap, n_iter = of_row[[INTERCEPT, GAP, N_ITER]]
+            solution = PairSolution(beta, level, objective(K, y, beta), of_gap, n_iter)
+            assert_solved(solution, K, y, upper, 1e-6)
         assert stats[2, N_ITER] < cold.n_iter
-        np.testing.assert_allclose(stats[2, OBJECTIVE], cold.objective, rtol=1e-9)
+        np.testing.assert_allclose(objective(K, y, betas[2]), cold.objective, rtol=1e-9)
+        np.testing.assert_allclose(v, y - K @ betas[2], rtol=0, atol=1e-11)
 
 
 def test_the_second_index_is_that_of_the_second_order_rule():

@@ -2,10 +2,10 @@
 
 import numpy as np
 import pytest
-from searches import GRID, by_point, problem_of, solve
+from searches import GRID, by_point, objectives_by_point, problem_of, solve
 
 from svmcifar.svm.backends import memory_plan as plans
-from svmcifar.svm.backends.smo_numba import GAP, INTERCEPT, N_ITER, OBJECTIVE
+from svmcifar.svm.backends.smo_numba import GAP, INTERCEPT, N_ITER
 from svmcifar.svm.estimator import RBFSVC
 from svmcifar.svm.kernels import blocks
 from svmcifar.svm.kernels.blocks import compute_kernel
@@ -43,7 +43,6 @@ def test_one_point_is_the_model_itself(n_classes, n, dtype, class_weight):
     np.testing.assert_array_equal(path.coef[0], dense_coef(svc)[:, order].astype(dtype))
     sign = -1.0 if n_classes == 2 else 1.0
     np.testing.assert_allclose(path.stats[0, :, INTERCEPT], sign * svc.intercept_, rtol=1e-12)
-    np.testing.assert_allclose(path.stats[0, :, OBJECTIVE], svc.objective_, rtol=1e-12)
     np.testing.assert_allclose(path.stats[0, :, GAP], svc.gap_, rtol=1e-9)
     np.testing.assert_array_equal(path.stats[0, :, N_ITER], svc.n_iter_)
     np.testing.assert_array_equal(predict_points(problem, plan, Z)[0], svc.predict(Z))
@@ -68,6 +67,7 @@ def test_warm_starts_reach_the_same_optimum(dtype):
     X, y, _ = problem_of(4, 40, dtype)
     tol = 1e-6
     problem, _ = solve(X, y, GRID, RBFSVC(tol=tol))
+    objective = objectives_by_point(problem)
     warm_steps = cold_steps = 0
     for point, (_, solved) in zip(
         GRID.points, (by_point(problem)[i] for i in range(len(GRID.points))), strict=True
@@ -75,7 +75,7 @@ def test_warm_starts_reach_the_same_optimum(dtype):
         gamma = {path.points: path.problem.kernel.gamma for path in problem.paths}
         gamma = next(g for numbers, g in gamma.items() if GRID.points.index(point) in numbers)
         cold = RBFSVC(C=point.C, gamma=gamma, tol=tol).fit(X, y)
-        np.testing.assert_allclose(solved[:, OBJECTIVE], cold.objective_, rtol=1e-6)
+        np.testing.assert_allclose(objective[GRID.points.index(point)], cold.objective_, rtol=1e-6)
         np.testing.assert_allclose(solved[:, INTERCEPT], cold.intercept_, rtol=0, atol=1e-4)
         assert solved[:, GAP].max() <= tol
         warm_steps += solved[:, N_ITER].sum()
@@ -124,15 +124,15 @@ def test_numbers_of_components_searched_together_are_those_searched_apart(dtype)
     counts = [2, 3, 6]
     together, plan = solve(X, y, Grid([1, 10], ["0.5x", "1x"], counts), RBFSVC(tol=1e-5))
     predicted = predict_points(together, plan, Z)
-    found = by_point(together)
+    found, objective = by_point(together), objectives_by_point(together)
     points = Grid([1, 10], ["0.5x", "1x"], counts).points
     for count in counts:
         apart, own_plan = solve(X[:, :count], y, Grid([1, 10], ["0.5x", "1x"]), RBFSVC(tol=1e-5))
         own = predict_points(apart, own_plan, Z[:, :count])
         numbers = [i for i, point in enumerate(points) if point.n_components == count]
         for number, alone in zip(numbers, range(4), strict=True):
-            solved, expected = found[number][1], by_point(apart)[alone][1]
-            np.testing.assert_allclose(solved[:, OBJECTIVE], expected[:, OBJECTIVE], rtol=1e-4)
+            expected = objectives_by_point(apart)[alone]
+            np.testing.assert_allclose(objective[number], expected, rtol=1e-4)
             assert (predicted[number] == own[alone]).mean() > 0.97
         if count == 2:  # the first products are not sums
             np.testing.assert_array_equal(found[numbers[0]][0], by_point(apart)[0][0])
