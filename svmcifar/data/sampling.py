@@ -36,7 +36,7 @@ def draw_rows(labels: NDArray[np.int64], limit: int, seed: int) -> Rows:
 def hold_out(labels: NDArray[np.int64], share: float, seed: int) -> NDArray[np.bool_]:
     """Choose images to hold out, the same share in [0, 1) of each class; return a mask.
 
-    With share 0 none; otherwise at least one of each class, and at least one stays.
+    With a share above 0, a class of two or more images holds out at least one and keeps one.
     """
     chosen = np.zeros(len(labels), dtype=bool)
     if share > 0:

@@ -1,10 +1,9 @@
 """A SYNTHETIC stand-in for CIFAR-100, in exactly its file format.
 
-For machines that cannot get the real data: 100 fine classes in 20
-superclasses of drawn shapes with clutter, in random poses and colours.  The
-same arguments give the same bytes on every machine, with any number of
-threads.  Scores on it say nothing about CIFAR-100, so every file, image and
-class name says what it is.
+For machines that cannot get the real data: 100 fine classes in 20 superclasses of drawn shapes
+with clutter, in random poses and colours.  The bytes depend on the arguments alone, not on the
+machine or the number of threads.  Scores on it say nothing about CIFAR-100, so every file, image
+and class is named as synthetic.
 """
 
 import os
@@ -21,7 +20,7 @@ from tqdm import tqdm
 
 from svmcifar.data.cifar100 import CIFAR_100
 from svmcifar.data.locations import SYNTHETIC_SUMS, file_md5
-from svmcifar.data.synthetic_shapes import FAMILIES, FINISHES, N_WORDS, SIDE_PX, draw_images
+from svmcifar.data.synthetic_shapes import FAMILIES, N_WORDS, SIDE_PX, draw_images
 from svmcifar.errors import OutputError
 from svmcifar.io.files import output_errors, staged_folder
 
@@ -36,7 +35,7 @@ FINE_CLASSES = sorted(
 """Name, finish and family of the fine classes in the order of their labels."""
 
 Columns = Mapping[str, bytes | list[bytes] | list[int] | NDArray[np.uint8]]
-"""What the file of a split, or of the names, holds."""
+"""Content of the file of a split, or of the names."""
 
 _COARSE_OF_FINE = np.array([COARSE_NAMES.index(f"{name}s") for _, _, name in FINE_CLASSES])
 _N_VALUES = 3 * SIDE_PX * SIDE_PX
@@ -72,36 +71,14 @@ def write_synthetic(
 ) -> Path:
     """Write the synthetic data set: train, test, meta, their md5 sums and a README.
 
-    Parameters
-    ----------
-    folder : Path
-        Folder to make; it may exist if it is empty.  It appears when all its
-        files are complete.  If it is this very data set already, it is left
-        as it is.
-    train_per_class, test_per_class : int, default=500 and 100
-        Images of each of the 100 fine classes, in the range [1, 6990].
-    seed : int, default=0
-        Seed of all random numbers, not negative.
-    overwrite : bool, default=False
-        Replace another synthetic data set.  A folder that holds anything else
-        is never replaced.
-    progress : bool, default=True
-        Show a progress bar on standard error.
+    The folder appears when all its files are complete; return it.  If it holds this very data set
+    already, it is left as it is.  `overwrite` replaces another synthetic data set, and never a
+    folder of anything else.  Raise OutputError if the folder may not be replaced or cannot be
+    written, and ValueError unless the images per fine class are in [1, 6990] and the seed is not
+    negative.
 
-    Returns
-    -------
-    Path
-        The folder.
-
-    Raises
-    ------
-    OutputError
-        If the folder exists and may not be replaced, or cannot be written.
-
-    Notes
-    -----
-    The k-th image of a class depends on the seed, the split, the class and k
-    alone; the shuffled order of a split depends on its size, too.
+    The k-th image of a class depends only on the seed, the split, the class and k; the shuffled
+    order of a split also depends on its size.
 
     Examples
     --------
@@ -148,12 +125,12 @@ def _is_good_copy(target: Path, readme: bytes) -> bool:
 
 
 def _md5_lines(folder: Path) -> bytes:
-    """Return the md5s of the data files in a folder, one line each, as md5sum writes them."""
+    """Return the md5s of the data files in a folder in the format of md5sum."""
     return "".join(f"{file_md5(folder / name)}  {name}\n" for name in _FILE_NAMES).encode()
 
 
 def _check_replaceable(target: Path, overwrite: bool) -> None:
-    """Raise unless the folder is new, empty, or a synthetic data set that may be replaced."""
+    """Raise OutputError unless a folder is new, empty, or a synthetic data set to replace."""
     if not os.path.lexists(target):
         return
     names = {entry.name for entry in target.iterdir()} if target.is_dir() else None
@@ -194,7 +171,7 @@ def _write_files(folder: Path, counts: dict[str, int], seed: int, progress: bool
 
 
 def _make_split(split: str, split_id: int, n_per_class: int, seed: int, bar: tqdm) -> Columns:
-    """Return the columns of a split's file, its images drawn in shuffled order."""
+    """Draw the images of a split, in shuffled order; return the columns of its file."""
     n_images = n_per_class * len(FINE_CLASSES)
     shuffle = np.random.PCG64(np.random.SeedSequence(seed, spawn_key=(split_id,)))
     order = np.argsort(shuffle.random_raw(n_images), kind="stable")
@@ -205,12 +182,12 @@ def _make_split(split: str, split_id: int, n_per_class: int, seed: int, bar: tqd
     def draw_class(fine_label: int) -> None:
         _, finish, family = FINE_CLASSES[fine_label]
         sequence = np.random.SeedSequence(seed, spawn_key=(split_id, fine_label))
-        # NumPy promises stable streams for raw words alone, not for its distributions.
+        # NumPy guarantees stable streams for raw words only, not for its distributions.
         bits = np.random.PCG64(sequence)
         for first in range(0, n_per_class, _BATCH_SIZE):
             rows = row_of_image[fine_label, first : first + _BATCH_SIZE]
             words = bits.random_raw(len(rows) * N_WORDS).reshape(len(rows), N_WORDS)
-            images = draw_images(FAMILIES[family], FINISHES[finish], words)
+            images = draw_images(family, finish, words)
             data[rows] = images.reshape(len(rows), _N_VALUES)
             bar.update(len(rows))
 
@@ -230,17 +207,16 @@ def _make_split(split: str, split_id: int, n_per_class: int, seed: int, bar: tqd
 
 
 def _write_pickle(path: Path, columns: Columns) -> None:
-    """Write a dict as Python 2 did, like the official files.
-
-    `pickle.dump` cannot write the strings of Python 2, names modules that only
-    some versions of NumPy have, and would change the md5s that models name.
-    """
     with path.open("xb") as file:
         file.writelines(_pickle_chunks(columns))
 
 
 def _pickle_chunks(columns: Columns) -> Iterator[bytes | memoryview]:
-    """Yield the opcodes of pickle protocol 2 for a dict."""
+    """Yield the opcodes of pickle protocol 2 for a dict, as Python 2 wrote the official files.
+
+    `pickle.dump` cannot write the strings of Python 2, names modules that only some versions of
+    NumPy have, and would change the md5s that models record.
+    """
     yield b"\x80\x02}("
     for name, value in columns.items():
         yield _pickle_scalar(name.encode())

@@ -1,15 +1,15 @@
 """What the synthetic data set shows: 20 shape families, each in 5 of 10 finishes.
 
-A shape is a function of two coordinates that is negative inside and grows
-about as fast as the distance to the outline; it fills roughly the square from
--1 to 1.  A finish is a function of the same coordinates, and of that distance,
-that says where the accent colour covers the body colour.
+A shape is a function of two coordinates, an approximate signed distance to its outline, negative
+inside; it fills roughly the square from -1 to 1.  A finish is a function of the same coordinates,
+and of that distance: the opacity of the accent colour over the body colour.
 
-Only ``+ - * /``, square roots, comparisons and rounding are used: IEEE 754
-rounds them exactly, so that every machine draws the same bytes.
+Only ``+ - * /``, square roots, comparisons and rounding are used: IEEE 754 rounds them exactly, so
+that every machine draws the same bytes.
 """
 
 from collections.abc import Callable
+from functools import reduce
 from typing import NamedTuple
 
 import numpy as np
@@ -26,21 +26,15 @@ N_WORDS = N_DICE + 3 * SIDE_PX * SIDE_PX // 8
 Plane = NDArray[np.floating]
 """One float32 per pixel of a batch of images, shape (n_images, 32, 32)."""
 
-Shape = Callable[[Plane, Plane], Plane]
+
+def _both(*shapes: Plane) -> Plane:
+    """Return the intersection of shapes."""
+    return reduce(np.maximum, shapes)
 
 
-def _both(first: Plane, *others: Plane) -> Plane:
-    """Intersect shapes."""
-    for other in others:
-        first = np.maximum(first, other)
-    return first
-
-
-def _either(first: Plane, *others: Plane) -> Plane:
-    """Join shapes."""
-    for other in others:
-        first = np.minimum(first, other)
-    return first
+def _either(*shapes: Plane) -> Plane:
+    """Return the union of shapes."""
+    return reduce(np.minimum, shapes)
 
 
 def _disc(u: Plane, v: Plane, x: float = 0.0, y: float = 0.0, radius: float = 0.95) -> Plane:
@@ -49,30 +43,6 @@ def _disc(u: Plane, v: Plane, x: float = 0.0, y: float = 0.0, radius: float = 0.
 
 def _box(u: Plane, v: Plane, x: float, y: float, half_width: float, half_height: float) -> Plane:
     return _both(abs(u - x) - half_width, abs(v - y) - half_height)
-
-
-def _square(u: Plane, v: Plane) -> Plane:
-    return _box(u, v, 0, 0, 0.85, 0.85)
-
-
-def _triangle(u: Plane, v: Plane) -> Plane:
-    return _both(v - 0.8, abs(u) * 0.875 - v * 0.484 - 0.5)
-
-
-def _ring(u: Plane, v: Plane) -> Plane:
-    return abs(_disc(u, v, radius=0.75)) - 0.25
-
-
-def _plus_sign(u: Plane, v: Plane) -> Plane:
-    return _either(_box(u, v, 0, 0, 1, 0.33), _box(u, v, 0, 0, 0.33, 1))
-
-
-def _lozenge(u: Plane, v: Plane) -> Plane:
-    return abs(u) * 0.84 + abs(v) * 0.54 - 0.56
-
-
-def _crescent(u: Plane, v: Plane) -> Plane:
-    return _both(_disc(u, v, radius=1.0), -_disc(u, v, 0.5, 0, 0.8))
 
 
 def _heart(u: Plane, v: Plane) -> Plane:
@@ -90,53 +60,37 @@ def _star(u: Plane, v: Plane) -> Plane:
     return second
 
 
-def _hexagon(u: Plane, v: Plane) -> Plane:
-    return _both(abs(u) - 0.85, abs(u) * 0.5 + abs(v) * 0.866 - 0.85)
-
-
-def _bar_pair(u: Plane, v: Plane) -> Plane:
-    return _box(abs(u), v, 0.55, 0, 0.27, 1)
-
-
 def _arrow(u: Plane, v: Plane) -> Plane:
     head = _both(abs(u) * 0.707 - v * 0.707 - 0.707, v + 0.15)
     return _either(head, _box(u, v, 0, 0.4, 0.28, 0.6))
 
 
-def _chevron(u: Plane, v: Plane) -> Plane:
-    return _both(abs(v - abs(u) + 0.4) * 0.707 - 0.3, abs(u) - 1)
-
-
-def _dome(u: Plane, v: Plane) -> Plane:
-    return _both(_disc(u, v, 0, 0.45, 1.1), v - 0.45)
-
-
-def _corner(u: Plane, v: Plane) -> Plane:
-    return _either(_box(u, v, -0.55, 0, 0.35, 0.95), _box(u, v, 0, 0.6, 0.9, 0.35))
-
-
-def _bow_tie(u: Plane, v: Plane) -> Plane:
-    return _both(abs(v) - 0.95, abs(u) * 0.78 - abs(v) * 0.62 - 0.06)
-
-
-def _tee(u: Plane, v: Plane) -> Plane:
-    return _either(_box(u, v, 0, -0.6, 0.95, 0.32), _box(u, v, 0, 0.2, 0.3, 0.8))
-
-
-def _dumbbell(u: Plane, v: Plane) -> Plane:
-    return _either(_disc(abs(u), v, 0.62, 0, 0.42), _box(u, v, 0, 0, 0.6, 0.17))
-
-
-def _clover(u: Plane, v: Plane) -> Plane:
-    return _disc(abs(u), abs(v), 0.45, 0.45, 0.46)
-
-
-def _zigzag(u: Plane, v: Plane) -> Plane:
-    return _either(
+_SHAPES: dict[str, Callable[[Plane, Plane], Plane]] = {
+    "arrow": _arrow,
+    "bar_pair": lambda u, v: _box(abs(u), v, 0.55, 0, 0.27, 1),
+    "bow_tie": lambda u, v: _both(abs(v) - 0.95, abs(u) * 0.78 - abs(v) * 0.62 - 0.06),
+    "chevron": lambda u, v: _both(abs(v - abs(u) + 0.4) * 0.707 - 0.3, abs(u) - 1),
+    "clover": lambda u, v: _disc(abs(u), abs(v), 0.45, 0.45, 0.46),
+    "corner": lambda u, v: _either(_box(u, v, -0.55, 0, 0.35, 0.95), _box(u, v, 0, 0.6, 0.9, 0.35)),
+    "crescent": lambda u, v: _both(_disc(u, v, radius=1.0), -_disc(u, v, 0.5, 0, 0.8)),
+    "disc": _disc,
+    "dome": lambda u, v: _both(_disc(u, v, 0, 0.45, 1.1), v - 0.45),
+    "dumbbell": lambda u, v: _either(_disc(abs(u), v, 0.62, 0, 0.42), _box(u, v, 0, 0, 0.6, 0.17)),
+    "heart": _heart,
+    "hexagon": lambda u, v: _both(abs(u) - 0.85, abs(u) * 0.5 + abs(v) * 0.866 - 0.85),
+    "lozenge": lambda u, v: abs(u) * 0.84 + abs(v) * 0.54 - 0.56,
+    "plus_sign": lambda u, v: _either(_box(u, v, 0, 0, 1, 0.33), _box(u, v, 0, 0, 0.33, 1)),
+    "ring": lambda u, v: abs(_disc(u, v, radius=0.75)) - 0.25,
+    "square": lambda u, v: _box(u, v, 0, 0, 0.85, 0.85),
+    "star": _star,
+    "tee": lambda u, v: _either(_box(u, v, 0, -0.6, 0.95, 0.32), _box(u, v, 0, 0.2, 0.3, 0.8)),
+    "triangle": lambda u, v: _both(v - 0.8, abs(u) * 0.875 - v * 0.484 - 0.5),
+    "zigzag": lambda u, v: _either(
         _box(u, v, -0.35, -0.6, 0.6, 0.28),
         _box(u, v, 0, 0, 0.25, 0.85),
         _box(u, v, 0.35, 0.6, 0.6, 0.28),
-    )
+    ),
+}
 
 
 def _alternate(x: Plane) -> NDArray[np.bool_]:
@@ -149,7 +103,7 @@ def _dots(u: Plane, v: Plane) -> NDArray[np.bool_]:
 
 
 class Finish(NamedTuple):
-    """How a shape is painted: where its accent goes, and the usual accent colour."""
+    """How a shape is painted: the opacity of its accent, and the usual accent colour."""
 
     accent: Callable[[Plane, Plane, Plane], NDArray]
     colour: int
@@ -171,41 +125,40 @@ FINISHES: dict[str, Finish] = {
 
 
 class Family(NamedTuple):
-    """A superclass: one shape, its usual colours, five of the ten finishes."""
+    """A superclass: the usual colours of its shape, five of the ten finishes."""
 
-    shape: Shape
     body: int
     backdrop: int
     finishes: str
 
 
 FAMILIES: dict[str, Family] = {
-    "arrow": Family(_arrow, 0xC8503C, 0x8AA6C8, "banded checked halved shaded solid"),
-    "bar_pair": Family(_bar_pair, 0x6C6CA8, 0x6C8468, "banded dotted halved quartered striped"),
-    "bow_tie": Family(_bow_tie, 0x8A5A34, 0xA8C0B0, "banded halved quartered shaded striped"),
-    "chevron": Family(_chevron, 0x7C4AA0, 0xB8B090, "checked dotted quartered solid striped"),
-    "clover": Family(_clover, 0x4C9A3C, 0x6E8A5A, "checked halved rimmed solid targeted"),
-    "corner": Family(_corner, 0xB08040, 0x7E7E86, "dotted halved quartered rimmed targeted"),
-    "crescent": Family(_crescent, 0xE0C858, 0x34406A, "banded dotted quartered shaded solid"),
-    "disc": Family(_disc, 0xD88838, 0x88B4D8, "banded halved rimmed shaded solid"),
-    "dome": Family(_dome, 0x9AA8B0, 0xC8A878, "checked halved quartered rimmed striped"),
-    "dumbbell": Family(_dumbbell, 0x505860, 0xB0A8A0, "checked quartered shaded solid striped"),
-    "heart": Family(_heart, 0xC83858, 0xD0B0B8, "dotted rimmed shaded solid targeted"),
-    "hexagon": Family(_hexagon, 0xD0A830, 0x5A6A40, "dotted quartered rimmed striped targeted"),
-    "lozenge": Family(_lozenge, 0x3CA0A8, 0x906878, "banded halved rimmed shaded targeted"),
-    "plus_sign": Family(_plus_sign, 0xC83C3C, 0xC8D0D0, "checked rimmed solid striped targeted"),
-    "ring": Family(_ring, 0x3C6CC0, 0x9A9468, "banded checked shaded solid striped"),
-    "square": Family(_square, 0x9C5C4C, 0x7894A8, "banded dotted quartered shaded targeted"),
-    "star": Family(_star, 0xE8D860, 0x2C3858, "checked dotted quartered striped targeted"),
-    "tee": Family(_tee, 0x48785C, 0xC0B4A0, "banded checked halved rimmed striped"),
-    "triangle": Family(_triangle, 0x3C9078, 0xC8A070, "banded dotted halved rimmed targeted"),
-    "zigzag": Family(_zigzag, 0xB04890, 0x50787C, "checked dotted shaded solid targeted"),
+    "arrow": Family(0xC8503C, 0x8AA6C8, "banded checked halved shaded solid"),
+    "bar_pair": Family(0x6C6CA8, 0x6C8468, "banded dotted halved quartered striped"),
+    "bow_tie": Family(0x8A5A34, 0xA8C0B0, "banded halved quartered shaded striped"),
+    "chevron": Family(0x7C4AA0, 0xB8B090, "checked dotted quartered solid striped"),
+    "clover": Family(0x4C9A3C, 0x6E8A5A, "checked halved rimmed solid targeted"),
+    "corner": Family(0xB08040, 0x7E7E86, "dotted halved quartered rimmed targeted"),
+    "crescent": Family(0xE0C858, 0x34406A, "banded dotted quartered shaded solid"),
+    "disc": Family(0xD88838, 0x88B4D8, "banded halved rimmed shaded solid"),
+    "dome": Family(0x9AA8B0, 0xC8A878, "checked halved quartered rimmed striped"),
+    "dumbbell": Family(0x505860, 0xB0A8A0, "checked quartered shaded solid striped"),
+    "heart": Family(0xC83858, 0xD0B0B8, "dotted rimmed shaded solid targeted"),
+    "hexagon": Family(0xD0A830, 0x5A6A40, "dotted quartered rimmed striped targeted"),
+    "lozenge": Family(0x3CA0A8, 0x906878, "banded halved rimmed shaded targeted"),
+    "plus_sign": Family(0xC83C3C, 0xC8D0D0, "checked rimmed solid striped targeted"),
+    "ring": Family(0x3C6CC0, 0x9A9468, "banded checked shaded solid striped"),
+    "square": Family(0x9C5C4C, 0x7894A8, "banded dotted quartered shaded targeted"),
+    "star": Family(0xE8D860, 0x2C3858, "checked dotted quartered striped targeted"),
+    "tee": Family(0x48785C, 0xC0B4A0, "banded checked halved rimmed striped"),
+    "triangle": Family(0x3C9078, 0xC8A070, "banded dotted halved rimmed targeted"),
+    "zigzag": Family(0xB04890, 0x50787C, "checked dotted shaded solid targeted"),
 }
-"""The 20 families by the name of their shape; colours are 0xRRGGBB."""
+"""The 20 families by the name of their shape (of `_SHAPES`); colours are 0xRRGGBB."""
 
 
 class _Dice:
-    """Random numbers for a batch of images, used up one per image at a time."""
+    """Random numbers for a batch of images, consumed one per image at a time."""
 
     def __init__(self, words: NDArray[np.uint64]) -> None:
         # 53 bits make a uniform float64 without rounding, as in numpy.random.
@@ -248,23 +201,12 @@ def _paint_clutter(
     _paint(image, cover, dice.colour(0x808080, 110))
 
 
-def draw_images(family: Family, finish: Finish, words: NDArray[np.uint64]) -> NDArray[np.uint8]:
-    """Draw one image of a shape per row of random words.
+def draw_images(shape: str, finish: str, words: NDArray[np.uint64]) -> NDArray[np.uint8]:
+    """Draw an image per row of random words, shape (n_images, N_WORDS), uint64.
 
-    Parameters
-    ----------
-    family : Family
-        Shape, body colour and backdrop colour.
-    finish : Finish
-        Pattern and colour of the accent.
-    words : ndarray of shape (n_images, N_WORDS), uint64
-        Random words; an image depends on its own row alone.
-
-    Returns
-    -------
-    ndarray of shape (n_images, 3, 32, 32), uint8
-        Red, green and blue planes.
+    Return red, green and blue planes, shape (n_images, 3, 32, 32), uint8.
     """
+    family, style = FAMILIES[shape], FINISHES[finish]
     dice = _Dice(words[:, :N_DICE])
     axis = (np.arange(SIDE_PX, dtype=np.float32) * 2 + 1) / SIDE_PX - 1
     x, y = axis[None, None, :], axis[None, :, None]
@@ -284,9 +226,9 @@ def draw_images(family: Family, finish: Finish, words: NDArray[np.uint64]) -> ND
     v = (cosine * down - sine * right) / (size * stretch)
     u = np.where(flip < 0, -u, u)
 
-    depth = family.shape(u, v)
-    accent = finish.accent(u, v, depth).astype(np.float32)[:, None]
-    body, other = dice.colour(family.body, 60), dice.colour(finish.colour, 40)
+    depth = _SHAPES[shape](u, v)
+    accent = style.accent(u, v, depth).astype(np.float32)[:, None]
+    body, other = dice.colour(family.body, 60), dice.colour(style.colour, 40)
     light = 1 + right * dice.roll(-0.35, 0.35) + down * dice.roll(-0.35, 0.35)
     _paint(image, _edge(depth, size), (body + accent * (other - body)) * light[:, None])
     _paint_clutter(image, x, y, dice, reach=0.7, low=0.08, high=0.2)
