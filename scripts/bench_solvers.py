@@ -48,8 +48,8 @@ def sgemm_rate(repeats: int = 5) -> float:
 def read_samples(data: str | None, n: int, n_test: int, labels: str) -> tuple:
     """Read standardised raw pixels of the first `n` training and `n_test` test images."""
     from svmcifar.data.registry import open_dataset
-    from svmcifar.features.build import make_feature_pipeline
-    from svmcifar.features.pipeline import compute_features, fit_features
+    from svmcifar.features.fitting import compute_features, fit_features
+    from svmcifar.features.pipeline import make_feature_pipeline
 
     dataset = open_dataset(data)
     train, test = dataset.read_split("train"), dataset.read_split("test")

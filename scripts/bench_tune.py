@@ -27,8 +27,8 @@ def read_parts(data: str | None, limit: int, holdout: int, pca: int | None, labe
 
     from svmcifar.data.registry import open_dataset
     from svmcifar.data.sampling import draw_rows, holdout_split
-    from svmcifar.features.build import make_feature_pipeline
-    from svmcifar.features.pipeline import compute_features, fit_features
+    from svmcifar.features.fitting import compute_features, fit_features
+    from svmcifar.features.pipeline import make_feature_pipeline
     from svmcifar.features.settings import FeatureSettings
 
     dataset = open_dataset(data)

@@ -49,8 +49,8 @@ class Data:
         Sets ``X`` and ``Z``, of the training and test images, arrays on the GPU.
         """
         from svmcifar.compute.arrays import to_device
-        from svmcifar.features.build import make_feature_pipeline
-        from svmcifar.features.pipeline import compute_features, fit_features
+        from svmcifar.features.fitting import compute_features, fit_features
+        from svmcifar.features.pipeline import make_feature_pipeline
 
         first_s = 0.0
         for _ in range(2):
@@ -71,8 +71,8 @@ class Data:
     def features_off_by(self) -> float:
         """Return the largest difference of some images' features to those of the host."""
         from svmcifar.compute.arrays import to_host
-        from svmcifar.features.build import make_feature_pipeline
-        from svmcifar.features.pipeline import compute_features, fit_features
+        from svmcifar.features.fitting import compute_features, fit_features
+        from svmcifar.features.pipeline import make_feature_pipeline
 
         some = self.images[:1000]
         on_host = compute_features(fit_features(make_feature_pipeline(), self.images), some)

@@ -6,10 +6,10 @@ from contextlib import contextmanager
 import numpy as np
 import pytest
 
-from svmcifar.features import pipeline as pipeline_module
-from svmcifar.features.build import make_feature_pipeline, set_workers
+from svmcifar.features import fitting
 from svmcifar.features.cache import FeatureCache
-from svmcifar.features.pipeline import compute_features, compute_training_features, fit_features
+from svmcifar.features.fitting import compute_features, compute_training_features, fit_features
+from svmcifar.features.pipeline import make_feature_pipeline, set_workers
 from svmcifar.features.settings import FeatureSettings
 
 LIMIT_BYTES = 10**8
@@ -48,7 +48,7 @@ class Computing:
         return pipeline
 
     def features(self, pipeline, images, augment=None, *, in_training=False):
-        compute = pipeline_module._compute_views
+        compute = fitting._compute_views
 
         def record(*args):
             self.done.append("features")
@@ -56,7 +56,7 @@ class Computing:
 
         features = compute_training_features if in_training else compute_features
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(pipeline_module, "_compute_views", record)
+            patch.setattr(fitting, "_compute_views", record)
             return features(pipeline, images, augment=augment, cache=self.cache)
 
 

@@ -4,7 +4,7 @@ from dataclasses import fields, replace
 
 import numpy as np
 
-from svmcifar.compare.report_content import (
+from svmcifar.compare.comparison import (
     Comparison,
     Cost,
     DataDescription,

@@ -9,8 +9,8 @@ from scipy.special import softmax
 
 from svmcifar.cnn.image_network import ImageNetwork
 from svmcifar.cnn.model_card import REFERENCE_NORMALISATION
+from svmcifar.compare.comparison import Cost, ModelEntry
 from svmcifar.compare.predictions import Predictions, sum_by_superclass
-from svmcifar.compare.report_content import Cost, ModelEntry
 from svmcifar.compute.image_shape import ImageShape
 from svmcifar.data.dataset import CLASSES, SUPERCLASSES
 

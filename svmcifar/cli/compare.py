@@ -78,7 +78,7 @@ def command(
     and on the classes if the SVM was trained on them: accuracy with
     intervals, paired tests, costs, and the images on which models disagree.
     """
-    from svmcifar.compare.comparison import (
+    from svmcifar.compare.assemble import (
         ask_models,
         compare_predictions,
         describe_models,

@@ -154,7 +154,7 @@ def _report(model: "ImageClassifier", out: Path) -> None:
     """Print the results of the fit."""
     from svmcifar.compute.memory import format_bytes
     from svmcifar.features.augmentation import describe_views
-    from svmcifar.features.build import step_names
+    from svmcifar.features.pipeline import step_names
 
     fit, times = model.manifest.fit, model.manifest.times
     unconverged = fit.unconverged_pairs

@@ -14,7 +14,7 @@ from svmcifar.svm.path.grid import DEFAULT_C, DEFAULT_GAMMA, Gamma, Grid
 
 if TYPE_CHECKING:
     from svmcifar.data.dataset import Dataset
-    from svmcifar.data.sampling import Split
+    from svmcifar.data.sampling import RowSplit
     from svmcifar.features.settings import FeatureSettings
     from svmcifar.tuning.result import SearchResult
 
@@ -167,7 +167,9 @@ def command(
     click.echo(f"next         svmcifar train --config {out}")
 
 
-def _print_heading(dataset: "Dataset", labels: str, splits: "Sequence[Split]", grid: Grid) -> None:
+def _print_heading(
+    dataset: "Dataset", labels: str, splits: "Sequence[RowSplit]", grid: Grid
+) -> None:
     """Print data, labels, split sizes and grid."""
     n_train, n_held_out = (len(rows) for rows in splits[0])
     times = "" if len(splits) == 1 else f", in each of {len(splits)} folds"

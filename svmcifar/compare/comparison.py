@@ -1,209 +1,247 @@
-"""The comparison: from models and test images to the content of the report."""
+"""The result of a comparison, from which page, tables, figures and report.json are made.
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
-from functools import partial
-from itertools import combinations
-from pathlib import Path
-from typing import Any
+"By kind" means a dict by kind of labels: superclasses, where the data set has any, then classes.
+A model of superclasses alone has no entry for classes.
+"""
 
-import numpy as np
+from dataclasses import asdict, dataclass, field, replace
+from typing import Any, NamedTuple
 
-from svmcifar.cnn.image_network import ImageNetwork
-from svmcifar.compare.conclusions import conclude
-from svmcifar.compare.limitations import find_limitations
-from svmcifar.compare.model_entries import distinct_names, ensemble_entry, network_entry, svm_entry
-from svmcifar.compare.predictions import (
-    Ids,
-    Predictions,
-    combine_networks,
-    predict_by_network,
-    predict_by_svm,
-)
-from svmcifar.compare.report_content import (
-    CONFIDENCE,
-    Comparison,
-    DataDescription,
-    Disagreements,
-    ImagePredictions,
-    ModelEntry,
-    PairedTest,
-    PredictedClass,
-)
-from svmcifar.compare.scores import ModelScores, score_predictions
-from svmcifar.compare.time_to_accuracy import time_to_accuracy
-from svmcifar.compute.environment import describe_environment, utc_now
-from svmcifar.data.dataset import SUPERCLASSES, Dataset, Split
-from svmcifar.metrics.paired_tests import bootstrap_difference, count_pairs, mcnemar_p
-from svmcifar.model.classifier import ImageClassifier
+from svmcifar.compare.scores import ModelScores
+from svmcifar.data.dataset import SUPERCLASS_OF, kind_words
+from svmcifar.json_values import finite, plain
+from svmcifar.metrics.paired_tests import N_RESAMPLES, SEED, PairedCounts
 
-_N_GRID = 9
-_N_DISAGREEMENTS = 27
-
-PredictionsById = Mapping[str, Predictions]
+FORMAT_NUMBER = 1
+CONFIDENCE = 0.95
+BOOTSTRAP = f"paired bootstrap, {N_RESAMPLES} resamples, seed {SEED}"
+_MCNEMAR = "exact binomial test on the images that only one model has right"
 
 
-def ask_models(
-    networks: Sequence[ImageNetwork],
-    svm: ImageClassifier,
-    dataset: Dataset,
-    test: Split,
-    ensemble: str | None = None,
-) -> dict[str, Predictions]:
-    """Predict a split of `dataset` by networks, an SVM and, by "sum" or "vote", an ensemble.
+@dataclass(frozen=True)
+class DataDescription:
+    """The images that the models were tested on."""
 
-    Return predictions by model id: "cnn", "cnn2", ... in the given order, "ensemble", "svm".
-    """
-    superclass_of = _superclass_of(dataset)
-    predictions = {
-        model_id: predict_by_network(network, test.images, superclass_of)
-        for model_id, network in zip(network_ids(networks), networks, strict=True)
-    }
-    if ensemble is not None:
-        predictions["ensemble"] = combine_networks(list(predictions.values()), ensemble)
-    return predictions | {"svm": predict_by_svm(svm, test.images, superclass_of)}
+    label: str  # name of the data set
+    synthetic: bool  # whether it is a stand-in
+    md5s: dict[str, str]  # of each of its files
+    split: str
+    n_images: int
 
 
-def describe_models(
-    networks: Sequence[ImageNetwork],
-    svm: ImageClassifier,
-    svm_path: Path,
-    predictions: PredictionsById,
-    *,
-    ensemble: str | None = None,
-    notes: Mapping[str, str] | None = None,
-) -> list[ModelEntry]:
-    """Describe the models of `ask_models` in its order, without the accuracy per megabyte.
+@dataclass(frozen=True, kw_only=True)
+class Cost:
+    """What a model costs; None where it is not known or does not apply."""
 
-    `notes` say where a model that the user did not name comes from, by model id.
-    """
-    notes = notes or {}
-    ids, names = network_ids(networks), distinct_names(networks)
-    entries = [
-        network_entry(network, predictions[model_id], name, model_id, notes.get(model_id))
-        for network, model_id, name in zip(networks, ids, names, strict=True)
-    ]
-    if ensemble is not None:
-        entries.append(ensemble_entry(entries, predictions["ensemble"], ensemble))
-    return [*entries, svm_entry(svm, predictions["svm"], svm_path, notes.get("svm"))]
+    training_s: float | None  # seconds, features included
+    training_hardware: str | None
+    features_s: float | None = None  # seconds of `inference_s` that an SVM's features took
+    inference_s: float  # seconds for all test images
+    images_per_s: float
+    inference_hardware: str | None
+    n_bytes: int  # of the file; that of a slim SVM counts its support vectors as well
+    n_parameters: int | None = None
+    n_support_vectors: int | None = None
+    # Percentage of right predictions per million bytes, by kind.
+    accuracy_per_mb: dict[str, float | None] = field(default_factory=dict)
 
 
-def network_ids(networks: Sequence[Any]) -> list[str]:
-    """Return the ids of networks in a report: "cnn", "cnn2", "cnn3" and so on."""
-    return [f"cnn{number}" if number > 1 else "cnn" for number in range(1, len(networks) + 1)]
+@dataclass(frozen=True)
+class LearningCurve:
+    """A network's accuracy as it was trained."""
+
+    images: str  # what it was measured on
+    seconds: tuple[float, ...]  # of training, after each epoch
+    accuracy: dict[str, tuple[float, ...]]  # after each epoch, by kind
+
+    def to_json(self) -> list[dict[str, float]]:
+        """Return the curve's part of report.json, an entry per epoch."""
+        columns = {"seconds": self.seconds} | dict(reversed(self.accuracy.items()))
+        epochs = zip(*columns.values(), strict=True)
+        return [dict(zip(columns, values, strict=True)) for values in epochs]
 
 
-def compare_predictions(
-    models: Sequence[ModelEntry],
-    predictions: PredictionsById,
-    dataset: Dataset,
-    test: Split,
-    command: str = "",
-) -> Comparison:
-    """Score and compare the predictions of `ask_models`, and draw conclusions.
+@dataclass(frozen=True, kw_only=True)
+class ModelEntry:
+    """What a model is, what it costs and how it was made."""
 
-    `models` come from `describe_models`; `command` is what the user typed, for the record.  The
-    result does not yet name the report's files.
-    """
-    kinds, superclass_of = dataset.label_kinds, _superclass_of(dataset)
-    truth = {kind: test.labels[kind] for kind in kinds}
-    class_names = {kind: list(dataset.class_names(kind)) for kind in kinds}
-    scores = {
-        kind: {
-            model_id: score_predictions(truth[kind], predicted, kind, class_names[kind])
-            for model_id, predicted in predictions.items()
-            if kind in predicted.ids
+    id: str  # key of its scores and predictions: "cnn", "cnn2", ..., "ensemble" or "svm"
+    kind: str  # "cnn", "ensemble" or "svm"
+    name: str  # for tables and legends
+    description: str
+    labels: str  # kind of labels that it was trained on
+    features: list[str] | None = None  # steps of an SVM's features
+    file: str | None = None
+    sha256: str | None = None
+    content_hash: str | None = None  # of an SVM
+    runtime: str | None
+    cost: Cost
+    curve: LearningCurve | None = None
+    made: dict[str, Any]  # a network's card, an SVM's manifest
+    note: str | None = None  # where the model comes from, if nobody named it
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the model's part of report.json."""
+        content: dict[str, Any] = {}
+        for key, value in vars(self).items():
+            if key == "curve":
+                content |= {key: value and value.to_json(), "curve_of": value and value.images}
+            elif key != "features" or value is not None:
+                content[key] = value
+        return content
+
+
+@dataclass(frozen=True)
+class PairedTest:
+    """How two models differ on the same images."""
+
+    a: str  # ids of the models
+    b: str
+    counts: PairedCounts  # images that both, one or none of them have right
+    mcnemar_p: float  # of McNemar's exact test
+    low: float  # ends of the bootstrap interval, of coverage `CONFIDENCE`, of `counts.difference`
+    high: float
+
+    def swapped(self) -> "PairedTest":
+        """Return the same test with a and b exchanged."""
+        counts = replace(self.counts, only_a=self.counts.only_b, only_b=self.counts.only_a)
+        # 0.0 - x, since -x would be shown as -0.00 where x is 0.
+        return PairedTest(self.b, self.a, counts, self.mcnemar_p, 0.0 - self.high, 0.0 - self.low)
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the pair's part of report.json."""
+        return {
+            "a": self.a,
+            "b": self.b,
+            "n": self.counts.n,
+            **asdict(self.counts),
+            "mcnemar_p": self.mcnemar_p,
+            "mcnemar_method": _MCNEMAR,
+            "difference": {
+                "value": self.counts.difference,
+                "low": self.low,
+                "high": self.high,
+                "confidence": CONFIDENCE,
+                "method": BOOTSTRAP,
+            },
         }
-        for kind in kinds
-    }
-    describe = partial(_describe_image, test, predictions, class_names)
-    comparison = Comparison(
-        title=f"CNN versus SVM on {dataset.label}",
-        created=utc_now(),
-        command=command,
-        **describe_environment(),
-        data=DataDescription(
-            label=dataset.label,
-            synthetic=dataset.is_synthetic,
-            md5s=dataset.md5s,
-            split=test.name,
-            n_images=len(test.images),
-        ),
-        class_names=class_names,
-        superclass_of=None if superclass_of is None else superclass_of.tolist(),
-        models=[_with_accuracy_per_mb(entry, scores) for entry in models],
-        scores=scores,
-        paired={kind: _compare_pairs(truth[kind], predictions, kind) for kind in kinds},
-        time_to_accuracy=time_to_accuracy(models, scores),
-        disagreements=_find_disagreements(test, predictions, kinds[0], describe),
-        grid=[describe(i) for i in range(min(_N_GRID, len(test.images)))],
-    )
-    return replace(
-        comparison, conclusion=conclude(comparison), limitations=find_limitations(comparison)
-    )
 
 
-def _superclass_of(dataset: Dataset) -> Ids | None:
-    return dataset.superclass_of if SUPERCLASSES in dataset.label_kinds else None
+@dataclass(frozen=True)
+class TimeToAccuracy:
+    """When a network's learning curve reached the SVM's accuracy."""
+
+    model: str  # id of the network
+    target: float  # the SVM's accuracy on the test images
+    seconds: float | None  # of training; None if it was never reached
 
 
-def _with_accuracy_per_mb(
-    entry: ModelEntry, scores: Mapping[str, Mapping[str, ModelScores]]
-) -> ModelEntry:
-    """Add the accuracy in percent per million bytes of the model, by kind."""
-    megabytes = entry.cost.n_bytes / 1e6
-    ratios = {
-        kind: 100 * of_kind[entry.id].accuracy / megabytes if entry.id in of_kind else None
-        for kind, of_kind in scores.items()
-    }
-    return replace(entry, cost=replace(entry.cost, accuracy_per_mb=ratios))
+class PredictedClass(NamedTuple):
+    """Name of a predicted class, and whether it is the true one."""
+
+    name: str
+    right: bool
 
 
-def _compare_pairs(y_true: Ids, predictions: PredictionsById, kind: str) -> list[PairedTest]:
-    """Compare networks and ensemble with the SVM, then the networks with one another."""
-    ids = {model_id: p.ids[kind] for model_id, p in predictions.items() if kind in p.ids}
-    networks = [model_id for model_id in ids if model_id not in ("ensemble", "svm")]
-    pairs = [(a, "svm") for a in ids if a != "svm"] if "svm" in ids else []
-    tests = []
-    for a, b in (*pairs, *combinations(networks, 2)):
-        counts = count_pairs(y_true, ids[a], ids[b])
-        low, high = bootstrap_difference(counts, CONFIDENCE)
-        tests.append(PairedTest(a, b, counts, mcnemar_p(counts), low, high))
-    return tests
+@dataclass(frozen=True)
+class ImagePredictions:
+    """A test image with what the models predict."""
+
+    index: int  # in the split
+    filename: str
+    true: dict[str, str]  # name of the true class, by kind
+    predicted: dict[str, dict[str, PredictedClass]]  # by model id, then by kind
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the image's part of report.json."""
+        content: dict[str, Any] = {"index": self.index, "filename": self.filename}
+        content |= {f"true_{kind}": self.true[kind] for kind in reversed(self.true)}
+        answers: dict[str, dict[str, Any]] = {model_id: {} for model_id in self.predicted}
+        for model_id, predicted in self.predicted.items():
+            for kind in self.true:
+                name, right = predicted.get(kind, (None, None))
+                answers[model_id] |= {kind: name, f"{kind}_right": right}
+        return content | {"answers": answers}
 
 
-def _find_disagreements(
-    test: Split,
-    predictions: PredictionsById,
-    kind: str,
-    describe: Callable[[int], ImagePredictions],
-) -> Disagreements:
-    """Find the first images that only the leading network, only the SVM or neither has right."""
-    lead = "ensemble" if "ensemble" in predictions else "cnn"
-    right_a, right_b = (predictions[m].ids[kind] == test.labels[kind] for m in (lead, "svm"))
-    only_a, only_b, both_wrong = (
-        np.flatnonzero(group)[:_N_DISAGREEMENTS].tolist()
-        for group in (right_a & ~right_b, right_b & ~right_a, ~right_a & ~right_b)
-    )
-    images = [describe(i) for i in sorted([*only_a, *only_b, *both_wrong])]
-    return Disagreements(lead, "svm", kind, only_a, only_b, both_wrong, images)
+@dataclass(frozen=True)
+class Disagreements:
+    """The first images that only the leading network, only the SVM or neither has right."""
+
+    a: str  # id of the leading network: the ensemble, or the first
+    b: str  # id of the SVM
+    kind: str  # of the labels that are looked at
+    only_a: list[int]  # indices of images that a alone has right
+    only_b: list[int]
+    both_wrong: list[int]
+    images: list[ImagePredictions]  # all of these, by index
+
+    def to_json(self) -> dict[str, Any]:
+        """Return this part of report.json."""
+        first = {"only_cnn": self.only_a, "only_svm": self.only_b, "both_wrong": self.both_wrong}
+        images = [image.to_json() for image in self.images]
+        return {"a": self.a, "b": self.b, self.kind: first, "images": images}
 
 
-def _describe_image(
-    test: Split,
-    predictions: PredictionsById,
-    class_names: Mapping[str, Sequence[str]],
-    index: int,
-) -> ImagePredictions:
-    """Name an image's true classes and every model's predictions."""
-    true = {kind: names[test.labels[kind][index]] for kind, names in class_names.items()}
-    predicted = {
-        model_id: {
-            kind: PredictedClass(
-                class_names[kind][ids[index]], bool(ids[index] == test.labels[kind][index])
-            )
-            for kind, ids in p.ids.items()
+@dataclass(frozen=True, eq=False)
+class Comparison:
+    """All that a comparison found."""
+
+    title: str
+    created: str  # ISO 8601
+    versions: dict[str, str]
+    git_commit: str | None
+    host: dict[str, Any]
+    command: str  # what the user typed
+    data: DataDescription
+    class_names: dict[str, list[str]]  # by kind, in the order of the ids
+    superclass_of: list[int] | None  # superclass id of each class; None without superclasses
+    models: list[ModelEntry]  # the networks, their ensemble, the SVM
+    scores: dict[str, dict[str, ModelScores]]  # by kind, then by id of the models that predict it
+    paired: dict[str, list[PairedTest]]  # by kind: all against the SVM, then pairs of networks
+    time_to_accuracy: dict[str, list[TimeToAccuracy]]  # by kind, for networks with a curve
+    disagreements: Disagreements
+    grid: list[ImagePredictions]  # the first test images
+    conclusion: list[str] = field(default_factory=list)  # sentences
+    limitations: list[str] = field(default_factory=list)  # sentences
+    files: dict[str, Any] = field(default_factory=dict)  # names beside report.json, by content
+
+    @property
+    def main_kind(self) -> str:
+        """The kind of labels that all models predict: superclasses, where there are any."""
+        return next(iter(self.class_names))
+
+    def model(self, model_id: str) -> ModelEntry:
+        """Return the model with this id."""
+        return next(entry for entry in self.models if entry.id == model_id)
+
+    def words(self, kind: str) -> tuple[str, str]:
+        """Return the singular and the plural of the classes of a kind."""
+        return kind_words(kind, self.class_names)
+
+    def title_of(self, kind: str) -> str:
+        """Return the classes of a kind with their number, such as "4 superclasses"."""
+        return f"{len(self.class_names[kind])} {self.words(kind)[1]}"
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the content of report.json; NaN and infinity are None."""
+        classes: dict[str, Any] = dict(self.class_names)
+        if self.superclass_of is not None:
+            classes[SUPERCLASS_OF] = self.superclass_of
+        renamed = {"class_names": "classes", "limitations": "limits"}
+        content: dict[str, Any] = {"format": FORMAT_NUMBER}
+        content |= {renamed.get(key, key): value for key, value in vars(self).items()}
+        del content["superclass_of"]
+        content |= {
+            "classes": classes,
+            "models": [entry.to_json() for entry in self.models],
+            "scores": {
+                kind: {model_id: scores.to_dict() for model_id, scores in of_kind.items()}
+                for kind, of_kind in self.scores.items()
+            },
+            "paired": {kind: [p.to_json() for p in pairs] for kind, pairs in self.paired.items()},
+            "disagreements": self.disagreements.to_json(),
+            "grid": [image.to_json() for image in self.grid],
         }
-        for model_id, p in predictions.items()
-    }
-    return ImagePredictions(index, test.filenames[index], true, predicted)
+        result: dict[str, Any] = finite(plain(content))
+        return result

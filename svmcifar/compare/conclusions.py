@@ -1,6 +1,6 @@
 """Conclusions of a comparison, sentences computed from its numbers."""
 
-from svmcifar.compare.report_content import CONFIDENCE, Comparison, ModelEntry, PairedTest
+from svmcifar.compare.comparison import CONFIDENCE, Comparison, ModelEntry, PairedTest
 from svmcifar.data.dataset import CLASSES, SUPERCLASSES
 
 _LEVEL = 0.05

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 
-from svmcifar.compare.report_content import Comparison, ModelEntry
+from svmcifar.compare.comparison import Comparison, ModelEntry
 from svmcifar.data.dataset import CLASSES, SUPERCLASSES
 from svmcifar.data.registry import DATASETS
 

@@ -7,13 +7,13 @@ from pathlib import Path
 from typing import Any
 
 from svmcifar.cnn.image_network import ImageNetwork
+from svmcifar.compare.comparison import Cost, LearningCurve, ModelEntry
 from svmcifar.compare.predictions import Predictions
-from svmcifar.compare.report_content import Cost, LearningCurve, ModelEntry
 from svmcifar.compute.environment import processor_name
 from svmcifar.compute.threads import count_workers
 from svmcifar.data.dataset import CLASSES, SUPERCLASSES, kind_words
 from svmcifar.features.augmentation import describe_views
-from svmcifar.features.build import step_names
+from svmcifar.features.pipeline import step_names
 from svmcifar.json_values import finite
 from svmcifar.model.classifier import ImageClassifier
 

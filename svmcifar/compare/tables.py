@@ -8,8 +8,8 @@ from typing import Any
 
 import pandas as pd
 
+from svmcifar.compare.comparison import Comparison
 from svmcifar.compare.predictions import Predictions
-from svmcifar.compare.report_content import Comparison
 from svmcifar.data.dataset import Split
 
 _SCORES = (

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 
-from svmcifar.compare.report_content import ModelEntry, TimeToAccuracy
+from svmcifar.compare.comparison import ModelEntry, TimeToAccuracy
 from svmcifar.compare.scores import ModelScores
 
 

@@ -11,7 +11,7 @@ from svmcifar.errors import InputError
 Rows = NDArray[np.intp]
 
 
-class Split(NamedTuple):
+class RowSplit(NamedTuple):
     """Rows to train on and rows to score on, ascending and disjoint."""
 
     train: Rows
@@ -47,7 +47,7 @@ def hold_out(labels: NDArray[np.int64], share: float, seed: int) -> NDArray[np.b
     return chosen
 
 
-def holdout_split(labels: NDArray[Any], n_held_out: int | None = None, seed: int = 0) -> Split:
+def holdout_split(labels: NDArray[Any], n_held_out: int | None = None, seed: int = 0) -> RowSplit:
     """Hold out `n_held_out` samples, drawn evenly over the classes: counts differ by at most one.
 
     A fifth of the samples by default, and at least one a class.  Raise InputError for fewer than
@@ -75,10 +75,10 @@ def holdout_split(labels: NDArray[Any], n_held_out: int | None = None, seed: int
             f"Got {n_held_out} of {len(labels)}, all {counts[left == 0][0]} of one class. "
             f"Hold out fewer."
         )
-    return Split(np.setdiff1d(np.arange(len(labels)), held_out), held_out)
+    return RowSplit(np.setdiff1d(np.arange(len(labels)), held_out), held_out)
 
 
-def fold_splits(labels: ArrayLike, n_folds: int, seed: int = 0) -> list[Split]:
+def fold_splits(labels: ArrayLike, n_folds: int, seed: int = 0) -> list[RowSplit]:
     """Return the splits of ``StratifiedKFold(n_folds, shuffle=True, random_state=seed)``.
 
     Raise InputError for fewer than two folds, or more than the smallest class has samples.
@@ -96,7 +96,7 @@ def fold_splits(labels: ArrayLike, n_folds: int, seed: int = 0) -> list[Split]:
             f"Got {n_folds} instead."
         )
     folds = StratifiedKFold(n_folds, shuffle=True, random_state=seed)
-    return [Split(*rows) for rows in folds.split(np.zeros(len(labels)), labels)]
+    return [RowSplit(*rows) for rows in folds.split(np.zeros(len(labels)), labels)]
 
 
 def _rank_in_class(labels: NDArray[np.int64], seed: int) -> tuple[Rows, NDArray[np.int64]]:

@@ -38,7 +38,7 @@ RENAMED = {
         "wide_pca.WidePCA",
     )
 }  # fmt: skip
-# Parameters of all transformers that have them (see `svmcifar.features.build`).
+# Parameters of all transformers that have them (see `svmcifar.features.pipeline`).
 _SET_ELSEWHERE = {"random_state", "n_jobs"}
 
 

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from sklearn.pipeline import Pipeline
 
 from svmcifar.features.augmentation import decision_views
-from svmcifar.features.pipeline import compute_features, compute_training_features
+from svmcifar.features.fitting import compute_features, compute_training_features
 from svmcifar.model.manifest import Manifest
 from svmcifar.svm.estimator import RBFSVC
 

@@ -27,7 +27,7 @@ import skops.io
 from svmcifar.data.dataset import SUPERCLASS_OF, Dataset
 from svmcifar.errors import ModelFileError, SvmCifarError
 from svmcifar.features import kinds
-from svmcifar.features.build import set_workers
+from svmcifar.features.pipeline import set_workers
 from svmcifar.io.content_hash import content_hash
 from svmcifar.io.files import atomic_path, check_output
 from svmcifar.io.safe_skops import read_trusted

@@ -11,9 +11,9 @@ from svmcifar.compute.arrays import to_device, wait_for
 from svmcifar.compute.environment import describe_environment, utc_now
 from svmcifar.data.dataset import SUPERCLASSES, Dataset, Split
 from svmcifar.data.sampling import draw_rows
-from svmcifar.features.build import make_feature_pipeline, set_workers
 from svmcifar.features.cache import FeatureCache
-from svmcifar.features.pipeline import fit_transform_features
+from svmcifar.features.fitting import fit_transform_features
+from svmcifar.features.pipeline import make_feature_pipeline, set_workers
 from svmcifar.features.settings import RAW_PIXELS, FeatureSettings
 from svmcifar.model.classifier import ImageClassifier
 from svmcifar.model.manifest import DataSource, Manifest, Training

@@ -9,9 +9,9 @@ from numpy.typing import NDArray
 
 from svmcifar.data.dataset import SUPERCLASSES, Split
 from svmcifar.errors import InputError
-from svmcifar.features.build import make_feature_pipeline, set_workers
 from svmcifar.features.cache import FeatureCache
-from svmcifar.features.pipeline import compute_features, fit_transform_features
+from svmcifar.features.fitting import compute_features, fit_transform_features
+from svmcifar.features.pipeline import make_feature_pipeline, set_workers
 from svmcifar.features.settings import RAW_PIXELS, FeatureSettings
 from svmcifar.svm.estimator import RBFSVC
 from svmcifar.svm.path.evaluate import Part, PartMaker

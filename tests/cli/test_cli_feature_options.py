@@ -12,8 +12,8 @@ from configs import on_command_line
 
 from svmcifar.cli.feature_options import _KIND_OPTIONS, _SHARED, feature_options, to_options
 from svmcifar.errors import InputError
-from svmcifar.features.build import make_feature_pipeline
 from svmcifar.features.kinds import KINDS
+from svmcifar.features.pipeline import make_feature_pipeline
 from svmcifar.features.settings import FeatureSettings
 
 

@@ -9,8 +9,8 @@ from clirun import fail, run
 
 from svmcifar.cli import feature_options, settings
 from svmcifar.cli.train import command
-from svmcifar.features.build import make_feature_pipeline
 from svmcifar.features.extract.patches import PatchFeatures
+from svmcifar.features.pipeline import make_feature_pipeline
 from svmcifar.features.settings import FeatureSettings
 from svmcifar.model.persistence import read_manifest
 

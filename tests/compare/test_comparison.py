@@ -19,7 +19,7 @@ from sklearn.metrics import (
     recall_score,
 )
 
-from svmcifar.compare.comparison import ask_models, compare_predictions, describe_models
+from svmcifar.compare.assemble import ask_models, compare_predictions, describe_models
 from svmcifar.compare.predictions import (
     sum_by_superclass,
 )

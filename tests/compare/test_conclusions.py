@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 from contestants import entry_of, predictions_of
 
-from svmcifar.compare.comparison import compare_predictions
+from svmcifar.compare.assemble import compare_predictions
+from svmcifar.compare.comparison import LearningCurve, PairedTest
 from svmcifar.compare.conclusions import describe_difference
 from svmcifar.compare.limitations import find_limitations
-from svmcifar.compare.report_content import LearningCurve, PairedTest
 from svmcifar.metrics.paired_tests import PairedCounts
 
 

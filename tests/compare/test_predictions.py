@@ -11,7 +11,8 @@ from feature_options import ALL, quick_features
 from scipy.special import log_softmax, softmax
 from sklearn.metrics import log_loss
 
-from svmcifar.compare.comparison import network_ids
+from svmcifar.compare.assemble import network_ids
+from svmcifar.compare.comparison import TimeToAccuracy
 from svmcifar.compare.model_entries import distinct_names, network_entry, svm_entry
 from svmcifar.compare.predictions import (
     Predictions,
@@ -19,7 +20,6 @@ from svmcifar.compare.predictions import (
     predict_by_network,
     predict_by_svm,
 )
-from svmcifar.compare.report_content import TimeToAccuracy
 from svmcifar.compare.scores import score_predictions
 from svmcifar.compare.time_to_accuracy import time_to_accuracy
 from svmcifar.model.persistence import save_model

@@ -9,9 +9,9 @@ from feature_options import quick_features
 from svmcifar.compute.threads import single_threaded_blas
 from svmcifar.features import augmentation
 from svmcifar.features import cache as cache_module
-from svmcifar.features.build import make_feature_pipeline
 from svmcifar.features.cache_folder import list_entries
-from svmcifar.features.pipeline import compute_features, compute_training_features
+from svmcifar.features.fitting import compute_features, compute_training_features
+from svmcifar.features.pipeline import make_feature_pipeline
 from svmcifar.features.settings import FeatureSettings
 from svmcifar.io.content_hash import content_hash
 

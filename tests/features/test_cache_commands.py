@@ -14,7 +14,7 @@ from feature_options import quick_features
 from svmcifar.cli import main
 from svmcifar.compare.predictions import predict_by_svm
 from svmcifar.features import cache as cache_module
-from svmcifar.features import pipeline as pipeline_module
+from svmcifar.features import fitting
 from svmcifar.features.cache_folder import list_entries
 from svmcifar.model.evaluate import evaluate_classifier
 from svmcifar.model.persistence import load_model, read_manifest, save_model
@@ -43,13 +43,13 @@ def computed(monkeypatch):
     done = []
 
     def recorded(name):
-        right = getattr(pipeline_module, name)
+        right = getattr(fitting, name)
 
         def record(*args):
             done.append(name.strip("_").partition("_")[0])
             return right(*args)
 
-        monkeypatch.setattr(pipeline_module, name, record)
+        monkeypatch.setattr(fitting, name, record)
 
     recorded("fit_features")
     recorded("_compute_views")

@@ -20,7 +20,7 @@ from joblib import _store_backends as joblib_store
 from svmcifar.errors import OutputError
 from svmcifar.features import cache as cache_module
 from svmcifar.features.cache_folder import clear_entries, list_entries
-from svmcifar.features.pipeline import compute_features
+from svmcifar.features.fitting import compute_features
 
 IMAGES = random_images()
 OTHERS = [random_images(seed=seed) for seed in range(1, 5)]

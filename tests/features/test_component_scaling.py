@@ -7,8 +7,8 @@ from sklearn.preprocessing import StandardScaler
 
 from svmcifar.compute.arrays import sklearn_dispatch, to_host
 from svmcifar.errors import InputError
-from svmcifar.features.build import make_feature_pipeline
-from svmcifar.features.pipeline import compute_features, fit_features
+from svmcifar.features.fitting import compute_features, fit_features
+from svmcifar.features.pipeline import make_feature_pipeline
 from svmcifar.features.reduce.component_scaling import ComponentScaling
 from svmcifar.features.settings import FeatureSettings
 from svmcifar.io.content_hash import content_hash

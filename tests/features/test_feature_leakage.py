@@ -9,8 +9,8 @@ from feature_spy import FITTED_ON, TRANSFORMED, spy_features, views_of
 from scipy.stats import binom
 
 from svmcifar.data.sampling import holdout_split
-from svmcifar.features.build import make_feature_pipeline
-from svmcifar.features.pipeline import fit_transform_features
+from svmcifar.features.fitting import fit_transform_features
+from svmcifar.features.pipeline import make_feature_pipeline
 from svmcifar.features.settings import FeatureSettings
 from svmcifar.io.content_hash import content_hash
 from svmcifar.model.train import train_classifier

@@ -12,16 +12,15 @@ from sklearn.base import BaseEstimator, TransformerMixin, clone
 
 from svmcifar.compute.arrays import get_namespace, to_host
 from svmcifar.errors import InputError
-from svmcifar.features import kinds, transfer
-from svmcifar.features import pipeline as feature_pipeline
-from svmcifar.features.build import make_feature_pipeline, set_workers, step_names
+from svmcifar.features import fitting, kinds, transfer
 from svmcifar.features.extract import feature_union as stack_module
 from svmcifar.features.extract.feature_union import FeatureStack
 from svmcifar.features.extract.hog import HOG
 from svmcifar.features.extract.patches import PatchFeatures
 from svmcifar.features.extract.pixels import RawPixels
+from svmcifar.features.fitting import compute_features, fit_features
 from svmcifar.features.kinds import KINDS, make_transformers
-from svmcifar.features.pipeline import compute_features, fit_features
+from svmcifar.features.pipeline import make_feature_pipeline, set_workers, step_names
 from svmcifar.features.settings import FeatureSettings
 from svmcifar.io.content_hash import content_hash
 
@@ -109,7 +108,7 @@ def test_stacked_transformers_move_with_their_pipeline(images, monkeypatch):
     monkeypatch.setattr(
         transfer, "move_beside", lambda *args: sent.append(args) or move_beside(*args)
     )
-    monkeypatch.setattr(feature_pipeline, "_BATCH_ROWS", 7)
+    monkeypatch.setattr(fitting, "_BATCH_ROWS", 7)
     there = compute_features(pipeline, on_device(images))
     assert_on_device(there, xp.float32)
     scaler = pipeline.named_steps["standardize"]

@@ -10,10 +10,10 @@ from problems import training_set
 from svmcifar import RBFSVC
 from svmcifar.compute.arrays import to_host
 from svmcifar.errors import InputError
-from svmcifar.features import pipeline as feature_pipeline
+from svmcifar.features import fitting
 from svmcifar.features.augmentation import mirror
-from svmcifar.features.build import make_feature_pipeline
-from svmcifar.features.pipeline import compute_features, fit_features
+from svmcifar.features.fitting import compute_features, fit_features
+from svmcifar.features.pipeline import make_feature_pipeline
 from svmcifar.features.settings import FeatureSettings
 from svmcifar.svm import decision_function
 from svmcifar.svm.one_vs_one import average_views, winners
@@ -62,7 +62,7 @@ def test_what_is_no_image_is_not_mirrored(shape):
 def test_features_of_an_image_and_its_mirror_image_are_neighbours(
     images, monkeypatch, kinds, there
 ):
-    monkeypatch.setattr(feature_pipeline, "_BATCH_ROWS", 5)
+    monkeypatch.setattr(fitting, "_BATCH_ROWS", 5)
     pipeline = fit_features(make_feature_pipeline(FeatureSettings(kinds=kinds)), images)
     inputs = on_device(images) if there else images
     both = compute_features(pipeline, inputs, augment="flip")

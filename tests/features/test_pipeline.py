@@ -9,11 +9,10 @@ from sklearn.preprocessing import StandardScaler
 
 from svmcifar.compute.arrays import sklearn_dispatch, to_host
 from svmcifar.errors import InputError
-from svmcifar.features import pipeline as feature_pipeline
-from svmcifar.features import transfer
-from svmcifar.features.build import make_feature_pipeline
+from svmcifar.features import fitting, transfer
 from svmcifar.features.extract.pixels import RawPixels
-from svmcifar.features.pipeline import compute_features, fit_features
+from svmcifar.features.fitting import compute_features, fit_features
+from svmcifar.features.pipeline import make_feature_pipeline
 from svmcifar.features.reduce.standardize import BatchStandardScaler
 from svmcifar.features.settings import FeatureSettings
 from svmcifar.io.content_hash import content_hash
@@ -99,7 +98,7 @@ def test_pca_equals_scikit_learns(images):
 def test_a_row_does_not_depend_on_its_batch(images, monkeypatch):
     pipeline = fit_features(make_feature_pipeline(), images)
     whole = compute_features(pipeline, images)
-    monkeypatch.setattr(feature_pipeline, "_BATCH_ROWS", 7)
+    monkeypatch.setattr(fitting, "_BATCH_ROWS", 7)
     np.testing.assert_array_equal(compute_features(pipeline, images), whole)
 
 
@@ -179,7 +178,7 @@ def test_fitted_arrays_are_sent_once(images, monkeypatch):
     monkeypatch.setattr(
         transfer, "move_beside", lambda *args: sent.append(args) or move_beside(*args)
     )
-    monkeypatch.setattr(feature_pipeline, "_BATCH_ROWS", 70)
+    monkeypatch.setattr(fitting, "_BATCH_ROWS", 70)
     compute_features(pipeline, on_device(images))
     assert len(sent) == n_arrays
 

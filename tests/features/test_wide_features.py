@@ -12,10 +12,10 @@ from sklearn.decomposition import PCA
 
 from svmcifar.cli.settings import preset_names, preset_path
 from svmcifar.errors import InputError
-from svmcifar.features import pipeline as feature_pipeline
+from svmcifar.features import fitting
 from svmcifar.features import settings as settings_module
-from svmcifar.features.build import make_feature_pipeline
-from svmcifar.features.pipeline import fit_features, fit_transform_features
+from svmcifar.features.fitting import fit_features, fit_transform_features
+from svmcifar.features.pipeline import make_feature_pipeline
 from svmcifar.features.reduce.wide_pca import WidePCA
 from svmcifar.features.settings import FeatureSettings
 from svmcifar.io.content_hash import content_hash
@@ -23,13 +23,13 @@ from svmcifar.io.content_hash import content_hash
 pytestmark = pytest.mark.filterwarnings("ignore:invalid value:RuntimeWarning:array_api_strict")
 
 N_CLASSES = 3
-WIDE_IMAGES = feature_pipeline._WIDE_IMAGES
+WIDE_IMAGES = fitting._WIDE_IMAGES
 
 
 @pytest.fixture(autouse=True)
 def wide(monkeypatch):
     """Patches, and features that stand for them, are learned from at most 50 images."""
-    monkeypatch.setattr(feature_pipeline, "_WIDE_IMAGES", 50)
+    monkeypatch.setattr(fitting, "_WIDE_IMAGES", 50)
     monkeypatch.setattr(settings_module, "WIDE_KINDS", {"spy", "patches"})
     with spy_features():
         yield

@@ -10,8 +10,8 @@ from sklearn.svm import SVC
 from svmcifar import RBFSVC
 from svmcifar.compute.arrays import is_host, to_device, to_host
 from svmcifar.errors import InputError, MemoryLimitError
-from svmcifar.features.build import make_feature_pipeline
-from svmcifar.features.pipeline import compute_features, fit_features
+from svmcifar.features.fitting import compute_features, fit_features
+from svmcifar.features.pipeline import make_feature_pipeline
 from svmcifar.features.settings import FeatureSettings
 from svmcifar.svm.backends import cupy_ovo
 

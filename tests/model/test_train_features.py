@@ -9,14 +9,14 @@ from feature_spy import views_of
 
 from svmcifar.compute.arrays import to_host
 from svmcifar.errors import InputError
-from svmcifar.features import pipeline as feature_pipeline
-from svmcifar.features.build import make_feature_pipeline
-from svmcifar.features.pipeline import (
+from svmcifar.features import fitting
+from svmcifar.features.fitting import (
     compute_features,
     compute_training_features,
     fit_features,
     fit_transform_features,
 )
+from svmcifar.features.pipeline import make_feature_pipeline
 from svmcifar.features.reduce.ridge_scores import RidgeScores
 from svmcifar.features.settings import FeatureSettings
 from svmcifar.features.transfer import single_steps
@@ -57,7 +57,7 @@ def means_pipeline(n_components=10, **options):
 @pytest.mark.parametrize("batch_rows", [2000, 10, 1])
 def test_rows_by_image_and_view(images, y, monkeypatch, augment, batch_rows, place):
     """Whatever the batches, an image's shifts are its own."""
-    monkeypatch.setattr(feature_pipeline, "_BATCH_ROWS", batch_rows)
+    monkeypatch.setattr(fitting, "_BATCH_ROWS", batch_rows)
     pipeline, views = means_pipeline(), views_of(images, augment)
     X = fit_transform_features(pipeline, place(images), y, augment=augment)
     assert X.shape == (len(views) * N_IMAGES, 10)

@@ -12,8 +12,8 @@ from svmcifar import RBFSVC
 from svmcifar.data.registry import open_dataset
 from svmcifar.data.synthetic import write_synthetic
 from svmcifar.errors import DataError
-from svmcifar.features.build import make_feature_pipeline
-from svmcifar.features.pipeline import compute_features, fit_features
+from svmcifar.features.fitting import compute_features, fit_features
+from svmcifar.features.pipeline import make_feature_pipeline
 
 
 @pytest.mark.parametrize("number", range(N_PROBLEMS))

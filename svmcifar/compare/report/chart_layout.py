@@ -7,9 +7,9 @@ from dataclasses import dataclass, replace
 import numpy as np
 import numpy.typing as npt
 
+from svmcifar.compare.comparison import Comparison
 from svmcifar.compare.report.formatting import percent
 from svmcifar.compare.report.model_styles import ShownModel
-from svmcifar.compare.report_content import Comparison
 from svmcifar.plots.confusion_matrix import row_shares, share_shade, share_text
 
 _TIME_TICKS_S = (

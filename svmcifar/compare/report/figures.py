@@ -9,10 +9,10 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, NullLocator
 
+from svmcifar.compare.comparison import Comparison
 from svmcifar.compare.report.chart_layout import tick_label, time_axis
 from svmcifar.compare.report.model_styles import ShownModel, rivals, show_models
 from svmcifar.compare.report.score_tables import recall_rows
-from svmcifar.compare.report_content import Comparison
 from svmcifar.plots.confusion_matrix import confusion_figure
 from svmcifar.plots.figures import new_figure, save_figure
 

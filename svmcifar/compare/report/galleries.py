@@ -9,9 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from svmcifar.compare.comparison import Comparison, ImagePredictions
 from svmcifar.compare.report.formatting import count
 from svmcifar.compare.report.model_styles import ShownModel
-from svmcifar.compare.report_content import Comparison, ImagePredictions
 from svmcifar.plots.figures import shown_name
 
 _N_OPEN = 9  # pictures of a gallery that are visible without a click

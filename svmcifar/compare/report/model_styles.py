@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from itertools import cycle
 from typing import NamedTuple
 
-from svmcifar.compare.report_content import Comparison
+from svmcifar.compare.comparison import Comparison
 
 
 class Style(NamedTuple):

@@ -10,11 +10,11 @@ import jinja2
 import numpy as np
 from numpy.typing import NDArray
 
+from svmcifar.compare.comparison import BOOTSTRAP, Comparison, ModelEntry
 from svmcifar.compare.report import chart_layout, formatting, score_tables
 from svmcifar.compare.report.galleries import galleries, nine_images
 from svmcifar.compare.report.model_styles import STYLES, ShownModel, rivals, show_models
 from svmcifar.compare.report.paired_tests import PairedRow, paired_rows
-from svmcifar.compare.report_content import BOOTSTRAP, Comparison, ModelEntry
 from svmcifar.io.files import atomic_path
 from svmcifar.plots.confusion_matrix import FIRST_DARK_SHADE, SHADE_PERCENTS
 from svmcifar.plots.figures import shown_name

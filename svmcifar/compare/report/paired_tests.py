@@ -3,10 +3,10 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from svmcifar.compare.comparison import PairedTest
 from svmcifar.compare.conclusions import describe_difference
 from svmcifar.compare.report.formatting import count, points, probability
 from svmcifar.compare.report.model_styles import ShownModel
-from svmcifar.compare.report_content import PairedTest
 
 
 @dataclass(frozen=True)

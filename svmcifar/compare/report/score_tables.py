@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
+from svmcifar.compare.comparison import Comparison
 from svmcifar.compare.report.formatting import (
     ABSENT,
     count,
@@ -19,7 +20,6 @@ from svmcifar.compare.report.formatting import (
     size,
 )
 from svmcifar.compare.report.model_styles import ShownModel
-from svmcifar.compare.report_content import Comparison
 from svmcifar.compare.scores import ModelScores
 from svmcifar.metrics.per_class import ClassExtreme
 from svmcifar.plots.figures import shown_name

@@ -5,10 +5,10 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from svmcifar.compare.comparison import Comparison
 from svmcifar.compare.predictions import Predictions
 from svmcifar.compare.report.figures import write_figures
 from svmcifar.compare.report.page import write_page
-from svmcifar.compare.report_content import Comparison
 from svmcifar.compare.tables import write_json, write_tables
 from svmcifar.data.dataset import Dataset, Split
 

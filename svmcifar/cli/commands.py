@@ -1,0 +1,66 @@
+"""The commands there are: `svmcifar COMMAND`.
+
+NumPy and what needs it are imported only when a command runs, so that help is instant.
+"""
+
+import sys
+import warnings
+from importlib import import_module
+from typing import Any
+
+import click
+
+from svmcifar import __version__
+from svmcifar.errors import SvmCifarError
+
+# Modules by name of command, in the order of use.
+_COMMANDS = {
+    "download": "download",
+    "build-labels": "build_labels",
+    "train": "train",
+    "tune": "tune",
+    "train-cnn": "train_cnn",
+    "evaluate": "evaluate",
+    "predict": "predict",
+    "show": "show",
+    "compare": "compare",
+    "info": "info",
+    "cache": "cache",
+}
+
+
+class _Commands(click.Group):
+    """Imports a command's module when the command is used."""
+
+    def list_commands(self, context: click.Context) -> list[str]:
+        return list(_COMMANDS)
+
+    def get_command(self, context: click.Context, name: str) -> click.Command | None:
+        if name not in _COMMANDS:
+            return None
+        return import_module(f"svmcifar.cli.{_COMMANDS[name]}").command
+
+    def invoke(self, context: click.Context) -> Any:
+        """Run the command; an error that the user can fix is one line and exit code 1."""
+        try:
+            return super().invoke(context)
+        except SvmCifarError as error:
+            raise click.ClickException(" ".join(str(error).split())) from error
+
+
+@click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__)
+def main() -> None:
+    """Exact multiclass RBF-kernel SVMs on CIFAR-100.
+
+    \b
+    svmcifar download                get the data (or --synthetic)
+    svmcifar train --out model.skops train on the superclasses
+    svmcifar evaluate model.skops    score it on the test images
+    """  # noqa: D301 (click reads the backspace as "keep these lines")
+    warnings.showwarning = _show_warning
+
+
+def _show_warning(message: Warning | str, *_: Any, **__: Any) -> None:
+    """Print a warning as one line."""
+    print("Warning:", " ".join(str(message).split()), file=sys.stderr)

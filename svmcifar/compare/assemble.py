@@ -1,0 +1,209 @@
+"""The comparison: from models and test images to the content of the report."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from functools import partial
+from itertools import combinations
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from svmcifar.cnn.image_network import ImageNetwork
+from svmcifar.compare.comparison import (
+    CONFIDENCE,
+    Comparison,
+    DataDescription,
+    Disagreements,
+    ImagePredictions,
+    ModelEntry,
+    PairedTest,
+    PredictedClass,
+)
+from svmcifar.compare.conclusions import conclude
+from svmcifar.compare.limitations import find_limitations
+from svmcifar.compare.model_entries import distinct_names, ensemble_entry, network_entry, svm_entry
+from svmcifar.compare.predictions import (
+    Ids,
+    Predictions,
+    combine_networks,
+    predict_by_network,
+    predict_by_svm,
+)
+from svmcifar.compare.scores import ModelScores, score_predictions
+from svmcifar.compare.time_to_accuracy import time_to_accuracy
+from svmcifar.compute.environment import describe_environment, utc_now
+from svmcifar.data.dataset import SUPERCLASSES, Dataset, Split
+from svmcifar.metrics.paired_tests import bootstrap_difference, count_pairs, mcnemar_p
+from svmcifar.model.classifier import ImageClassifier
+
+_N_GRID = 9
+_N_DISAGREEMENTS = 27
+
+PredictionsById = Mapping[str, Predictions]
+
+
+def ask_models(
+    networks: Sequence[ImageNetwork],
+    svm: ImageClassifier,
+    dataset: Dataset,
+    test: Split,
+    ensemble: str | None = None,
+) -> dict[str, Predictions]:
+    """Predict a split of `dataset` by networks, an SVM and, by "sum" or "vote", an ensemble.
+
+    Return predictions by model id: "cnn", "cnn2", ... in the given order, "ensemble", "svm".
+    """
+    superclass_of = _superclass_of(dataset)
+    predictions = {
+        model_id: predict_by_network(network, test.images, superclass_of)
+        for model_id, network in zip(network_ids(networks), networks, strict=True)
+    }
+    if ensemble is not None:
+        predictions["ensemble"] = combine_networks(list(predictions.values()), ensemble)
+    return predictions | {"svm": predict_by_svm(svm, test.images, superclass_of)}
+
+
+def describe_models(
+    networks: Sequence[ImageNetwork],
+    svm: ImageClassifier,
+    svm_path: Path,
+    predictions: PredictionsById,
+    *,
+    ensemble: str | None = None,
+    notes: Mapping[str, str] | None = None,
+) -> list[ModelEntry]:
+    """Describe the models of `ask_models` in its order, without the accuracy per megabyte.
+
+    `notes` say where a model that the user did not name comes from, by model id.
+    """
+    notes = notes or {}
+    ids, names = network_ids(networks), distinct_names(networks)
+    entries = [
+        network_entry(network, predictions[model_id], name, model_id, notes.get(model_id))
+        for network, model_id, name in zip(networks, ids, names, strict=True)
+    ]
+    if ensemble is not None:
+        entries.append(ensemble_entry(entries, predictions["ensemble"], ensemble))
+    return [*entries, svm_entry(svm, predictions["svm"], svm_path, notes.get("svm"))]
+
+
+def network_ids(networks: Sequence[Any]) -> list[str]:
+    """Return the ids of networks in a report: "cnn", "cnn2", "cnn3" and so on."""
+    return [f"cnn{number}" if number > 1 else "cnn" for number in range(1, len(networks) + 1)]
+
+
+def compare_predictions(
+    models: Sequence[ModelEntry],
+    predictions: PredictionsById,
+    dataset: Dataset,
+    test: Split,
+    command: str = "",
+) -> Comparison:
+    """Score and compare the predictions of `ask_models`, and draw conclusions.
+
+    `models` come from `describe_models`; `command` is what the user typed, for the record.  The
+    result does not yet name the report's files.
+    """
+    kinds, superclass_of = dataset.label_kinds, _superclass_of(dataset)
+    truth = {kind: test.labels[kind] for kind in kinds}
+    class_names = {kind: list(dataset.class_names(kind)) for kind in kinds}
+    scores = {
+        kind: {
+            model_id: score_predictions(truth[kind], predicted, kind, class_names[kind])
+            for model_id, predicted in predictions.items()
+            if kind in predicted.ids
+        }
+        for kind in kinds
+    }
+    describe = partial(_describe_image, test, predictions, class_names)
+    comparison = Comparison(
+        title=f"CNN versus SVM on {dataset.label}",
+        created=utc_now(),
+        command=command,
+        **describe_environment(),
+        data=DataDescription(
+            label=dataset.label,
+            synthetic=dataset.is_synthetic,
+            md5s=dataset.md5s,
+            split=test.name,
+            n_images=len(test.images),
+        ),
+        class_names=class_names,
+        superclass_of=None if superclass_of is None else superclass_of.tolist(),
+        models=[_with_accuracy_per_mb(entry, scores) for entry in models],
+        scores=scores,
+        paired={kind: _compare_pairs(truth[kind], predictions, kind) for kind in kinds},
+        time_to_accuracy=time_to_accuracy(models, scores),
+        disagreements=_find_disagreements(test, predictions, kinds[0], describe),
+        grid=[describe(i) for i in range(min(_N_GRID, len(test.images)))],
+    )
+    return replace(
+        comparison, conclusion=conclude(comparison), limitations=find_limitations(comparison)
+    )
+
+
+def _superclass_of(dataset: Dataset) -> Ids | None:
+    return dataset.superclass_of if SUPERCLASSES in dataset.label_kinds else None
+
+
+def _with_accuracy_per_mb(
+    entry: ModelEntry, scores: Mapping[str, Mapping[str, ModelScores]]
+) -> ModelEntry:
+    """Add the accuracy in percent per million bytes of the model, by kind."""
+    megabytes = entry.cost.n_bytes / 1e6
+    ratios = {
+        kind: 100 * of_kind[entry.id].accuracy / megabytes if entry.id in of_kind else None
+        for kind, of_kind in scores.items()
+    }
+    return replace(entry, cost=replace(entry.cost, accuracy_per_mb=ratios))
+
+
+def _compare_pairs(y_true: Ids, predictions: PredictionsById, kind: str) -> list[PairedTest]:
+    """Compare networks and ensemble with the SVM, then the networks with one another."""
+    ids = {model_id: p.ids[kind] for model_id, p in predictions.items() if kind in p.ids}
+    networks = [model_id for model_id in ids if model_id not in ("ensemble", "svm")]
+    pairs = [(a, "svm") for a in ids if a != "svm"] if "svm" in ids else []
+    tests = []
+    for a, b in (*pairs, *combinations(networks, 2)):
+        counts = count_pairs(y_true, ids[a], ids[b])
+        low, high = bootstrap_difference(counts, CONFIDENCE)
+        tests.append(PairedTest(a, b, counts, mcnemar_p(counts), low, high))
+    return tests
+
+
+def _find_disagreements(
+    test: Split,
+    predictions: PredictionsById,
+    kind: str,
+    describe: Callable[[int], ImagePredictions],
+) -> Disagreements:
+    """Find the first images that only the leading network, only the SVM or neither has right."""
+    lead = "ensemble" if "ensemble" in predictions else "cnn"
+    right_a, right_b = (predictions[m].ids[kind] == test.labels[kind] for m in (lead, "svm"))
+    only_a, only_b, both_wrong = (
+        np.flatnonzero(group)[:_N_DISAGREEMENTS].tolist()
+        for group in (right_a & ~right_b, right_b & ~right_a, ~right_a & ~right_b)
+    )
+    images = [describe(i) for i in sorted([*only_a, *only_b, *both_wrong])]
+    return Disagreements(lead, "svm", kind, only_a, only_b, both_wrong, images)
+
+
+def _describe_image(
+    test: Split,
+    predictions: PredictionsById,
+    class_names: Mapping[str, Sequence[str]],
+    index: int,
+) -> ImagePredictions:
+    """Name an image's true classes and every model's predictions."""
+    true = {kind: names[test.labels[kind][index]] for kind, names in class_names.items()}
+    predicted = {
+        model_id: {
+            kind: PredictedClass(
+                class_names[kind][ids[index]], bool(ids[index] == test.labels[kind][index])
+            )
+            for kind, ids in p.ids.items()
+        }
+        for model_id, p in predictions.items()
+    }
+    return ImagePredictions(index, test.filenames[index], true, predicted)

@@ -1,0 +1,179 @@
+"""Fitting the feature pipeline, and computing features with it (see `svmcifar.features.pipeline`).
+
+Images may be on a device: features are then computed there.  A fitted pipeline holds host arrays
+wherever it was fitted.
+"""
+
+from collections.abc import Sequence
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+from sklearn.pipeline import Pipeline
+from sklearn.utils import gen_batches
+
+from svmcifar.compute.arrays import get_device, get_namespace, is_host, sklearn_dispatch, take_rows
+from svmcifar.errors import InputError
+from svmcifar.features.augmentation import View, decision_views, training_views
+from svmcifar.features.reduce.ridge_scores import RidgeScores
+from svmcifar.features.reduce.wide_pca import WidePCA
+from svmcifar.features.transfer import bring_to_host, pipeline_beside
+
+if TYPE_CHECKING:
+    from svmcifar.features.cache import FeatureCache
+
+# Fixed, so that the rounding of a sample's features does not depend on the caller.
+_BATCH_ROWS = 2000
+# Wide features of all images do not fit the memory: the steps after them are fitted on a sample
+# of this many images.
+_WIDE_IMAGES = 10_000
+
+
+def fit_features(pipeline: Pipeline, images: Any) -> Pipeline:
+    """Fit a pipeline without ridge scores in place, on images of shape (n_images, n_pixels), uint8.
+
+    Its arrays end on the host.  Raise InputError if PCA is to keep more components than there are
+    features or images.
+    """
+    (_, source), *later = pipeline.steps
+    fitted_on, pca = _fitted_on(later, images), dict(later).get("pca")
+    n_images = fitted_on.shape[0]
+    if pca is not None and pca.n_components > n_images:  # before patches are learned
+        raise InputError(
+            f"PCA can keep at most {n_images} components of {n_images} images. "
+            f"Got {pca.n_components} instead. Keep fewer, for class scores too, or take more "
+            f"images."
+        )
+    with sklearn_dispatch(images):
+        source.fit(images)
+        X = source.transform(fitted_on)
+        for name, step in later:
+            if name == "pca" and step.n_components > min(X.shape):
+                raise InputError(
+                    f"PCA can keep at most {min(X.shape)} components of {X.shape[0]} images of "
+                    f"{X.shape[1]} values. Got {step.n_components} instead. Keep fewer."
+                )
+            if step is later[-1][1]:
+                step.fit(X)
+            else:
+                X = step.fit_transform(X)
+    if not is_host(images):
+        bring_to_host(pipeline)
+    return pipeline
+
+
+def _fitted_on(later: list[tuple[str, Any]], images: Any) -> Any:
+    """Return the images whose features the steps after the first are fitted on."""
+    pca = dict(later).get("pca")
+    if not isinstance(pca, WidePCA) or images.shape[0] <= _WIDE_IMAGES:
+        return images
+    rng = np.random.default_rng(pca.random_state)
+    return take_rows(images, np.sort(rng.choice(images.shape[0], _WIDE_IMAGES, replace=False)))
+
+
+def fit_transform_features(
+    pipeline: Pipeline,
+    images: Any,
+    y: NDArray[Any],
+    *,
+    augment: str | None = None,
+    seed: int = 0,
+    cache: "FeatureCache | None" = None,
+) -> Any:
+    """Fit the pipeline in place on training images and compute their features.
+
+    As `fit_features` and `compute_training_features`, and fit ridge scores to the labels y of shape
+    (n_images,); the cache holds the steps before them, which do not depend on labels.  Raise
+    InputError if there are fewer images than folds of ridge scores.
+    """
+    earlier, scores = _split(pipeline)
+    if cache is None:
+        fit_features(earlier, images)
+    else:
+        cache.fit(earlier, images, lambda: fit_features(earlier, images))
+    views = training_views(augment, images.shape[0], seed)
+    X = _compute(earlier, images, views, cache)
+    if scores is None:
+        return X
+    X = scores.fit_transform(X, y, len(views))
+    bring_to_host(pipeline)
+    return X
+
+
+def compute_training_features(
+    pipeline: Pipeline,
+    images: Any,
+    *,
+    augment: str | None = None,
+    seed: int = 0,
+    cache: "FeatureCache | None" = None,
+) -> Any:
+    """Compute the features of the images that the pipeline was fitted on.
+
+    Unlike those of `compute_features` they are of the views for training (see
+    `svmcifar.features.augmentation.training_views`), whose shifts `seed` determines, and ridge
+    scores are out of fold.
+    """
+    earlier, scores = _split(pipeline)
+    views = training_views(augment, images.shape[0], seed)
+    X = _compute(earlier, images, views, cache)
+    if scores is None:
+        return X
+    return _beside(scores, images).transform_training(X)
+
+
+def _beside(scores: RidgeScores, images: Any) -> RidgeScores:
+    """Return fitted ridge scores with their arrays on the device of images."""
+    return scores if is_host(images) else pipeline_beside(Pipeline([("", scores)]), images)[0]
+
+
+def _split(pipeline: Pipeline) -> tuple[Pipeline, RidgeScores | None]:
+    """Split a pipeline into the steps without labels and ridge scores, if it has them."""
+    *earlier, (_, last) = pipeline.steps
+    return (Pipeline(earlier), last) if isinstance(last, RidgeScores) else (pipeline, None)
+
+
+def compute_features(
+    pipeline: Pipeline,
+    images: Any,
+    *,
+    augment: str | None = None,
+    cache: "FeatureCache | None" = None,
+) -> Any:
+    """Compute features of the views for test-time augmentation.
+
+    Images have shape (n_images, n_pixels), uint8; `augment` is how those of training were
+    augmented (see `svmcifar.features.augmentation.decision_views`).  The result has shape
+    (n_images * n_views, n_features), float32, on the device of the images: the views of an image
+    follow each other.  The cache holds features before ridge scores.
+    """
+    earlier, scores = _split(pipeline)
+    X = _compute(earlier, images, decision_views(augment), cache)
+    return X if scores is None else _beside(scores, images).transform(X)
+
+
+def _compute(
+    pipeline: Pipeline, images: Any, views: Sequence[View], cache: "FeatureCache | None"
+) -> Any:
+    """Compute features of views of images, or read them from the cache."""
+    compute = partial(_compute_views, pipeline, images, views)
+    return compute() if cache is None else cache.features(pipeline, images, views, compute)
+
+
+def _compute_views(pipeline: Pipeline, images: Any, views: Sequence[View]) -> Any:
+    """Compute features of views of images, a batch of images at a time, on their device."""
+    xp, n_images, n_views = get_namespace(images), images.shape[0], len(views)
+    if not is_host(images):
+        pipeline = pipeline_beside(pipeline, images)
+    with sklearn_dispatch(images):
+        # The width is known only from the output of the last step.
+        width = pipeline.transform(images[:1, :]).shape[1]
+        shape = (n_views * n_images, width)
+        features = xp.empty(shape, dtype=xp.float32, device=get_device(images))
+        for rows in gen_batches(n_images, _BATCH_ROWS):
+            start, stop = n_views * rows.start, n_views * rows.stop
+            for number, view in enumerate(views):
+                of_view = pipeline.transform(view(images[rows, :], rows))
+                features[start + number : stop : n_views, :] = of_view
+    return features
