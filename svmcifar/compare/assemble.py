@@ -1,4 +1,4 @@
-"""The comparison: from models and test images to the content of the report."""
+"""From models and test images to the content of the report."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
