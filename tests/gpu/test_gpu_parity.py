@@ -116,9 +116,9 @@ def test_a_memory_limit_changes_nothing_but_the_tiles(monkeypatch):
     tiles = []
     kernel_matrix = cupy_ovo.kernel_matrix
 
-    def counted(X, *arguments):
+    def counted(kernel, X, *arguments):
         tiles.append(X.shape[0])
-        return kernel_matrix(X, *arguments)
+        return kernel_matrix(kernel, X, *arguments)
 
     monkeypatch.setattr(cupy_ovo, "kernel_matrix", counted)
     settings = {"backend": "cupy", "tol": 1e-6, "decision_function_shape": "ovo"}
