@@ -11,22 +11,9 @@ _UNITS = {"": 1, "k": 10**3, "m": 10**6, "g": 10**9, "ki": 2**10, "mi": 2**20, "
 
 
 def parse_bytes(size: int | float | str) -> int:
-    """Parse a size such as ``3_000_000``, ``"3GB"`` or ``"2.5 GiB"``.
+    """Parse a number of bytes, or a size such as ``"3GB"`` or ``"2.5 GiB"``, into bytes.
 
-    Parameters
-    ----------
-    size : int, float or str
-        A number of bytes, or a number with one of the units B, kB, MB, GB,
-        KiB, MiB, GiB.
-
-    Returns
-    -------
-    int
-
-    Raises
-    ------
-    InputError
-        If it is not a size, or not above zero.
+    Units are B, kB, MB, GB, KiB, MiB and GiB.  Raise InputError if it is not a size above zero.
     """
     match = re.fullmatch(r"\s*([0-9]*\.?[0-9]+(?:e[0-9]+)?)\s*([kmg]?i?)b?\s*", str(size).lower())
     n_bytes = float(match[1]) * _UNITS.get(match[2], 0) if match else 0.0

@@ -86,7 +86,7 @@ def test_cuml_falls_back_with_one_loud_line(synthetic_folder, monkeypatch):
     from svmcifar.svm.backends import registry
 
     reason = "the package cuml is not installed"
-    broken = registry.Backend("cuml", "", lambda: reason, registry._load_cuml)
+    broken = registry.Backend("cuml", "", lambda: reason, registry.BACKENDS["cuml"].load)
     monkeypatch.setitem(registry.BACKENDS, "cuml", broken)
     arguments = ["train", "--data", str(synthetic_folder), "--backend", "cuml"]
     result = CliRunner().invoke(main, arguments, catch_exceptions=False)

@@ -44,32 +44,12 @@ def solve_cuml(
     memory_limit_bytes: int | None = None,
     progress: Progress = lambda n_pairs: None,
 ) -> OvOSolution:
-    """Solve every pair with cuML's binary SVC.
+    """Solve every pair with cuML's binary SVC, one after another (a `Solver`).
 
-    Parameters
-    ----------
-    problem : OvOProblem
-    n_workers : int
-        Not used: the pairs are solved one after another.
-    memory_limit_bytes : int, optional
-        Bounds cuML's kernel cache, which otherwise holds all kernel values of a pair if the GPU
-        has room for them.
-    progress : callable, optional
-        Called after every pair.
+    The memory limit bounds cuML's kernel cache, which otherwise holds all kernel values of a pair
+    if the GPU has room for them.  Raise MemoryLimitError if samples and the largest pair do not fit
+    the GPU's free memory, or if it runs out nevertheless.
 
-    Returns
-    -------
-    OvOSolution
-        Gap and objective are computed from its coefficients.
-
-    Raises
-    ------
-    MemoryLimitError
-        If the samples and the largest pair do not fit the free memory of the GPU, or if it runs
-        out nevertheless.
-
-    Notes
-    -----
     float32 samples are solved in float32.  A pair whose gap turns out to be above the tolerance,
     or on which cuML gives up because float32 steps no longer change anything, is solved again in
     float64; its steps are those of the second time.
@@ -107,25 +87,13 @@ def solve_cuml(
 
 @dataclass(frozen=True)
 class _Gpu:
-    """A problem whose samples are on the GPU.
+    """A problem whose samples are on the GPU."""
 
-    Attributes
-    ----------
-    xp : module
-        CuPy.
-    svc_class : type
-        cuML's SVC.
-    problem : OvOProblem
-    X : cupy.ndarray of shape (n_samples, n_features)
-    max_cache_bytes : int
-        Largest kernel cache of cuML.
-    """
-
-    xp: ModuleType
-    svc_class: Any
+    xp: ModuleType  # CuPy
+    svc_class: Any  # cuML's SVC
     problem: OvOProblem
-    X: Any
-    max_cache_bytes: int
+    X: Any  # (n_samples, n_features)
+    max_cache_bytes: int  # of cuML's kernel cache
 
     def solve_pair(self, a: int, b: int) -> PairSolution:
         """Solve the pair (a, b), in float64 if float32 is not precise enough."""
@@ -141,13 +109,12 @@ class _Gpu:
         return self._solve(a, b, np.dtype(np.float64))
 
     def _solve(self, a: int, b: int, dtype: np.dtype) -> PairSolution:
-        in_a, in_b = self.problem.rows(a), self.problem.rows(b)
         n_a, n_b = self.problem.sizes[a], self.problem.sizes[b]
         n = n_a + n_b
         # Column-major and of one of cuML's own types: it copies anything else.
         X = self.xp.empty((n, self.X.shape[1]), dtype=dtype, order="F")
-        X[:n_a] = self.X[in_a]
-        X[n_a:] = self.X[in_b]
+        X[:n_a] = self.X[self.problem.rows(a)]
+        X[n_a:] = self.X[self.problem.rows(b)]
         y = np.repeat([1.0, -1.0], [n_a, n_b])
         upper = self.problem.upper_of(a, b)
         rounded_upper = upper.astype(dtype)
@@ -189,10 +156,7 @@ class _Gpu:
 
 
 def _spare_bytes(problem: OvOProblem, free_bytes: int) -> int:
-    """Return what is left for cuML's kernel cache of the `free_bytes` that the GPU has at first.
-
-    Raise `MemoryLimitError` if there is not enough for the rest.
-    """
+    """Return the bytes left for cuML's kernel cache; raise MemoryLimitError if there are none."""
     X = problem.samples.X
     n, d = sum(sorted(problem.sizes)[-2:]), X.shape[1]
     tile = min(n * _WORKING_SET, _TILE_BYTES // 8)

@@ -29,29 +29,11 @@ def solve_cupy(
     memory_limit_bytes: int | None = None,
     progress: Progress = lambda n_pairs: None,
 ) -> OvOSolution:
-    """Solve every pair of a one-vs-one problem on the GPU.
+    """Solve every pair on the GPU (a `Solver`).
 
-    Parameters
-    ----------
-    problem : OvOProblem
-    n_workers : int
-        Not used: the GPU does the work.
-    memory_limit_bytes : int, optional
-        Limit on kernel values and the solver's state on the GPU; by default
-        nine tenths of its free memory, less the samples.
-    progress : callable, optional
-        Called after each tile.
-
-    Returns
-    -------
-    OvOSolution
-
-    Raises
-    ------
-    BackendUnavailableError
-        If CuPy is set to round matrix products to TF32.
-    MemoryLimitError
-        If the kernel of the largest pair of classes does not fit.
+    The memory limit is on kernel values and the solver's state on the GPU; by default nine tenths
+    of its free memory, less the samples.  Raise BackendUnavailableError if CuPy is set to round
+    matrix products to TF32, and MemoryLimitError if the kernel of the largest pair does not fit.
     """
     import cupy  # type: ignore[import-not-found,unused-ignore]
 
@@ -69,20 +51,9 @@ def solve_cupy(
 def solve_on_device(
     problem: OvOProblem, plan: DevicePlan, xp: Any, progress: Progress
 ) -> OvOSolution:
-    """Work through the tiles of a plan.
+    """Solve the pairs tile by tile, with samples on the device or sent there.
 
-    Parameters
-    ----------
-    problem : OvOProblem
-        Its samples are sent to the device if they are on the host.
-    plan : DevicePlan
-    xp : module
-        CuPy; NumPy under numba's CUDA simulator.
-    progress : callable
-
-    Returns
-    -------
-    OvOSolution
+    `xp` is CuPy, or NumPy under numba's CUDA simulator.
     """
     solution = OvOSolution.empty(problem)
     solution.memory_plan = plan.describe()
@@ -127,21 +98,10 @@ def pair_tables(sizes: np.ndarray, pairs: list[tuple[int, int]]) -> PairTables:
 
 
 def kernel_matrix(kernel: Kernel, X: Any, sq_norms: Any, xp: Any) -> Any:
-    """Compute the kernel of samples with themselves.
+    """Compute the kernel of samples with themselves, (n_samples * n_samples,) float32, by rows.
 
-    Parameters
-    ----------
-    kernel : Kernel
-    X : array of shape (n_samples, n_features), float32 or float64
-    sq_norms : array of shape (n_samples,), same dtype
-        Squared norms of the rows of `X`.
-    xp : module
-        The arrays' namespace.
-
-    Returns
-    -------
-    array of shape (n_samples * n_samples,), float32
-        Row by row; exactly symmetric, with the kernel's own diagonal.
+    It is exactly symmetric, with the kernel's own diagonal.  `X`, (n_samples, n_features), and the
+    squared norms of its rows are float32 or float64, in the namespace `xp`.
     """
     n = X.shape[0]
     K = xp.empty((n, n), dtype=xp.float32)

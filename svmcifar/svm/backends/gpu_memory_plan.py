@@ -14,19 +14,10 @@ _STATE_BYTES = 17
 
 @dataclass(frozen=True)
 class DevicePlan:
-    """A partition of the classes into groups; the kernel of two groups is held at a time.
+    """A partition of the classes into groups; the kernel of two groups is held at a time."""
 
-    Attributes
-    ----------
-    groups : tuple of (int, int)
-        First and last class of each group.  With one group the whole kernel
-        matrix is held.
-    n_bytes : int
-        Memory of the largest tile and the solver's state.
-    """
-
-    groups: tuple[tuple[int, int], ...]
-    n_bytes: int
+    groups: tuple[tuple[int, int], ...]  # first and last class of each; one is the whole matrix
+    n_bytes: int  # the largest tile and the solver's state
 
     def describe(self) -> str:
         """Describe in a few words how the memory is divided."""
@@ -56,27 +47,11 @@ class DevicePlan:
 def make_device_plan(
     sizes: list[int], limit_bytes: int, room_bytes: int | None = None, sample_bytes: int = 0
 ) -> DevicePlan:
-    """Choose the fewest groups whose tiles fit.
+    """Choose the fewest groups whose tiles fit; raise MemoryLimitError if the largest pair doesn't.
 
-    Parameters
-    ----------
-    sizes : list of int
-        Samples of each class.
-    limit_bytes : int
-        Memory for kernel values and the solver's state.
-    room_bytes : int, optional
-        Memory for these and, unless a tile is the whole matrix, copies of its samples.
-    sample_bytes : int, default=0
-        Size of one sample.
-
-    Returns
-    -------
-    DevicePlan
-
-    Raises
-    ------
-    MemoryLimitError
-        If the kernel of the largest pair of classes does not fit.
+    `sizes` are the samples of each class, `limit_bytes` is for kernel values and the solver's
+    state, and `room_bytes` for these and, unless a tile is the whole matrix, copies of its samples,
+    of `sample_bytes` each.
     """
     # Two groups would be one tile, the whole matrix.
     for n_groups in [1, *range(3, len(sizes) + 1)]:

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from itertools import combinations_with_replacement
 from math import inf
 
 from svmcifar.compute.memory import format_bytes, format_least
@@ -15,30 +16,21 @@ _FLOAT32_BYTES = 4
 class Plan:
     """A schedule of kernel tiles that fits a memory limit.
 
-    Attributes
-    ----------
-    groups : tuple of (int, int)
-        First and last class of each group.  A tile is the kernel between two
-        groups, or within one, and holds the blocks of all pairs between them.
-    n_workers : int
-        Threads to work with.
-    keep_diagonals : bool
-        Whether the blocks within each class are computed once and kept, or
-        again for each tile.
-    n_bytes : int
-        Largest working memory of the schedule.
+    A tile is the kernel between two groups of classes, or within one, and holds the blocks of all
+    pairs between them.
     """
 
-    groups: tuple[tuple[int, int], ...]
-    n_workers: int
-    keep_diagonals: bool
-    n_bytes: int
+    groups: tuple[tuple[int, int], ...]  # first and last class of each
+    n_workers: int  # threads
+    keep_diagonals: bool  # compute blocks within classes once, not again for each tile
+    n_bytes: int  # largest working memory
 
     @property
     def tiles(self) -> list[tuple[int, int]]:
         """Pairs of groups, as indices into `groups`; (g, g) is the tile within g."""
-        n = len(self.groups)
-        return [(g, h) for g in range(n) for h in range(g, n) if g < h or not self._single(g)]
+        groups = enumerate(self.groups)
+        tiles = combinations_with_replacement(groups, 2)
+        return [(g, h) for (g, (first, last)), (h, _) in tiles if g < h or first < last]
 
     def pairs(self, g: int, h: int) -> list[tuple[int, int]]:
         """Return the pairs of classes of the tile between groups g and h."""
@@ -65,53 +57,25 @@ class Plan:
         diagonals = "kept" if self.keep_diagonals else "computed again for each tile"
         return f"{tiles}, blocks within classes {diagonals}, {format_bytes(self.n_bytes)} at most"
 
-    def _single(self, group: int) -> bool:
-        first, last = self.groups[group]
-        return first == last
-
 
 @dataclass(frozen=True)
 class Holding:
-    """What a solver holds in memory while it works through tiles, in bytes.
+    """What a solver holds in memory while it works through tiles, in bytes."""
 
-    Attributes
-    ----------
-    tile : int
-        For each entry of a tile.
-    kept : int
-        For each entry of a block within a class, where those are kept.
-    made : int
-        For each entry of the blocks within a tile's classes, where they are computed again.
-    scratch : callable
-        Of each worker, from the entries of the largest block and the samples of the largest group.
-    beside : int, default=0
-        For each entry of the blocks within a tile's classes, kept or not.
-    starts : int, default=0
-        For each sample of each pair of a tile.
-    pair : int, default=0
-        For each sample of a pair that is being solved.
-    pairs_at_once : bool, default=False
-        Whether workers that share a tile solve its pairs at the same time.
-    always : int, default=0
-        Under any schedule.
-    """
-
-    tile: int
-    kept: int
-    made: int
+    tile: int  # for each entry of a tile
+    kept: int  # for each entry of a block within a class, where those are kept
+    made: int  # for each entry of the blocks within a tile's classes, where not
+    # Of each worker, from the entries of the largest block and the samples of the largest group.
     scratch: Callable[[int, int], int]
-    beside: int = 0
-    starts: int = 0
-    pair: int = 0
-    pairs_at_once: bool = False
-    always: int = 0
+    beside: int = 0  # for each entry of the blocks within a tile's classes, kept or not
+    starts: int = 0  # for each sample of each pair of a tile
+    pair: int = 0  # for each sample of a pair that is being solved
+    pairs_at_once: bool = False  # whether workers that share a tile solve its pairs in parallel
+    always: int = 0  # under any schedule
 
 
 def make_plan(sizes: list[int], n_workers: int, limit_bytes: int | None, itemsize: int) -> Plan:
-    """Choose the fastest schedule for the kernel values of one gamma (see `choose_plan`).
-
-    `itemsize` is the bytes of a distance: 4, or 8 where they are computed in float64.
-    """
+    """Choose a schedule for one gamma and the `itemsize` of distances (see `choose_plan`)."""
     return choose_plan(
         sizes,
         n_workers,
@@ -148,28 +112,9 @@ def choose_plan(
     computed again for each tile; one class a group.  The grouping, which decides
     how float32 sums are rounded, does not depend on the number of workers.
 
-    Parameters
-    ----------
-    sizes : list of int
-        Samples of each class.
-    n_workers : int
-        Largest number of workers.
-    limit_bytes : int or None
-        Limit on the working memory: kernel blocks, not samples and model.
-    holding : Holding
-    what : str
-        What has to fit, for the error.
-    remedy : str
-        What to do besides raising the limit, for the error.
-
-    Returns
-    -------
-    Plan
-
-    Raises
-    ------
-    MemoryLimitError
-        If no schedule fits.
+    `sizes` are the samples of each class; the limit is on kernel blocks, not samples and model.
+    Raise MemoryLimitError if no schedule fits; `what` has to fit, and `remedy` is what else to do
+    than to raise the limit.
     """
     plans = (
         cost_schedule(sizes, groups, workers, keep, holding)

@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from svmcifar.compute.memory import default_memory_limit
 from svmcifar.svm.backends.memory_plan import Plan, make_plan
-from svmcifar.svm.backends.smo import solve_pair
+from svmcifar.svm.backends.smo import PairKernel, solve_pair
 from svmcifar.svm.backends.tiles import Map, TiledRun
 from svmcifar.svm.kernels.blocks import compute_kernel
 from svmcifar.svm.problem import OvOProblem, OvOSolution, Progress
@@ -22,31 +22,12 @@ def solve_blocked(
     memory_limit_bytes: int | None = None,
     progress: Progress = lambda n_pairs: None,
 ) -> OvOSolution:
-    """Solve every pair of a one-vs-one problem on the CPU.
+    """Solve every pair on the CPU, in nine tenths of the available memory by default (a `Solver`).
 
-    Parameters
-    ----------
-    problem : OvOProblem
-    n_workers : int
-        Threads to work with, >= 1.  The result does not depend on it.
-    memory_limit_bytes : int, optional
-        Limit on the kernel blocks held at a time; nine tenths of the memory
-        available by default.
-    progress : callable, optional
-        Called with the number of pairs just solved.
-
-    Returns
-    -------
-    OvOSolution
-
-    Raises
-    ------
-    MemoryLimitError
-        If the blocks of one pair do not fit the limit.
+    Raise MemoryLimitError if the blocks of one pair do not fit the limit.
     """
-    itemsize = problem.samples.X.dtype.itemsize
     limit = default_memory_limit() if memory_limit_bytes is None else memory_limit_bytes
-    plan = make_plan(problem.sizes, n_workers, limit, itemsize)
+    plan = make_plan(problem.sizes, n_workers, limit, problem.samples.X.dtype.itemsize)
     solution = OvOSolution.empty(problem)
     solution.memory_plan = plan.describe()
     _Run(problem, plan, solution).solve(progress)
@@ -86,9 +67,10 @@ class _Run(TiledRun):
         diagonals = self.diagonals or {c: self._kernel_within(c) for c in sorted({*sum(pairs, ())})}
 
         def solve_pairs(pairs: list[tuple[int, int]]) -> None:
-            for pair in pairs:
-                if not self.cancelled[0]:
-                    self._solve_pair(pair, g, h, K, diagonals)
+            for a, b in pairs:
+                if self.cancelled[0]:
+                    return
+                self._solve_pair(a, b, self.cut_pair(K, g, h, (a, b), diagonals))
 
         # One pair at a time, as the plan counts them; in a thread of the pool where all share the
         # tile, so that an interrupt is seen while compiled code runs.
@@ -96,16 +78,8 @@ class _Run(TiledRun):
             pass
         return len(pairs)
 
-    def _solve_pair(
-        self, pair: tuple[int, int], g: int, h: int, K: KernelArray, within: dict[int, KernelArray]
-    ) -> None:
+    def _solve_pair(self, a: int, b: int, K: PairKernel) -> None:
         """Solve one pair and write its part of the solution."""
-        a, b = pair
-        solved = solve_pair(
-            self.cut_pair(K, g, h, pair, within),
-            self.problem.upper_of(a, b),
-            tol=self.problem.tol,
-            max_iter=self.problem.max_iter,
-            cancelled=self.cancelled,
-        )
+        upper, tol, max_iter = self.problem.upper_of(a, b), self.problem.tol, self.problem.max_iter
+        solved = solve_pair(K, upper, tol=tol, max_iter=max_iter, cancelled=self.cancelled)
         self.solution.store(self.problem, a, b, solved)

@@ -18,16 +18,10 @@ def dual_objective(beta: FloatArray, v: FloatArray) -> FloatArray:
 
 
 def certify(problem: OvOProblem, solution: OvOSolution) -> None:
-    """Write each pair's KKT gap and dual objective into `solution`.
+    """Write each pair's KKT gap and dual objective into a solution, from its coefficients.
 
     For backends that do not report them.  The kernel is computed again, so this costs as much as
     the matrix products of the backend "numba".
-
-    Parameters
-    ----------
-    problem : OvOProblem
-    solution : OvOSolution
-        With its coefficients set.
     """
     parts = [problem.samples[problem.rows(c)] for c in range(problem.n_classes)]
     # Row r of products[c] is what class c's own samples add to its pair r.

@@ -2,8 +2,10 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from importlib import import_module
 from typing import Any, Protocol
 
+from svmcifar.compute import gpu
 from svmcifar.compute.arrays import is_host
 from svmcifar.errors import BackendUnavailableError, InputError
 from svmcifar.svm.problem import OvOProblem, OvOSolution, Progress
@@ -20,34 +22,44 @@ class Solver(Protocol):
         memory_limit_bytes: int | None,
         progress: Progress,
     ) -> OvOSolution:
-        """See `svmcifar.svm.backends.numba_ovo.solve_blocked`."""
+        """Solve every pair of a one-vs-one problem.
+
+        Parameters
+        ----------
+        problem : OvOProblem
+        n_workers : int
+            Threads to work with, >= 1; the result does not depend on it.  For solvers on the CPU
+            that use several.
+        memory_limit_bytes : int or None
+            Limit on kernel blocks held at a time; by default a share of the memory available.
+        progress : callable
+            Called with the number of pairs just solved.
+
+        Returns
+        -------
+        OvOSolution
+
+        Raises
+        ------
+        BackendUnavailableError
+            If the solver cannot work with the settings of its libraries.
+        MemoryLimitError
+            If the largest pair does not fit.
+        """
 
 
 @dataclass(frozen=True)
 class Backend:
-    """A solver with its name and requirements.
-
-    Attributes
-    ----------
-    name : str
-    summary : str
-        A description in a few words.
-    why_not : callable
-        Returns the reason why it does not work here, or None if it does.
-    load : callable
-        Imports and returns the solver.
-    uses_gpu : bool
-        Whether it works on the GPU, and accepts samples on the GPU.
-    """
+    """A solver with its name and requirements."""
 
     name: str
     summary: str
-    why_not: Callable[[], str | None]
-    load: Callable[[], Solver]
-    uses_gpu: bool = False
+    why_not: Callable[[], str | None]  # the reason why it does not work here
+    load: Callable[[], Solver]  # imports the solver
+    uses_gpu: bool = False  # whether it works on the GPU, and accepts samples there
 
     def require_place_of(self, X: Any) -> None:
-        """Raise `InputError` if the samples are on a device and the backend works on the host."""
+        """Raise InputError if the samples are on a device and the backend works on the host."""
         if not self.uses_gpu and not is_host(X):
             raise InputError(
                 f"Samples must be on the host for the backend {self.name!r}. Got an array on a "
@@ -56,51 +68,37 @@ class Backend:
             )
 
 
-def _load_numba() -> Solver:
-    from svmcifar.svm.backends.numba_ovo import solve_blocked
-
-    return solve_blocked
-
-
-def _load_sklearn() -> Solver:
-    from svmcifar.svm.backends.sklearn_ovo import solve_sklearn
-
-    return solve_sklearn
-
-
-def _load_cuml() -> Solver:
-    from svmcifar.svm.backends.cuml_ovo import solve_cuml
-
-    return solve_cuml
-
-
-def _load_cupy() -> Solver:
-    from svmcifar.svm.backends.cupy_ovo import solve_cupy
-
-    return solve_cupy
-
-
-def _why_no_cupy() -> str | None:
-    from svmcifar.compute.gpu import why_no_cupy, why_no_numba_cuda
-
-    return why_no_cupy() or why_no_numba_cuda()
-
-
-def _why_no_cuml() -> str | None:
-    from svmcifar.compute.gpu import why_no_cuml
-
-    return why_no_cuml()
-
-
-def _works_anywhere() -> None:
-    return None
+def _loader(file: str, solver: str) -> Callable[[], Solver]:
+    return lambda: getattr(import_module(f"svmcifar.svm.backends.{file}"), solver)
 
 
 _BACKENDS = (
-    Backend("cupy", "all pairs at once on an NVIDIA GPU", _why_no_cupy, _load_cupy, True),
-    Backend("cuml", "cuML, pair by pair on an NVIDIA GPU", _why_no_cuml, _load_cuml, True),
-    Backend("numba", "all pairs over one kernel matrix on the CPU", _works_anywhere, _load_numba),
-    Backend("sklearn", "scikit-learn's SVC (LIBSVM) on the CPU", _works_anywhere, _load_sklearn),
+    Backend(
+        "cupy",
+        "all pairs at once on an NVIDIA GPU",
+        lambda: gpu.why_no_cupy() or gpu.why_no_numba_cuda(),
+        _loader("cupy_ovo", "solve_cupy"),
+        uses_gpu=True,
+    ),
+    Backend(
+        "cuml",
+        "cuML, pair by pair on an NVIDIA GPU",
+        lambda: gpu.why_no_cuml(),
+        _loader("cuml_ovo", "solve_cuml"),
+        uses_gpu=True,
+    ),
+    Backend(
+        "numba",
+        "all pairs over one kernel matrix on the CPU",
+        lambda: None,
+        _loader("numba_ovo", "solve_blocked"),
+    ),
+    Backend(
+        "sklearn",
+        "scikit-learn's SVC (LIBSVM) on the CPU",
+        lambda: None,
+        _loader("sklearn_ovo", "solve_sklearn"),
+    ),
 )
 
 BACKENDS = {backend.name: backend for backend in _BACKENDS}
@@ -110,21 +108,10 @@ _AUTO = ("numba", "sklearn")
 
 
 def choose_backend(name: str) -> Backend:
-    """Return a backend that works here.
+    """Return the backend of a name, or for "auto" the fastest that works here.
 
-    Parameters
-    ----------
-    name : str
-        A backend's name, or "auto" for the fastest that works.
-
-    Returns
-    -------
-    Backend
-
-    Raises
-    ------
-    BackendUnavailableError
-        If there is no such backend, or if it does not work here, with the reason.
+    Raise BackendUnavailableError if there is none of that name, or with the reason if it does not
+    work here.
     """
     if name == "auto":
         return next(BACKENDS[n] for n in _AUTO if BACKENDS[n].why_not() is None)

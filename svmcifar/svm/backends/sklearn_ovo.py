@@ -21,22 +21,10 @@ def solve_sklearn(
     memory_limit_bytes: int | None = None,
     progress: Progress = lambda n_pairs: None,
 ) -> OvOSolution:
-    """Solve every pair with scikit-learn's SVC.
+    """Solve every pair with scikit-learn's SVC (a `Solver`).
 
-    Parameters
-    ----------
-    problem : OvOProblem
-    n_workers : int
-        Not used: LIBSVM works on one core.
-    memory_limit_bytes : int, optional
-        Bounds LIBSVM's kernel cache, 1 GB by default.
-    progress : callable, optional
-        Called once, at the end: LIBSVM reports no progress.
-
-    Returns
-    -------
-    OvOSolution
-        Gap and objective are computed from its coefficients afterwards.
+    LIBSVM works on one core and reports no progress; the memory limit bounds its kernel cache, 1 GB
+    by default.  Gaps and objectives are computed from the coefficients.
     """
     X = problem.samples.X.astype(np.float64, copy=False)
     cache_mb = min(_CACHE_MB, (memory_limit_bytes or 2**62) / 1e6)

@@ -63,34 +63,16 @@ def solve_path(
     max_iter: int,
     cancelled: NDArray[np.bool_],
 ) -> tuple[FloatArray, FloatArray, FloatArray]:
-    """Solve the binary SVM of one pair of classes for one or more C.
+    """Solve the binary SVM of one pair of classes for each C, (n_C,), in turn.
 
-    Parameters
-    ----------
-    K : PairKernel
-    C : ndarray of shape (n_C,), float64
-        Each but the first is solved from the solution of the one before.
-    weight : ndarray of shape (n_a + n_b,), float64
-        Upper bounds of each alpha for C = 1, > 0.
-    start : ndarray of shape (n_a + n_b,), float64, optional
-        Signed coefficients to start the first C from, such as those for another gamma; zeros by
-        default.
-    tol : float
-        Stop when the gap is at most this.
-    max_iter : int
-        Largest number of steps of a solution; -1 for LIBSVM's own bound (see `step_limit`).
-    cancelled : ndarray of shape (1,), bool
-        Read every 200,000 steps; True ends the work early.
+    All arrays of numbers are float64.  `weight`, (n_a + n_b,), are the upper bounds of alpha for
+    C = 1, > 0.  The first C starts from the signed coefficients `start`, such as those for another
+    gamma, or from zeros; each other one from the solution of the C before.  Stop a solution when
+    its gap is at most `tol`, or after `max_iter` steps (see `step_limit`); `cancelled`, (1,) bool,
+    is read every 200,000 steps, and True ends the work.
 
-    Returns
-    -------
-    betas : ndarray of shape (n_C, n_a + n_b)
-        Signed coefficients.
-    stats : ndarray of shape (n_C, 3)
-        Columns `INTERCEPT`, `GAP` and `N_ITER`, as in `svmcifar.svm.problem.PairSolution`.  A gap
-        is above `tol` only if `max_iter` was reached or the work was cancelled.
-    v : ndarray of shape (n_a + n_b,)
-        Negative gradient of the last solution.
+    Return the signed coefficients, (n_C, n_a + n_b), the statistics of each solution, (n_C, 3),
+    with the columns `INTERCEPT`, `GAP` and `N_ITER`, and the negative gradient of the last one.
     """
     n = len(weight)
     betas, stats, v = np.empty((len(C), n)), np.empty((len(C), 3)), np.empty(n)

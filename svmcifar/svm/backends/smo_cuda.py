@@ -53,21 +53,12 @@ class PairTables:
     A pair's kernel matrix is four blocks of one flat buffer, in the order aa, ab, ba, bb (class a
     against itself, a against b, ...).  Entry (r, c) of a block is at ``offset + r * stride + c``.
     Blocks may be parts of one matrix, and pairs may share them.
-
-    Attributes
-    ----------
-    offsets, strides : ndarray of shape (n_pairs, 4)
-        Where each block starts, and how far its rows are apart: at least their length.
-    sizes : ndarray of shape (n_pairs, 2)
-        Samples of class a and of class b, each at least 1.
-    starts : ndarray of shape (n_pairs, 2)
-        First sample of class a and of class b in the per-sample arrays.
     """
 
-    offsets: IntArray
-    strides: IntArray
-    sizes: IntArray
-    starts: IntArray
+    offsets: IntArray  # (n_pairs, 4)
+    strides: IntArray  # (n_pairs, 4): how far the rows of a block are apart, at least their length
+    sizes: IntArray  # (n_pairs, 2): samples of class a and of class b, each at least 1
+    starts: IntArray  # (n_pairs, 2): first sample of each in the per-sample arrays
 
 
 def longest_first(sizes: IntArray) -> NDArray[np.intp]:
@@ -87,36 +78,17 @@ def launch_smo(
     max_iter: int,
     threads: int = 512,
 ) -> list[PairSolution]:
-    """Solve the binary SVMs of many pairs of classes in one launch, and wait for the result.
+    """Solve the binary SVMs of many pairs of classes in one launch, in the order of `pairs`.
 
-    Parameters
-    ----------
-    K : array of shape (n_values,), float32, contiguous
-        Kernel values.  Used in place if it is on the device (any array with
-        ``__cuda_array_interface__``), and copied there if it is on the host.
-    upper : ndarray of shape (n_samples,), float64
-        Upper bound of each alpha, > 0; samples sorted by class.
-    pairs : PairTables
-        Best in the order of `longest_first`.
-    tol : float
-        Stop when a pair's gap is at most this, > 0.
-    max_iter : int
-        Largest number of steps a pair; -1 for LIBSVM's own bound (see `smo.step_limit`).
-    threads : int, default=512
-        Threads of a block: a power of two from 32 to 1024.  The result does not depend on it.
+    `K`, (n_values,) float32 and contiguous, are kernel values, used in place on the device (any
+    array with ``__cuda_array_interface__``) and copied there from the host; `upper`, (n_samples,)
+    float64, is the upper bound of each alpha, > 0, of samples sorted by class.  The order of
+    `longest_first` is best.  A pair stops when its gap is at most `tol`, > 0, or after `max_iter`
+    steps (see `smo.step_limit`).  A block has 32 to 1024 threads, a power of two; the result does
+    not depend on them.
 
-    Returns
-    -------
-    list of PairSolution
-        In the order of `pairs`.
-
-    Raises
-    ------
-    TypeError
-        If an array has another dtype.
-    ValueError
-        If an array has another shape, or is not contiguous, if a table points outside `K` or
-        `upper`, or if a number is out of its range.
+    Raise TypeError if an array has another dtype; ValueError if it has another shape or is not
+    contiguous, if a table points outside `K` or `upper`, or if a number is out of its range.
     """
     _check_arrays(K, upper, pairs)
     _check_tables(pairs, K.size, upper.size)

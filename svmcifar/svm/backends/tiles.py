@@ -24,14 +24,7 @@ Map = Callable[..., Iterable[Any]]
 
 
 class TiledRun(ABC):
-    """One run of the schedule.
-
-    Parameters
-    ----------
-    problem : OvOProblem
-        Its classes and samples.
-    plan : Plan
-    """
+    """One run of the schedule."""
 
     def __init__(self, problem: OvOProblem, plan: Plan) -> None:
         self.plan = plan
