@@ -82,6 +82,14 @@ def test_hash_does_not_depend_on_workers(synthetic_folder):
     assert len({read_manifest(f"{jobs}.skops").content_hash for jobs in (1, 2, 3)}) == 1
 
 
+def test_every_backend_can_be_chosen():
+    from svmcifar.cli.train import command
+    from svmcifar.svm.backends.registry import BACKENDS
+
+    (backend,) = [option for option in command.params if option.name == "backend"]
+    assert set(backend.type.choices) == {"auto", *BACKENDS}
+
+
 def test_cuml_falls_back_with_one_loud_line(synthetic_folder, monkeypatch):
     from svmcifar.svm.backends import registry
 
