@@ -72,7 +72,7 @@ def _try_cupy() -> _Trial:
         return _Trial(f"the package cupy does not import ({_one_line(error)})")
     summary = None
     try:
-        if runtime.driverGetVersion() == 0:  # how CUDA says that it finds no libcuda
+        if runtime.driverGetVersion() == 0:  # CUDA's answer without libcuda
             return _Trial("there is no NVIDIA driver")
         properties = runtime.getDeviceProperties(runtime.getDevice())
         name, capability = properties["name"].decode(), (properties["major"], properties["minor"])

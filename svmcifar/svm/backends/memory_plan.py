@@ -28,8 +28,7 @@ class Plan:
     @property
     def tiles(self) -> list[tuple[int, int]]:
         """Pairs of groups, as indices into `groups`; (g, g) is the tile within g."""
-        groups = enumerate(self.groups)
-        tiles = combinations_with_replacement(groups, 2)
+        tiles = combinations_with_replacement(enumerate(self.groups), 2)
         return [(g, h) for (g, (first, last)), (h, _) in tiles if g < h or first < last]
 
     def pairs(self, g: int, h: int) -> list[tuple[int, int]]:
@@ -89,12 +88,14 @@ def make_plan(sizes: list[int], n_workers: int, limit_bytes: int | None, itemsiz
 
 def kernel_holding(itemsize: int) -> Holding:
     """Return what the backend "numba" holds: float32 kernel values, and distances in float64."""
-
-    def scratch(block: int, group: int) -> int:
-        # float64 distances cannot be made where the float32 kernel values go.
-        return itemsize * min(BLOCK**2, block) if itemsize > _FLOAT32_BYTES else 0
-
-    return Holding(_FLOAT32_BYTES, _FLOAT32_BYTES, _FLOAT32_BYTES, scratch)
+    # float64 distances cannot be computed in the place of float32 kernel values.
+    entry_bytes = itemsize if itemsize > _FLOAT32_BYTES else 0
+    return Holding(
+        tile=_FLOAT32_BYTES,
+        kept=_FLOAT32_BYTES,
+        made=_FLOAT32_BYTES,
+        scratch=lambda block, group: entry_bytes * min(BLOCK**2, block),
+    )
 
 
 def choose_plan(

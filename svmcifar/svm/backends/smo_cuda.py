@@ -126,8 +126,8 @@ def launch_smo(
             v = cuda.device_array(total, dtype=np.float64)
             smo_global[n_pairs, threads, 0, scratch_bytes](*arguments, v)
     betas = np.split(beta.copy_to_host(), first[1:])
-    numbers = zip(*results.copy_to_host().T.tolist(), n_iter.copy_to_host().tolist(), strict=True)
-    return [PairSolution(b, *four) for b, four in zip(betas, numbers, strict=True)]
+    stats = zip(*results.copy_to_host().T.tolist(), n_iter.copy_to_host().tolist(), strict=True)
+    return [PairSolution(beta, *row) for beta, row in zip(betas, stats, strict=True)]
 
 
 def _check_arrays(K: Any, upper: Any, pairs: PairTables) -> None:
@@ -261,8 +261,8 @@ def _solve(K, row, upper, tol, flags, beta, n_iter, result, v):  # type: ignore[
         # A bound is hit exactly, so that the index sets need no tolerance.
         beta_i = upper_i if step == rise else beta[i] + step
         beta_j = lower_j if step == fall else beta[j] - step
-        # The gap is above tol if one thread finds it so with its own samples' bottom.  The vote is
-        # also the barrier between reading and writing v[j], beta[i] and beta[j].
+        # The gap is above tol if it is for the bottom of one thread's samples.  The vote is also
+        # the barrier between reading and writing v[j], beta[i] and beta[j].
         goes_on = cuda.syncthreads_or(int32(top - bottom > tol))
         if not goes_on or steps == row[_MAX_STEPS]:
             break
