@@ -85,11 +85,11 @@ class Cifar100(CifarDataset):
             self.read_split(name)
         n_classes, n_superclasses = (self.description.n_classes[k] for k in (CLASSES, SUPERCLASSES))
         labels, superclasses = np.divmod(self._pairs[name], n_superclasses)
-        times = np.bincount(labels, minlength=n_classes)
+        counts = np.bincount(labels, minlength=n_classes)
         sizes = np.bincount(superclasses, minlength=n_superclasses)
-        if odd := np.flatnonzero(times != 1).tolist():
+        if odd := np.flatnonzero(counts != 1).tolist():
             rule = f"each of the {n_classes} fine classes must lie in one superclass"
-            got = f"fine class {odd[0]} in {times[odd[0]]}"
+            got = f"fine class {odd[0]} in {counts[odd[0]]}"
         elif sizes.max() != (size := n_classes // n_superclasses):
             rule = f"each of the {n_superclasses} superclasses must have {size} fine classes"
             got = f"{sizes.max()} in superclass {sizes.argmax()}"

@@ -32,17 +32,17 @@ def download_dataset(
     archive = Path(folder) / description.archive_name
     target = Path(folder) / description.folder_name
 
-    def say(message: str) -> None:
+    def report(message: str) -> None:
         if progress:
             print(message, file=sys.stderr)
 
     with output_errors(folder):
         if all(_has_md5(target / name, md5) for name, md5 in description.md5s.items()):
-            say(f"{target}: the data set is there already and its md5s are right")
+            report(f"{target}: the data set is there already and its md5s are right")
             return target
         with staged_folder(target, replace=True) as staging:
             if _has_md5(archive, description.archive_md5):
-                say(f"{archive}: using this archive, whose md5 is right")
+                report(f"{archive}: using this archive, whose md5 is right")
             else:
                 archive = staging / description.archive_name
                 _fetch(description, archive, progress=progress, timeout_s=timeout_s)
@@ -50,7 +50,7 @@ def download_dataset(
             if archive.parent == staging:
                 archive.unlink()
             if aside := _move_aside(target):
-                say(f"{target}: another data set stood there and is now {aside}")
+                report(f"{target}: another data set stood there and is now {aside}")
     return target
 
 

@@ -65,7 +65,7 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
     """
     target = Path(path)
     temporary = target.with_name(f".{target.stem}-{secrets.token_hex(4)}{target.suffix}")
-    with output_errors(path), _removed_at_last(temporary):
+    with output_errors(path), _removed_finally(temporary):
         temporary.parent.mkdir(parents=True, exist_ok=True)
         yield temporary
         os.replace(temporary, target)
@@ -83,7 +83,7 @@ def staged_folder(path: Path, *, replace: bool = False) -> Iterator[Path]:
     hidden = f".{path.resolve().name}-{secrets.token_hex(4)}"
     is_inside = path.is_dir() and not replace
     staging = path / hidden if is_inside else path.with_name(hidden)
-    with output_errors(path), _removed_at_last(staging):
+    with output_errors(path), _removed_finally(staging):
         staging.mkdir(parents=True)
         yield staging
         if is_inside:
@@ -105,7 +105,7 @@ def output_errors(path: str | Path) -> Iterator[None]:
 
 
 @contextmanager
-def _removed_at_last(temporary: Path) -> Iterator[None]:
+def _removed_finally(temporary: Path) -> Iterator[None]:
     try:
         yield
     finally:
