@@ -1,9 +1,9 @@
 """Decision values of all pairs at once, from support vectors that the pairs share.
 
-The kernel between a batch and the support vectors is computed once, in blocks, by matrix
-products; each block is multiplied with the coefficients of the classes in it and added to
-the decision values of their pairs.  On the host threads share the blocks; on a device a block
-is the kernel between as many samples as fit its memory and one class.
+The kernel between a batch and the support vectors is computed once, in blocks, by matrix products.
+Each block is multiplied with the coefficients of its classes and added to the decision values of
+their pairs.  On the host threads share the blocks; on a device a block is the kernel between a
+batch that fits its memory and one class.
 """
 
 from collections.abc import Iterator
@@ -32,49 +32,28 @@ FloatArray = NDArray[np.float64]
 
 @dataclass(frozen=True)
 class OvOModel:
-    """A one-vs-one model for prediction, with its support vectors where the samples are.
+    """A one-vs-one model for prediction; `support` lies where samples do, the rest on the host.
 
-    Attributes
-    ----------
-    support : SampleBlocks
-        Support vectors, sorted by class; on the host or on a device, the rest on the host.
-    n_support : ndarray of shape (n_classes,), int
-        Support vectors of each class.
-    coef : ndarray of shape (n_classes - 1, n_support_vectors), float64
-        ``y_i alpha_i`` in LIBSVM's layout (see `svmcifar.svm.one_vs_one`).
-    intercept : ndarray of shape (n_pairs,), float64
-    kernel : Kernel
-    center : ndarray of shape (n_features,) or None
-        Subtracted from samples before distances are taken.
+    Coefficients ``y_i alpha_i`` are in LIBSVM's layout (see `svmcifar.svm.one_vs_one`).
     """
 
-    support: SampleBlocks
-    n_support: NDArray[np.integer]
-    coef: FloatArray
-    intercept: FloatArray
+    support: SampleBlocks  # sorted by class
+    n_support: NDArray[np.integer]  # support vectors of each class
+    coef: FloatArray  # (n_classes - 1, n_support_vectors)
+    intercept: FloatArray  # (n_pairs,)
     kernel: Kernel
-    center: Array | None
+    center: Array | None  # (n_features,), subtracted from samples before distances are taken
 
 
 def pair_decisions(
     model: OvOModel, X: Any, n_workers: int, memory_limit_bytes: int | None = None
 ) -> Iterator[Any]:
-    """Compute the decision values of every pair, a batch of samples at a time.
+    """Yield the decision values of every pair, (n_batch, n_pairs) float64, batch by batch.
 
-    Parameters
-    ----------
-    model : OvOModel
-    X : array of shape (n_samples, n_features)
-        In the dtype of the support vectors, and where they are; InputError if they are elsewhere.
-    n_workers : int
-        Threads to work with on the host.
-    memory_limit_bytes : int, optional
-        Limit on what a batch takes on a device; four fifths of what it has free by default.
-
-    Returns
-    -------
-    iterator of arrays of shape (n_batch, n_pairs), float64
-        Where the samples are; positive for a vote for the pair's first class.
+    X, (n_samples, n_features), has the dtype of the support vectors and lies where they do (raise
+    InputError if not), and so do the decision values; a positive one votes for the pair's first
+    class.  `n_workers` are threads on the host; the memory limit is on a batch on a device, by
+    default four fifths of its free memory.
     """
     get_namespace(X, model.support.X)
     if is_host(X):
@@ -85,7 +64,7 @@ def pair_decisions(
 
 def _host_decisions(model: OvOModel, X: Array, n_workers: int) -> Iterator[FloatArray]:
     numbers = pair_numbers(len(model.n_support))
-    batches = [slice(i, min(i + BLOCK, len(X))) for i in range(0, len(X), BLOCK)]
+    batches = list(gen_batches(len(X), BLOCK))
     chunks = _chunks(model.n_support)
 
     def work(rows: slice, parts: list[tuple[int, slice]]) -> list[Array]:
@@ -102,7 +81,7 @@ def _host_decisions(model: OvOModel, X: Array, n_workers: int) -> Iterator[Float
         return products
 
     with single_threaded_blas(), ThreadPoolExecutor(n_workers) as pool:
-        # One batch ahead: enough to keep the workers busy, and no more results than that wait.
+        # One batch ahead keeps the workers busy and limits the results that wait.
         submitted = ([pool.submit(work, rows, parts) for parts in chunks] for rows in batches)
         try:
             upcoming = next(submitted)
@@ -153,10 +132,7 @@ def _row_bytes(model: OvOModel, n_features: int, itemsize: int) -> int:
 
 
 def _chunks(n_support: NDArray[np.integer]) -> list[list[tuple[int, slice]]]:
-    """Cut the support vectors into chunks of at most BLOCK, and these into their classes.
-
-    Return the classes in each chunk, each with the support vectors that it has there.
-    """
+    """Cut the support vectors into chunks of at most BLOCK: lists of (class, its slice in it)."""
     ends = np.cumsum(n_support)
     chunks = []
     for start in range(0, int(ends[-1]), BLOCK):

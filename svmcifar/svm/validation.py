@@ -11,17 +11,16 @@ from sklearn.utils.validation import _check_sample_weight, validate_data
 from svmcifar.compute.arrays import get_namespace, is_host, sklearn_dispatch, to_host
 from svmcifar.errors import InputError
 
+# Largest mean squared norm for which no squared distance can overflow float64.
+_MOST_SQ_NORM = 1e290
+
 Array = NDArray[Any]
 
 
 def read_training_set(estimator: BaseEstimator, X: Any, y: Any) -> tuple[Any, Array]:
-    """Check shapes and types of a training set; the estimator learns the number of features.
+    """Check shapes and types of a training set, and set the estimator's `n_features_in_`.
 
-    Returns
-    -------
-    samples : array of shape (n_samples, n_features), float32 or float64
-        Where X is.
-    labels : ndarray of shape (n_samples,)
+    Return the samples, float32 or float64, where X is, and the labels on the host.
     """
     if is_host(X) and is_host(y):
         return validate_data(
@@ -58,14 +57,10 @@ def _to_host_beside(values: Any, X: Any) -> Any:
     return to_host(values)
 
 
-# Largest mean squared norm for which no squared distance can overflow float64.
-_MOST_SQ_NORM = 1e290
-
-
 def require_finite(X: Array, mean_sq_norm: float) -> None:
     """Raise if samples have NaN or infinite values, or distances that float64 cannot hold.
 
-    X itself is looked at only if the mean squared norm of its rows shows that something is wrong.
+    X itself is searched only if the mean squared norm of its rows shows that something is wrong.
     """
     if mean_sq_norm < _MOST_SQ_NORM:
         return

@@ -1,8 +1,7 @@
 """Blocks of kernel values over samples sorted by class.
 
 Inner products are one matrix product; the kernel turns them into its values in place.  On the
-host values are float32, as in LIBSVM; the products behind them are in the precision of the
-samples.
+host values are float32, as in LIBSVM, from products in the precision of the samples.
 """
 
 from collections.abc import Callable
@@ -10,16 +9,34 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from sklearn.utils import gen_batches
 
 from svmcifar.compute.arrays import get_namespace
 from svmcifar.svm.kernels.kernel import Kernel
 from svmcifar.svm.samples import SampleBlocks
 
-# Every matrix product is cut into blocks of this many rows and columns,
-# whatever the number of workers, so that its rounding never depends on them.
+# Matrix products are cut into blocks of this many rows and columns, whatever the number of workers,
+# so that rounding does not depend on it.
 BLOCK = 2560
 
 Array = NDArray[np.floating]
+
+
+def fill_blocks(
+    fill: Callable[[slice, slice], None], out: Array, is_symmetric: bool, map_blocks: Callable
+) -> None:
+    """Call ``fill(rows, columns)`` for the blocks of `out`; mirror them if it is symmetric."""
+
+    def work(block: tuple[slice, slice]) -> None:
+        rows, columns = block
+        fill(rows, columns)
+        if is_symmetric and rows != columns:
+            out[columns, rows] = out[rows, columns].T
+
+    strips, cuts = (list(gen_batches(n, BLOCK)) for n in out.shape)
+    blocks = [(r, c) for r in strips for c in cuts if not is_symmetric or r.start <= c.start]
+    for _ in map_blocks(work, blocks):
+        pass
 
 
 def compute_kernel(
@@ -32,36 +49,24 @@ def compute_kernel(
     """Compute kernel values between two sets of samples of one dtype and centre, on the host.
 
     They are float32, or of the dtype of `out`; exactly symmetric, with the kernel's own diagonal,
-    when `A` and `B` are the same samples.  An executor's ``map`` runs the blocks in parallel.
+    if `A` and `B` are the same samples.  An executor's ``map`` runs the blocks in parallel.
     """
     K = np.empty((len(A), len(B)), dtype=np.float32) if out is None else out
-    same = A.X is B.X
 
-    def fill(corner: tuple[int, int]) -> None:
-        rows = slice(corner[0], min(corner[0] + BLOCK, len(A)))
-        columns = slice(corner[1], min(corner[1] + BLOCK, len(B)))
-        _fill_block(kernel, A[rows], B[columns], K[rows, columns])
-        if same and rows != columns:
-            K[columns, rows] = K[rows, columns].T
+    def fill(rows: slice, columns: slice) -> None:
+        a, b, part = A[rows], B[columns], K[rows, columns]
+        in_place = part.dtype == a.X.dtype and part.flags.c_contiguous
+        products = part if in_place else np.empty(part.shape, dtype=a.X.dtype)
+        kernel.products(a.X, b.X, out=products)
+        kernel.write(products, a.sq_norms, b.sq_norms, products)
+        if not in_place:
+            part[...] = products
 
-    corners = [
-        (i, j) for i in range(0, len(A), BLOCK) for j in range(i if same else 0, len(B), BLOCK)
-    ]
-    for _ in map_blocks(fill, corners):
-        pass
-    if same:
+    is_symmetric = A.X is B.X
+    fill_blocks(fill, K, is_symmetric, map_blocks)
+    if is_symmetric:
         np.fill_diagonal(K, kernel.diagonal(A.sq_norms))
     return K
-
-
-def _fill_block(kernel: Kernel, A: SampleBlocks, B: SampleBlocks, K: Array) -> None:
-    """Write the kernel of one block of at most BLOCK x BLOCK entries into `K`."""
-    in_place = K.dtype == A.X.dtype and K.flags.c_contiguous
-    products = K if in_place else np.empty(K.shape, dtype=A.X.dtype)
-    kernel.products(A.X, B.X, out=products)
-    kernel.write(products, A.sq_norms, B.sq_norms, products)
-    if not in_place:
-        K[...] = products
 
 
 def kernel_block(kernel: Kernel, A: SampleBlocks, B: SampleBlocks) -> Any:

@@ -8,20 +8,20 @@ from sklearn.utils import gen_batches
 
 from svmcifar.compute.arrays import get_namespace, is_host
 
-# Values that `write` computes at a time, beside the products: few enough to stay in a processor's
+# Values that `write` computes at a time beside the products: few enough to stay in a processor's
 # cache, enough to keep a GPU busy.
 HOST_RUN, DEVICE_RUN = 2**15, 2**22
-# On the host a run is at most this part of the rows, so that memory plans need not count it.
+# On the host a batch is at most this part of the rows, so that memory plans need not count it.
 _PART = 16
 
 
 class Kernel(ABC):
     """A kernel function with its parameters.
 
-    A kernel is a subclass in a file of its own, listed in `svmcifar.svm.kernels.registry`.  It has
-    to give `values` and `diagonal` by the array API, `working_dtype` and `sklearn_parameters`; it
-    may override `products` with another sum over features of two samples, and `write` and
-    `write_mirrored` with compiled code.
+    A kernel is a subclass in a file of its own, listed in `svmcifar.svm.kernels.registry`.  It
+    defines `values` and `diagonal` by the array API, `working_dtype` and `sklearn_parameters`; it
+    may override `products` with another sum over features, and `write` and `write_mirrored` with
+    compiled code.
 
     Attributes
     ----------
@@ -44,22 +44,21 @@ class Kernel(ABC):
         Parameters
         ----------
         products : array of shape (n_a, n_b), float32 or float64
-            ``a_i . b_j``; kept as they are.
-        a_sq_norms : array of shape (n_a,), same dtype and place
-        b_sq_norms : array of shape (n_b,), same dtype and place
+            ``a_i . b_j``; not changed.
+        a_sq_norms, b_sq_norms : arrays of shape (n_a,) and (n_b,), same dtype and device
 
         Returns
         -------
-        array of shape (n_a, n_b), same dtype and place
+        array of shape (n_a, n_b), same dtype and device
         """
 
     @abstractmethod
     def diagonal(self, sq_norms: Any) -> Any:
-        """Return the kernel values of samples with themselves, free of rounding."""
+        """Return the kernel values of samples with themselves, without rounding errors."""
 
     @abstractmethod
     def working_dtype(self, dtype: np.dtype, max_sq_norm: float) -> np.dtype:
-        """Return the precision of inner products of samples of a dtype and largest squared norm.
+        """Return the dtype of inner products of samples of a dtype and largest squared norm.
 
         float64 for float64 samples, and where float32 would lose digits that matter.
         """
@@ -67,25 +66,26 @@ class Kernel(ABC):
     @property
     @abstractmethod
     def sklearn_parameters(self) -> dict[str, Any]:
-        """Parameters that give `sklearn.svm.SVC`, and cuML's, this kernel."""
+        """Parameters of `sklearn.svm.SVC`, and of cuML's, for this kernel."""
 
     def products(self, A: Any, B: Any, out: Any = None) -> Any:
         """Compute the inner products of the rows of `A` and `B`, on the host into `out` if given.
 
-        Whatever stands in for them must be a sum over features: a search extends it from few
-        features to more.
+        An override must be a sum over features: a search extends it from few features to more.
         """
         return A @ B.T if out is None else np.matmul(A, B.T, out=out)
 
     def write(self, products: Any, a_sq_norms: Any, b_sq_norms: Any, out: Any) -> None:
         """Write the kernel values of `products`, as for `values`, to `out`.
 
-        That is the products themselves, or other memory where they are, float32 or of their dtype.
+        `out` is `products` or another array beside it, float32 or of its dtype.
         """
         n_rows, n_columns = products.shape
-        run = (HOST_RUN if is_host(products) else DEVICE_RUN) // max(1, n_columns)
-        run = min(run, n_rows // _PART) if is_host(products) else run
-        for rows in gen_batches(n_rows, max(1, run)):
+        if is_host(products):
+            n_batch = min(HOST_RUN // max(1, n_columns), n_rows // _PART)
+        else:
+            n_batch = DEVICE_RUN // max(1, n_columns)
+        for rows in gen_batches(n_rows, max(1, n_batch)):
             out[rows, :] = self.values(products[rows, :], a_sq_norms[rows], b_sq_norms)
 
     def write_mirrored(

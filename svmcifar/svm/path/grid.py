@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from dataclasses import dataclass
 from itertools import product
-from math import isfinite
+from math import inf
 from typing import NamedTuple
 
 from svmcifar.errors import InputError
@@ -12,34 +12,21 @@ DEFAULT_C = (1.0, 3.0, 10.0, 30.0, 100.0)
 
 
 class Gamma(NamedTuple):
-    """A kernel coefficient, as a number or as a multiple of "scale".
-
-    Attributes
-    ----------
-    number : float
-    times_scale : bool
-        Whether it multiplies ``1 / (n_features * X.var())`` of the training part.
-    """
+    """A kernel coefficient, as a number or as a multiple of "scale"."""
 
     number: float
-    times_scale: bool = False
+    times_scale: bool = False  # whether to multiply 1 / (n_features * X.var()) of the training part
 
     @classmethod
     def parse(cls, text: str | float) -> "Gamma":
-        """Parse a number, "scale", or a multiple of it such as "2x".
-
-        Raises
-        ------
-        InputError
-            If it is none of these, or not above 0.
-        """
+        """Parse a number, "scale" or a multiple of it such as "2x"; raise InputError otherwise."""
         words = str(text).strip()
         words = "1x" if words == "scale" else words
         try:
             number = float(words.removesuffix("x"))
         except ValueError:
             number = 0.0
-        if not 0 < number < float("inf"):
+        if not 0 < number < inf:
             raise InputError(
                 f"A gamma must be a number above 0, 'scale', or a multiple of it such as '2x'. "
                 f"Got {text!r} instead."
@@ -59,19 +46,11 @@ DEFAULT_GAMMA = tuple(Gamma(number, True) for number in (0.25, 0.5, 1.0, 2.0, 4.
 
 
 class Point(NamedTuple):
-    """One setting of a grid.
-
-    Attributes
-    ----------
-    C : float
-    gamma : Gamma
-    n_components : int or None
-        Use the first `n_components` features; None for all.
-    """
+    """One setting of a grid."""
 
     C: float
     gamma: Gamma
-    n_components: int | None = None
+    n_components: int | None = None  # use the first `n_components` features; None for all
 
 
 @dataclass(frozen=True)
@@ -80,12 +59,12 @@ class Grid:
 
     Parameters
     ----------
-    C : sequence of float
+    C : iterable of float
         Above 0.
-    gamma : sequence of float, str or Gamma
-        As `Gamma.parse` reads them; all numbers, or all multiples of "scale".
-    n_components : sequence of int or None
-        Numbers of features, of which the first are used; None for all of them.
+    gamma : iterable of float, str or Gamma
+        All numbers, or all multiples of "scale" (see `Gamma.parse`).
+    n_components : iterable of int or None
+        Use the first `n_components` features; None for all.
 
     Attributes
     ----------
@@ -115,11 +94,10 @@ class Grid:
         n_components: Iterable[int | None] = (None,),
     ) -> None:
         gammas = [g if isinstance(g, Gamma) else Gamma.parse(g) for g in gamma]
-        counts = list(n_components)
         store = object.__setattr__  # the class is frozen
         store(self, "C", tuple(sorted(float(value) for value in C)))
         store(self, "gamma", tuple(sorted(gammas)))
-        store(self, "n_components", tuple(sorted(counts, key=lambda p: (p is None, p or 0))))
+        store(self, "n_components", tuple(sorted(n_components, key=lambda p: (p is None, p or 0))))
         self._check()
 
     @property
@@ -138,13 +116,13 @@ class Grid:
                     f"Got {shown} instead."
                 )
         for C in self.C:
-            if not (C > 0 and isfinite(C)):
+            if not 0 < C < inf:
                 raise InputError(f"A C to search must be a finite number above 0. Got {C} instead.")
         for gamma in self.gamma:
-            if not (gamma.number > 0 and isfinite(gamma.number)):
+            if not 0 < gamma.number < inf:
                 raise InputError(
-                    f"A gamma to search must be a finite number above 0, or so many times "
-                    f"'scale'. Got {gamma} instead."
+                    f"A gamma to search must be a finite number above 0, or a multiple of 'scale'. "
+                    f"Got {gamma} instead."
                 )
         for count in self.n_components:
             if count is not None and count < 1:

@@ -1,12 +1,10 @@
 """Predictions of held-out samples by every point of a search.
 
 The inner products between a batch and each class are computed once and turned into the kernel of
-each gamma; one matrix product gives the decision values of every C.  Votes are those of
-`svmcifar.svm.one_vs_one`.
+each gamma; one matrix product yields the decision values of every C.
 """
 
 from concurrent.futures import ThreadPoolExecutor
-from itertools import groupby
 from typing import Any
 
 import numpy as np
@@ -21,19 +19,17 @@ from svmcifar.svm.path.problem import SearchProblem
 from svmcifar.svm.path.products import extend_products
 from svmcifar.svm.samples import first_columns, sample_blocks
 
-# Samples of a batch at most: more make its matrix products no faster, and there are fewer batches
-# to share.
+# Most samples of a batch: more make matrix products no faster, and leave fewer batches to share.
 _MOST_ROWS = 512
 
 Array = NDArray[Any]
 
 
 def predict_points(problem: SearchProblem, plan: Plan, X: Array, n_views: int = 1) -> Array:
-    """Predict the classes of samples by each point, shape (n_points, n_samples).
+    """Predict the classes of samples by each point of a solved problem, (n_points, n_samples).
 
-    The problem is solved, with `plan`, whose workers are used, and no more memory than it took.
-    `n_views` successive rows of X show the same sample; the pairs' decision values are averaged
-    over them before they vote.
+    Use the workers of `plan`, and no more memory than it.  `n_views` successive rows of X show the
+    same sample; the pairs' decision values are averaged over them before they vote.
     """
     n_samples = len(X) // n_views
     n_rows = _batch_samples(problem, scoring_bytes(problem, plan) // n_views)
@@ -58,7 +54,7 @@ def predict_points(problem: SearchProblem, plan: Plan, X: Array, n_views: int = 
 
 
 def _batch_samples(problem: SearchProblem, limit_bytes: int) -> int:
-    """Count the samples whose decision values, products and kernel values fit."""
+    """Return the number of samples whose decision values, products and kernel values fit."""
     n_classes, itemsize = len(problem.sizes), problem.dtype.itemsize
     n_points = sum(len(path.points) for path in problem.paths)
     row_bytes = itemsize * (n_points * n_classes * (n_classes - 1) + 3 * max(problem.sizes))
@@ -68,8 +64,7 @@ def _batch_samples(problem: SearchProblem, limit_bytes: int) -> int:
 def _class_values(problem: SearchProblem, X: Array) -> list[Array]:
     """Compute what the samples of each class add to the decision values of its pairs.
 
-    Return an array of shape (n_rows, n_classes, n_C * (n_classes - 1)) for each path; the last axis
-    is that of its coefficients.
+    Return an array (n_rows, n_classes, n_C * (n_classes - 1)) for each path.
     """
     widest = problem.paths[-1].problem
     batch = sample_blocks(X, problem.center)
@@ -79,24 +74,19 @@ def _class_values(problem: SearchProblem, X: Array) -> list[Array]:
         np.empty((len(X), n_classes, len(path.points) * (n_classes - 1)), dtype=X.dtype)
         for path in problem.paths
     ]
-    by_width = [
-        (width, list(pairs))
-        for width, pairs in groupby(
-            zip(problem.paths, values, strict=True), lambda pair: pair[0].n_features
-        )
-    ]
     for c in range(n_classes):
         rows = widest.rows(c)
         support = widest.samples[rows].X
         products = np.empty((len(X), len(support)), dtype=X.dtype)
         K = np.empty_like(products)
         done = 0
-        for width, pairs in by_width:
-            extend_products(widest.kernel, batch.X, support, slice(done, width), products)
-            done = width
-            for path, of_path in pairs:
-                norms = batches[width].sq_norms, path.samples.sq_norms[rows]
-                path.problem.kernel.write(products, *norms, K)
-                coef = path.coef.reshape(-1, path.coef.shape[2])[:, rows]
-                np.matmul(K, coef.T, out=of_path[:, c, :])
+        for path, of_path in zip(problem.paths, values, strict=True):
+            width = path.n_features
+            if width > done:
+                extend_products(widest.kernel, batch.X, support, slice(done, width), products)
+                done = width
+            norms = batches[width].sq_norms, path.samples.sq_norms[rows]
+            path.problem.kernel.write(products, *norms, K)
+            coef = path.coef.reshape(-1, path.coef.shape[2])[:, rows]
+            np.matmul(K, coef.T, out=of_path[:, c, :])
     return values
