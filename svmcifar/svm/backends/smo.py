@@ -32,7 +32,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from svmcifar.svm.backends.optimality import dual_objective
-from svmcifar.svm.backends.smo_numba import solve_bounds
+from svmcifar.svm.backends.smo_numba import solve_each
 from svmcifar.svm.problem import PairSolution
 
 # Steps between two looks at `cancelled`.
@@ -76,7 +76,7 @@ def solve_path(
     """
     n = len(weight)
     betas, stats, v = np.empty((len(C), n)), np.empty((len(C), 3)), np.empty(n)
-    solve_bounds(
+    solve_each(
         K.aa, K.ab, K.ba, K.bb, C, weight, np.zeros(n) if start is None else start, tol,
         step_limit(max_iter, n), _STEPS_PER_CALL, cancelled, betas, v, stats,
     )  # fmt: skip

@@ -238,7 +238,7 @@ def end_state(beta, v, n_a, upper):  # type: ignore[no-untyped-def]
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
-def solve_bounds(  # type: ignore[no-untyped-def]
+def solve_each(  # type: ignore[no-untyped-def]
     K_aa, K_ab, K_ba, K_bb, C, weight, start, tol, max_iter, steps_per_call, cancelled,
     betas, v, stats,
 ):  # fmt: skip
