@@ -123,7 +123,7 @@ def main(
     import numpy as np
 
     from svmcifar.compute.environment import describe_environment
-    from svmcifar.data.sampling import Split, holdout_split
+    from svmcifar.data.sampling import holdout_split
     from svmcifar.svm.estimator import RBFSVC
     from svmcifar.svm.path.grid import Grid
     from svmcifar.tuning.search import search_svc
@@ -132,7 +132,7 @@ def main(
     # Compile before the clock starts.
     few = holdout_split(y[:1500], 300)
     warm_up = search_svc(RBFSVC(tol=tol, n_jobs=jobs), Grid([1.0, 2.0]), X[:1500], y[:1500], [few])
-    time_fits(X[:1500], y[:1500], Split(*few), warm_up.table[:1], tol, jobs)
+    time_fits(X[:1500], y[:1500], few, warm_up.table[:1], tol, jobs)
 
     clock, cpu = perf_counter(), process_time()
     found = search_svc(RBFSVC(tol=tol, n_jobs=jobs), Grid(), X, y, [rows])
