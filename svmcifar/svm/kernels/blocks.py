@@ -9,7 +9,6 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.utils import gen_batches
 
 from svmcifar.compute.arrays import get_namespace
 from svmcifar.svm.kernels.kernel import Kernel
@@ -33,7 +32,8 @@ def fill_blocks(
         if is_symmetric and rows != columns:
             out[columns, rows] = out[rows, columns].T
 
-    strips, cuts = (list(gen_batches(n, BLOCK)) for n in out.shape)
+    # Not scikit-learn's gen_batches: checking its arguments takes longer than a small block.
+    strips, cuts = ([slice(i, min(i + BLOCK, n)) for i in range(0, n, BLOCK)] for n in out.shape)
     blocks = [(r, c) for r in strips for c in cuts if not is_symmetric or r.start <= c.start]
     for _ in map_blocks(work, blocks):
         pass
