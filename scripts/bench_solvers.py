@@ -113,13 +113,13 @@ def measure(task: dict) -> dict:
     }
 
 
-def run_apart(task: dict, kernels: str | None) -> dict:
-    """Run one measurement in a process of its own, with the given OpenBLAS kernels."""
+def run_apart(task: dict, kernels: str | None, script: str = __file__) -> dict:
+    """Run one measurement of a script in a process of its own, with the given OpenBLAS kernels."""
     environment = {k: v for k, v in os.environ.items() if not k.startswith("OPENBLAS_")}
     if kernels:
         environment["OPENBLAS_CORETYPE"] = kernels
     done = subprocess.run(
-        [sys.executable, __file__, "--task", json.dumps(task)],
+        [sys.executable, script, "--task", json.dumps(task)],
         env=environment, stdout=subprocess.PIPE, text=True, check=True,
     )  # fmt: skip
     return json.loads(done.stdout.splitlines()[-1])
