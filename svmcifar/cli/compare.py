@@ -1,6 +1,8 @@
 """svmcifar compare."""
 
 import shlex
+from contextlib import nullcontext
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -85,7 +87,7 @@ def command(
         network_ids,
     )
     from svmcifar.compare.report.write import write_report
-    from svmcifar.io.files import check_folder, staged_folder
+    from svmcifar.io.folders import check_folder, staged_folder
     from svmcifar.model.evaluate import require_same_classes
     from svmcifar.model.persistence import load_model, save_model
 
@@ -107,12 +109,14 @@ def command(
         notes["svm"] = _TRAINED_NOTE
     del train
 
+    keep = partial(save_model, svm, slim=True)
+    keeping = nullcontext() if svm_path else options.kept_elsewhere(Path(_MODEL_NAME), keep)
     predictions = ask_models(networks, svm, dataset, test, ensemble)
-    with staged_folder(out) as folder:
+    with keeping, staged_folder(out) as folder:
         saved = None
         if svm_path is None:
             saved, svm_path = _MODEL_NAME, folder / _MODEL_NAME
-            save_model(svm, svm_path, slim=True)
+            keep(svm_path)
         entries = describe_models(
             networks, svm, svm_path, predictions, ensemble=ensemble, notes=notes
         )

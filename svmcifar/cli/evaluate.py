@@ -36,7 +36,7 @@ def command(
     F1, kappa, hinge loss, calibrated log loss, and the scores of every class.
     """
     from svmcifar.data.dataset import kind_words
-    from svmcifar.io.files import atomic_path
+    from svmcifar.io.files import atomic_path, written_together
     from svmcifar.model.evaluate import evaluate_classifier
     from svmcifar.model.persistence import load_model
     from svmcifar.plots.confusion_matrix import confusion_figure
@@ -60,12 +60,16 @@ def command(
             f"(95 % interval {low:.2%} to {high:.2%})"
         )
     click.echo(f"\npredicted in {result.predict_s:.1f} s{' on the GPU' if on_gpu else ''}")
+    with written_together():
+        if json_path:
+            scores = json.dumps(result.to_dict(), indent=2, allow_nan=False)
+            with atomic_path(json_path) as temporary:
+                temporary.write_text(scores + "\n")
+        if figure_path:
+            title = options.titled(f"Confusion matrix, {split} images (%)", synthetic)
+            names = result.scores.per_class["name"].tolist()
+            save_figure(confusion_figure(result.scores.confusion, names, title), figure_path)
     if json_path:
-        with atomic_path(json_path) as temporary:
-            temporary.write_text(json.dumps(result.to_dict(), indent=2, allow_nan=False) + "\n")
         click.echo(f"scores: {json_path}")
     if figure_path:
-        title = options.titled(f"Confusion matrix, {split} images (%)", synthetic)
-        names = result.scores.per_class["name"].tolist()
-        save_figure(confusion_figure(result.scores.confusion, names, title), figure_path)
         click.echo(f"confusion matrix: {figure_path}")

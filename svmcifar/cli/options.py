@@ -1,6 +1,7 @@
 """Options and arguments that commands share, and what they do with them."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager, suppress
 from functools import reduce
 from math import isfinite
 from pathlib import Path
@@ -9,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from svmcifar.data.dataset import LABEL_KINDS, SUPERCLASSES
+from svmcifar.errors import InputError, OutputError
 
 if TYPE_CHECKING:
     from svmcifar.data.dataset import Dataset
@@ -149,6 +151,39 @@ def check_outputs(
         from svmcifar.plots.figures import check_figure_path
 
         check_figure_path(figure)
+
+
+@contextmanager
+def kept_elsewhere(path: Path, save: Callable[[Path], Any]) -> Iterator[None]:
+    """If a block cannot write what took long to make, save that elsewhere and say where.
+
+    The folders of the feature cache and of temporary files are tried, with a name like that of
+    `path`.  The block's OutputError is raised all the same.
+    """
+    import secrets
+
+    try:
+        yield
+    except OutputError as error:
+        name = f"{path.stem}-{secrets.token_hex(4)}{path.suffix}"
+        for folder in _spare_folders():
+            with suppress(OutputError):
+                save(folder / name)
+                break
+        else:
+            raise
+        raise OutputError(f"{error}; the model is kept: {folder / name}") from error
+
+
+def _spare_folders() -> Iterator[Path]:
+    import tempfile
+
+    from svmcifar.features.cache_folder import make_store, read_cache_settings
+
+    with suppress(InputError, OutputError):
+        yield make_store(read_cache_settings().folder).parent
+    with suppress(OSError):
+        yield Path(tempfile.gettempdir())
 
 
 def open_feature_cache(no_cache: bool) -> "FeatureCache | None":

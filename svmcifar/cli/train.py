@@ -1,5 +1,6 @@
 """svmcifar train."""
 
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -8,8 +9,10 @@ import click
 from svmcifar.cli import options
 from svmcifar.cli.feature_options import feature_options
 from svmcifar.cli.settings import settings_in_effect, settings_options
+from svmcifar.errors import OutputError
 
 if TYPE_CHECKING:
+    from svmcifar.data.dataset import Dataset
     from svmcifar.features.settings import FeatureSettings
     from svmcifar.model.classifier import ImageClassifier
 
@@ -88,6 +91,7 @@ def command(
     """Train an exact one-vs-one RBF-kernel SVM and save it."""
     from svmcifar.compute.blas import blas_kernels
     from svmcifar.data.labels import check_or_write_label_csv
+    from svmcifar.io.files import written_together
     from svmcifar.model.persistence import save_model
     from svmcifar.model.train import train_classifier
     from svmcifar.svm.estimator import RBFSVC
@@ -108,14 +112,13 @@ def command(
     cache = options.open_feature_cache(no_cache)
     dataset = options.open_data(data, skip_md5)
     train = dataset.read_split("train")
-    if label_csv is None:
-        label_csv = Path("data", f"labels{'-SYNTHETIC' if dataset.is_synthetic else ''}.csv")
-    options.check_outputs(overwrite, out, keep=[label_csv])
-    check_or_write_label_csv(dataset, label_csv)
+    map_csv = _label_csv(label_csv, dataset)
+    options.check_outputs(overwrite, out, keep=[map_csv] if map_csv else [])
     if settings := settings_in_effect(context):
         click.echo(f"settings     {settings}")
     click.echo(f"data         {dataset.label}, {dataset.location}")
-    click.echo(f"labels       {labels}, map in {label_csv}")
+    where = map_csv or "no file: name one in a folder that can be written to with --label-csv"
+    click.echo(f"labels       {labels}, map in {where}")
     click.echo(f"BLAS         {'; '.join(blas_kernels())}")
     options.warn_of_slow_kernels()
     model = train_classifier(
@@ -129,8 +132,32 @@ def command(
         preset=preset,
         cache=cache,
     )
-    save_model(model, out, slim=slim, overwrite=overwrite)
+    save = partial(save_model, model, slim=slim, overwrite=overwrite)
+    with options.kept_elsewhere(out, save), written_together():
+        save(out)
+        if map_csv:
+            check_or_write_label_csv(dataset, map_csv)
     _report(model, out)
+
+
+def _label_csv(named: Path | None, dataset: "Dataset") -> Path | None:
+    """Check the label CSV, or that it can be written; None if its usual place cannot be."""
+    from svmcifar.data.labels import check_label_csv, label_rows
+    from svmcifar.io.files import check_output
+
+    suffix = "-SYNTHETIC" if dataset.is_synthetic else ""
+    path = named or Path("data", f"labels{suffix}.csv")
+    if path.exists():
+        check_label_csv(dataset, path)
+        return path
+    label_rows(dataset)  # raises if the data set contradicts itself
+    try:
+        check_output(path, overwrite=False)
+    except OutputError:
+        if named:
+            raise
+        return None
+    return path
 
 
 def _usable(backend: str, strict: bool) -> str:

@@ -8,6 +8,7 @@ import click
 
 from svmcifar.cli import options
 from svmcifar.data.dataset import CLASSES, SUPERCLASSES
+from svmcifar.errors import OutputError
 
 # Keys of accuracies in the history, by name for people.
 _ACCURACIES = {"classes": "accuracy", "superclasses": f"{SUPERCLASSES}_accuracy"}
@@ -115,21 +116,18 @@ def command(
             resume=resume,
             overwrite=overwrite,
             on_epoch=lambda entry: _report_epoch(entry, recipe.epochs),
+            on_saving=lambda card: _draw_curves(card, out.stem, figure_path),
         )
-    except KeyboardInterrupt as error:
+    except (OutputError, KeyboardInterrupt) as error:
+        reason = str(error) or "stopped"
         raise click.ClickException(
-            f"stopped; {state} holds the training up to its last whole epoch: go on with the same "
+            f"{reason}; {state} holds the training up to its last whole epoch: go on with the same "
             "options and --resume"
             if state.exists()
-            else "stopped in the first epoch, so there is nothing to go on from"
+            else f"{reason}; the first epoch is not complete, so there is nothing to go on from"
         ) from error
     _report(card, checkpoint_files(out))
     if figure_path:
-        from svmcifar.plots.figures import save_figure
-        from svmcifar.plots.learning_curves import curves_figure
-
-        title = options.titled(f"training of {out.stem}", card["data"]["synthetic"])
-        save_figure(curves_figure(card["history"], title, _ACCURACIES), figure_path)
         click.echo(f"curves       {figure_path}")
 
 
@@ -154,6 +152,17 @@ def _report_epoch(entry: dict[str, float], n_epochs: int) -> None:
             scores = [f"{name} {entry[f'{images}_{key}']:.1%}" for name, key in _ACCURACIES.items()]
             parts.append(f"{images}: loss {entry[f'{images}_loss']:.3f}, {', '.join(scores)}")
     tqdm.write("  ".join([*parts, f"{entry['seconds']:.1f} s"]))
+
+
+def _draw_curves(card: dict[str, Any], name: str, path: Path | None) -> None:
+    """Draw the training of a network, from its card."""
+    if path is None:
+        return
+    from svmcifar.plots.figures import save_figure
+    from svmcifar.plots.learning_curves import curves_figure
+
+    title = options.titled(f"training of {name}", card["data"]["synthetic"])
+    save_figure(curves_figure(card["history"], title, _ACCURACIES), path)
 
 
 def _report(card: dict[str, Any], files: list[Path]) -> None:

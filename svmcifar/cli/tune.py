@@ -109,6 +109,7 @@ def command(
     are not read. Every distance is computed once, whatever the number of settings.
     """
     from svmcifar.data.sampling import draw_rows, fold_splits, holdout_split
+    from svmcifar.io.files import written_together
     from svmcifar.svm.estimator import RBFSVC
     from svmcifar.tuning.output import write_config, write_table
     from svmcifar.tuning.tune import require_searchable, tune
@@ -153,16 +154,12 @@ def command(
         "class-weight": class_weight,
         "seed": seed,
     }
-    write_config(out, config, _comments(result, dataset))
-    if table:
-        write_table(result, table)
-    if heatmap:
-        from svmcifar.plots.figures import save_figure
-        from svmcifar.plots.search_heatmap import search_figure
-
-        title = f"{labels} labels, best {best.score:.2%} at C {best.C:g}, gamma {best.gamma:.3g}"
-        title = options.titled(title, dataset.is_synthetic)
-        save_figure(search_figure(result.table, title), heatmap)
+    with written_together():
+        write_config(out, config, _comments(result, dataset))
+        if table:
+            write_table(result, table)
+        if heatmap:
+            _draw_heatmap(result, heatmap, labels, dataset.is_synthetic)
     click.echo(f"saved        {', '.join(map(str, filter(None, (out, table, heatmap))))}")
     click.echo(f"next         svmcifar train --config {out}")
 
@@ -197,6 +194,16 @@ def _report(result: "SearchResult") -> None:
     click.echo("\n".join(result_lines(result)))
     for edge in result.edges:
         click.secho(f"WARNING: {edge}; search beyond it.", fg="yellow", err=True)
+
+
+def _draw_heatmap(result: "SearchResult", path: Path, labels: str, synthetic: bool) -> None:
+    """Draw the scores with the best setting in the title."""
+    from svmcifar.plots.figures import save_figure
+    from svmcifar.plots.search_heatmap import search_figure
+
+    best = result.best
+    title = f"{labels} labels, best {best.score:.2%} at C {best.C:g}, gamma {best.gamma:.3g}"
+    save_figure(search_figure(result.table, options.titled(title, synthetic)), path)
 
 
 def _comments(result: "SearchResult", dataset: "Dataset") -> list[str]:

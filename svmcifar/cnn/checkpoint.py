@@ -2,7 +2,6 @@
 
 import json
 from collections.abc import Sequence
-from contextlib import ExitStack
 from dataclasses import asdict, replace
 from hashlib import sha256
 from itertools import zip_longest
@@ -13,7 +12,7 @@ from svmcifar.cnn.image_network import ImageNetwork, OpenedNetwork
 from svmcifar.cnn.model_card import card_path, read_card, read_normalisation
 from svmcifar.compute.image_shape import ImageShape
 from svmcifar.errors import BackendUnavailableError, CheckpointError, OutputError
-from svmcifar.io.files import atomic_path
+from svmcifar.io.files import atomic_path, written_together
 
 if TYPE_CHECKING:
     from svmcifar.cnn.network import Network
@@ -65,11 +64,11 @@ def save_checkpoint(
             for file, content in contents.items()
         },
     }
-    # The stack unwinds in reverse: the card is renamed last.
-    with ExitStack() as stack:
-        text = json.dumps(complete, indent=2, ensure_ascii=False).encode()
-        for file, content in {json_file: text, **contents}.items():
-            stack.enter_context(atomic_path(file)).write_bytes(content)
+    contents[json_file] = json.dumps(complete, indent=2, ensure_ascii=False).encode()
+    with written_together():
+        for file, content in contents.items():
+            with atomic_path(file) as temporary:
+                temporary.write_bytes(content)
 
 
 def load_network(

@@ -16,7 +16,7 @@ from svmcifar.cnn.training_loop import count_right, train_network
 from svmcifar.data.dataset import CLASSES, Dataset
 from svmcifar.data.sampling import hold_out
 from svmcifar.errors import OutputError
-from svmcifar.io.files import check_output
+from svmcifar.io.files import check_output, written_together
 
 
 def state_path(out: Path) -> Path:
@@ -49,6 +49,7 @@ def train_checkpoint(
     overwrite: bool = False,
     progress: bool = True,
     on_epoch: Callable[[dict[str, float]], Any] = lambda entry: None,
+    on_saving: Callable[[dict[str, Any]], Any] = lambda card: None,
 ) -> dict[str, Any]:
     """Train the reference network on the classes, test it once, and save it.
 
@@ -56,7 +57,8 @@ def train_checkpoint(
     complete.  The test images are used for the final test only.  Return the model card.
 
     `half` stores the weights as float16, and tests them so.  `resume` and `overwrite` are those
-    of `check_outputs`, `on_epoch` that of `train_network`; errors are those of both.  Raise
+    of `check_outputs`, `on_epoch` that of `train_network`; errors are those of both.  `on_saving`
+    is called with the card when the checkpoint is written: its files appear with those.  Raise
     DataError if the data set cannot be read, OutputError if a file cannot be written.
     """
     check_outputs(out, resume=resume, overwrite=overwrite)
@@ -95,6 +97,8 @@ def train_checkpoint(
         data={"label": dataset.label, "synthetic": dataset.is_synthetic, "md5s": dataset.md5s},
     )
     card["versions"]["torch"] = str(torch.__version__)
-    save_checkpoint(trained.network, out, card, half=half)
+    with written_together():
+        save_checkpoint(trained.network, out, card, half=half)
+        on_saving(card)
     state.unlink(missing_ok=True)
     return card

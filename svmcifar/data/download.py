@@ -1,6 +1,5 @@
 """Download the official archive: checked, unpacked, and moved into place whole."""
 
-import re
 import sys
 from pathlib import Path
 
@@ -8,7 +7,8 @@ from svmcifar.data.cifar100 import CIFAR_100
 from svmcifar.data.dataset import DatasetDescription
 from svmcifar.data.locations import ArchiveSource, bytes_md5, file_md5
 from svmcifar.errors import DataError
-from svmcifar.io.files import output_errors, staged_folder
+from svmcifar.io.files import output_errors
+from svmcifar.io.folders import put_in_place, scratch_folder
 
 _CHUNK_BYTES = 2**18
 
@@ -23,8 +23,9 @@ def download_dataset(
     """Download a data set into its own folder, such as ``folder/cifar-100-python``.
 
     A good copy is left alone, and a good archive in `folder` is used.  Any other data set in
-    that place (damaged, altered or synthetic) is moved aside, never deleted.  With `progress`,
-    a progress bar and messages go to standard error.  Return the folder that holds the files.
+    that place (damaged, altered or synthetic) is moved aside, never deleted.  Where another process
+    downloads into the same folder and is faster, its files are used.  With `progress`, a progress
+    bar and messages go to standard error.  Return the folder that holds the files.
 
     Raise DataError if the transfer fails, stops early or stalls for `timeout_s` seconds, or if
     the archive has another md5, and OutputError if `folder` cannot be written.
@@ -36,11 +37,14 @@ def download_dataset(
         if progress:
             print(message, file=sys.stderr)
 
+    def is_good(place: Path) -> bool:
+        return all(_has_md5(place / name, md5) for name, md5 in description.md5s.items())
+
     with output_errors(folder):
-        if all(_has_md5(target / name, md5) for name, md5 in description.md5s.items()):
+        if is_good(target):
             report(f"{target}: the data set is there already and its md5s are right")
             return target
-        with staged_folder(target, replace=True) as staging:
+        with scratch_folder(target, target.parent) as staging:
             if _has_md5(archive, description.archive_md5):
                 report(f"{archive}: using this archive, whose md5 is right")
             else:
@@ -49,13 +53,16 @@ def download_dataset(
             _unpack(archive, staging, description)
             if archive.parent == staging:
                 archive.unlink()
-            if aside := _move_aside(target):
+            if aside := put_in_place(staging, target, is_good):
                 report(f"{target}: another data set stood there and is now {aside}")
     return target
 
 
 def _has_md5(path: Path, md5: str) -> bool:
-    return path.is_file() and file_md5(path) == md5
+    try:
+        return file_md5(path) == md5
+    except (FileNotFoundError, NotADirectoryError, IsADirectoryError):
+        return False
 
 
 def _fetch(
@@ -97,17 +104,3 @@ def _unpack(archive: Path, folder: Path, description: DatasetDescription) -> Non
                 f"got {bytes_md5(content)}; get it again with `svmcifar download`"
             )
         (folder / name).write_bytes(content)
-
-
-def _move_aside(path: Path) -> Path | None:
-    """Rename `path` to the next free ``.old-N`` and return that; None if it does not exist."""
-    if not path.exists():
-        return None
-    taken = [
-        int(match[1])
-        for other in path.parent.glob(f"{path.name}.old-*")
-        if (match := re.search(r"\.old-(\d+)$", other.name))
-    ]
-    aside = path.with_name(f"{path.name}.old-{max(taken, default=0) + 1}")
-    path.rename(aside)
-    return aside

@@ -7,6 +7,7 @@ and class is named as synthetic.
 """
 
 import os
+import shutil
 import struct
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -22,7 +23,8 @@ from svmcifar.data.cifar100 import CIFAR_100
 from svmcifar.data.locations import SYNTHETIC_SUMS, file_md5
 from svmcifar.data.synthetic_shapes import FAMILIES, N_WORDS, SIDE_PX, draw_images
 from svmcifar.errors import OutputError
-from svmcifar.io.files import output_errors, staged_folder
+from svmcifar.io.files import output_errors
+from svmcifar.io.folders import put_in_place, scratch_folder
 
 COARSE_NAMES = [f"{family}s" for family in sorted(FAMILIES)]
 """Superclass names in the order of their labels."""
@@ -100,9 +102,11 @@ def write_synthetic(
     with output_errors(target):
         if not _is_good_copy(target, readme):
             _check_replaceable(target, overwrite)
-            with staged_folder(target, replace=True) as staging:
+            with scratch_folder(target, target.parent) as staging:
                 _write_files(staging, counts, seed, progress)
                 (staging / _README_NAME).write_bytes(readme)
+                if aside := put_in_place(staging, target, lambda p: _is_good_copy(p, readme)):
+                    shutil.rmtree(aside)
     return folder
 
 

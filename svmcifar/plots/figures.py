@@ -2,6 +2,7 @@
 
 import textwrap
 from collections.abc import Sequence
+from io import BytesIO
 from pathlib import Path
 
 import matplotlib as mpl
@@ -78,11 +79,11 @@ def save_figure(figure: Figure, path: str | Path, dpi: float = 150) -> None:
     suffix = Path(path).suffix.lower()
     date_key = _DATE_KEY[suffix]
     metadata = {date_key: None} if date_key else None
-    with (
-        mpl.rc_context({"svg.fonttype": "none", "svg.hashsalt": "svmcifar"}),
-        atomic_path(path) as temporary,
-    ):
-        figure.savefig(temporary, format=suffix[1:], dpi=dpi, metadata=metadata)
+    drawn = BytesIO()  # Matplotlib's PDF writer raises other errors if the disk is full
+    with mpl.rc_context({"svg.fonttype": "none", "svg.hashsalt": "svmcifar"}):
+        figure.savefig(drawn, format=suffix[1:], dpi=dpi, metadata=metadata)
+    with atomic_path(path) as temporary:
+        temporary.write_bytes(drawn.getbuffer())
 
 
 def shown_name(name: str) -> str:

@@ -4,9 +4,11 @@ import errno
 import hashlib
 import http.server
 import io
+import shutil
 import socket
 import tarfile
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 
 import pytest
@@ -30,6 +32,7 @@ class ArchiveServer(http.server.ThreadingHTTPServer):
         self.stops_after = None
         self.status = None
         self.n_requests = 0
+        self.meeting = None
 
     @property
     def url(self):
@@ -47,6 +50,8 @@ class ArchiveHandler(http.server.BaseHTTPRequestHandler):
         if server.sends_length:
             self.send_header("Content-Length", str(len(server.content)))
         self.end_headers()
+        if server.meeting:
+            server.meeting.wait(10)
         self.wfile.write(server.content[: server.stops_after])
 
     def log_message(self, *args):
@@ -157,7 +162,7 @@ def test_interrupted_transfer_leaves_nothing(fetch, server, original, packed, tm
     message = message_of(fetch)
     assert message.startswith(server.url)
     assert f"1000 bytes read, {len(packed) - 1000} more expected" in message
-    assert list((tmp_path / "data").iterdir()) == []
+    assert list(tmp_path.iterdir()) == []
     server.stops_after = None
     assert_complete(fetch(), original)
 
@@ -178,7 +183,7 @@ def test_interrupted_unpacking_leaves_nothing(fetch, tmp_path, monkeypatch):
     monkeypatch.setattr(download.Path, "write_bytes", stop)
     with pytest.raises(KeyboardInterrupt):
         fetch()
-    assert list((tmp_path / "data").iterdir()) == []
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_full_disk_is_one_line(fetch, tmp_path, monkeypatch):
@@ -187,14 +192,14 @@ def test_full_disk_is_one_line(fetch, tmp_path, monkeypatch):
 
     monkeypatch.setattr(download.Path, "write_bytes", fill)
     assert "No space left on device" in message_of(fetch, OutputError)
-    assert list((tmp_path / "data").iterdir()) == []
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_wrong_archive_md5(fetch, packed, tmp_path):
     message = message_of(fetch, changes={"archive_md5": "0" * 32})
     assert "0" * 32 in message
     assert hashlib.md5(packed).hexdigest() in message
-    assert list((tmp_path / "data").iterdir()) == []
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_wrong_file_in_the_archive_never_arrives(fetch, original, tmp_path):
@@ -203,7 +208,7 @@ def test_wrong_file_in_the_archive_never_arrives(fetch, original, tmp_path):
         fetch, changes={"files": {**files, "test": files["test"]._replace(md5="0" * 32)}}
     )
     assert "'test'" in message
-    assert list((tmp_path / "data").iterdir()) == []
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_archive_cannot_write_elsewhere(fetch, server, original, tmp_path):
@@ -223,10 +228,25 @@ def test_archive_cannot_write_elsewhere(fetch, server, original, tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == ["data"]
 
 
+@pytest.mark.parametrize("other", [False, True])
+def test_two_downloads_into_one_folder(fetch, server, original, tmp_path, other):
+    if other:
+        write_dataset(tmp_path / "data" / "cifar-100-python", seed=1)
+    for _ in range(3):
+        server.meeting = threading.Barrier(2)  # both have asked before the first gets anything
+        with ThreadPoolExecutor(2) as pool:
+            targets = [task.result() for task in [pool.submit(fetch) for _ in range(2)]]
+        for target in targets:
+            assert_complete(target, original)
+        names = ["cifar-100-python"] + ["cifar-100-python.old-1"] * other
+        assert sorted(path.name for path in (tmp_path / "data").iterdir()) == names
+        shutil.rmtree(targets[0])
+
+
 def test_archive_that_is_none(fetch, server, tmp_path):
     server.content = b"<html>Please log in.</html>"
     assert "archive" in message_of(fetch)
-    assert list((tmp_path / "data").iterdir()) == []
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_http_error(fetch, server):

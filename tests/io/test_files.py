@@ -1,11 +1,11 @@
-"""Writing files and folders whole or not at all."""
+"""Writing files whole or not at all."""
 
 import os
 
 import pytest
 
 from svmcifar.errors import OutputError
-from svmcifar.io.files import atomic_path, check_folder, check_output, staged_folder
+from svmcifar.io.files import atomic_path, check_output, written_together
 
 
 def test_check_output(tmp_path):
@@ -74,19 +74,33 @@ def test_check_output_refuses_a_folder_that_is_read_only(tmp_path, monkeypatch):
         check_output(tmp_path / "new" / "out.csv", overwrite=False)
 
 
+def test_check_output_refuses_a_device():
+    with pytest.raises(OutputError, match=r"/dev/null: .*a device; name a file"):
+        check_output("/dev/null", overwrite=True)
+
+
 def test_check_output_lets_new_folders_be_made(tmp_path):
     check_output(tmp_path / "some" / "new" / "out.csv", overwrite=False)
     assert not (tmp_path / "some").exists()
 
 
-# Folders
+@pytest.mark.parametrize("error", [RuntimeError, OSError, KeyboardInterrupt])
+def test_folders_that_were_made_are_removed_again(tmp_path, error):
+    (tmp_path / "old").mkdir()
+
+    def write_half(path):
+        with atomic_path(path) as temporary:
+            temporary.write_text("half")
+            raise error
+
+    for path in (tmp_path / "a" / "b" / "out.csv", tmp_path / "old" / "c" / "out.csv"):
+        with pytest.raises((error, OutputError)):
+            write_half(path)
+    assert os.listdir(tmp_path) == ["old"]
+    assert os.listdir(tmp_path / "old") == []
 
 
-def write(folder, **files):
-    for name, text in files.items():
-        path = folder / name.replace("__", "/")
-        path.parent.mkdir(exist_ok=True)
-        path.write_text(text)
+# Several files
 
 
 def content(folder):
@@ -97,86 +111,52 @@ def content(folder):
     }
 
 
-def test_new_folder_appears_whole(tmp_path):
-    out = tmp_path / "runs" / "report"
-    with staged_folder(out) as folder:
-        write(folder, a="1", figures__b="2")
-        assert not out.exists()
-        assert folder.parent == out.parent
-    assert content(out) == {"a": "1", "figures/b": "2"}
-    assert os.listdir(out.parent) == ["report"]
+def write_all(*paths, last="new"):
+    """Write files together; `last` stands in the last of them, or is the error it raises."""
+    with written_together():
+        for path in paths:
+            with atomic_path(path) as temporary:
+                if path == paths[-1] and last != "new":
+                    temporary.write_text("half")
+                    raise last
+                temporary.write_text("new")
+            assert not path.is_file() or path.read_text() == "old"
 
 
-def test_existing_folder_keeps_foreign_files(tmp_path):
-    out = tmp_path / "report"
-    write(out, a="old", mine="precious", figures__b="old", figures__mine="precious")
-    with staged_folder(out) as folder:
-        write(folder, a="new", figures__b="new", more__c="new")
-        assert (out / "a").read_text() == "old"
-    assert content(out) == {
-        "a": "new", "mine": "precious", "figures/b": "new", "figures/mine": "precious",
-        "more/c": "new",
-    }  # fmt: skip
-    assert sorted(os.listdir(out)) == ["a", "figures", "mine", "more"]
-    assert os.listdir(tmp_path) == ["report"]
+def test_files_appear_together(tmp_path):
+    paths = [tmp_path / "a", tmp_path / "made" / "b", tmp_path / "made" / "c"]
+    paths[0].write_text("old")
+    write_all(*paths)
+    assert content(tmp_path) == {"a": "new", "made/b": "new", "made/c": "new"}
 
 
-def test_existing_folder_is_replaced(tmp_path):
-    out = tmp_path / "report"
-    write(out, a="old", old="old")
-    with staged_folder(out, replace=True) as folder:
-        write(folder, a="new")
-        assert content(out) == {"a": "old", "old": "old"}
-        assert folder.parent == tmp_path
-    assert content(out) == {"a": "new"}
-    assert os.listdir(tmp_path) == ["report"]
+@pytest.mark.parametrize("error", [OSError(28, "No space left on device"), KeyboardInterrupt()])
+def test_no_file_appears_if_one_cannot_be_written(tmp_path, error):
+    paths = [tmp_path / "a", tmp_path / "made" / "b", tmp_path / "c"]
+    paths[0].write_text("old")
+    with pytest.raises((OutputError, KeyboardInterrupt)) as caught:
+        write_all(*paths, last=error)
+    assert content(tmp_path) == {"a": "old"}
+    assert os.listdir(tmp_path) == ["a"]
+    if isinstance(error, OSError):
+        assert str(caught.value).startswith(f"{paths[2]}: an output must be writable, got 'No sp")
 
 
-@pytest.mark.parametrize("exists", [False, True])
-@pytest.mark.parametrize("replace", [False, True])
-@pytest.mark.parametrize("error", [ZeroDivisionError, KeyboardInterrupt])
-def test_failure_leaves_everything_as_it_was(tmp_path, exists, replace, error):
-    out = tmp_path / "report"
-    if exists:
-        write(out, a="old")
-
-    def write_half():
-        with staged_folder(out, replace=replace) as folder:
-            write(folder, a="new")
-            raise error
-
-    with pytest.raises(error):
-        write_half()
-    assert content(tmp_path) == ({"report/a": "old"} if exists else {})
-    assert os.listdir(tmp_path) == (["report"] if exists else [])
+def test_no_file_appears_if_one_cannot_be_renamed(tmp_path):
+    paths = [tmp_path / "a", tmp_path / "b"]
+    paths[1].mkdir()
+    with pytest.raises(OutputError, match=rf"^{paths[1]}: an output must be .* got 'it is a fol"):
+        write_all(*paths)
+    assert os.listdir(tmp_path) == ["b"]
 
 
-def test_nothing_is_replaced_if_a_folder_is_in_the_way(tmp_path):
-    out = tmp_path / "report"
-    write(out, a="old", b="old", z__mine="precious")
-    refusal = pytest.raises(OutputError, match=r"report: .* got 'z is a folder there'")
-    with refusal, staged_folder(out) as folder:
-        write(folder, a="new", b="new", z="new")
-    assert content(out) == {"a": "old", "b": "old", "z/mine": "precious"}
-
-
-def test_system_errors_are_one_line(tmp_path):
-    (tmp_path / "file").write_text("x")
-    refusal = pytest.raises(OutputError, match=r"out: an output must be writable, got 'N")
-    with refusal, staged_folder(tmp_path / "file" / "out"):
-        pytest.fail("there is no folder to write to")
-
-
-def test_check_folder(tmp_path):
-    check_folder(tmp_path / "new", overwrite=False)
-    check_folder(tmp_path, overwrite=True)
-    with pytest.raises(OutputError, match="the folder exists already; pass --overwrite"):
-        check_folder(tmp_path, overwrite=False)
-    (tmp_path / "file").write_text("x")
-    (tmp_path / "dangling").symlink_to(tmp_path / "nowhere")
-    for name in ("file", "dangling"):
-        for overwrite in (False, True):
-            with pytest.raises(OutputError, match=rf"{name}: the output must be a folder"):
-                check_folder(tmp_path / name, overwrite)
-    (tmp_path / "link").symlink_to(tmp_path)
-    check_folder(tmp_path / "link", overwrite=True)
+def test_together_within_together_is_one(tmp_path):
+    a, b = tmp_path / "a", tmp_path / "b"
+    with written_together():
+        write_all(a)
+        write_all(b)
+        assert not a.exists()
+    assert content(tmp_path) == {"a": "new", "b": "new"}
+    with atomic_path(a) as temporary:  # and it is over
+        temporary.write_text("newer")
+    assert a.read_text() == "newer"

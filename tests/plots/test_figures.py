@@ -7,6 +7,7 @@ import sys
 import numpy as np
 import pytest
 from figureboxes import assert_nothing_is_cut_off_or_overlaps, long_names
+from fulldisk import full_disk
 from matplotlib.figure import Figure
 from PIL import Image
 
@@ -109,17 +110,14 @@ def test_a_path_that_cannot_be_written_is_an_output_error(tmp_path):
         save_figure(Figure(), path)
 
 
-def test_a_failed_figure_leaves_the_old_file(tmp_path, monkeypatch):
-    path = tmp_path / "figure.png"
+@pytest.mark.parametrize("n_bytes", [0, 1, 1000, 4000])
+@pytest.mark.parametrize("suffix", ["png", "svg", "pdf"])
+def test_a_full_disk_leaves_the_old_file(tmp_path, suffix, n_bytes):
+    path = tmp_path / f"figure.{suffix}"
     path.write_text("precious")
-
-    def fail(self, path, **kwargs):
-        path.write_text("half")
-        raise OSError(28, "No space left on device")
-
-    monkeypatch.setattr(Figure, "savefig", fail)
-    with pytest.raises(OutputError, match="No space left on device"):
-        save_figure(Figure(), path)
+    with pytest.raises(OutputError, match=f"^{path}: .*too large") as caught, full_disk(n_bytes):
+        save_figure(grid(2), path)
+    assert "\n" not in str(caught.value)
     assert [p.read_text() for p in tmp_path.iterdir()] == ["precious"]
 
 
