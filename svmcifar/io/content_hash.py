@@ -7,7 +7,9 @@ import numpy as np
 from sklearn.base import BaseEstimator
 
 # How a model is computed, not what it is.
-_NOT_CONTENT = {"n_jobs", "verbose", "memory_limit", "memory_plan_"}
+_NOT_CONTENT = {
+    "n_jobs", "verbose", "memory_limit", "memory_plan_", "shrinking", "cache_size",
+}  # fmt: skip
 
 
 def content_hash(*parts: Any) -> str:
@@ -37,10 +39,18 @@ def _update(digest: "hashlib._Hash", value: Any) -> None:
             _update(digest, value[key])
     elif isinstance(value, BaseEstimator):
         digest.update(f"estimator {type(value).__name__};".encode())
-        _update(digest, {k: v for k, v in vars(value).items() if k not in _NOT_CONTENT})
+        _update(digest, {k: v for k, v in vars(value).items() if _is_content(type(value), k, v)})
     elif isinstance(value, np.generic):
         _update(digest, value.item())
     elif value is None or isinstance(value, bool | int | float | str):
         digest.update(f"{type(value).__name__} {value!r};".encode())
     else:
         raise TypeError(f"cannot hash a {type(value).__name__}")
+
+
+def _is_content(kind: type, name: str, value: Any) -> bool:
+    """Return whether an attribute is hashed: one that equals its class's own is none of its own.
+
+    So a parameter can be added whose default keeps the hashes that there are.
+    """
+    return name not in _NOT_CONTENT and not (name in vars(kind) and vars(kind)[name] == value)

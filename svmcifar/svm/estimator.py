@@ -1,7 +1,7 @@
 """RBFSVC: an exact multiclass RBF-kernel SVM as a scikit-learn classifier."""
 
 from numbers import Integral, Real
-from typing import Any
+from typing import Any, Never
 
 import numpy as np
 import pandas as pd
@@ -32,15 +32,17 @@ Array = NDArray[Any]
 class RBFSVC(ClassifierMixin, BaseEstimator):
     """Exact multiclass RBF-kernel support vector classifier, one-vs-one.
 
-    Solves the same problem as `sklearn.svm.SVC(kernel="rbf")`, with the same parameters and fitted
-    attributes, over one kernel matrix that all pairs of classes share.  float32 samples are fast;
-    for float64 samples the arithmetic is float64.  The backends "cupy" and "cuml" fit CuPy arrays
-    on the GPU, and every model predicts them there; attributes and results are NumPy's.
+    Solves the same problem as `sklearn.svm.SVC(kernel="rbf")`, over one kernel matrix that all
+    pairs of classes share.  Parameters and fitted attributes of the same name are the same.  Left
+    out are other kernels, with `degree`, `coef0` and `coef_`; `probability`, for which
+    `sklearn.calibration.CalibratedClassifierCV` is there; and sparse samples.  float32 samples are
+    fast; for float64 samples the arithmetic is float64.  The backends "cupy" and "cuml" fit CuPy
+    arrays on the GPU, and every model predicts them there; attributes and results are NumPy's.
 
     Parameters
     ----------
     C : float, default=1.0
-        Regularisation: the upper bound of the dual coefficients, > 0.
+        Regularisation: the upper bound of the dual coefficients, > 0; infinity for a hard margin.
     gamma : {"scale", "auto"} or float, default="scale"
         Kernel coefficient, > 0.  "scale" is ``1 / (n_features * X.var())`` over all of X; "auto"
         is ``1 / n_features``.
@@ -66,6 +68,12 @@ class RBFSVC(ClassifierMixin, BaseEstimator):
         or as "3GB"; None for most of the available memory.
     verbose : bool, default=False
         Whether `fit` shows a progress bar over the pairs.
+    kernel : {"rbf"}, default="rbf"
+        This, `shrinking`, `cache_size` and `random_state` are taken so that code for SVC runs;
+        they change nothing.
+    shrinking : bool, default=True
+    cache_size : float, default=200
+    random_state : int, RandomState or None, default=None
 
     Attributes
     ----------
@@ -94,6 +102,8 @@ class RBFSVC(ClassifierMixin, BaseEstimator):
         How the backend divided its memory; None for "sklearn".
     shape_fit_ : tuple of int
     n_features_in_ : int
+    feature_names_in_ : ndarray of shape (n_features_in_,)
+        If X has names of features that are all strings.
 
     References
     ----------
@@ -110,8 +120,14 @@ class RBFSVC(ClassifierMixin, BaseEstimator):
 
     __module__ = "svmcifar"  # as in model files, wherever the code lies
 
+    # Newer than the oldest model files, which leave them out, as content hashes do.
+    kernel = "rbf"
+    shrinking = True
+    cache_size = 200.0
+    random_state = None
+
     _parameter_constraints = {  # noqa: RUF012 (scikit-learn's own form)
-        "C": [Interval(Real, 0.0, None, closed="neither")],
+        "C": [Interval(Real, 0.0, None, closed="right")],
         "gamma": [StrOptions({"scale", "auto"}), Interval(Real, 0.0, None, closed="neither")],
         "tol": [Interval(Real, 0.0, None, closed="neither")],
         "max_iter": [Interval(Integral, 1, None, closed="left"), Options(Integral, {-1})],
@@ -122,6 +138,9 @@ class RBFSVC(ClassifierMixin, BaseEstimator):
         "n_jobs": [Integral, None],
         "memory_limit": [Interval(Integral, 1, None, closed="left"), str, None],
         "verbose": ["verbose"],
+        "shrinking": ["boolean"],
+        "cache_size": [Interval(Real, 0.0, None, closed="neither")],
+        "random_state": ["random_state"],
     }
 
     def __init__(
@@ -138,7 +157,13 @@ class RBFSVC(ClassifierMixin, BaseEstimator):
         n_jobs: int | None = None,
         memory_limit: int | str | None = None,
         verbose: bool = False,
+        kernel: str = "rbf",
+        shrinking: bool = True,
+        cache_size: float = 200.0,
+        random_state: Any = None,
+        **others: Never,
     ) -> None:
+        validation.refuse_parameters(others)
         self.C = C
         self.gamma = gamma
         self.tol = tol
@@ -150,6 +175,15 @@ class RBFSVC(ClassifierMixin, BaseEstimator):
         self.n_jobs = n_jobs
         self.memory_limit = memory_limit
         self.verbose = verbose
+        self.kernel = kernel
+        self.shrinking = shrinking
+        self.cache_size = cache_size
+        self.random_state = random_state
+
+    def _validate_params(self) -> None:
+        """Check the parameters, as every method of scikit-learn's estimators does first."""
+        super()._validate_params()
+        validation.require_rbf(self.kernel)
 
     @_fit_context(prefer_skip_nested_validation=True)
     def fit(self, X: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None = None) -> "RBFSVC":
@@ -274,6 +308,14 @@ class RBFSVC(ClassifierMixin, BaseEstimator):
     def fit_status_(self) -> int:
         """0 if every pair has converged, 1 otherwise."""
         return int((self.gap_ > self.tol).any())
+
+    @property
+    def coef_(self) -> Array:
+        """Raise AttributeError: weights of features are those of a linear kernel."""
+        raise AttributeError(
+            "RBFSVC has no coef_, which a linear kernel alone has; "
+            "use sklearn.inspection.permutation_importance"
+        )
 
     def _keep_solution(
         self, training: TrainingSet, problem: OvOProblem, solution: OvOSolution

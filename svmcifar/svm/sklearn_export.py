@@ -11,6 +11,7 @@ if TYPE_CHECKING:
 # What both estimators have under the same name and in the same form.
 _PARAMETERS = (
     "C", "gamma", "tol", "max_iter", "class_weight", "decision_function_shape", "break_ties",
+    "shrinking", "cache_size", "random_state",
 )  # fmt: skip
 _ATTRIBUTES = (
     "class_weight_", "classes_", "dual_coef_", "fit_status_", "intercept_", "n_features_in_",

@@ -1,5 +1,6 @@
 """Checks of the input of `RBFSVC`."""
 
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
@@ -14,7 +15,32 @@ from svmcifar.errors import InputError
 # Largest mean squared norm for which no squared distance can overflow float64.
 _MOST_SQ_NORM = 1e290
 
+# What to do about parameters of other libraries' SVC.
+_OF_OTHERS = {
+    "degree": "it is of polynomial kernels alone; leave it out, or use sklearn.svm.SVC",
+    "coef0": "it is of other kernels alone; leave it out, or use sklearn.svm.SVC",
+    "max_mem_size": "memory_limit takes its place",
+    "gpu_id": "backend='cupy' takes its place",
+}
+
 Array = NDArray[Any]
+
+
+def refuse_parameters(names: Iterable[str]) -> None:
+    """Raise TypeError if there is a parameter that `RBFSVC` does not have."""
+    for name in names:
+        remedy = _OF_OTHERS.get(name, "leave it out; help(RBFSVC) lists those there are")
+        raise TypeError(f"RBFSVC has no parameter {name!r}: {remedy}")
+
+
+def require_rbf(kernel: Any) -> None:
+    """Raise InputError if a kernel is another than "rbf"."""
+    if not (isinstance(kernel, str) and kernel == "rbf"):
+        name = " ".join(repr(kernel).split())
+        raise InputError(
+            f"The 'kernel' parameter of RBFSVC must be 'rbf'. Got {name} instead. "
+            f"Use sklearn.svm.SVC for other kernels."
+        )
 
 
 def read_training_set(estimator: BaseEstimator, X: Any, y: Any) -> tuple[Any, Array]:

@@ -69,8 +69,8 @@ def test_large_samples_are_no_trouble(dtype, scale):
 @pytest.mark.parametrize(
     ("params", "message"),
     [
-        ({"C": -1.0}, "The 'C' parameter of RBFSVC must be a float in the range (0.0, inf). "),
-        ({"C": 0}, "The 'C' parameter of RBFSVC must be a float in the range (0.0, inf). "),
+        ({"C": -1.0}, "The 'C' parameter of RBFSVC must be a float in the range (0.0, inf]. "),
+        ({"C": 0}, "The 'C' parameter of RBFSVC must be a float in the range (0.0, inf]. "),
         ({"gamma": -1}, "The 'gamma' parameter of RBFSVC must be a str among"),
         ({"tol": 0.0}, "The 'tol' parameter of RBFSVC must be a float in the range (0.0, inf). "),
         ({"max_iter": 0}, "The 'max_iter' parameter of RBFSVC must be an int in the range [1"),
