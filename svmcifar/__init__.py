@@ -4,7 +4,12 @@ Importing the package is cheap: the public names are loaded on first use.
 """
 
 from importlib import import_module
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from svmcifar.data.registry import open_dataset
+    from svmcifar.model.persistence import load_model, save_model
+    from svmcifar.svm.estimator import RBFSVC
 
 __version__ = "0.1.0"
 
@@ -15,7 +20,7 @@ _PUBLIC = {
     "save_model": "svmcifar.model.persistence",
 }
 
-__all__ = ["__version__", *_PUBLIC]
+__all__ = ["RBFSVC", "__version__", "load_model", "open_dataset", "save_model"]
 
 
 def __getattr__(name: str) -> Any:

@@ -89,7 +89,7 @@ def command(
     from svmcifar.compare.report.write import write_report
     from svmcifar.io.folders import check_folder, staged_folder
     from svmcifar.model.evaluate import require_same_classes
-    from svmcifar.model.persistence import load_model, save_model
+    from svmcifar.model.persistence import load_classifier, save_model
 
     cnns = cnns or (_BUNDLED,)
     if ensemble and len(cnns) < 2:
@@ -101,7 +101,7 @@ def command(
     ids = network_ids(networks)
     notes = {i: _BUNDLED_NOTE for i, cnn in zip(ids, cnns, strict=True) if cnn == _BUNDLED}
     if svm_path:
-        svm = load_model(svm_path, dataset, cache, jobs)
+        svm = load_classifier(svm_path, dataset, cache, jobs)
         require_same_classes(svm, dataset)
     train, test = dataset.read_split("train"), dataset.read_split("test")
     if not svm_path:

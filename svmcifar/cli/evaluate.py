@@ -38,14 +38,14 @@ def command(
     from svmcifar.data.dataset import kind_words
     from svmcifar.io.files import atomic_path, written_together
     from svmcifar.model.evaluate import evaluate_classifier
-    from svmcifar.model.persistence import load_model
+    from svmcifar.model.persistence import load_classifier
     from svmcifar.plots.confusion_matrix import confusion_figure
     from svmcifar.plots.figures import save_figure
 
     options.check_outputs(overwrite, json_path, figure=figure_path, keep=[model_path])
     on_gpu = options.wants_gpu(device)
     dataset = options.open_data(data, skip_md5)
-    model = load_model(model_path, dataset, options.open_feature_cache(no_cache), jobs)
+    model = load_classifier(model_path, dataset, options.open_feature_cache(no_cache), jobs)
     result = evaluate_classifier(model, dataset, split, on_gpu=on_gpu)
 
     synthetic = dataset.is_synthetic

@@ -38,7 +38,7 @@ def command(
     from svmcifar.data.image_files import read_image
     from svmcifar.data.registry import DATASETS
     from svmcifar.io.files import atomic_path
-    from svmcifar.model.persistence import load_model, read_manifest
+    from svmcifar.model.persistence import load_classifier, read_manifest
     from svmcifar.model.predict import predict_files, predict_split
 
     if out is None and not images:
@@ -50,7 +50,7 @@ def command(
         dataset = options.open_data(data, skip_md5)
     shape = (dataset or DATASETS[0]).description.image_shape
     pixels = [read_image(path, shape) for path in images]
-    model = load_model(model_path, dataset, options.open_feature_cache(no_cache), jobs)
+    model = load_classifier(model_path, dataset, options.open_feature_cache(no_cache), jobs)
     if dataset and not images:
         table = predict_split(model, dataset, split, on_gpu=on_gpu)
     else:

@@ -30,12 +30,12 @@ def command(
     For the accuracy of MODEL see 'svmcifar evaluate'.
     """
     from svmcifar.model.evaluate import require_same_classes
-    from svmcifar.model.persistence import load_model
+    from svmcifar.model.persistence import load_classifier
     from svmcifar.plots.figures import image_grid_figure, save_figure
 
     options.check_outputs(overwrite, figure=out, keep=[model_path])
     dataset = options.open_data(data, skip_md5)
-    model = load_model(model_path, dataset, options.open_feature_cache(no_cache), jobs)
+    model = load_classifier(model_path, dataset, options.open_feature_cache(no_cache), jobs)
     require_same_classes(model, dataset)
     test = dataset.read_split("test")
     images = test.images[:_N_IMAGES]

@@ -40,6 +40,8 @@ def _update(digest: "hashlib._Hash", value: Any) -> None:
     elif isinstance(value, BaseEstimator):
         digest.update(f"estimator {type(value).__name__};".encode())
         _update(digest, {k: v for k, v in vars(value).items() if _is_content(type(value), k, v)})
+    elif isinstance(value, np.random.RandomState):
+        _update(digest, value.get_state(legacy=False))
     elif isinstance(value, np.generic):
         _update(digest, value.item())
     elif value is None or isinstance(value, bool | int | float | str):

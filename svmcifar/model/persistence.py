@@ -7,6 +7,8 @@ A model file is a zip archive with
 - ``support_vectors.npy``: left out of a *slim* file, whose support vectors are rows
   ``svc.support_`` of `ImageClassifier.compute_training_features` of the training images.
 
+One of an estimator without images (see `svmcifar.model.estimator_file`) has the first two alone.
+
 Loading checks the types in ``model.skops`` before anything is built, and the content hashes
 afterwards.
 """
@@ -23,15 +25,17 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import skops.io
+from sklearn.base import BaseEstimator
 
 from svmcifar.data.dataset import SUPERCLASS_OF, Dataset
-from svmcifar.errors import ModelFileError, SvmCifarError
+from svmcifar.errors import InputError, ModelFileError, SvmCifarError
 from svmcifar.features import kinds
 from svmcifar.features.pipeline import set_workers
 from svmcifar.io.content_hash import content_hash
 from svmcifar.io.files import atomic_path, check_output
 from svmcifar.io.safe_skops import read_trusted
 from svmcifar.model.classifier import ImageClassifier
+from svmcifar.model.estimator_file import ESTIMATOR, TRUSTED, pack_estimator, unpack_estimator
 from svmcifar.model.manifest import FORMAT_NUMBER, Manifest
 from svmcifar.svm.estimator import RBFSVC
 
@@ -50,26 +54,60 @@ _MANIFEST, _MODEL, _SUPPORT_VECTORS = "manifest.json", "model.skops", "support_v
 
 
 def save_model(
-    model: ImageClassifier, path: str | Path, *, slim: bool = False, overwrite: bool = False
+    model: ImageClassifier | BaseEstimator,
+    path: str | Path,
+    *,
+    slim: bool = False,
+    overwrite: bool = False,
 ) -> None:
     """Write a model file.
 
     Parameters
     ----------
-    model : ImageClassifier
-        Content hash, format number and form are added to its manifest.
+    model : ImageClassifier, RBFSVC or Pipeline
+        Content hash, format number and form are added to an image classifier's manifest.
+        Estimators must be fitted; any are taken that are made of scikit-learn's and svmcifar's.
     path : str or Path
         By convention ``*.skops``.
     slim : bool, default=False
-        Leave the support vectors out, so that loading needs the data set.
+        Leave the support vectors out, so that loading needs the data set; of image classifiers
+        alone.
     overwrite : bool, default=False
 
     Raises
     ------
     OutputError
         If the file exists and `overwrite` is False, or cannot be written.
+    InputError
+        If the model is something else, or `slim` is set and it is no image classifier.
+
+    Examples
+    --------
+    >>> import os, tempfile
+    >>> from svmcifar import RBFSVC, load_model, save_model
+    >>> svc = RBFSVC().fit([[0.0], [1.0]], ["no", "yes"])
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     save_model(svc, os.path.join(folder, "svc.skops"))
+    ...     print(load_model(os.path.join(folder, "svc.skops")).predict([[0.9]]))
+    ['yes']
     """
     check_output(path, overwrite)
+    if isinstance(model, ImageClassifier):
+        _save_classifier(model, path, slim)
+        return
+    if slim:
+        raise InputError(
+            f"A slim file leaves the support vectors to the data set of an image classifier. "
+            f"Got a {type(model).__name__}. Save it whole."
+        )
+    manifest, data = pack_estimator(model)
+    with atomic_path(path) as temporary, zipfile.ZipFile(temporary, "w") as archive:
+        archive.writestr(_MANIFEST, json.dumps(manifest, indent=2))
+        archive.writestr(_MODEL, data)
+
+
+def _save_classifier(model: ImageClassifier, path: str | Path, slim: bool) -> None:
+    """Write the file of an image classifier."""
     svc = copy.copy(model.svc)
     del svc.support_vectors_
     manifest = model.manifest
@@ -93,12 +131,12 @@ def save_model(
 
 
 def read_manifest(path: str | Path) -> Manifest:
-    """Read the manifest of a model file without loading the model.
+    """Read the manifest of an image classifier's file without loading the model.
 
     Raise ModelFileError if the file is missing, damaged, or not one that svmcifar wrote.
     """
-    with _opened(path) as (_, manifest):
-        return manifest
+    with _opened(path) as (_, content):
+        return _classifier_manifest(content, path)
 
 
 def load_model(
@@ -106,7 +144,7 @@ def load_model(
     dataset: Dataset | None = None,
     cache: "FeatureCache | None" = None,
     n_jobs: int | None = None,
-) -> ImageClassifier:
+) -> Any:
     """Load a model file.
 
     Parameters
@@ -117,7 +155,13 @@ def load_model(
     cache : FeatureCache, optional
         The model's cache of features; loading a slim file uses it too.
     n_jobs : int, optional
-        The model's number of threads, as in joblib; None for all processors.
+        The model's number of threads, as in joblib; None for all processors, of an estimator for
+        those it was saved with.
+
+    Returns
+    -------
+    ImageClassifier or estimator
+        What was saved.
 
     Raises
     ------
@@ -125,10 +169,23 @@ def load_model(
         If the file is missing, damaged, made by something else or by a newer
         release, or slim without the right data set.
     """
-    with _opened(path) as (archive, manifest):
-        trusted = [*kinds.TRUSTED, "svmcifar.RBFSVC"]
+    with _opened(path) as (archive, content):
+        if content.get("holds") == ESTIMATOR:
+            return unpack_estimator(content, archive.read(_MODEL), path, n_jobs)
+    return load_classifier(path, dataset, cache, n_jobs)
+
+
+def load_classifier(
+    path: str | Path,
+    dataset: Dataset | None = None,
+    cache: "FeatureCache | None" = None,
+    n_jobs: int | None = None,
+) -> ImageClassifier:
+    """Load a model file as `load_model`; raise ModelFileError if it holds no image classifier."""
+    with _opened(path) as (archive, written):
+        manifest = _classifier_manifest(written, path)
         renamed = _RENAMED if manifest.format < 3 else {}
-        content = read_trusted(archive.read(_MODEL), path, trusted, renamed)
+        content = read_trusted(archive.read(_MODEL), path, TRUSTED, renamed)
         content["superclass_of"] = content.pop(SUPERCLASS_OF)
         model = ImageClassifier(manifest=manifest, cache=cache, **content)
         model.svc.n_jobs = n_jobs
@@ -173,9 +230,22 @@ def _altered(path: str | Path) -> str:
     return f"{path}: the model must match its content hash and does not; train the model again"
 
 
+def _classifier_manifest(content: dict[str, Any], path: str | Path) -> Manifest:
+    """Read the manifest of an image classifier; raise ModelFileError if it is of an estimator."""
+    if content.get("holds") == ESTIMATOR:
+        raise ModelFileError(
+            f"{path}: the model must be an image classifier, and this is an estimator without "
+            f"images; open it in Python with svmcifar.load_model"
+        )
+    return Manifest.from_dict(content)
+
+
 @contextmanager
-def _opened(path: str | Path) -> Iterator[tuple[zipfile.ZipFile, Manifest]]:
-    """Open a model file; while it is read, raise ModelFileError for every sign of damage."""
+def _opened(path: str | Path) -> Iterator[tuple[zipfile.ZipFile, dict[str, Any]]]:
+    """Open a model file and read its manifest's JSON.
+
+    While it is read, raise ModelFileError for every sign of damage.
+    """
     try:
         archive = zipfile.ZipFile(path)
     except FileNotFoundError:
@@ -198,7 +268,7 @@ def _opened(path: str | Path) -> Iterator[tuple[zipfile.ZipFile, Manifest]]:
                     f"{path}: the file format must be at most {FORMAT_NUMBER}, got {number}; "
                     f"upgrade svmcifar to read it"
                 )
-            yield archive, Manifest.from_dict(content)
+            yield archive, content
         except SvmCifarError:
             raise
         except _DAMAGE as error:

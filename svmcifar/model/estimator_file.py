@@ -1,0 +1,74 @@
+"""What a file holds of an estimator without images: an RBFSVC, or a pipeline that ends in one."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import skops.io
+from sklearn.base import BaseEstimator
+from sklearn.utils.validation import check_is_fitted
+
+from svmcifar.compute.environment import describe_environment, utc_now
+from svmcifar.errors import InputError, ModelFileError
+from svmcifar.features import kinds
+from svmcifar.io.content_hash import content_hash
+from svmcifar.io.safe_skops import read_trusted
+from svmcifar.model.manifest import FORMAT_NUMBER
+
+# The value of "holds" in the manifest, which those of image classifiers do not have.
+ESTIMATOR = "estimator"
+# The types that a file may hold besides scikit-learn's and NumPy's.
+TRUSTED = [*kinds.TRUSTED, "svmcifar.RBFSVC"]
+
+
+def pack_estimator(estimator: Any) -> tuple[dict[str, Any], bytes]:
+    """Return manifest and skops file of a fitted estimator.
+
+    Raise InputError if it is no estimator, or holds what `unpack_estimator` would refuse,
+    NotFittedError if it is not fitted.
+    """
+    if not isinstance(estimator, BaseEstimator):
+        raise InputError(
+            f"A model to save must be an ImageClassifier or a fitted estimator of scikit-learn's "
+            f"kind. Got {type(estimator).__name__} instead."
+        )
+    check_is_fitted(estimator)
+    try:
+        data = skops.io.dumps(estimator)
+        foreign = sorted(set(skops.io.get_untrusted_types(data=data)) - set(TRUSTED))
+        if foreign:
+            raise TypeError(f"types such as {foreign[0]} are not loaded from files")
+        hashed = content_hash(estimator)
+    except TypeError as error:
+        raise InputError(
+            f"A model to save must be made of scikit-learn's and svmcifar's estimators, numbers "
+            f"and text. Got a {type(estimator).__name__} with more ({error}). "
+            f"Save it with skops.io.dump."
+        ) from error
+    manifest = {
+        "format": FORMAT_NUMBER,
+        "holds": ESTIMATOR,
+        "estimator": " ".join(repr(estimator).split()),
+        "created": utc_now(),
+        **describe_environment(),
+        "content_hash": hashed,
+    }
+    return manifest, data
+
+
+def unpack_estimator(
+    manifest: Mapping[str, Any], data: bytes, path: str | Path, n_jobs: int | None
+) -> Any:
+    """Return the estimator of a file; with `n_jobs`, every step has this number of threads.
+
+    Raise ModelFileError if it is not the one that was saved or has foreign types.
+    """
+    estimator = read_trusted(data, path, TRUSTED)
+    if content_hash(estimator) != manifest["content_hash"]:
+        raise ModelFileError(
+            f"{path}: the model must match its content hash and does not; save it again"
+        )
+    if n_jobs is not None:
+        names = [name for name in estimator.get_params() if name.split("__")[-1] == "n_jobs"]
+        estimator.set_params(**dict.fromkeys(names, n_jobs))
+    return estimator
