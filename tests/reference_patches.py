@@ -5,38 +5,41 @@ import math
 import numpy as np
 
 
-def side_of(image):
-    return math.isqrt(len(image) // 3)
+def square(image):
+    side = math.isqrt(len(image) // 3)
+    return 3, side, side
 
 
-def normalised_patch(image, y, x, size, epsilon):
+def normalised_patch(image, y, x, size, epsilon, shape):
     """One patch in float64, minus its mean and divided by its regularised deviation."""
-    side, values = side_of(image), []
-    for channel in range(3):
+    n_channels, height, width = shape
+    values = []
+    for channel in range(n_channels):
         for a in range(size):
             for b in range(size):
-                values.append(float(image[channel * side**2 + (y + a) * side + (x + b)]))
+                values.append(float(image[channel * height * width + (y + a) * width + (x + b)]))
     mean = sum(values) / len(values)
     variance = sum((value - mean) ** 2 for value in values) / len(values)
     deviation = (variance + epsilon) ** 0.5
     return np.array([(value - mean) / deviation if deviation else 0.0 for value in values])
 
 
-def all_patches(image, size, epsilon):
+def all_patches(image, size, epsilon, shape=None):
     """Every patch of an image, by the row and column of its corner."""
-    n_side = side_of(image) - size + 1
-    corners = [(y, x) for y in range(n_side) for x in range(n_side)]
-    return {(y, x): normalised_patch(image, y, x, size, epsilon) for y, x in corners}
+    shape = shape or square(image)
+    corners = [(y, x) for y in range(shape[1] - size + 1) for x in range(shape[2] - size + 1)]
+    return {(y, x): normalised_patch(image, y, x, size, epsilon, shape) for y, x in corners}
 
 
-def pooled_responses(image, filters, bias, size, epsilon, threshold, pooling):
+def pooled_responses(image, filters, bias, size, epsilon, threshold, pooling, shape=None):
     """Averages over cells, in float64, before the power; in the order of the features."""
     filters, bias = np.asarray(filters, dtype=np.float64), np.asarray(bias, dtype=np.float64)
-    n_side = side_of(image) - size + 1
+    shape = shape or square(image)
+    n_rows, n_columns = shape[1] - size + 1, shape[2] - size + 1
     sums = np.zeros((pooling, pooling, 2, len(filters)))
     counts = np.zeros((pooling, pooling, 1, 1))
-    for (y, x), patch in all_patches(image, size, epsilon).items():
-        i, j = y * pooling // n_side, x * pooling // n_side
+    for (y, x), patch in all_patches(image, size, epsilon, shape).items():
+        i, j = y * pooling // n_rows, x * pooling // n_columns
         counts[i, j] += 1
         for f in range(len(filters)):
             response = filters[f] @ patch + bias[f]

@@ -38,8 +38,8 @@ RENAMED = {
         "wide_pca.WidePCA",
     )
 }  # fmt: skip
-# Parameters of all transformers that have them (see `svmcifar.features.pipeline`).
-_SET_ELSEWHERE = {"random_state", "n_jobs"}
+# Parameters that are no settings: of all transformers (see `svmcifar.features.pipeline`), or known.
+_SET_ELSEWHERE = {"random_state", "n_jobs", "image_shape"}
 
 
 def make_transformers(

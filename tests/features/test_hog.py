@@ -30,9 +30,9 @@ def images(synthetic_data):
     return synthetic_data.read_split("train").images[::10]  # 50, more than one batch
 
 
-def to_pictures(images):
+def to_pictures(images, shape=None):
     side = math.isqrt(images.shape[1] // 3)
-    return images.reshape(-1, 3, side, side).transpose(0, 2, 3, 1)
+    return images.reshape(-1, *(shape or (3, side, side))).transpose(0, 2, 3, 1)
 
 
 def assert_equals_scikit_image(images, **options):
@@ -42,7 +42,8 @@ def assert_equals_scikit_image(images, **options):
     assert features.dtype == np.float32
     fixed = {"cells_per_block": (2, 2), "block_norm": "L2-Hys", "channel_axis": -1}
     options = transformer.get_params() | fixed
-    expected = np.array([hog(picture, **options) for picture in to_pictures(images)])
+    pictures = to_pictures(images, options.pop("image_shape"))
+    expected = np.array([hog(picture, **options) for picture in pictures])
     np.testing.assert_allclose(features, expected, rtol=0, atol=1e-5)
 
 
@@ -126,6 +127,42 @@ def test_images_of_any_size(side):
     assert_equals_scikit_image(images)
     n_cells = side // 4
     assert HOG().transform(images).shape[1] == (n_cells - 1) ** 2 * 36
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.int16, np.uint16, np.float32, np.float64])
+@pytest.mark.parametrize("shape", [(1, 8, 8), (1, 9, 31), (3, 40, 12), (4, 10, 10), (2, 8, 24)])
+def test_images_of_any_shape_and_type(shape, dtype):
+    """With fractions no two channels tie; integers are drawn so that few do."""
+    rng = np.random.default_rng(1)
+    images = rng.random((40, math.prod(shape))) * 250
+    if np.dtype(dtype).kind == "f":
+        images = images * 0.01 - 1  # negative too
+    images = images.astype(dtype)
+    if shape[0] > 1 and np.dtype(dtype).kind != "f":
+        images = np.concatenate([images[[i]] for i in range(40) if not has_ties(images[i], shape)])
+    assert len(images) > 4
+    assert_equals_scikit_image(images, pixels_per_cell=(4, 3), image_shape=shape)
+
+
+def has_ties(image, shape):
+    """Whether the squares of gradients of two channels are equal where they are largest."""
+    planes = image.reshape(shape).astype(np.float64)
+    down, right = np.zeros((2, *shape))
+    down[:, 1:-1] = planes[:, 2:] - planes[:, :-2]
+    right[:, :, 1:-1] = planes[:, :, 2:] - planes[:, :, :-2]
+    squares = np.sort(down**2 + right**2, axis=0)
+    return bool(((squares[-1] == squares[-2]) & (squares[-1] > 0)).any())
+
+
+def test_other_types_are_as_bytes_with_the_same_values(images):
+    expected = HOG().transform(images)
+    for dtype in (np.int64, np.float32, np.float64, np.float16, ">f4"):
+        np.testing.assert_array_equal(HOG().transform(images.astype(dtype)), expected)
+    grey = images[:, :1024]
+    by_shape = HOG(image_shape=(1, 32, 32)).transform(grey)
+    np.testing.assert_array_equal(by_shape, HOG().transform(np.tile(grey, 3)))
+    masks = HOG(image_shape=[1, 32, 32]).transform(grey > 100)
+    np.testing.assert_array_equal(masks, HOG(image_shape=(1, 32, 32)).transform(1.0 * (grey > 100)))
 
 
 @pytest.mark.parametrize("pixels_per_cell", [(1, 1), (3, 5), (7, 16), (16, 16)])
@@ -224,14 +261,16 @@ def test_a_row_does_not_depend_on_its_batch(images, pixels_per_cell):
         {},
         {"orientations": 12},
         {"pixels_per_cell": (5, 6)},
+        {"image_shape": (1, 64, 48)},
     ],
 )
-def test_features_on_a_device_are_those_on_the_host(images, options, monkeypatch):
+@pytest.mark.parametrize("dtype", [np.uint8, np.int16, np.float32])
+def test_features_on_a_device_are_those_on_the_host(images, options, dtype, monkeypatch):
     monkeypatch.setattr(hog_module, "_DEVICE_BATCH_ROWS", 4)
-    transformer = HOG(**options)
-    features = transformer.fit(on_device(images[:6])).transform(on_device(images[:6]))
+    transformer, few = HOG(**options), images[:6].astype(dtype)
+    features = transformer.fit(on_device(few)).transform(on_device(few))
     assert_on_device(features, on_device(np.zeros(1, np.float32)).dtype)
-    np.testing.assert_array_equal(to_host(features), transformer.transform(images[:6]))
+    np.testing.assert_array_equal(to_host(features), transformer.transform(few))
 
 
 def test_images_are_left_alone(images):
@@ -249,7 +288,7 @@ def test_integers_of_any_kind(images):
 
 
 def test_can_be_cloned():
-    options = {"orientations": 12, "pixels_per_cell": (8, 4)}
+    options = {"orientations": 12, "pixels_per_cell": (8, 4), "image_shape": (1, 9, 9)}
     assert HOG(**options).get_params() == options
     assert clone(HOG(**options)).get_params() == options
 
@@ -257,18 +296,47 @@ def test_can_be_cloned():
 @pytest.mark.parametrize(
     "images",
     [
-        np.zeros((2, 3072), np.float32),
         np.zeros((2, 3, 32, 32), np.uint8),
+        np.zeros((2, 32, 32), np.float32),
         np.zeros(3072, np.uint8),
-        on_device(np.zeros((2, 3072), np.int16)),
+        np.zeros((2, 3072), complex),
+        np.full((2, 3072), "0"),
+        on_device(np.zeros((2, 3, 1024), np.int16)),
     ],
 )
 def test_refuses_what_is_no_image_row(images):
     for call in (HOG().fit, HOG().transform):
         with pytest.raises(
-            InputError, match=r"HOG must be uint8 of shape \(n_images, n_pixels\). Got .*\.$"
+            InputError, match=r"HOG must be numbers of shape \(n_images, n_pixels\). Got .*\.$"
         ):
             call(images)
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf, 1e30])
+def test_refuses_pixels_that_are_no_numbers(value):
+    images = np.zeros((2, 3072), np.float32)
+    images[1, 7] = value
+    for array in (images, on_device(images)):
+        with pytest.raises(InputError, match=r"must be finite and at most 1e\+15 .* Repair or"):
+            HOG().transform(array)
+
+
+@pytest.mark.parametrize(
+    ("shape", "message"),
+    [
+        ((1, 8, 9), r"rows of 1 x 8 x 9 = 72 values, by image_shape .* Got 64 values instead"),
+        ((8, 8), r"'image_shape' parameter of HOG must be three integers .* Got \(8, 8\)"),
+        ((1, 8, 8.0), r"three integers above 0.* Got \(1, 8, 8.0\)"),
+        ((0, 8, 8), r"three integers above 0.* Got \(0, 8, 8\)"),
+        (64, r"'image_shape' parameter of HOG must be an instance of .* Got 64"),
+        (None, r"must be square .* Got 64 values instead. Others need an image_shape"),
+    ],
+)
+def test_refuses_shapes(shape, message):
+    for call in (HOG(image_shape=shape).fit, HOG(image_shape=shape).transform):
+        with pytest.raises(InputError, match=message) as caught:
+            call(np.zeros((2, 64), np.uint8))
+        assert "\n" not in str(caught.value)
 
 
 @pytest.mark.parametrize("n_values", [0, 3, 1024, 3071, 3 * 32 * 16])

@@ -1,3 +1,5 @@
+import math
+
 import numpy as np
 import pytest
 import skops.io
@@ -14,6 +16,7 @@ from svmcifar.features.extract import patch_filters, patch_responses
 from svmcifar.features.extract.patch_filters import normalise_contrast, sample_patches
 from svmcifar.features.extract.patch_kernels import normalised_patches
 from svmcifar.features.extract.patches import PatchFeatures
+from svmcifar.io.content_hash import content_hash
 
 SHAPE = ImageShape(3, 32, 32)
 SMALL = {"n_filters": 20, "n_patches": 2000, "filters": "random"}
@@ -42,7 +45,7 @@ def raw(features, power):
     return np.asarray(features, dtype=np.float64) ** (1 / power)
 
 
-def assert_equals_reference(transformer, images):
+def assert_equals_reference(transformer, images, epsilon_scale=1.0):
     features = transformer.transform(images)
     assert features.dtype == np.float32
     expected = [
@@ -51,9 +54,10 @@ def assert_equals_reference(transformer, images):
             transformer.filters_,
             transformer.bias_,
             transformer.patch_size,
-            transformer.contrast_epsilon,
+            transformer.contrast_epsilon * epsilon_scale,
             transformer.threshold,
             transformer.pooling,
+            transformer.image_shape,
         )
         for image in images
     ]
@@ -96,6 +100,63 @@ def test_images_of_other_sizes(side, there):
             rtol=1e-5,
             atol=1e-6,
         )
+
+
+@pytest.mark.parametrize("shape", [(1, 8, 8), (1, 20, 7), (4, 9, 12), (3, 8, 24)])
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16, np.float32, np.float64])
+def test_images_of_any_shape_and_type(shape, dtype):
+    """And on a device; those that are not bytes may be of any range and far from 0."""
+    rng = np.random.default_rng(0)
+    images = rng.integers(0, 256, (6, math.prod(shape)))
+    images[:, ::2] //= 4
+    images[0, :2] = 0, 255
+    low, unit = {np.float32: (1000, 1 / 512), np.float64: (1e7, 1 / 512)}.get(dtype, (0, 1))
+    images = (low + images * unit).astype(dtype)
+    options = {"n_filters": 8, "patch_size": 3, "threshold": 0.5, "image_shape": shape}
+    transformer = fitted(images, **options)
+    assert_equals_reference(transformer, images[:2], unit**2)
+    np.testing.assert_allclose(
+        raw(to_host(transformer.transform(on_device(images))), transformer.power),
+        raw(transformer.transform(images), transformer.power),
+        rtol=1e-4,
+        atol=1e-6,
+    )
+
+
+@pytest.mark.parametrize("scale", [1.0, 1 / 255, 40.0])
+def test_the_unit_of_pixels_does_not_matter(images, scale):
+    """If the images have a pixel of 0 and one of 255, as these have."""
+    assert (images.min(), images.max()) == (0, 255)
+    of_bytes = fitted(images).transform(images)
+    pixels = images * scale - 3
+    np.testing.assert_allclose(fitted(pixels).transform(pixels), of_bytes, rtol=0, atol=2e-3)
+
+
+def test_bytes_and_others_are_not_taken_for_each_other(images):
+    for one, other in ((images, images / 255), (images / 255, images)):
+        transformer = fitted(one)
+        for array in (other, on_device(other)):
+            with pytest.raises(InputError, match=r"must be bytes if those of fit were.* Convert"):
+                transformer.transform(array)
+        transformer.fit(other).transform(other)  # nothing is left of the first fit
+
+
+def test_content_hash_is_that_of_older_releases(images):
+    transformer = fitted(images)
+    newer = content_hash(transformer)
+    for name in ("image_shape", "value_range_"):
+        del vars(transformer)[name]
+    assert content_hash(transformer) == newer
+    transformer.transform(images[:2])
+    assert content_hash(fitted(images, image_shape=(3, 32, 32))) != newer
+
+
+def test_patches_larger_than_the_smaller_side():
+    options = SMALL | {"image_shape": (1, 5, 20)}
+    with pytest.raises(InputError, match=r"'patch_size' .* at most 5, the rows or .* Got 6"):
+        PatchFeatures(**options).fit(np.zeros((2, 100), np.uint8))
+    with pytest.raises(InputError, match=r"'pooling' .* at most 2, the positions .* Got 3"):
+        PatchFeatures(**options, patch_size=4).fit(np.zeros((2, 100), np.uint8))
 
 
 def test_equals_plain_loops_over_several_tiles(images, noise, monkeypatch):
@@ -249,6 +310,7 @@ def test_can_be_cloned():
         "n_patches": 100,
         "n_jobs": 2,
         "random_state": 5,
+        "image_shape": (1, 9, 9),
     }
     assert PatchFeatures(**options).get_params() == options
     assert clone(PatchFeatures(**options)).get_params() == options
@@ -267,16 +329,17 @@ def test_can_be_saved(images):
 @pytest.mark.parametrize(
     "wrong",
     [
-        np.zeros((2, 3072), np.float32),
         np.zeros((2, 3, 32, 32), np.uint8),
+        np.zeros((2, 32, 32), np.float32),
         np.zeros(3072, np.uint8),
-        on_device(np.zeros((2, 3072), np.int16)),
+        np.zeros((2, 3072), complex),
+        on_device(np.zeros((2, 3, 1024), np.int16)),
     ],
 )
 def test_refuses_what_is_no_image_row(images, wrong):
     for call in (PatchFeatures(**SMALL).fit, fitted(images).transform):
         with pytest.raises(
-            InputError, match=r"must be uint8 of shape \(n_images, n_pixels\). Got .*"
+            InputError, match=r"must be numbers of shape \(n_images, n_pixels\). Got .*"
         ):
             call(wrong)
 

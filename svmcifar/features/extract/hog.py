@@ -17,7 +17,7 @@ from svmcifar.features.extract.hog_gradients import (
     strongest_gradient,
     votes,
 )
-from svmcifar.features.extract.image_rows import batches, checked_images, square_shape
+from svmcifar.features.extract.image_rows import batches, real_images, resolve_shape
 from svmcifar.features.parameters import validate_parameters
 
 # On the host a batch stays in the processor cache; on a GPU each call should be large.
@@ -53,6 +53,8 @@ class HOG(TransformerMixin, BaseEstimator):
         Bins of a histogram over the unsigned orientations 0 to 180 degrees; 1 to 180.
     pixels_per_cell : pair of int, default=(4, 4)
         Rows and columns of a cell.  Pixels that do not fill a last cell are left out.
+    image_shape : tuple of int, default=None
+        Channels, height and width of the images; None for square ones of three colours.
 
     References
     ----------
@@ -64,6 +66,8 @@ class HOG(TransformerMixin, BaseEstimator):
     >>> images = np.zeros((5, 192), dtype=np.uint8)
     >>> HOG(pixels_per_cell=(2, 2)).transform(images).shape
     (5, 324)
+    >>> HOG(pixels_per_cell=(2, 2), image_shape=(1, 8, 6)).transform(np.ones((5, 48))).shape
+    (5, 216)
     """
 
     __module__ = "svmcifar.features"  # as in model files, wherever the code lies
@@ -71,19 +75,29 @@ class HOG(TransformerMixin, BaseEstimator):
     _parameter_constraints = {  # noqa: RUF012 (scikit-learn's own form)
         "orientations": [Interval(Integral, 1, MOST_ORIENTATIONS, closed="both")],
         "pixels_per_cell": [tuple, list],
+        "image_shape": [tuple, list, None],
     }
+    # Newer than the oldest model files, which leave it out, as content hashes do.
+    image_shape = None
 
     __sklearn_is_fitted__ = lambda self: True  # noqa: E731 (scikit-learn's protocol)
 
-    def __init__(self, *, orientations: int = 9, pixels_per_cell: Sequence[int] = (4, 4)) -> None:
+    def __init__(
+        self,
+        *,
+        orientations: int = 9,
+        pixels_per_cell: Sequence[int] = (4, 4),
+        image_shape: Sequence[int] | None = None,
+    ) -> None:
         self.orientations = orientations
         self.pixels_per_cell = pixels_per_cell
+        self.image_shape = image_shape
         self.__dict__.update(_FIXED)
 
     def fit(self, images: Any, y: Any = None) -> "HOG":
         """Check the parameters and the images, as `transform` does."""
         self.check_parameters()
-        self._count_blocks(square_shape(checked_images(images, "HOG").shape[1]))
+        self._count_blocks(self._shape_of(real_images(images, "HOG")))
         return self
 
     def transform(self, images: Any) -> Any:
@@ -91,8 +105,8 @@ class HOG(TransformerMixin, BaseEstimator):
 
         Parameters
         ----------
-        images : array-like of shape (n_images, n_pixels), uint8
-            Rows of three square planes, on the host or on a device.
+        images : array-like of shape (n_images, n_pixels), of real numbers
+            Rows of one plane a channel, by `image_shape`, on the host or on a device.
 
         Returns
         -------
@@ -106,8 +120,8 @@ class HOG(TransformerMixin, BaseEstimator):
             If the images are not such rows, a parameter is invalid, or blocks exceed images.
         """
         self.check_parameters()
-        images = checked_images(images, "HOG")
-        shape = square_shape(images.shape[1])
+        images = real_images(images, "HOG")
+        shape = self._shape_of(images)
         n_block_rows, n_block_columns = self._count_blocks(shape)
         # NumPy's integers would make float64 of float32 arrays.
         n_features = n_block_rows * n_block_columns * _BLOCK_CELLS**2 * int(self.orientations)
@@ -132,6 +146,9 @@ class HOG(TransformerMixin, BaseEstimator):
                     f"The {name!r} of HOG must be {value!r}, which older releases left open. "
                     f"Got {getattr(self, name)!r} instead. Train again."
                 )
+
+    def _shape_of(self, images: Any) -> ImageShape:
+        return resolve_shape(self.image_shape, images.shape[1], "HOG")
 
     def _count_blocks(self, shape: ImageShape) -> tuple[int, int]:
         """Return the rows and columns of blocks; raise InputError if there are none."""

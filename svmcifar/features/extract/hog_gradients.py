@@ -21,10 +21,10 @@ MOST_ORIENTATIONS = 180
 
 
 def planes_of(images: Any, shape: ImageShape) -> Any:
-    """Turn image rows into float64 planes, of shape (3, height, width, n_images)."""
+    """Turn image rows into float64 planes, of shape (n_channels, height, width, n_images)."""
     xp = get_namespace(images)
-    planes = xp.empty((shape.n_values, images.shape[0]), dtype=xp.uint8, device=images.device)
-    # Assigned while it is bytes: a transposed view would keep the images first in memory.
+    planes = xp.empty((shape.n_values, images.shape[0]), dtype=images.dtype, device=images.device)
+    # Assigned while it may be bytes: a transposed view would keep the images first in memory.
     planes[...] = xp.permute_dims(images, (1, 0))
     return xp.astype(xp.reshape(planes, (*shape, images.shape[0])), xp.float64)
 

@@ -37,9 +37,9 @@ def sample_patches(
     """Draw patches of size x size pixels, with replacement; values by channel, row and column."""
     planes = images.reshape(-1, *shape)
     windows = np.lib.stride_tricks.sliding_window_view(planes, (size, size), axis=(2, 3))
-    n_side = shape.height - size + 1
     image = rng.integers(len(images), size=n_patches)
-    y, x = rng.integers(n_side, size=(2, n_patches))
+    positions = [[shape.height - size + 1], [shape.width - size + 1]]
+    y, x = rng.integers(positions, size=(2, n_patches))
     return windows[image, :, y, x].reshape(n_patches, -1)
 
 
@@ -84,7 +84,7 @@ def learn_filters(
     zca_epsilon: float,
     seed: int,
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """Learn filters and bias from training images of shape (n_images, n_values), uint8.
+    """Learn filters and bias from training images of shape (n_images, n_values).
 
     See `svmcifar.features.extract.patches.PatchFeatures`.  For a normalised patch
     ``filters @ patch + bias`` are the inner products of the learned patches, ZCA-whitened and of

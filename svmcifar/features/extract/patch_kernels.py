@@ -15,47 +15,47 @@ from svmcifar.compute.llvm import fast_max
 
 @njit(nogil=True, cache=True, error_model="numpy")
 def _patch_sums(image, size, sums, square_sums):  # type: ignore[no-untyped-def]
-    """Sum the values and squares of each patch into arrays of shape (n_side, n_side), int64.
+    """Sum the values and squares of each patch into arrays of shape (n_rows, n_columns), int64.
 
     Box sums are separable: first along rows, then along columns.
     """
-    n_channels, side = image.shape[:2]
-    n_side = side - size + 1
-    row_sums = np.zeros((2, side, n_side), dtype=np.int32)
+    n_channels, height = image.shape[:2]
+    n_rows, n_columns = sums.shape
+    row_sums = np.zeros((2, height, n_columns), dtype=np.int32)
     for k in range(n_channels):
-        for y in range(side):
+        for y in range(height):
             for b in range(size):
-                for x in range(n_side):
+                for x in range(n_columns):
                     value = np.int32(image[k, y, x + b])
                     row_sums[0, y, x] += value
                     row_sums[1, y, x] += value * value
     sums[:] = 0
     square_sums[:] = 0
-    for y in range(n_side):
+    for y in range(n_rows):
         for a in range(size):
-            for x in range(n_side):
+            for x in range(n_columns):
                 sums[y, x] += row_sums[0, y + a, x]
                 square_sums[y, x] += row_sums[1, y + a, x]
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
 def normalised_patches(image, size, epsilon, out):  # type: ignore[no-untyped-def]
-    """Write every patch of an image, of shape (n_channels, side, side), uint8, normalised.
+    """Write every patch of an image, of shape (n_channels, height, width), uint8, normalised.
 
-    `out` has shape (n_channels * size * size, n_side * n_side), float32: a column is a patch of
+    `out` has shape (n_channels * size * size, n_rows * n_columns), float32: a column is a patch of
     size x size pixels, by the row and column of its corner; a row a value of it, by channel, row
     and column.  `epsilon` is added to the variance; a patch without any contrast is 0 in any case.
     """
     n_channels = image.shape[0]
-    n_side = image.shape[1] - size + 1
+    n_rows, n_columns = image.shape[1] - size + 1, image.shape[2] - size + 1
     n_values = n_channels * size * size
-    sums = np.empty((n_side, n_side), dtype=np.int64)
-    square_sums = np.empty((n_side, n_side), dtype=np.int64)
+    sums = np.empty((n_rows, n_columns), dtype=np.int64)
+    square_sums = np.empty((n_rows, n_columns), dtype=np.int64)
     _patch_sums(image, size, sums, square_sums)
-    totals = np.empty((n_side, n_side), dtype=np.float32)
-    scales = np.zeros((n_side, n_side), dtype=np.float32)
-    for y in range(n_side):
-        for x in range(n_side):
+    totals = np.empty((n_rows, n_columns), dtype=np.float32)
+    scales = np.zeros((n_rows, n_columns), dtype=np.float32)
+    for y in range(n_rows):
+        for x in range(n_columns):
             s = sums[y, x]
             spread = n_values * square_sums[y, x] - s * s + n_values * n_values * epsilon
             totals[y, x] = s
@@ -65,34 +65,34 @@ def normalised_patches(image, size, epsilon, out):  # type: ignore[no-untyped-de
     for k in range(n_channels):
         for a in range(size):
             for b in range(size):
-                for y in range(n_side):
-                    start = y * n_side
-                    for x in range(n_side):
+                for y in range(n_rows):
+                    start = y * n_columns
+                    for x in range(n_columns):
                         value = np.float32(n_values * np.int32(image[k, y + a, x + b]))
                         out[row, start + x] = (value - totals[y, x]) * scales[y, x]
                 row += 1
 
 
 @njit(nogil=True, cache=True, fastmath={"nnan", "nsz", "contract"}, error_model="numpy")
-def pool_rectified(responses, high, low, edges, out):  # type: ignore[no-untyped-def]
+def pool_rectified(responses, high, low, tops, lefts, out):  # type: ignore[no-untyped-def]
     """Average ``max(response - high, 0)`` and ``max(low - response, 0)`` over each cell.
 
-    Of responses of shape (n_side * n_side, n_filters), float32, with thresholds of shape
-    (n_filters,), into `out`, of shape (pooling, pooling, 2, n_filters), float32.  Rows, and
-    columns, of cells begin and end at `edges`, of shape (pooling + 1,), int64.
+    Of responses of shape (n_rows * n_columns, n_filters), float32, with thresholds of shape
+    (n_filters,), into `out`, of shape (pooling, pooling, 2, n_filters), float32.  Rows of cells
+    begin and end at `tops`, columns at `lefts`, each of shape (pooling + 1,), int64.
     """
-    n_side, n_filters = edges[-1], responses.shape[1]
+    n_columns, n_filters = lefts[-1], responses.shape[1]
     out[:] = 0
-    for i in range(edges.shape[0] - 1):
-        for j in range(edges.shape[0] - 1):
+    for i in range(tops.shape[0] - 1):
+        for j in range(lefts.shape[0] - 1):
             above, below = out[i, j, 0], out[i, j, 1]
-            for y in range(edges[i], edges[i + 1]):
-                for x in range(edges[j], edges[j + 1]):
-                    row = responses[y * n_side + x]
+            for y in range(tops[i], tops[i + 1]):
+                for x in range(lefts[j], lefts[j + 1]):
+                    row = responses[y * n_columns + x]
                     for f in range(n_filters):
                         above[f] += fast_max(row[f] - high[f], np.float32(0))
                         below[f] += fast_max(low[f] - row[f], np.float32(0))
-            count = np.float32((edges[i + 1] - edges[i]) * (edges[j + 1] - edges[j]))
+            count = np.float32((tops[i + 1] - tops[i]) * (lefts[j + 1] - lefts[j]))
             for f in range(n_filters):
                 above[f] /= count
                 below[f] /= count

@@ -1,5 +1,6 @@
 """Pooled responses of filters to all patches: a CPU path in numba, a GPU path by the array API."""
 
+import math
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -7,12 +8,14 @@ from itertools import pairwise
 from typing import Any
 
 import numpy as np
+from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
 from svmcifar.compute.arrays import get_namespace
 from svmcifar.compute.image_shape import ImageShape
 from svmcifar.compute.threads import single_threaded_blas
 from svmcifar.features.extract.image_rows import batches
+from svmcifar.features.extract.patch_filters import normalise_contrast
 from svmcifar.features.extract.patch_kernels import normalised_patches, pool_rectified
 
 # The responses of this many filters to one image are one matrix product, pooled while they are in
@@ -33,7 +36,7 @@ class PatchFilters:
     See `svmcifar.features.extract.patches.PatchFeatures`.
     """
 
-    filters: Any  # of shape (n_filters, 3 * size * size), float32
+    filters: Any  # of shape (n_filters, n_channels * size * size), float32
     bias: Any  # of shape (n_filters,), float32
     shape: ImageShape
     size: int  # rows and columns of a patch
@@ -43,18 +46,18 @@ class PatchFilters:
     power: float
 
     @property
-    def n_side(self) -> int:
-        """Number of positions of a patch along a side of the image."""
-        return self.shape.height - self.size + 1
+    def n_positions(self) -> tuple[int, int]:
+        """Rows and columns of the positions of a patch on the image."""
+        return self.shape.height - self.size + 1, self.shape.width - self.size + 1
 
     @property
     def n_features(self) -> int:
         """Number of features of an image."""
         return 2 * self.filters.shape[0] * self.pooling**2
 
-    def edges(self) -> NDArray[np.int64]:
-        """Return where the rows, and columns, of cells begin and end among the positions."""
-        return -(-np.arange(self.pooling + 1) * self.n_side // self.pooling)
+    def edges(self) -> list[NDArray[np.int64]]:
+        """Return where the rows, and the columns, of cells begin and end among the positions."""
+        return [-(-np.arange(self.pooling + 1) * n // self.pooling) for n in self.n_positions]
 
     def bounds(self) -> tuple[Any, Any]:
         """Return the thresholds of each filter's products, high and low, minus the bias."""
@@ -66,7 +69,7 @@ class PatchFilters:
 
 
 def host_features(images: Array, model: PatchFilters, out: Array, n_workers: int) -> None:
-    """Write features of images, (n_images, n_pixels) uint8, to `out`, on the host in threads."""
+    """Write features of images, (n_images, n_pixels), to `out`, on the host in threads."""
     planes = images.reshape(-1, *model.shape)
     tasks = batches(len(images), _TASK_IMAGES)
     with single_threaded_blas(), ThreadPoolExecutor(n_workers) as pool:
@@ -79,20 +82,25 @@ def host_features(images: Array, model: PatchFilters, out: Array, n_workers: int
 
 def _write_task(planes: Array, model: PatchFilters, out: Array) -> None:
     """Write the features of a few images, one after the other."""
-    n_positions, n_filters = model.n_side**2, model.filters.shape[0]
+    n_positions, n_filters = math.prod(model.n_positions), model.filters.shape[0]
     patches = np.empty((model.filters.shape[1], n_positions), dtype=np.float32)
     buffer = np.empty(n_positions * min(_TILE_FILTERS, n_filters), dtype=np.float32)
     high, low = model.bounds()
-    edges = model.edges()
+    tops, lefts = model.edges()
     for image, features in zip(planes, out, strict=True):
-        normalised_patches(image, model.size, model.contrast_epsilon, patches)
+        if image.dtype == np.uint8:
+            normalised_patches(image, model.size, model.contrast_epsilon, patches)
+        else:
+            windows = sliding_window_view(image, (model.size, model.size), axis=(1, 2))
+            rows = windows.transpose(1, 2, 0, 3, 4).reshape(n_positions, -1).astype(np.float64)
+            patches[...] = normalise_contrast(rows, model.contrast_epsilon).T
         cells = features.reshape(model.pooling, model.pooling, 2, n_filters)
         for tile in model.tiles():
             n_tile = tile.stop - tile.start
             responses = buffer[: n_positions * n_tile].reshape(n_positions, n_tile)
             np.matmul(patches.T, model.filters[tile].T, out=responses)
             pooled = np.empty((model.pooling, model.pooling, 2, n_tile), dtype=np.float32)
-            pool_rectified(responses, high[tile], low[tile], edges, pooled)
+            pool_rectified(responses, high[tile], low[tile], tops, lefts, pooled)
             pooled **= model.power
             cells[..., tile] = pooled
 
@@ -114,15 +122,21 @@ def device_features(images: Any, model: PatchFilters, out: Any) -> None:
 def _device_patches(images: Any, model: PatchFilters) -> Any:
     """Return every patch of images, normalised as in `normalised_patches`.
 
-    Of shape (n_images, n_side, n_side, n_values), float32.
+    Of shape (n_images, n_rows, n_columns, n_values), float32.
     """
     xp = get_namespace(images)
-    size, n_side, n_values = model.size, model.n_side, model.filters.shape[1]
-    planes = xp.reshape(xp.astype(images, xp.int64), (-1, *model.shape))
+    size, n_values = model.size, model.filters.shape[1]
+    n_rows, n_columns = model.n_positions
+    if images.dtype == xp.uint8:
+        pixels = xp.astype(images, xp.int64)
+    else:  # sums of squares cancel, unless the pixels are near 0
+        pixels = xp.astype(images, xp.float64)
+        pixels = pixels - xp.mean(pixels, axis=1, keepdims=True)
+    planes = xp.reshape(pixels, (-1, *model.shape))
     windows = [
-        planes[:, :, a : a + n_side, b : b + n_side] for a in range(size) for b in range(size)
+        planes[:, :, a : a + n_rows, b : b + n_columns] for a in range(size) for b in range(size)
     ]
-    values = xp.reshape(xp.stack(windows, axis=2), (-1, n_values, n_side, n_side))
+    values = xp.reshape(xp.stack(windows, axis=2), (-1, n_values, n_rows, n_columns))
     values = xp.permute_dims(values, (0, 2, 3, 1))
     sums = xp.sum(values, axis=3, keepdims=True)
     spread = n_values * xp.sum(values * values, axis=3, keepdims=True) - sums * sums
@@ -137,11 +151,13 @@ def _device_pooled(responses: Any, high: Any, low: Any, model: PatchFilters) -> 
     xp = get_namespace(responses)
     above = xp.maximum(responses - high, xp.zeros_like(high))
     below = xp.maximum(low - responses, xp.zeros_like(low))
-    slices = [slice(int(start), int(stop)) for start, stop in pairwise(model.edges())]
+    down, right = (
+        [slice(int(start), int(stop)) for start, stop in pairwise(edges)] for edges in model.edges()
+    )
     cells = [
         xp.mean(side[:, rows, columns, :], axis=(1, 2))
-        for rows in slices
-        for columns in slices
+        for rows in down
+        for columns in right
         for side in (above, below)
     ]
     return xp.stack(cells, axis=1)

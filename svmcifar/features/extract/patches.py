@@ -1,17 +1,26 @@
 """Pooled responses to learned patches as features."""
 
+from collections.abc import Sequence
 from numbers import Integral, Real
 from typing import Any
 
+import numpy as np
 from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import check_is_fitted
 
-from svmcifar.compute.arrays import get_device, get_namespace, is_host, move_beside, to_host
+from svmcifar.compute.arrays import (
+    get_device,
+    get_dtype,
+    get_namespace,
+    is_host,
+    move_beside,
+    to_host,
+)
 from svmcifar.compute.image_shape import ImageShape
 from svmcifar.compute.threads import count_workers
 from svmcifar.errors import InputError
-from svmcifar.features.extract.image_rows import checked_images, square_shape
+from svmcifar.features.extract.image_rows import real_images, resolve_shape
 from svmcifar.features.extract.patch_filters import learn_filters
 from svmcifar.features.extract.patch_responses import PatchFilters, device_features, host_features
 from svmcifar.features.parameters import validate_parameters
@@ -42,7 +51,8 @@ class PatchFeatures(TransformerMixin, BaseEstimator):
     filters : {"kmeans", "random"}, default="kmeans"
         Cluster centres, or patches drawn at random, which is faster.
     contrast_epsilon : float, default=10.0
-        Added to the variance of a patch (of pixels from 0 to 255) when it is normalised, >= 0.
+        Added to the variance of a patch when it is normalised, >= 0.  Of pixels from 0 to 255:
+        images that are not bytes count as if those of `fit` ranged from 0 to 255.
     zca_epsilon : float, default=0.1
         Added to the variances of normalised patches along their principal axes when they are
         whitened, > 0.
@@ -53,12 +63,16 @@ class PatchFeatures(TransformerMixin, BaseEstimator):
         all.  Features do not depend on it.
     random_state : int, default=0
         Random seed of the patches and the clusters.
+    image_shape : tuple of int, default=None
+        Channels, height and width of the images; None for square ones of three colours.
 
     Attributes
     ----------
-    filters_ : ndarray of shape (n_filters, 3 * patch_size * patch_size), float32
+    filters_ : ndarray of shape (n_filters, n_channels * patch_size * patch_size), float32
         With the whitening in them; a patch's values are in the order of channels, rows, columns.
     bias_ : ndarray of shape (n_filters,), float32
+    value_range_ : float or None
+        Largest less smallest value of the images of `fit`; None if they were bytes.
 
     Notes
     -----
@@ -83,6 +97,9 @@ class PatchFeatures(TransformerMixin, BaseEstimator):
     >>> images = np.random.default_rng(0).integers(0, 256, (5, 768), dtype=np.uint8)
     >>> PatchFeatures(n_filters=10, n_patches=1000).fit_transform(images).shape
     (5, 180)
+    >>> grey = PatchFeatures(n_filters=10, n_patches=1000, image_shape=(1, 16, 12))
+    >>> grey.fit_transform(np.random.default_rng(0).random((5, 192))).shape
+    (5, 180)
     """
 
     __module__ = "svmcifar.features"  # as in model files, wherever the code lies
@@ -99,7 +116,11 @@ class PatchFeatures(TransformerMixin, BaseEstimator):
         "n_patches": [Interval(Integral, 1, None, closed="left")],
         "n_jobs": [Integral, None],
         "random_state": [Interval(Integral, 0, None, closed="left")],
+        "image_shape": [tuple, list, None],
     }
+    # Newer than the oldest model files, which leave them out, as content hashes do.
+    image_shape = None
+    value_range_: float | None = None
 
     def __init__(
         self,
@@ -115,6 +136,7 @@ class PatchFeatures(TransformerMixin, BaseEstimator):
         n_patches: int = 200_000,
         n_jobs: int | None = None,
         random_state: int = 0,
+        image_shape: Sequence[int] | None = None,
     ) -> None:
         self.n_filters = n_filters
         self.patch_size = patch_size
@@ -127,14 +149,17 @@ class PatchFeatures(TransformerMixin, BaseEstimator):
         self.n_patches = n_patches
         self.n_jobs = n_jobs
         self.random_state = random_state
+        self.image_shape = image_shape
 
     def fit(self, images: Any, y: Any = None) -> "PatchFeatures":
         """Learn filters from at least one image; parameters and errors as of `transform`."""
         self.check_parameters()
-        images = to_host(checked_images(images, "PatchFeatures"))
+        images = to_host(real_images(images, "PatchFeatures"))
         shape = self._checked_shape(images)
         if len(images) == 0:
             raise InputError("PatchFeatures must be fitted on at least 1 image. Got 0 instead.")
+        is_bytes = images.dtype == np.uint8
+        self.value_range_ = None if is_bytes else float(images.max()) - float(images.min())
         self.filters_, self.bias_ = learn_filters(
             images,
             shape,
@@ -142,7 +167,7 @@ class PatchFeatures(TransformerMixin, BaseEstimator):
             n_filters=int(self.n_filters),
             size=int(self.patch_size),
             n_patches=int(self.n_patches),
-            contrast_epsilon=float(self.contrast_epsilon),
+            contrast_epsilon=self._epsilon(),
             zca_epsilon=float(self.zca_epsilon),
             seed=int(self.random_state),
         )
@@ -153,8 +178,9 @@ class PatchFeatures(TransformerMixin, BaseEstimator):
 
         Parameters
         ----------
-        images : array-like of shape (n_images, n_pixels), uint8
-            Rows of three square planes, on the host or on a device.
+        images : array-like of shape (n_images, n_pixels), of real numbers
+            Rows of one plane a channel, by `image_shape`, on the host or on a device; bytes if
+            those of `fit` were.
 
         Returns
         -------
@@ -170,7 +196,12 @@ class PatchFeatures(TransformerMixin, BaseEstimator):
         """
         check_is_fitted(self)
         self.check_parameters()
-        images = checked_images(images, "PatchFeatures")
+        images = real_images(images, "PatchFeatures")
+        if (get_dtype(images) == np.uint8) != (self.value_range_ is None):
+            raise InputError(
+                f"Images for PatchFeatures must be bytes if those of fit were, and else not: their "
+                f"values would mean something else. Got {images.dtype}. Convert them alike."
+            )
         model = self._filters_beside(images)
         xp, shape = get_namespace(images), (images.shape[0], model.n_features)
         features = xp.empty(shape, dtype=xp.float32, device=get_device(images))
@@ -189,15 +220,21 @@ class PatchFeatures(TransformerMixin, BaseEstimator):
                 f"{self.n_filters!r}. Got {self.n_patches!r} instead."
             )
 
+    def _epsilon(self) -> float:
+        """Return what is added to variances, in the unit of the images."""
+        scale = 1.0 if self.value_range_ is None else self.value_range_ / 255
+        return float(self.contrast_epsilon) * scale**2
+
     def _checked_shape(self, images: Any) -> ImageShape:
         """Return the shape of images; raise InputError if patches or cells do not fit it."""
-        shape = square_shape(images.shape[1])
-        if self.patch_size > shape.height:
+        shape = resolve_shape(self.image_shape, images.shape[1], "PatchFeatures")
+        side = min(shape.height, shape.width)
+        if self.patch_size > side:
             raise InputError(
-                f"The 'patch_size' parameter of PatchFeatures must be at most {shape.height}, the "
-                f"rows of an image. Got {self.patch_size!r} instead."
+                f"The 'patch_size' parameter of PatchFeatures must be at most {side}, the "
+                f"rows or columns of an image. Got {self.patch_size!r} instead."
             )
-        n_side = shape.height - self.patch_size + 1
+        n_side = side - self.patch_size + 1
         if self.pooling > n_side:
             raise InputError(
                 f"The 'pooling' parameter of PatchFeatures must be at most {n_side}, the positions "
@@ -221,7 +258,7 @@ class PatchFeatures(TransformerMixin, BaseEstimator):
             shape=shape,
             # Plain numbers: NumPy's would promote float32 arrays to float64.
             size=int(self.patch_size),
-            contrast_epsilon=float(self.contrast_epsilon),
+            contrast_epsilon=self._epsilon(),
             threshold=float(self.threshold),
             pooling=int(self.pooling),
             power=float(self.power),
