@@ -2,7 +2,7 @@
 """Time a search over C and gamma against as many single fits, on the same features in one run.
 
 A single fit is `RBFSVC.fit` on the training part and its prediction of the held-out part, with
-everything compiled before.  The search is `svmcifar.tuning.search.search_svc` over the same parts.
+everything compiled before.  The search is `svmcifar.search_svc` over the same parts.
 Both give an accuracy for each point; they are compared too.  Seconds of processors are told beside
 those of the clock: other work on the machine hardly touches them.
 
@@ -125,17 +125,17 @@ def main(
     from svmcifar.compute.environment import describe_environment
     from svmcifar.data.sampling import holdout_split
     from svmcifar.svm.estimator import RBFSVC
-    from svmcifar.svm.path.grid import Grid
     from svmcifar.tuning.search import search_svc
 
     label, X, y, rows = read_parts(data, limit, holdout, pca, labels)
     # Compile before the clock starts.
     few = holdout_split(y[:1500], 300)
-    warm_up = search_svc(RBFSVC(tol=tol, n_jobs=jobs), Grid([1.0, 2.0]), X[:1500], y[:1500], [few])
+    settings = {"svc": RBFSVC(tol=tol, n_jobs=jobs), "refit": False}
+    warm_up = search_svc(X[:1500], y[:1500], C=[1.0, 2.0], cv=[few], **settings)
     time_fits(X[:1500], y[:1500], few, warm_up.table[:1], tol, jobs)
 
     clock, cpu = perf_counter(), process_time()
-    found = search_svc(RBFSVC(tol=tol, n_jobs=jobs), Grid(), X, y, [rows])
+    found = search_svc(X, y, cv=[rows], **settings)
     total_s, cpu_s = perf_counter() - clock, process_time() - cpu
     fits = time_fits(X, y, rows, found.table, tol, jobs)
     seconds = np.array([fit["fit_s"] + fit["predict_s"] for fit in fits])

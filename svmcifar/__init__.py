@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from svmcifar.data.registry import open_dataset
     from svmcifar.model.persistence import load_model, save_model
     from svmcifar.svm.estimator import RBFSVC
+    from svmcifar.tuning.search import search_svc
 
 __version__ = "0.1.0"
 
@@ -18,9 +19,10 @@ _PUBLIC = {
     "load_model": "svmcifar.model.persistence",
     "open_dataset": "svmcifar.data.registry",
     "save_model": "svmcifar.model.persistence",
+    "search_svc": "svmcifar.tuning.search",
 }
 
-__all__ = ["RBFSVC", "__version__", "load_model", "open_dataset", "save_model"]
+__all__ = ["RBFSVC", "__version__", "load_model", "open_dataset", "save_model", "search_svc"]
 
 
 def __getattr__(name: str) -> Any:

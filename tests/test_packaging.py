@@ -1,5 +1,6 @@
 """What is declared in pyproject.toml, environment.yml, constraints.txt and __version__ agrees."""
 
+import ast
 import re
 import shutil
 import subprocess
@@ -181,3 +182,12 @@ def test_help_imports_nothing_heavy():
     loaded = imported_after(code)
     assert "svmcifar.cli.train" in loaded
     assert not loaded & set(HEAVY)
+
+
+def test_type_checkers_see_every_public_name():
+    """What is loaded on first use is imported for them."""
+    tree = ast.parse((TOP / "svmcifar/__init__.py").read_text())
+    (block,) = (node for node in tree.body if isinstance(node, ast.If))
+    seen = {alias.name: node.module for node in block.body for alias in node.names}
+    assert seen == svmcifar._PUBLIC
+    assert {*svmcifar.__all__} == {"__version__", *seen}

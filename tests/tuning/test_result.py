@@ -14,7 +14,6 @@ from svmcifar.errors import OutputError
 from svmcifar.metrics.per_class import accuracy_interval
 from svmcifar.plots.figures import save_figure
 from svmcifar.plots.search_heatmap import search_figure
-from svmcifar.svm.estimator import RBFSVC
 from svmcifar.svm.path.evaluate import Scored
 from svmcifar.svm.path.grid import Grid
 from svmcifar.tuning.output import result_lines, write_config, write_table
@@ -160,5 +159,5 @@ def test_the_mean_over_the_folds_decides(monkeypatch):
     monkeypatch.setattr("svmcifar.tuning.search.evaluate_points", lambda *_: scored(next(accuracy)))
     X, y = training_set(2, 80, d=4, seed=0, dtype=np.float64)
     folds = StratifiedKFold(2, shuffle=True, random_state=0).split(X, y)
-    found = search_svc(RBFSVC(), Grid([1.0, 2.0, 3.0], [1.0]), X, y, folds)
+    found = search_svc(X, y, C=[1.0, 2.0, 3.0], gamma=1.0, cv=folds, refit=False)
     assert found.best.C == 2.0

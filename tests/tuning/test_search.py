@@ -1,10 +1,14 @@
 """Searches on plain samples, held against scikit-learn's GridSearchCV."""
 
 import numpy as np
+import pandas as pd
 import pytest
 from problems import training_set
+from scipy.sparse import csr_array
 from sklearn.exceptions import ConvergenceWarning
-from sklearn.model_selection import GridSearchCV, StratifiedKFold
+from sklearn.model_selection import GridSearchCV, GroupKFold, StratifiedKFold
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
 from sklearn.svm import SVC
 
 from svmcifar.errors import InputError, MemoryLimitError
@@ -12,6 +16,13 @@ from svmcifar.svm.estimator import RBFSVC
 from svmcifar.svm.path.evaluate import Part, evaluate_points
 from svmcifar.svm.path.grid import Gamma, Grid
 from svmcifar.tuning.search import search_parts, search_svc
+
+
+def search(svc, grid, X, y, splits):
+    """Search as search_svc does, without a fit at the end."""
+    axes = {"C": grid.C, "gamma": grid.gamma, "n_components": grid.n_components}
+    return search_svc(X, y, **axes, cv=list(splits), svc=svc, refit=False)
+
 
 FOLDS = StratifiedKFold(3, shuffle=True, random_state=0)
 
@@ -44,7 +55,7 @@ def test_parity_with_grid_search(n_classes, class_weight, dtype):
         SVC(tol=1e-5, class_weight=class_weight), {"C": Cs, "gamma": gammas}, cv=FOLDS
     ).fit(X, y)
     svc = RBFSVC(tol=1e-5, class_weight=class_weight)
-    ours = search_svc(svc, Grid(Cs, gammas), X, y, FOLDS.split(X, y))
+    ours = search(svc, Grid(Cs, gammas), X, y, FOLDS.split(X, y))
     table = by_setting(ours)
     np.testing.assert_array_equal(table["score"], theirs.cv_results_["mean_test_score"])
     for i in range(3):
@@ -60,7 +71,7 @@ def test_of_those_tied_the_first_wins_as_in_grid_search():
     X[:, 0] += 50 * y  # every setting is right everywhere
     grid = {"C": [0.5, 5.0], "gamma": [0.01, 0.02]}
     theirs = GridSearchCV(SVC(), grid, cv=FOLDS).fit(X, y)
-    ours = search_svc(RBFSVC(), Grid([5.0, 0.5], [0.02, 0.01]), X, y, FOLDS.split(X, y))
+    ours = search(RBFSVC(), Grid([5.0, 0.5], [0.02, 0.01]), X, y, FOLDS.split(X, y))
     assert (ours.table["score"] == 1).all()
     assert {"C": ours.best.C, "gamma": ours.best.gamma} == theirs.best_params_
     assert ours.table["C"].tolist() == [0.5, 0.5, 5.0, 5.0]
@@ -71,7 +82,7 @@ def test_fewest_components_win_a_tie():
     X, y = overlapping(3, 12)
     X[:, 0] += 50 * y
     grid = Grid([1.0], [0.01], [4, 2, 3])
-    found = search_svc(RBFSVC(), grid, X, y, FOLDS.split(X, y))
+    found = search(RBFSVC(), grid, X, y, FOLDS.split(X, y))
     assert found.table["n_components"].tolist() == [2, 3, 4]
     assert found.best.n_components == 2
 
@@ -80,7 +91,7 @@ def test_multiples_are_of_each_training_part():
     X, y = overlapping()
     X = X * np.linspace(0.5, 2, len(X))[:, None]  # parts differ in variance
     folds = list(FOLDS.split(X, y))
-    found = search_svc(RBFSVC(), Grid([3.0], ["2x"], [2, 4]), X, y, folds)
+    found = search(RBFSVC(), Grid([3.0], ["2x"], [2, 4]), X, y, folds)
     for row in found.table.itertuples():
         parts = [X[train, : row.n_components] for train, _ in folds]
         scales = [2 / (row.n_components * part.var()) for part in parts]
@@ -112,7 +123,7 @@ def test_shuffled_labels_give_chance():
     """Within 4.5 standard deviations of it, for the luckiest of eight settings too."""
     X, y = overlapping(4, 100)
     y = np.random.default_rng(1).permutation(y)
-    found = search_svc(RBFSVC(), Grid([1, 10], ["0.5x", "2x"], [2, 4]), X, y, FOLDS.split(X, y))
+    found = search(RBFSVC(), Grid([1, 10], ["0.5x", "2x"], [2, 4]), X, y, FOLDS.split(X, y))
     deviation = np.sqrt(0.25 * 0.75 / len(y))
     assert abs(found.table["score"] - 0.25).max() < 4.5 * deviation
 
@@ -121,7 +132,7 @@ def test_a_class_that_is_never_trained_on_counts_as_wrong():
     X, y = overlapping(3, 20)
     train = np.flatnonzero(y < 2)
     held_out = np.arange(len(y))
-    found = search_svc(RBFSVC(), Grid([10.0], [0.5]), X, y, [(train, held_out)])
+    found = search(RBFSVC(), Grid([10.0], [0.5]), X, y, [(train, held_out)])
     expected = SVC(C=10.0, gamma=0.5).fit(X[train], y[train]).score(X, y)
     assert found.best.score == expected < 0.7
 
@@ -129,7 +140,7 @@ def test_a_class_that_is_never_trained_on_counts_as_wrong():
 def test_one_split_has_the_error_and_interval_of_a_share():
     X, y = overlapping()
     split = next(FOLDS.split(X, y))
-    found = search_svc(RBFSVC(), Grid([1.0, 10.0], ["1x"]), X, y, [split])
+    found = search(RBFSVC(), Grid([1.0, 10.0], ["1x"]), X, y, [split])
     row, n = found.table.iloc[0], len(split[1])
     share = row["score"]
     assert row["std_error"] == pytest.approx(np.sqrt(share * (1 - share) / n))
@@ -139,7 +150,7 @@ def test_one_split_has_the_error_and_interval_of_a_share():
 
 def test_folds_have_the_error_of_a_mean():
     X, y = overlapping()
-    found = search_svc(RBFSVC(), Grid([1.0, 1e-3], ["1x"]), X, y, FOLDS.split(X, y))
+    found = search(RBFSVC(), Grid([1.0, 1e-3], ["1x"]), X, y, FOLDS.split(X, y))
     scores = found.table[["split_1", "split_2", "split_3"]].to_numpy()
     np.testing.assert_allclose(found.table["score"], scores.mean(axis=1))
     expected = scores.std(axis=1, ddof=1) / np.sqrt(3)
@@ -154,12 +165,12 @@ def test_folds_have_the_error_of_a_mean():
 def test_the_edge_of_the_grid_is_told():
     X, y = checkerboard(300)
     split = [next(FOLDS.split(X, y))]
-    wide = search_svc(RBFSVC(), Grid([1e-6, 10, 1e7], [1e-6, 2, 1e4]), X, y, split)
+    wide = search(RBFSVC(), Grid([1e-6, 10, 1e7], [1e-6, 2, 1e4]), X, y, split)
     assert (wide.best.C, wide.best.gamma) == (10, 2)
     assert wide.edges == []
-    low = search_svc(RBFSVC(), Grid([10], ["10x", "9999x"], [2]), X, y, split)
+    low = search(RBFSVC(), Grid([10], ["10x", "9999x"], [2]), X, y, split)
     assert low.edges == ["the best gamma, 10x, is the smallest that was searched"]
-    high = search_svc(RBFSVC(), Grid([1e-6, 10], [1e-6, 2], [1, 2]), X, y, split)
+    high = search(RBFSVC(), Grid([1e-6, 10], [1e-6, 2], [1, 2]), X, y, split)
     assert high.edges == [
         "the best C, 10, is the largest that was searched",
         "the best gamma, 2, is the largest that was searched",
@@ -184,7 +195,7 @@ def test_unconverged_pairs_are_not_silent():
     X, y = overlapping()
     grid = Grid([1.0, 100.0], ["1x"])
     with pytest.warns(ConvergenceWarning, match=r"12 pairs of 2 settings ended .*max_iter=3"):
-        found = search_svc(RBFSVC(max_iter=3), grid, X, y, [next(FOLDS.split(X, y))])
+        found = search(RBFSVC(max_iter=3), grid, X, y, [next(FOLDS.split(X, y))])
     assert found.table["unconverged"].tolist() == [6, 6]
     assert found.table["n_iter"].tolist() == [18, 18]
 
@@ -204,27 +215,27 @@ def test_bad_searches(changed, message):
     values = {"svc": RBFSVC(), "grid": Grid([1], [1]), "splits": [next(FOLDS.split(X, y))]}
     values |= changed
     with pytest.raises(InputError, match=message):
-        search_svc(values["svc"], values["grid"], X, y, values["splits"])
+        search(values["svc"], values["grid"], X, y, values["splits"])
 
 
 def test_bad_samples():
     X, y = overlapping()
     split = [next(FOLDS.split(X, y))]
     with pytest.raises(InputError, match="Got 1 class: 0"):
-        search_svc(RBFSVC(), Grid([1], [1]), X, np.zeros_like(y), split)
+        search(RBFSVC(), Grid([1], [1]), X, np.zeros_like(y), split)
     X[split[0][0][3], 2] = np.nan
     with pytest.raises(InputError, match="Got NaN in row 3, column 2"):
-        search_svc(RBFSVC(), Grid([1], [1]), X, y, split)
+        search(RBFSVC(), Grid([1], [1]), X, y, split)
     with pytest.raises(ValueError, match="'tol' parameter"):
-        search_svc(RBFSVC(tol=0.0), Grid([1], [1]), X, y, split)
+        search(RBFSVC(tol=0.0), Grid([1], [1]), X, y, split)
 
 
 def test_the_memory_limit_is_kept():
     X, y = overlapping()
     split = [next(FOLDS.split(X, y))]
     with pytest.raises(MemoryLimitError, match=r"Got 1\.953 KiB instead"):
-        search_svc(RBFSVC(memory_limit=2000), Grid([1], [1]), X, y, split)
-    found = search_svc(RBFSVC(memory_limit="1GB"), Grid([1], [1]), X, y, split)
+        search(RBFSVC(memory_limit=2000), Grid([1], [1]), X, y, split)
+    found = search(RBFSVC(memory_limit="1GB"), Grid([1], [1]), X, y, split)
     assert found.memory_plan.startswith("whole kernel matrix, blocks within classes kept, ")
 
 
@@ -233,6 +244,60 @@ def test_samples_of_other_types_are_taken():
     X = np.round(10 * X).astype(int)
     folds = list(FOLDS.split(X, y))
     names = np.array(["ant", "bee", "cat", "dog"])[y]
-    found = search_svc(RBFSVC(), Grid([1.0], [0.01]), X.tolist(), names.tolist(), folds)
+    found = search(RBFSVC(), Grid([1.0], [0.01]), X.tolist(), names.tolist(), folds)
     theirs = GridSearchCV(SVC(), {"C": [1.0], "gamma": [0.01]}, cv=folds).fit(X, names)
     assert found.best.score == theirs.best_score_
+
+
+def test_as_easy_as_grid_search():
+    X, y = overlapping()
+    frame = pd.DataFrame(X, columns=list("abcd"))
+    names = np.array(["ant", "bee", "cat", "dog"])[y]
+    found = search_svc(frame, names, C=[1, 10], gamma=[0.01, 0.1], cv=3)
+    theirs = GridSearchCV(SVC(), {"C": [1, 10], "gamma": [0.01, 0.1]}, cv=3).fit(frame, names)
+    assert {"C": found.best.C, "gamma": found.best.gamma} == theirs.best_params_
+    assert found.best.score == theirs.best_score_
+    best = found.best_estimator
+    np.testing.assert_array_equal(best.predict(frame), theirs.best_estimator_.predict(frame))
+    np.testing.assert_array_equal(best.feature_names_in_, frame.columns)
+    assert isinstance(found.table, pd.DataFrame)
+    assert len(found.table) == 4
+
+
+def test_single_values_splitters_and_parameters():
+    X, y = overlapping()
+    svc = RBFSVC(class_weight="balanced", n_jobs=1)
+    found = search_svc(X, y, C=3, gamma="scale", cv=GroupKFold(3).split(X, y, y + 4), svc=svc)
+    assert found.n_splits == 3
+    parameters = {"C": 3.0, "gamma": found.best.gamma, "class_weight": "balanced", "n_jobs": 1}
+    assert found.best_estimator.get_params().items() >= parameters.items()
+    assert not hasattr(svc, "classes_")
+    assert svc.C == 1.0
+    found = search_svc(X, y, C=np.logspace(0, 1, 2), gamma=0.1, n_components=[2], cv=FOLDS)
+    assert found.best_estimator.n_features_in_ == 2
+    assert len(search_svc(X, y, cv=2, refit=False).table) == 25
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"svc": SVC()}, r"is of an RBFSVC. Got SVC\(\) instead.*GridSearchCV"),
+        ({"svc": make_pipeline(StandardScaler(), RBFSVC())}, "is of an RBFSVC. Got Pipeline"),
+        ({"svc": RBFSVC}, "is of an RBFSVC. Got <class"),
+        ({"svc": RBFSVC(kernel="linear")}, "'kernel' parameter .* Use sklearn.svm.SVC"),
+        ({"gamma": "auto"}, "A gamma must be a number above 0"),
+        ({"gamma": [0.1, "scale"]}, "all numbers or all multiples"),
+        ({"C": []}, "one or more values of C"),
+        ({"C": np.inf}, "finite number above 0. Got inf"),
+        ({"cv": 1}, "k-fold"),
+        ({"cv": []}, "needs a split"),
+        ({"y": np.linspace(0, 1, 120)}, "Unknown label type"),
+        ({"y": np.zeros(7)}, "inconsistent numbers of samples"),
+        ({"X": csr_array(np.eye(120))}, "dense data is required"),
+    ],
+)
+def test_what_search_svc_cannot_do(arguments, message):
+    X, y = overlapping()
+    with pytest.raises((ValueError, TypeError), match=message) as caught:
+        search_svc(**({"X": X, "y": y, "cv": 3} | arguments))
+    assert "\n" not in str(caught.value)
