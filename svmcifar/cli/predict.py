@@ -37,6 +37,7 @@ def command(
     """
     from svmcifar.data.image_files import read_image
     from svmcifar.data.registry import DATASETS
+    from svmcifar.io.csv_files import write_table
     from svmcifar.io.files import atomic_path
     from svmcifar.model.persistence import load_classifier, read_manifest
     from svmcifar.model.predict import predict_files, predict_split
@@ -56,8 +57,8 @@ def command(
     else:
         table = predict_files(model, images, pixels, on_gpu=on_gpu)
     if out is None:
-        table.to_csv(sys.stdout, index=False, lineterminator="\n")
+        write_table(table, sys.stdout)
         return
     with atomic_path(out) as temporary:
-        table.to_csv(temporary, index=False, lineterminator="\n", errors="surrogateescape")
+        write_table(table, temporary)
     click.echo(f"{out}: {len(table)} predictions" + (" (SYNTHETIC)" if model.is_synthetic else ""))

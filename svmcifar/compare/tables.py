@@ -11,6 +11,7 @@ import pandas as pd
 from svmcifar.compare.comparison import Comparison
 from svmcifar.compare.predictions import Predictions
 from svmcifar.data.dataset import Split
+from svmcifar.io.csv_files import write_table
 
 _SCORES = (
     "n_samples", "n_correct", "accuracy", "top5_accuracy", "macro_precision", "macro_recall",
@@ -38,8 +39,7 @@ def write_tables(
     }
     names = {key: f"{key.replace('_', '-')}.csv" for key in tables}
     for key, table in tables.items():
-        path = folder / names[key]
-        table.to_csv(path, index=False, lineterminator="\n", errors="surrogateescape")
+        write_table(table, folder / names[key])
     return names
 
 

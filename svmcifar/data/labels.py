@@ -6,7 +6,9 @@ from pathlib import Path
 
 from svmcifar.data.dataset import CLASSES, SUPERCLASSES, Dataset
 from svmcifar.errors import LabelError
+from svmcifar.io.csv_files import write_rows
 from svmcifar.io.files import atomic_path, check_output
+from svmcifar.io.text import csv_cell
 
 _REMEDY = "write it again with `svmcifar build-labels --overwrite`"
 
@@ -37,8 +39,8 @@ def write_label_csv(dataset: Dataset, path: str | Path, *, overwrite: bool = Fal
     """
     check_output(path, overwrite)
     rows = label_rows(dataset)
-    with atomic_path(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
-        csv.writer(file, lineterminator="\n").writerows(rows)
+    with atomic_path(path) as temporary:
+        write_rows(rows, temporary)
 
 
 def check_label_csv(dataset: Dataset, path: str | Path) -> None:
@@ -51,12 +53,16 @@ def check_label_csv(dataset: Dataset, path: str | Path) -> None:
         reason = getattr(error, "strerror", None) or error
         raise LabelError(f"{path}: must be a readable CSV, got '{reason}'; {_REMEDY}") from error
     for line, (right, row) in enumerate(zip_longest(wanted, rows), start=1):
-        if row != right:
-            rule = "there must be no such line" if right is None else f"must be '{','.join(right)}'"
-            got = "nothing" if row is None else f"'{' '.join(','.join(row).split())[:100]}'"
+        if row != right and (right is None or row != list(map(csv_cell, right))):
+            rule = "there must be no such line" if right is None else f"must be {_shown(right)}"
+            got = "nothing" if row is None else _shown(row)
             raise LabelError(
                 f"{path}, line {line}: {rule}, as in the data set, got {got}; {_REMEDY}"
             )
+
+
+def _shown(row: list[str]) -> str:
+    return f"'{' '.join(','.join(row).split())[:100]}'"
 
 
 def check_or_write_label_csv(dataset: Dataset, path: str | Path) -> None:

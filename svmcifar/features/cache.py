@@ -29,6 +29,7 @@ from svmcifar.features.cache_folder import (
     LIMIT_VARIABLE,
     make_store,
     read_cache_settings,
+    require_own_entry,
 )
 from svmcifar.features.transfer import single_steps
 from svmcifar.io.content_hash import content_hash
@@ -125,6 +126,7 @@ class FeatureCache:
         if not store.contains_item((kind, key)):
             return None
         try:
+            require_own_entry(path)
             checksum, result = store.load_item((kind, key))
             if content_hash(result) != checksum:
                 raise ValueError("its checksum is another")
@@ -132,8 +134,8 @@ class FeatureCache:
             if store.contains_item((kind, key)):  # or another process has removed it
                 reason = " ".join(str(error).split()) or type(error).__name__
                 warnings.warn(
-                    f"{path}: an entry of the feature cache must be whole and fit the memory, got "
-                    f"'{reason}'; it is removed, and features are computed again",
+                    f"{path}: an entry of the feature cache must be whole, yours and fit the "
+                    f"memory, got '{reason}'; it is removed, and features are computed again",
                     stacklevel=2,
                 )
                 store.clear_item((kind, key))

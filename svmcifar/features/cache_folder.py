@@ -92,20 +92,35 @@ def _make_private(path: Path) -> None:
     """Make a folder if it does not exist; raise OutputError if it is not this user's own."""
     try:
         path.mkdir(mode=0o700, parents=True, exist_ok=True)
-        status, reason = path.stat(), ""
+        status = path.stat()
     except OSError as error:
         reason = str(error.strerror)
     else:
-        if hasattr(os, "getuid"):  # not on Windows, where homes are private
-            if status.st_uid != os.getuid():
-                reason = "it belongs to another user"
-            elif status.st_mode & 0o022:
-                reason = f"others can write to it (mode {status.st_mode & 0o777:o})"
+        reason = _why_not_private(status, 0o022)
     if reason:
         raise OutputError(
             f"{path}: the folder of the feature cache must be yours, and only you may write to "
             f"it, got '{reason}'; fix it or name another with ${FOLDER_VARIABLE}"
         )
+
+
+def require_own_entry(path: Path) -> None:
+    """Raise OutputError if another user has put an entry into the cache, or could write to it."""
+    for part in (path / "output.pkl", path, *path.parents[:3]):
+        # A group may write to entries by the umask, but cannot reach them in the private folder.
+        forbidden = 0o022 if part in path.parents[1:] else 0o002
+        if reason := _why_not_private(part.stat(), forbidden):
+            raise OutputError(f"{part}: {reason}")
+
+
+def _why_not_private(status: os.stat_result, forbidden: int) -> str:
+    """Say why a file is not this user's own; "" if it is."""
+    if not hasattr(os, "getuid"):  # on Windows, where homes are private
+        return ""
+    if status.st_uid != os.getuid():
+        return "it belongs to another user"
+    mode = status.st_mode & 0o777
+    return f"others can write to it (mode {mode:o})" if mode & forbidden else ""
 
 
 def _folder() -> Path:

@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from svmcifar.io.csv_files import write_table as write_csv
 from svmcifar.io.files import atomic_path
 from svmcifar.tuning.result import SearchResult
 
@@ -45,7 +46,7 @@ def _gamma(row: Any) -> str:
 def write_table(result: SearchResult, path: str | Path) -> None:
     """Write every setting as a CSV, the best first; raise OutputError if that fails."""
     with atomic_path(path) as temporary:
-        result.table.to_csv(temporary, index=False)
+        write_csv(result.table, temporary)
 
 
 def write_config(

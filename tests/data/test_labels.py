@@ -4,7 +4,7 @@ import os
 
 import pandas as pd
 import pytest
-from datafiles import coarse_of
+from datafiles import coarse_of, make_fields, write_fields
 
 from svmcifar.data.labels import (
     check_label_csv,
@@ -67,6 +67,24 @@ def test_write_does_not_overwrite(dataset, labels_csv):
 
 def test_round_trip(dataset, labels_csv):
     check_label_csv(dataset, labels_csv)
+
+
+def test_names_that_begin_as_formulas(altered, tmp_path):
+    fields = make_fields("meta")
+    fields["fine_label_names"][:3] = ["=1+1", "@x", "\x1b[31m"]
+    write_fields(altered / "meta", fields)
+    dataset = open_dataset(altered, check_md5=False)
+    path = tmp_path / "labels.csv"
+    write_label_csv(dataset, path)
+    assert [line.split(",")[1] for line in path.read_text().split("\n")[1:4]] == [
+        "'=1+1", "'@x", "\\x1b[31m",
+    ]  # fmt: skip
+    check_label_csv(dataset, path)
+    path.write_text(path.read_text().replace("'=", "=").replace("\\x1b", "\x1b"))  # as others write
+    check_label_csv(dataset, path)
+    path.write_text(path.read_text() + "\n")
+    with pytest.raises(LabelError, match="line 102: there must be no such line"):
+        check_label_csv(dataset, path)
 
 
 def test_reads_what_a_spreadsheet_saves(dataset, labels_csv):

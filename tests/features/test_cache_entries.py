@@ -225,6 +225,43 @@ def test_folder_that_becomes_anybodys(computing, folder):
     assert_goes_on(computing, 4, "others can write to it (mode 777)")
 
 
+@pytest.mark.parametrize(
+    "part",
+    ["entries/features", "entries/features/*", "entries/features/*/output.pkl", "entries", ""],
+)
+def test_an_entry_that_others_can_write_to_is_not_used(filled, folder, pipeline, part):
+    (path,) = folder.glob(part) if part else [folder]
+    path.chmod(0o777)
+    computing = Computing(filled.cache)
+    with warned(1 if "/" in part else 2) as texts:
+        X = computing.features(pipeline, IMAGES)
+    assert computing.done == ["features"]
+    assert "must be whole, yours and fit the memory, got '" in texts[0]
+    assert "others can write to it (mode 777)'; it is removed" in texts[0]
+    np.testing.assert_array_equal(X, compute_features(pipeline, IMAGES))
+
+
+def test_an_entry_of_another_user_is_not_used(filled, pipeline, monkeypatch):
+    own = os.getuid()
+    monkeypatch.setattr(os, "getuid", lambda: own + 1)
+    computing = Computing(filled.cache)
+    with warned(2) as texts:
+        computing.features(pipeline, IMAGES)
+    assert computing.done == ["features"]
+    assert "it belongs to another user'; it is removed" in texts[0]
+
+
+def test_a_group_may_write_to_entries_by_the_umask(computing):
+    umask = os.umask(0o002)
+    try:
+        computing.features(computing.fit(IMAGES, **MEANS), IMAGES)
+    finally:
+        os.umask(umask)
+    again = Computing(computing.cache)
+    again.features(again.fit(IMAGES, **MEANS), IMAGES)
+    assert again.done == []
+
+
 def test_room_is_left_on_the_disk(tmp_path, pipeline, monkeypatch):
     usage = cache_module.shutil.disk_usage(tmp_path)
     for free, n_entries in ((2 * NEEDED_BYTES - 1, 0), (2 * NEEDED_BYTES, 1)):

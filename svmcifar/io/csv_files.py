@@ -1,0 +1,27 @@
+"""CSV files that are safe to open in a terminal and in a spreadsheet."""
+
+import csv
+from collections.abc import Iterable
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, Any
+
+from svmcifar.io.text import csv_cell
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+def write_rows(rows: Iterable[Iterable[Any]], path: Path) -> None:
+    """Write rows as a CSV in UTF-8, each cell by `csv_cell`."""
+    with path.open("w", newline="", encoding="utf-8") as file:
+        csv.writer(file, lineterminator="\n").writerows(map(csv_cell, row) for row in rows)
+
+
+def write_table(table: "pd.DataFrame", target: Path | IO[str]) -> None:
+    """Write a table without its index as a CSV in UTF-8, each cell by `csv_cell`.
+
+    Bytes of file names that are not UTF-8 are written as they are.
+    """
+    texts = table.select_dtypes(exclude=["number", "bool"])
+    safe = table.assign(**{str(name): column.map(csv_cell) for name, column in texts.items()})
+    safe.to_csv(target, index=False, lineterminator="\n", errors="surrogateescape")

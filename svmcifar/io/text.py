@@ -1,0 +1,49 @@
+"""Text that others chose, such as names of classes and files, made harmless where it is shown."""
+
+import re
+
+# What a terminal obeys (ASCII's and Latin-1's controls), what reorders or hides text around it
+# (Unicode's bidirectional controls, tags), ends a line elsewhere, or has no place in XML or UTF-8.
+_CONTROLS = r"\x00-\x09\x0b-\x1f\x7f-\x9f"
+_UNSEEN = r"\u061c\u200e\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb\ufffe\uffff"
+_HIDDEN = re.compile(f"[{_CONTROLS}{_UNSEEN}\ud800-\udfff\U000e0000-\U000e007f]")
+_CONTROL = re.compile(f"[{_CONTROLS}]")
+_MOST_SHOWN = 60
+
+
+def visible(text: str) -> str:
+    r"""Escape every character that controls a terminal or cannot be seen, but line feeds.
+
+    Bytes of file names that are not UTF-8 are escaped as bytes.
+
+    Examples
+    --------
+    >>> print(visible("a\x1b[31mb\u202ec\udce9"))
+    a\x1b[31mb\u202ec\xe9
+    """
+    return _HIDDEN.sub(_escape, text)
+
+
+def shown_name(name: str) -> str:
+    """Return a name to be drawn: visible, with spaces for underscores, cut at 60 letters."""
+    name = visible(name).replace("\n", r"\x0a").replace("_", " ")
+    return name if len(name) <= _MOST_SHOWN else f"{name[: _MOST_SHOWN - 1]}…"
+
+
+def csv_cell(value: object) -> object:
+    """Return a CSV's cell: a text without control characters that no spreadsheet computes.
+
+    An apostrophe is put before texts that begin as a formula does; other values stay as they are.
+    """
+    if not isinstance(value, str):
+        return value
+    text = _CONTROL.sub(_escape, value)
+    return f"'{text}" if text.lstrip()[:1] in ("=", "+", "-", "@") else text
+
+
+def _escape(match: re.Match[str]) -> str:
+    code = ord(match[0])
+    if 0xDC80 <= code <= 0xDCFF:  # a byte, by the error handler "surrogateescape"
+        code -= 0xDC00
+    width = 2 if code < 0x100 else 4 if code < 0x10000 else 8
+    return f"\\{'xuU'[width // 4]}{code:0{width}x}"
