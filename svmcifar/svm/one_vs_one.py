@@ -11,9 +11,9 @@ from collections.abc import Iterable, Iterator
 from itertools import combinations
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
+from svmcifar.compute.jit import njit
 from svmcifar.errors import InputError
 
 FloatArray = NDArray[np.float64]

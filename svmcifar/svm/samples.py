@@ -5,10 +5,10 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
 from svmcifar.compute.arrays import get_namespace, is_host, move_beside
+from svmcifar.compute.jit import njit
 from svmcifar.svm.moments import row_batches
 
 Array = NDArray[np.floating]

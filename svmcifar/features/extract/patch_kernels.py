@@ -8,8 +8,8 @@ where all but the quotient and the root is exact, since pixels are bytes.
 """
 
 import numpy as np
-from numba import njit
 
+from svmcifar.compute.jit import njit
 from svmcifar.compute.llvm import fast_max
 
 

@@ -24,6 +24,7 @@ import numpy as np
 from numba import config, cuda, float64, int32
 from numpy.typing import NDArray
 
+from svmcifar.compute.jit import cuda_jit
 from svmcifar.svm.backends.smo import step_limit
 from svmcifar.svm.backends.smo_numba import BARRED, TAU
 from svmcifar.svm.problem import PairSolution
@@ -299,7 +300,7 @@ def _solve(K, row, upper, tol, flags, beta, n_iter, result, v):  # type: ignore[
         result[2] = max(top - bottom, 0.0)
 
 
-@cuda.jit(**_OPTIONS)
+@cuda_jit(**_OPTIONS)
 def smo_shared(K, table, upper, tol, flags, beta, n_iter, results):  # type: ignore[no-untyped-def]
     """Solve one pair a block, with ``v`` in shared memory, behind the places of `_argmax`."""
     pair, first = cuda.blockIdx.x, table[cuda.blockIdx.x, _FIRST]
@@ -307,7 +308,7 @@ def smo_shared(K, table, upper, tol, flags, beta, n_iter, results):  # type: ign
     _solve(K, table[pair], upper, tol, flags[first:], beta[first:], n_iter[pair:], results[pair], v)
 
 
-@cuda.jit(**_OPTIONS)
+@cuda_jit(**_OPTIONS)
 def smo_global(  # type: ignore[no-untyped-def]
     K, table, upper, tol, flags, beta, n_iter, results, v
 ):

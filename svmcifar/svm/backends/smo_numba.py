@@ -5,8 +5,8 @@ the old version of one that has changed in another file.
 """
 
 import numpy as np
-from numba import njit
 
+from svmcifar.compute.jit import njit
 from svmcifar.compute.llvm import fast_max
 
 # The curvature K_ii + K_jj - 2 K_ij is written 2 - 2 K_ij, here and in `smo_cuda`: the kernel's

@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import numpy as np
-from numba import njit
 
 from svmcifar.compute.arrays import get_namespace, is_host
+from svmcifar.compute.jit import njit
 from svmcifar.compute.llvm import float_from_bits
 from svmcifar.svm.kernels.kernel import Kernel
 

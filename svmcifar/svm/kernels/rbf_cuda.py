@@ -9,6 +9,7 @@ from typing import Any
 from numba import cuda
 
 from svmcifar.compute.arrays import get_dtype
+from svmcifar.compute.jit import cuda_jit
 
 # Threads of a block of `rbf_from_products`, along columns and along rows.
 _THREADS = (32, 8)
@@ -36,7 +37,7 @@ def _on_device(array: Any) -> Any:
     return cuda.as_cuda_array(array) if hasattr(array, "__cuda_array_interface__") else array
 
 
-@cuda.jit(cache=True)
+@cuda_jit(cache=True)
 def rbf_from_products(products, sq_norms, gamma, first_row, first_column, n, K):  # type: ignore[no-untyped-def]
     """Write the kernel values of a block of inner products, and their mirror image."""
     r = cuda.blockIdx.y * cuda.blockDim.y + cuda.threadIdx.y

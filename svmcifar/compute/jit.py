@@ -1,0 +1,117 @@
+"""numba's compilers; compiled code is kept where there is room and others cannot write."""
+
+import os
+import stat
+import sys
+import tempfile
+import warnings
+from collections.abc import Callable
+from functools import cache
+from typing import Any
+
+import numba
+from numba.core.caching import FunctionCache
+
+# More than the code of a function takes.
+_PROBE = bytes(2**18)
+# numba's settings; its CUDA target may have its own.
+_SETTINGS = ("numba.core.config", "numba.cuda.core.config")
+
+_is_usable: dict[str, bool] = {}
+
+
+def njit(*, cache: bool = False, **options: Any) -> Callable[[Callable[..., Any]], Any]:
+    """Compile as `numba.njit`, which with `cache` raises where it finds no folder for code.
+
+    Here code is then kept in a folder of this user's among the temporary files, or, with a warning,
+    not at all.  Kept code is read as a pickle: a folder that others can write is not used either.
+    """
+
+    def decorate(function: Callable[..., Any]) -> Any:
+        dispatcher = numba.njit(**options)(function)
+        if cache:
+            _keep_code(dispatcher)
+        return dispatcher
+
+    return decorate
+
+
+def cuda_jit(*, cache: bool = False, **options: Any) -> Callable[[Callable[..., Any]], Any]:
+    """Compile as `numba.cuda.jit`, with `cache` as in `njit`."""
+    from numba import cuda  # takes time
+
+    def decorate(function: Callable[..., Any]) -> Any:
+        dispatcher = cuda.jit(**options)(function)
+        if cache:
+            _keep_code(dispatcher)
+        return dispatcher
+
+    return decorate
+
+
+def _keep_code(dispatcher: Any) -> None:
+    """Keep what is compiled, in the folder that numba chooses or in one of our own."""
+    if not hasattr(dispatcher, "enable_caching"):
+        return  # numba's simulator, or NUMBA_DISABLE_JIT: there is no code
+    if _numba_has_a_folder(dispatcher.py_func):
+        dispatcher.enable_caching()
+    elif folder := _own_folder():
+        settings: list[Any] = [sys.modules[name] for name in _SETTINGS if name in sys.modules]
+        chosen = [module.CACHE_DIR for module in settings]
+        for module in settings:
+            module.CACHE_DIR = folder
+        try:
+            dispatcher.enable_caching()
+        finally:
+            for module, value in zip(settings, chosen, strict=True):
+                module.CACHE_DIR = value
+
+
+def _numba_has_a_folder(function: Callable[..., Any]) -> bool:
+    """Return whether numba finds a folder, one for each folder of sources, that may be used."""
+    sources = os.path.dirname(function.__code__.co_filename)
+    if sources not in _is_usable:
+        try:
+            folder = FunctionCache(function).cache_path
+            _is_usable[sources] = _is_private(os.stat(folder), stat.S_IWOTH) and _has_room(folder)
+        except (RuntimeError, OSError):  # numba has found none
+            _is_usable[sources] = False
+    return _is_usable[sources]
+
+
+@cache
+def _own_folder() -> str | None:
+    """Make a folder that is this user's alone; warn if there can be none."""
+    try:
+        user = os.geteuid() if hasattr(os, "geteuid") else ""
+        folder = os.path.join(tempfile.gettempdir(), f"svmcifar-numba-{user}")
+        os.makedirs(folder, mode=0o700, exist_ok=True)
+        if _is_private(os.lstat(folder), stat.S_IRWXG | stat.S_IRWXO) and _has_room(folder):
+            return folder
+    except OSError:
+        pass
+    warnings.warn(
+        "compiled code cannot be kept, so that each start of Python compiles it again: no folder "
+        "for it can be written; set NUMBA_CACHE_DIR to one that you alone can write",
+        RuntimeWarning,
+        stacklevel=2,
+    )
+    return None
+
+
+def _is_private(folder: os.stat_result, others: int) -> bool:
+    """Return whether a folder is this user's, or root's, and grants others none of these rights."""
+    if not hasattr(os, "geteuid"):
+        return True  # rights are not those of POSIX
+    is_ours = folder.st_uid in (0, os.geteuid())
+    return stat.S_ISDIR(folder.st_mode) and is_ours and not folder.st_mode & others
+
+
+def _has_room(folder: str) -> bool:
+    """Return whether a file can be filled; a full disk or quota lets one still make a file."""
+    try:
+        with tempfile.TemporaryFile(dir=folder) as file:
+            file.write(_PROBE)
+    except OSError:
+        return False
+    return True
