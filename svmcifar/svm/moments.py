@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from sklearn.utils import gen_batches
 
 from svmcifar.compute.arrays import get_namespace, is_host, to_host
+from svmcifar.compute.jit import njit
 
 # Values of a batch of rows: few enough to stay in cache as float64, enough to keep a GPU busy.
 _HOST_VALUES, _DEVICE_VALUES = 2**20, 2**24
@@ -32,11 +33,25 @@ def moments(X: Any) -> Moments:
     spread: Any = 0.0
     with np.errstate(invalid="ignore", over="ignore"):  # the caller checks the result
         for rows in row_batches(X):
-            deviation = xp.reshape(xp.astype(rows, xp.float64) - grand_mean, (-1,))
-            spread = spread + deviation @ deviation
+            if is_host(X):
+                spread += _squared_deviations(np.ravel(rows), grand_mean)
+            else:
+                deviation = xp.reshape(xp.astype(rows, xp.float64) - grand_mean, (-1,))
+                spread = spread + deviation @ deviation
         total = float(spread)
         sq_mean = float(grand_mean * grand_mean)
         return Moments(to_host(mean), total / (n * d), total / n + d * sq_mean)
+
+
+# Not a product of BLAS, whose digits depend on the number of its threads. NaN must stay NaN.
+@njit(nogil=True, cache=True, fastmath={"nsz", "reassoc", "contract"}, error_model="numpy")
+def _squared_deviations(values, center):  # type: ignore[no-untyped-def]
+    """Return the sum of the squared deviations from the centre, in float64."""
+    total = 0.0
+    for i in range(len(values)):
+        deviation = np.float64(values[i]) - center
+        total += deviation * deviation
+    return total
 
 
 def row_batches(X: Any) -> Iterator[Any]:
@@ -59,6 +74,6 @@ def kernel_center(moments: Moments, dtype: np.dtype) -> NDArray[np.floating] | N
     whose mean has a squared norm below 1 % of their mean squared norm, such as standardised ones,
     count as centred.
     """
-    if moments.mean @ moments.mean < 0.01 * moments.mean_sq_norm:
+    if np.square(moments.mean).sum() < 0.01 * moments.mean_sq_norm:
         return None
     return moments.mean.astype(dtype)

@@ -2,7 +2,6 @@
 
 import math
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
@@ -13,7 +12,7 @@ from numpy.typing import NDArray
 
 from svmcifar.compute.arrays import get_namespace
 from svmcifar.compute.image_shape import ImageShape
-from svmcifar.compute.threads import single_threaded_blas
+from svmcifar.compute.threads import worker_pool
 from svmcifar.features.extract.image_rows import batches
 from svmcifar.features.extract.patch_filters import normalise_contrast
 from svmcifar.features.extract.patch_kernels import normalised_patches, pool_rectified
@@ -72,7 +71,7 @@ def host_features(images: Array, model: PatchFilters, out: Array, n_workers: int
     """Write features of images, (n_images, n_pixels), to `out`, on the host in threads."""
     planes = images.reshape(-1, *model.shape)
     tasks = batches(len(images), _TASK_IMAGES)
-    with single_threaded_blas(), ThreadPoolExecutor(n_workers) as pool:
+    with worker_pool(n_workers) as pool:
         try:
             for _ in pool.map(lambda rows: _write_task(planes[rows], model, out[rows]), tasks):
                 pass

@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from svmcifar.compute.threads import single_threaded_blas
 from svmcifar.svm.backends.smo_numba import end_state
 from svmcifar.svm.kernels.blocks import compute_kernel
 from svmcifar.svm.one_vs_one import class_pairs
@@ -17,6 +18,7 @@ def dual_objective(beta: FloatArray, v: FloatArray) -> FloatArray:
     return -0.5 * (np.vecdot(beta, v) + np.abs(beta).sum(axis=-1))
 
 
+@single_threaded_blas()
 def certify(problem: OvOProblem, solution: OvOSolution) -> None:
     """Write each pair's KKT gap and dual objective into a solution, from its coefficients.
 

@@ -4,13 +4,12 @@ The inner products between a batch and each class are computed once and turned i
 each gamma; one matrix product yields the decision values of every C.
 """
 
-from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from svmcifar.compute.threads import run_tasks, single_threaded_blas
+from svmcifar.compute.threads import run_tasks, worker_pool
 from svmcifar.svm.backends.memory_plan import Plan
 from svmcifar.svm.backends.smo_numba import INTERCEPT
 from svmcifar.svm.one_vs_one import write_winners_of_parts
@@ -48,7 +47,7 @@ def predict_points(problem: SearchProblem, plan: Plan, X: Array, n_views: int = 
                 write_winners_of_parts(part, intercept, n_views, winners[point, start:stop])
 
     batches = [(start,) for start in range(0, n_samples, n_rows)]
-    with single_threaded_blas(), ThreadPoolExecutor(plan.n_workers) as pool:
+    with worker_pool(plan.n_workers) as pool:
         run_tasks(pool, work, batches, lambda _: None)
     return problem.classes[winners]
 
