@@ -46,6 +46,17 @@ class _Commands(click.Group):
             return super().invoke(context)
         except SvmCifarError as error:
             raise click.ClickException(" ".join(str(error).split())) from error
+        except MemoryError as error:
+            raise click.ClickException(self._out_of_memory(context, error)) from error
+
+    def _out_of_memory(self, context: click.Context, error: MemoryError) -> str:
+        """Return one line that names the options of the command which take less memory."""
+        command = self.get_command(context, context.invoked_subcommand or "")
+        flags = {flag for option in getattr(command, "params", []) for flag in option.opts}
+        lower = [flag for flag in ("--memory-limit", "--limit", "--jobs") if flag in flags]
+        remedy = f"lower {', '.join(lower)}, or " if lower else ""
+        what = " ".join(f"out of memory: {error}".split()).rstrip(":.")
+        return f"{what}; {remedy}allow this process more"
 
 
 @click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})

@@ -2,10 +2,24 @@
 
 import os
 import re
+from collections.abc import Iterator
+from itertools import accumulate
 from math import inf
 from pathlib import Path
 
 from svmcifar.errors import InputError
+
+# Of each version of control groups: where its memory controller is mounted, its name in
+# /proc/self/cgroup, files with limits and usage, and what of the usage can be taken back: pages of
+# files that were not used lately.
+_CONTROL_GROUPS = (
+    ("/sys/fs/cgroup", "", ("memory.max", "memory.high"), "memory.current", "inactive_file"),
+    (
+        "/sys/fs/cgroup/memory", "memory", ("memory.limit_in_bytes",),
+        "memory.usage_in_bytes", "total_inactive_file",
+    ),
+)  # fmt: skip
+_UNLIMITED = 2**62  # as version 1 writes it, but for a page
 
 _UNITS = {"": 1, "k": 10**3, "m": 10**6, "g": 10**9, "ki": 2**10, "mi": 2**20, "gi": 2**30}
 
@@ -42,26 +56,63 @@ def format_least(n_bytes: float) -> str:
 def available_bytes() -> int | None:
     """Return the memory that this process may still take; None if it is unknown.
 
-    On Linux that is the lesser of what the machine has available and what the control group
-    leaves; on other POSIX systems the machine's whole memory.
+    On Linux that is the least of what the machine has available, what each control group around
+    the process leaves (versions 1 and 2), and what its own limits leave (``ulimit -v`` and ``-d``);
+    on other POSIX systems the machine's whole memory.
     """
-    bounds = []
-    try:
-        for line in Path("/proc/meminfo").read_text().splitlines():
-            if line.startswith("MemAvailable:"):
-                bounds.append(int(line.split()[1]) * 1024)
-    except OSError:
-        pass
-    try:
-        group = Path("/sys/fs/cgroup")
-        limit = (group / "memory.max").read_text().strip()
-        if limit != "max":
-            bounds.append(int(limit) - int((group / "memory.current").read_text()))
-    except (OSError, ValueError):
-        pass
+    bounds = [*_machine_bounds(), *_group_bounds(), *_process_bounds()]
     if not bounds and hasattr(os, "sysconf") and "SC_PHYS_PAGES" in os.sysconf_names:
         bounds.append(os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE"))
     return max(min(bounds), 1) if bounds else None
+
+
+def _machine_bounds() -> Iterator[int]:
+    """Yield what the machine has available."""
+    for line in _read_lines("/proc/meminfo"):
+        if line.startswith("MemAvailable:"):
+            yield int(line.split()[1]) * 1024
+
+
+def _group_bounds() -> Iterator[int]:
+    """Yield what the process's control groups leave, from the root that it sees to its own."""
+    path_of = {"": "/", "memory": "/"}
+    for line in _read_lines("/proc/self/cgroup"):
+        _, controllers, path = line.split(":", 2)
+        path_of.update(dict.fromkeys(controllers.split(","), path))
+    for root, controller, limit_names, usage_name, reclaimable_name in _CONTROL_GROUPS:
+        names = filter(None, path_of[controller].split("/"))
+        for group in accumulate(names, "{}/{}".format, initial=root):
+            limits = [_read_line(f"{group}/{name}") for name in limit_names]
+            limit = min((int(text) for text in limits if text.isdigit()), default=_UNLIMITED)
+            usage = _read_line(f"{group}/{usage_name}") if limit < _UNLIMITED else ""
+            if usage.isdigit():
+                stat = dict(line.split() for line in _read_lines(f"{group}/memory.stat"))
+                yield limit - max(int(usage) - int(stat.get(reclaimable_name, 0)), 0)
+
+
+def _process_bounds() -> Iterator[int]:
+    """Yield what the limits on the process's own address space and data leave."""
+    for line in _read_lines("/proc/self/statm"):
+        import resource  # POSIX alone has it
+
+        pages = line.split()
+        for limit, place in ((resource.RLIMIT_AS, 0), (resource.RLIMIT_DATA, 5)):
+            soft, _ = resource.getrlimit(limit)
+            if soft != resource.RLIM_INFINITY:
+                yield soft - int(pages[place]) * resource.getpagesize()
+
+
+def _read_lines(path: str) -> list[str]:
+    """Return the lines of a file, none if it cannot be read."""
+    try:
+        return Path(path).read_text().splitlines()
+    except OSError:
+        return []
+
+
+def _read_line(path: str) -> str:
+    """Return the first line of a file, "" if it cannot be read."""
+    return next(iter(_read_lines(path)), "").strip()
 
 
 def default_memory_limit() -> int | None:

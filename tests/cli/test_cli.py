@@ -79,6 +79,26 @@ def test_bugs_keep_their_traceback(monkeypatch):
     assert isinstance(CliRunner().invoke(main, ["build-labels"]).exception, ZeroDivisionError)
 
 
+@pytest.mark.parametrize(
+    ("arguments", "remedy"),
+    [
+        (["train"], "lower --memory-limit, --limit, --jobs, or allow this process more"),
+        (["train-cnn"], "lower --jobs, or allow this process more"),
+        (["build-labels"], "allow this process more"),
+    ],
+)
+@pytest.mark.parametrize("text", ["", "Unable to allocate 234. MiB for an array\nof float32"])
+def test_running_out_of_memory_is_one_line(monkeypatch, folder, arguments, remedy, text):
+    def open_dataset(*_, **__):
+        raise MemoryError(text)
+
+    monkeypatch.setattr("svmcifar.data.registry.open_dataset", open_dataset)
+    monkeypatch.chdir(folder)
+    what = f": {' '.join(text.split())}" if text else ""
+    assert fail(*arguments) == f"Error: out of memory{what}; {remedy}"
+    assert not list(folder.iterdir())
+
+
 def test_download_makes_the_synthetic_set(folder, monkeypatch):
     from svmcifar.data import synthetic
 

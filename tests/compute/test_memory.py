@@ -1,3 +1,5 @@
+import subprocess
+import sys
 from pathlib import PurePosixPath
 
 import pytest
@@ -106,6 +108,81 @@ def test_the_least_bound_counts(monkeypatch, files, expected):
     machine(monkeypatch, files)
     assert available_bytes() == expected
     assert default_memory_limit() == expected * 9 // 10
+
+
+JOB = "/system.slice/slurmstepd.scope/job_1/step_0/user/task_0"
+V2, V1 = "/sys/fs/cgroup", "/sys/fs/cgroup/memory"
+IN_V2 = {**MEMINFO, "/proc/self/cgroup": f"0::{JOB}\n"}
+IN_V1 = {**MEMINFO, "/proc/self/cgroup": "5:cpu,cpuacct:/x\n4:memory:/slurm/job_1\n0::/\n"}
+UNLIMITED = "9223372036854771712\n"
+
+
+def group(folder, limit, usage, version=2, stat=None, **more):
+    """Return the files of a control group."""
+    names = {2: ("max", "current"), 1: ("limit_in_bytes", "usage_in_bytes")}[version]
+    files = dict(zip(names, (limit, usage), strict=True)) | more
+    files |= {} if stat is None else {"stat": stat}
+    return {f"{folder}/memory.{name}": f"{value}\n" for name, value in files.items()}
+
+
+@pytest.mark.parametrize(
+    ("files", "expected"),
+    [
+        (group(V2 + JOB, 500_000, 100_000), 400_000),
+        (group(f"{V2}/system.slice", 300_000, 100_000) | group(V2 + JOB, "max", 5), 200_000),
+        (group(f"{V2}/system.slice", 600_000, 100_000) | group(V2 + JOB, 400_000, 5), 399_995),
+        (group(V2 + JOB, "max", 100_000, high=400_000), 300_000),
+        (group(V2 + JOB, 400_000, 100_000, stat="file 90000\ninactive_file 30000"), 330_000),
+        (group(V2 + JOB, 400_000, 100_000, stat="inactive_file 200000"), 400_000),
+        (group(f"{V2}/of_another_job", 1000, 10), 700 * 1024),
+        (group(V2, 5000, 1000), 4000),
+    ],
+)
+def test_the_groups_around_a_job_count(monkeypatch, files, expected):
+    machine(monkeypatch, IN_V2 | files)
+    assert available_bytes() == expected
+
+
+@pytest.mark.parametrize(
+    ("files", "expected"),
+    [
+        (group(f"{V1}/slurm/job_1", 500_000, 100_000, 1), 400_000),
+        (group(f"{V1}/slurm", 300_000, 100_000, 1) | group(f"{V1}/slurm/job_1", UNLIMITED, 5, 1),
+         200_000),
+        (group(V1, UNLIMITED, 100_000, 1), 700 * 1024),
+        (group(V1, 500_000, 100_000, 1), 400_000),  # as in a container, which sees no more
+        (group(f"{V1}/slurm", 500_000, 100_000, 1, "inactive_file 7\ntotal_inactive_file 60000"),
+         460_000),
+    ],
+)  # fmt: skip
+def test_groups_of_the_first_version_count(monkeypatch, files, expected):
+    machine(monkeypatch, IN_V1 | files)
+    assert available_bytes() == expected
+
+
+@pytest.mark.parametrize(("limit", "used"), [("RLIMIT_AS", 10), ("RLIMIT_DATA", 60)])
+def test_limits_on_the_process_count(monkeypatch, limit, used):
+    resource = pytest.importorskip("resource")
+    limits = {getattr(resource, limit): (500_000, -1)}
+    monkeypatch.setattr(resource, "getrlimit", lambda kind: limits.get(kind, (-1, -1)))
+    monkeypatch.setattr(resource, "getpagesize", lambda: 1000)
+    machine(monkeypatch, {**MEMINFO, "/proc/self/statm": "10 20 30 40 50 60 0\n"})
+    assert available_bytes() == 500_000 - used * 1000
+    limits.clear()
+    assert available_bytes() == 700 * 1024
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="/proc is Linux's")
+@pytest.mark.parametrize("limit", ["RLIMIT_AS", "RLIMIT_DATA"])
+def test_a_limit_of_this_process_is_seen(limit):
+    code = (
+        f"import resource; resource.setrlimit(resource.{limit}, (2**31, 2**31)); "
+        f"from svmcifar.compute.memory import available_bytes; print(available_bytes())"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True
+    )
+    assert 2**20 < int(done.stdout) < 2**31
 
 
 def test_a_machine_that_does_not_tell(monkeypatch):
