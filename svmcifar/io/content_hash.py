@@ -27,7 +27,8 @@ def _update(digest: "hashlib._Hash", value: Any) -> None:
     """Hash one value with its type and size, so that no two values feed the same bytes."""
     if isinstance(value, np.ndarray) and value.dtype != object:
         digest.update(f"array {value.dtype.str} {value.shape};".encode())
-        digest.update(np.ascontiguousarray(value).data)
+        is_time = value.dtype.kind in "mM"  # which has no buffer
+        digest.update(np.ascontiguousarray(value.view(np.int64) if is_time else value).data)
     elif isinstance(value, np.ndarray | list | tuple):
         digest.update(f"list {len(value)};".encode())
         for item in value:

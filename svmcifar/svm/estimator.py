@@ -196,14 +196,14 @@ class RBFSVC(ClassifierMixin, BaseEstimator):
         y : array-like of shape (n_samples,)
             Class labels; these and the weights on the host, or where X is.
         sample_weight : array-like of shape (n_samples,), default=None
-            Multiplies C for each sample, >= 0; samples of weight 0 are left out.
+            Multiplies C for each sample, >= 0; samples of weight 0 are left out, and classes that
+            have no others.
 
         Raises
         ------
         InputError
-            If X has NaN, infinite or too large values, if there are fewer than two classes or one
-            without a sample of positive weight, or if X is on the GPU and the backend, y or the
-            weights are not.
+            If X has NaN, infinite or too large values, if fewer than two classes have a sample of
+            positive weight, or if X is on the GPU and the backend, y or the weights are not.
         MemoryLimitError
             If the kernel blocks of one pair do not fit the memory limit.
         BackendUnavailableError

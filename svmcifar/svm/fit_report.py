@@ -50,10 +50,12 @@ def describe_fit(svc: "RBFSVC") -> FitReport:
 def report_pairs(svc: "RBFSVC") -> pd.DataFrame:
     """See `RBFSVC.pair_report`."""
     first, second = np.array(class_pairs(len(svc.classes_))).T
+    # pandas can neither select nor group by numbers in another byte order than the machine's.
+    classes = svc.classes_.astype(svc.classes_.dtype.newbyteorder("="))
     return pd.DataFrame(
         {
-            "class_a": svc.classes_[first],
-            "class_b": svc.classes_[second],
+            "class_a": classes[first],
+            "class_b": classes[second],
             "n_iter": svc.n_iter_,
             "gap": svc.gap_,
             "objective": svc.objective_,

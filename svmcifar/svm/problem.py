@@ -129,8 +129,8 @@ def sort_by_class(
 ) -> TrainingSet:
     """Check a training set and sort it by class, without samples of weight 0.
 
-    Raise InputError if X has NaN, infinite or too large values, if there are fewer than two classes
-    or one without a sample of positive weight, or if `smallest_C` times a weight is not above 0.
+    A class that has no others is left out.  Raise InputError if X has NaN, infinite or too large
+    values, if fewer than two classes are left, or if `smallest_C` times a weight is not above 0.
     """
     classes, codes = np.unique(y, return_inverse=True)
     weight_of_class = compute_class_weight(class_weight, classes=classes, y=y)
@@ -139,9 +139,10 @@ def sort_by_class(
     validation.require_finite(X, X_moments.mean_sq_norm)
     order = np.argsort(codes, kind="stable")
     order = order[weight[order] > 0]
-    validation.require_classes(classes, np.bincount(codes[order], minlength=len(classes)))
+    kept, codes = np.unique(codes[order], return_inverse=True)
+    validation.require_classes(classes, kept)
     training = TrainingSet(
-        X, classes, weight_of_class, order, codes[order], weight[order], X_moments
+        X, classes[kept], weight_of_class[kept], order, codes, weight[order], X_moments
     )
     validation.require_bounds(training.upper(smallest_C))
     return training

@@ -3,7 +3,7 @@
 from typing import TYPE_CHECKING
 
 import numpy as np
-from sklearn.svm import SVC
+from sklearn.svm._classes import SVC  # scikit-learn's own, also where it has been patched
 
 if TYPE_CHECKING:
     from svmcifar.svm.estimator import RBFSVC

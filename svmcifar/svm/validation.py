@@ -114,15 +114,15 @@ def require_bounds(upper: Array) -> None:
         )
 
 
-def require_classes(classes: Array, sizes: Array) -> None:
-    """Raise if there are fewer than two classes, or one without a sample of positive weight."""
+def require_classes(classes: Array, kept: Array) -> None:
+    """Raise if fewer than two classes are kept: those with a sample of positive weight."""
+    if len(kept) >= 2:
+        return
     if len(classes) < 2:
         raise InputError(
             f"RBFSVC needs samples of at least two classes. Got 1 class: {classes[0]}."
         )
-    if (sizes == 0).any():
-        empty = classes[sizes == 0]
-        raise InputError(
-            f"RBFSVC needs a sample of positive weight in every class. "
-            f"Got none in class {empty[0]}. Leave such classes out."
-        )
+    raise InputError(
+        f"RBFSVC needs samples of positive weight in at least two classes. "
+        f"Got them in 1 of {len(classes)}: {classes[kept[0]]}. Give weight to others."
+    )

@@ -40,3 +40,27 @@ def test_children_can_be_forked_while_another_thread_fits():
     (found,) = lines_of("fork_while_fitting.py", n_threads="2")
     assert len(found) > 1 + 5
     assert all(hashes == found[0] for hashes in found), found
+
+
+def test_scikit_learn_may_have_been_patched():
+    """As by scikit-learn-intelex, whose SVC has attributes of its own."""
+    code = """if True:
+        import sklearn.svm
+        import sklearn.svm._classes
+
+        class Patched(sklearn.svm.SVC):
+            def fit(self, *_, **__):
+                raise AssertionError
+
+            support_vectors_ = property()
+
+        sklearn.svm.SVC = Patched
+        from sklearn.datasets import load_iris
+        from svmcifar import RBFSVC
+
+        X, y = load_iris(return_X_y=True)
+        svc = RBFSVC(backend="sklearn").fit(X, y).to_sklearn()
+        assert type(svc) is sklearn.svm._classes.SVC
+        assert svc.score(X, y) > 0.95
+    """
+    subprocess.run([sys.executable, "-c", code], check=True, timeout=100)

@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import numpy as np
 from sklearn.exceptions import ConvergenceWarning
-from sklearn.svm import SVC
+from sklearn.svm._classes import SVC  # scikit-learn's own, also where it has been patched
 
 from svmcifar.svm.backends.optimality import certify
 from svmcifar.svm.problem import OvOProblem, OvOSolution, Progress
