@@ -43,7 +43,7 @@ def pack_estimator(estimator: Any) -> tuple[dict[str, Any], bytes]:
         raise InputError(
             f"A model to save must be made of scikit-learn's and svmcifar's estimators, numbers "
             f"and text. Got a {type(estimator).__name__} with more ({error}). "
-            f"Save it with skops.io.dump."
+            f"Save it with skops.io.dump, of a search the best_estimator_."
         ) from error
     manifest = {
         "format": FORMAT_NUMBER,

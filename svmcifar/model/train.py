@@ -18,7 +18,7 @@ from svmcifar.features.settings import RAW_PIXELS, FeatureSettings
 from svmcifar.model.classifier import ImageClassifier
 from svmcifar.model.manifest import DataSource, Manifest, Training
 from svmcifar.svm.backends.registry import choose_backend
-from svmcifar.svm.estimator import RBFSVC
+from svmcifar.svm.estimator import RBFSVC, WITHOUT_EFFECT
 from svmcifar.svm.fit_report import describe_fit
 
 
@@ -90,7 +90,7 @@ def train_classifier(
         data=DataSource(dataset.label, dataset.is_synthetic, dataset.md5s),
         training=Training(
             label_kind=label_kind,
-            parameters=svc.get_params(),
+            parameters={k: v for k, v in svc.get_params().items() if k not in WITHOUT_EFFECT},
             features=features,
             rows=None if rows is None else rows.tolist(),
             seed=seed,

@@ -28,6 +28,9 @@ from svmcifar.svm.sklearn_export import to_sklearn_svc
 
 Array = NDArray[Any]
 
+# Parameters of SVC that are taken and have no effect.
+WITHOUT_EFFECT = ("kernel", "shrinking", "cache_size", "random_state")
+
 
 class RBFSVC(ClassifierMixin, BaseEstimator):
     """Exact multiclass RBF-kernel support vector classifier, one-vs-one.

@@ -17,8 +17,8 @@ _MOST_SQ_NORM = 1e290
 
 # What to do about parameters of other libraries' SVC.
 _OF_OTHERS = {
-    "degree": "it is of polynomial kernels alone; leave it out, or use sklearn.svm.SVC",
-    "coef0": "it is of other kernels alone; leave it out, or use sklearn.svm.SVC",
+    "degree": "leave it out, or use sklearn.svm.SVC for a polynomial kernel",
+    "coef0": "leave it out, or use sklearn.svm.SVC for another kernel",
     "max_mem_size": "memory_limit takes its place",
     "gpu_id": "backend='cupy' takes its place",
 }
@@ -27,10 +27,10 @@ Array = NDArray[Any]
 
 
 def refuse_parameters(names: Iterable[str]) -> None:
-    """Raise TypeError if there is a parameter that `RBFSVC` does not have."""
-    for name in names:
-        remedy = _OF_OTHERS.get(name, "leave it out; help(RBFSVC) lists those there are")
-        raise TypeError(f"RBFSVC has no parameter {name!r}: {remedy}")
+    """Raise TypeError if there are parameters that `RBFSVC` does not have."""
+    told = [f"{name!r}: {_OF_OTHERS.get(name, 'leave it out')}" for name in names]
+    if told:
+        raise TypeError(f"RBFSVC has no parameter {', and no '.join(told)}")
 
 
 def require_rbf(kernel: Any) -> None:

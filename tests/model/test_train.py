@@ -8,7 +8,7 @@ from sklearn.svm import SVC
 
 from svmcifar.model.evaluate import evaluate_classifier
 from svmcifar.model.persistence import load_model, save_model
-from svmcifar.svm.estimator import RBFSVC
+from svmcifar.svm.estimator import RBFSVC, WITHOUT_EFFECT
 
 
 def test_equals_scikit_learn_step_by_step(train_small, synthetic_data):
@@ -45,6 +45,7 @@ def test_manifest_tells_how_it_was_made(train_small, synthetic_data):
     }
     assert model.is_synthetic
     assert manifest["training"]["parameters"]["C"] == 3.0
+    assert not set(WITHOUT_EFFECT) & set(manifest["training"]["parameters"])
     assert manifest["training"]["seed"] == 5
     assert len(manifest["training"]["rows"]) == 300
     assert manifest["fit"]["n_samples"] == 300

@@ -70,7 +70,7 @@ def test_other_kernels_are_refused_in_one_line(kernel):
 @pytest.mark.parametrize(
     ("parameters", "remedy"),
     [
-        ({"degree": 3}, "or use sklearn.svm.SVC"),
+        ({"degree": 3}, "leave it out, or use sklearn.svm.SVC for a polynomial kernel"),
         ({"coef0": 0.0}, "or use sklearn.svm.SVC"),
         ({"max_mem_size": 8192}, "memory_limit takes its place"),
         ({"nochange_steps": 100}, "leave it out"),
@@ -80,6 +80,14 @@ def test_other_parameters_are_refused_in_one_line(parameters, remedy):
     ((name, _),) = parameters.items()
     with pytest.raises(TypeError, match=f"^RBFSVC has no parameter '{name}': .*{remedy}"):
         RBFSVC(**parameters)
+
+
+def test_all_of_them_are_named_at_once():
+    parameters = SVC().get_params()
+    with pytest.raises(TypeError, match=r"no parameter 'coef0': .*, and no 'degree': .*") as caught:
+        RBFSVC(**parameters)
+    taken = {k: v for k, v in parameters.items() if f"'{k}'" not in str(caught.value)}
+    assert RBFSVC(**taken).get_params().items() >= taken.items()
 
 
 @pytest.mark.parametrize(
