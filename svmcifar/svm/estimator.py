@@ -6,9 +6,10 @@ from typing import Any, Never
 import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike, NDArray
-from sklearn.base import BaseEstimator, ClassifierMixin, _fit_context
+from sklearn.base import BaseEstimator, ClassifierMixin, _fit_context, clone
 from sklearn.svm import SVC
 from sklearn.utils._param_validation import Interval, Options, StrOptions
+from sklearn.utils.metaestimators import available_if
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_is_fitted
 from tqdm import tqdm
@@ -22,6 +23,7 @@ from svmcifar.svm.fit_report import report_pairs, warn_of_unsolved_pairs
 from svmcifar.svm.kernels.registry import make_kernel
 from svmcifar.svm.moments import resolve_gamma
 from svmcifar.svm.one_vs_one import class_pairs
+from svmcifar.svm.out_of_fold import Sigmoids, fit_sigmoids_out_of_fold
 from svmcifar.svm.prediction import Predictor
 from svmcifar.svm.problem import OvOProblem, OvOSolution, TrainingSet, sort_by_class
 from svmcifar.svm.sklearn_export import to_sklearn_svc
@@ -32,15 +34,23 @@ Array = NDArray[Any]
 WITHOUT_EFFECT = ("kernel", "shrinking", "cache_size", "random_state")
 
 
+def _has_probabilities(svc: "RBFSVC") -> bool:
+    """Return True; raise AttributeError, with the remedy, if `probability` is False."""
+    if not svc.probability:
+        raise AttributeError(
+            "RBFSVC has predict_proba only with probability=True; set it, and fit again"
+        )
+    return True
+
+
 class RBFSVC(ClassifierMixin, BaseEstimator):
     """Exact multiclass RBF-kernel support vector classifier, one-vs-one.
 
     Solves the same problem as `sklearn.svm.SVC(kernel="rbf")`, over one kernel matrix that all
     pairs of classes share.  Parameters and fitted attributes of the same name are the same.  Left
-    out are other kernels, with `degree`, `coef0` and `coef_`; `probability`, for which
-    `sklearn.calibration.CalibratedClassifierCV` is there; and sparse samples.  float32 samples are
-    fast; for float64 samples the arithmetic is float64.  The backends "cupy" and "cuml" fit CuPy
-    arrays on the GPU, and every model predicts them there; attributes and results are NumPy's.
+    out are other kernels, with `degree`, `coef0` and `coef_`; and sparse samples.  float32 samples
+    are fast; for float64 samples the arithmetic is float64.  The backends "cupy" and "cuml" fit
+    CuPy arrays on the GPU, and every model predicts them there; attributes and results are NumPy's.
 
     Parameters
     ----------
@@ -60,6 +70,9 @@ class RBFSVC(ClassifierMixin, BaseEstimator):
     break_ties : bool, default=False
         Whether `predict` breaks tied votes by the one-vs-rest decision values, not by the order of
         classes.
+    probability : bool, default=False
+        Whether `fit` prepares `predict_proba`: it fits five models more, on four fifths of the
+        samples each, for decision values of samples that a model has not seen.
     backend : {"auto", "cupy", "cuml", "numba", "sklearn"}, default="auto"
         The solver.  "auto" is the fastest that works on this machine and has been measured; the
         GPU's ("cupy", "cuml") have not.
@@ -97,6 +110,9 @@ class RBFSVC(ClassifierMixin, BaseEstimator):
         Final KKT gap of each pair.
     objective_ : ndarray of shape (n_pairs,), float64
         Dual objective of each pair, as LIBSVM minimises it.
+    probA_, probB_ : ndarray of shape (n_pairs,), float64
+        With `probability`: the sigmoid ``1 / (1 + exp(A f + B))`` of each pair, f positive for its
+        first class, as LIBSVM has it.
     fit_status_ : int
         0 if every pair has converged, 1 otherwise.
     backend_ : str
@@ -112,6 +128,12 @@ class RBFSVC(ClassifierMixin, BaseEstimator):
     ----------
     C.-C. Chang, C.-J. Lin, "LIBSVM: A library for support vector machines", ACM TIST 2 (2011).
 
+    H.-T. Lin, C.-J. Lin and R. C. Weng, "A note on Platt's probabilistic outputs for support
+    vector machines", Machine Learning 68 (2007).
+
+    T.-F. Wu, C.-J. Lin and R. C. Weng, "Probability estimates for multi-class classification by
+    pairwise coupling", JMLR 5 (2004).
+
     Examples
     --------
     >>> from sklearn.datasets import load_iris
@@ -124,6 +146,7 @@ class RBFSVC(ClassifierMixin, BaseEstimator):
     __module__ = "svmcifar"  # as in model files, wherever the code lies
 
     # Newer than the oldest model files, which leave them out, as content hashes do.
+    probability = False
     kernel = "rbf"
     shrinking = True
     cache_size = 200.0
@@ -137,6 +160,7 @@ class RBFSVC(ClassifierMixin, BaseEstimator):
         "class_weight": [StrOptions({"balanced"}), dict, None],
         "decision_function_shape": [StrOptions({"ovr", "ovo"})],
         "break_ties": ["boolean"],
+        "probability": ["boolean"],
         "backend": [StrOptions({"auto", *BACKENDS})],
         "n_jobs": [Integral, None],
         "memory_limit": [Interval(Integral, 1, None, closed="left"), str, None],
@@ -156,6 +180,7 @@ class RBFSVC(ClassifierMixin, BaseEstimator):
         class_weight: dict | str | None = None,
         decision_function_shape: str = "ovr",
         break_ties: bool = False,
+        probability: bool = False,
         backend: str = "auto",
         n_jobs: int | None = None,
         memory_limit: int | str | None = None,
@@ -174,6 +199,7 @@ class RBFSVC(ClassifierMixin, BaseEstimator):
         self.class_weight = class_weight
         self.decision_function_shape = decision_function_shape
         self.break_ties = break_ties
+        self.probability = probability
         self.backend = backend
         self.n_jobs = n_jobs
         self.memory_limit = memory_limit
@@ -189,7 +215,14 @@ class RBFSVC(ClassifierMixin, BaseEstimator):
         validation.require_rbf(self.kernel)
 
     @_fit_context(prefer_skip_nested_validation=True)
-    def fit(self, X: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None = None) -> "RBFSVC":
+    def fit(
+        self,
+        X: ArrayLike,
+        y: ArrayLike,
+        sample_weight: ArrayLike | None = None,
+        *,
+        n_views: int = 1,
+    ) -> "RBFSVC":
         """Fit the model.
 
         Parameters
@@ -200,13 +233,18 @@ class RBFSVC(ClassifierMixin, BaseEstimator):
             Class labels; these and the weights on the host, or where X is.
         sample_weight : array-like of shape (n_samples,), default=None
             Multiplies C for each sample, >= 0; samples of weight 0 are left out, and classes that
-            have no others.
+            have no others.  For probabilities a sample counts so many times; class weights do not
+            count there.
+        n_views : int, default=1
+            For probabilities: successive rows of X that show the same sample, as in
+            `predict_proba`.
 
         Raises
         ------
         InputError
             If X has NaN, infinite or too large values, if fewer than two classes have a sample of
-            positive weight, or if X is on the GPU and the backend, y or the weights are not.
+            positive weight, or if X is on the GPU and the backend, y or the weights are not; with
+            `probability`, if views are incomplete or of several classes.
         MemoryLimitError
             If the kernel blocks of one pair do not fit the memory limit.
         BackendUnavailableError
@@ -217,6 +255,14 @@ class RBFSVC(ClassifierMixin, BaseEstimator):
         ConvergenceWarning
             If pairs end with a gap above `tol`, as they do at `max_iter`.
         """
+        self._fit(X, y, sample_weight, n_views)
+        warn_of_unsolved_pairs(self)
+        return self
+
+    def _fit(
+        self, X: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None, n_views: int = 1
+    ) -> "RBFSVC":
+        """Fit the model, without a warning of unsolved pairs."""
         backend = choose_backend(self.backend)
         limit_bytes = None if self.memory_limit is None else parse_bytes(self.memory_limit)
         backend.require_place_of(X)
@@ -225,6 +271,7 @@ class RBFSVC(ClassifierMixin, BaseEstimator):
         weight = validation.read_sample_weight(sample_weight, X, labels)
         training = sort_by_class(samples, labels, self.class_weight, self.C, weight)
         gamma = resolve_gamma(self.gamma, samples.shape[1], training.moments.variance)
+        sigmoids = self._fit_sigmoids(training, gamma, n_views) if self.probability else None
         kernel = make_kernel("rbf", gamma)
         (problem,) = training.problems(
             [(samples.shape[1], kernel)], self.C, self.tol, self.max_iter
@@ -239,9 +286,9 @@ class RBFSVC(ClassifierMixin, BaseEstimator):
             )
         self.backend_ = backend.name
         self._keep_solution(training, problem, solution)
+        self._keep_sigmoids(sigmoids)
         del problem  # the samples in it are a copy, and the support vectors need room
         self.support_vectors_ = to_host(take_rows(samples, self.support_))
-        warn_of_unsolved_pairs(self)
         return self
 
     def predict(self, X: ArrayLike) -> Array:
@@ -294,6 +341,47 @@ class RBFSVC(ClassifierMixin, BaseEstimator):
         """
         return Predictor(self).predict_with_decisions(X, n_views)
 
+    @available_if(_has_probabilities)
+    def predict_proba(self, X: ArrayLike, *, n_views: int = 1) -> Array:
+        """Compute the probability of each class, which need not be largest for `predict`'s.
+
+        The pairs' sigmoids, fitted on decision values of training samples by models that had not
+        seen them, are coupled; the answer of `predict` is that of the pairs' votes.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples * n_views, n_features)
+            As for `predict`.
+        n_views : int, default=1
+            As for `predict_with_decisions`.
+
+        Returns
+        -------
+        ndarray of shape (n_samples, n_classes), float64
+            Above 0; rows sum to 1.
+
+        Raises
+        ------
+        NotFittedError
+            If the last fit was one without `probability`.
+        """
+        return Predictor(self).predict_proba(X, n_views)
+
+    @available_if(_has_probabilities)
+    def predict_log_proba(self, X: ArrayLike, *, n_views: int = 1) -> Array:
+        """Compute the logarithms of `predict_proba`."""
+        return np.log(self.predict_proba(X, n_views=n_views))
+
+    @available_if(_has_probabilities)
+    def predict_with_probabilities(
+        self, X: ArrayLike, *, n_views: int = 1
+    ) -> tuple[Array, Array, Array]:
+        """Compute `predict`, `decision_function` and `predict_proba` in one pass over the kernel.
+
+        Arguments, results and errors are those of `predict_with_decisions` and `predict_proba`.
+        """
+        return Predictor(self).predict_with_probabilities(X, n_views)
+
     def pair_report(self) -> pd.DataFrame:
         """Return how each pair was solved: a row a pair.
 
@@ -319,6 +407,24 @@ class RBFSVC(ClassifierMixin, BaseEstimator):
             "RBFSVC has no coef_, which a linear kernel alone has; "
             "use sklearn.inspection.permutation_importance"
         )
+
+    def _fit_sigmoids(self, training: TrainingSet, gamma: float, n_views: int) -> Sigmoids:
+        """Fit the pairs' sigmoids out of fold, with the gamma and class weights of all samples."""
+        model = clone(self).set_params(
+            gamma=gamma,
+            class_weight=dict(enumerate(training.class_weight)),
+            probability=False,
+            decision_function_shape="ovr",
+            break_ties=False,
+        )
+        return fit_sigmoids_out_of_fold(training, model._fit, n_views, self.n_jobs)
+
+    def _keep_sigmoids(self, sigmoids: Sigmoids | None) -> None:
+        """Set the sigmoids' attributes, or remove those of an earlier fit."""
+        for name in ("probA_", "probB_"):
+            self.__dict__.pop(name, None)
+        if sigmoids is not None:
+            self.probA_, self.probB_ = sigmoids
 
     def _keep_solution(
         self, training: TrainingSet, problem: OvOProblem, solution: OvOSolution

@@ -8,12 +8,14 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+from sklearn.exceptions import NotFittedError
 from sklearn.utils.multiclass import _ovr_decision_function
 from sklearn.utils.validation import check_is_fitted
 
 from svmcifar.compute.arrays import get_namespace, move_beside, to_host
 from svmcifar.compute.memory import parse_bytes
 from svmcifar.compute.threads import count_workers
+from svmcifar.svm.coupling import couple
 from svmcifar.svm.decision_function import OvOModel, pair_decisions
 from svmcifar.svm.kernels.registry import make_kernel
 from svmcifar.svm.one_vs_one import average_views, winners
@@ -39,24 +41,43 @@ class Predictor:
 
     def predict(self, X: ArrayLike) -> Array:
         """See `RBFSVC.predict`."""
-        codes = [self._winners(pairwise) for pairwise in self._pairwise(X)]
+        codes = [self._winners(pairwise) for pairwise in self.pairwise(X)]
         return self._svc.classes_[np.concatenate(codes)]
 
     def decision_function(self, X: ArrayLike) -> FloatArray:
         """See `RBFSVC.decision_function`."""
-        return np.concatenate([self._shaped(pairwise) for pairwise in self._pairwise(X)])
+        return np.concatenate([self._shaped(pairwise) for pairwise in self.pairwise(X)])
 
     def predict_with_decisions(self, X: ArrayLike, n_views: int) -> tuple[Array, FloatArray]:
         """See `RBFSVC.predict_with_decisions`."""
-        pairwise = self._pairwise(X)
-        if n_views > 1:
-            pairwise = average_views(pairwise, n_views)
-        batches = [(self._winners(p), self._shaped(p)) for p in pairwise]
+        batches = [(self._winners(p), self._shaped(p)) for p in self.pairwise(X, n_views)]
         codes, values = zip(*batches, strict=True)
         return self._svc.classes_[np.concatenate(codes)], np.concatenate(values)
 
+    def predict_proba(self, X: ArrayLike, n_views: int) -> FloatArray:
+        """See `RBFSVC.predict_proba`."""
+        return np.concatenate([self._probabilities(p) for p in self.pairwise(X, n_views)])
+
+    def predict_with_probabilities(
+        self, X: ArrayLike, n_views: int
+    ) -> tuple[Array, FloatArray, FloatArray]:
+        """See `RBFSVC.predict_with_probabilities`."""
+        batches = [
+            (self._winners(p), self._shaped(p), self._probabilities(p))
+            for p in self.pairwise(X, n_views)
+        ]
+        codes, values, probabilities = map(np.concatenate, zip(*batches, strict=True))
+        return self._svc.classes_[codes], values, probabilities
+
+    def pairwise(self, X: ArrayLike, n_views: int = 1) -> Iterator[FloatArray]:
+        """Yield the decision values of every pair in LIBSVM's sign, batch by batch.
+
+        They are averaged over `n_views` successive rows of X.
+        """
+        pairwise = self._pairwise(X)
+        return pairwise if n_views == 1 else average_views(pairwise, n_views)
+
     def _pairwise(self, X: ArrayLike) -> Iterator[FloatArray]:
-        """Yield the decision values of every pair in LIBSVM's sign, batch by batch."""
         svc = self._svc
         # Distances may need a higher precision than the support vectors are kept in.
         samples = read_samples(svc, X, svc.support_vectors_.dtype)
@@ -91,3 +112,13 @@ class Predictor:
         if self._svc.decision_function_shape == "ovo":
             return pairwise
         return _ovr_decision_function(pairwise < 0, -pairwise, self._n_classes)
+
+    def _probabilities(self, pairwise: FloatArray) -> FloatArray:
+        """Return the probability of each class."""
+        svc = self._svc
+        if not hasattr(svc, "probA_"):
+            raise NotFittedError(
+                "RBFSVC was fitted with probability=False, so it has no probabilities; fit it again"
+            )
+        n_workers = count_workers(svc.n_jobs)
+        return couple(pairwise, svc.probA_, svc.probB_, self._n_classes, n_workers)

@@ -25,14 +25,17 @@ def to_sklearn_svc(model: "RBFSVC") -> SVC:
     It holds float64 support vectors, the only ones that SVC predicts with.
     """
     svc = SVC(**{name: getattr(model, name) for name in _PARAMETERS})
+    if model.probability:  # only then: scikit-learn is about to drop the parameter
+        svc.probability = True
     # SVC keeps LIBSVM's own signs beside the public ones, which it flips for two classes.
     sign = -1.0 if len(model.classes_) == 2 else 1.0
     svc.__dict__.update(
         {name: getattr(model, name) for name in _ATTRIBUTES},
         _sparse=False,
         _gamma=model.gamma_,
-        _probA=np.empty(0),
-        _probB=np.empty(0),
+        _effective_probability=model.probability,
+        _probA=getattr(model, "probA_", np.empty(0)),
+        _probB=getattr(model, "probB_", np.empty(0)),
         _n_support=model.n_support_,
         _num_iter=model.n_iter_,
         _dual_coef_=sign * model.dual_coef_,

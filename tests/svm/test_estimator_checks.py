@@ -19,6 +19,7 @@ _REASON = 'gamma="scale" is the variance of X, without weights, exactly as in SV
         RBFSVC(),
         RBFSVC(backend="sklearn"),
         RBFSVC(class_weight="balanced", break_ties=True, n_jobs=2),
+        RBFSVC(probability=True),
     ],
     expected_failed_checks=lambda estimator: {_EXCEPT: _REASON},
 )
@@ -30,8 +31,9 @@ def test_scikit_learn_expects_its_own_svc_to_fail_the_same_check():
     assert _EXCEPT in _get_expected_failed_checks(SVC())
 
 
+@pytest.mark.parametrize("probability", [False, True])
 @pytest.mark.parametrize("backend", ["numba", "sklearn"])
-def test_the_check_passes_with_a_fixed_gamma_and_a_tight_tol(backend):
+def test_the_check_passes_with_a_fixed_gamma_and_a_tight_tol(backend, probability):
     """It asks for 1e-7, so pairs have to be solved to less."""
-    estimator = RBFSVC(gamma=0.1, tol=1e-10, backend=backend)
+    estimator = RBFSVC(gamma=0.1, tol=1e-10, backend=backend, probability=probability)
     check_sample_weight_equivalence_on_dense_data("RBFSVC", estimator)

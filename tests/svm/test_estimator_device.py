@@ -74,6 +74,25 @@ def test_the_model_is_that_of_scikit_learn(number, dtype):
     )
 
 
+@pytest.mark.parametrize("n_views", [1, 2])
+def test_the_probabilities_are_those_of_the_host(solved, n_views):
+    """The same folds, so the same models; each of them is fitted by the backend."""
+    X, y = training_set(3, n=30)
+    X, y = np.repeat(X, n_views, axis=0), np.repeat(y, n_views)
+    params = {"tol": 1e-9, "probability": True}
+    there = RBFSVC(**params, backend="cupy").fit(on_device(X), y, n_views=n_views)
+    here = RBFSVC(**params).fit(X, y, n_views=n_views)
+    assert len(solved) == 6
+    np.testing.assert_allclose(there.probA_, here.probA_, rtol=1e-4)
+    np.testing.assert_allclose(there.probB_, here.probB_, rtol=1e-4, atol=1e-4)
+    expected = here.predict_proba(X, n_views=n_views)
+    for model in (there, here):
+        for samples in (X, on_device(X)):
+            p = model.predict_proba(samples, n_views=n_views)
+            assert type(p) is np.ndarray
+            np.testing.assert_allclose(p, expected, rtol=0, atol=1e-4)
+
+
 def test_large_exponents_are_worked_out_in_float64(solved):
     X, y = training_set(3, n=20, dtype=np.float32)
     X = X * np.float32(100)

@@ -1,0 +1,152 @@
+"""Decision values of training samples by models that did not see them, for the pairs' sigmoids."""
+
+from collections.abc import Callable
+from hashlib import blake2b
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+from sklearn.utils import gen_batches
+
+from svmcifar.compute.arrays import take_rows, to_host
+from svmcifar.compute.threads import count_workers
+from svmcifar.errors import InputError
+from svmcifar.svm.one_vs_one import pair_numbers
+from svmcifar.svm.prediction import Predictor
+from svmcifar.svm.problem import TrainingSet
+from svmcifar.svm.sigmoids import fit_sigmoids
+
+if TYPE_CHECKING:
+    from svmcifar.svm.estimator import RBFSVC
+
+FloatArray = NDArray[np.float64]
+Ids = NDArray[np.intp]
+
+N_FOLDS = 5
+# Samples read on the host at a time.
+_BATCH_ROWS = 4096
+
+# A and B of each pair, (n_pairs,).
+Sigmoids = tuple[FloatArray, FloatArray]
+
+
+# Fits a model to samples, class codes and weights.
+FitFold = Callable[[Any, Ids, FloatArray], "RBFSVC"]
+
+
+def fit_sigmoids_out_of_fold(
+    training: TrainingSet, fit_fold: FitFold, n_views: int, n_jobs: int | None
+) -> Sigmoids:
+    """Fit the pairs' sigmoids on decision values by models of the other folds.
+
+    Parameters
+    ----------
+    training : TrainingSet
+    fit_fold : callable
+        Fits a model to the samples of all folds but one, with class codes as labels.
+    n_views : int
+        Successive rows that show the same sample: they are in one fold, and their decision values
+        are averaged.
+    n_jobs : int or None
+        Threads, as in joblib.
+
+    Returns
+    -------
+    A, B : ndarray of shape (n_pairs,)
+        See `svmcifar.svm.sigmoids.fit_sigmoids`.
+
+    Raises
+    ------
+    InputError
+        If the views of a sample are incomplete or have several classes.
+    """
+    codes, weight = _spread(training)
+    of_sample, weight_of_sample = _join_views(codes, weight, n_views)
+    folds = assign_folds(training.X, of_sample, n_views)
+    order = np.argsort(of_sample, kind="stable")[np.count_nonzero(of_sample < 0) :]
+    n_classes = len(training.classes)
+    starts = np.searchsorted(of_sample[order], np.arange(n_classes + 1))
+    # Samples in no fold keep the weight 0.
+    counts = np.where(folds < 0, 0.0, weight_of_sample)
+    decisions = np.zeros((len(of_sample), n_classes - 1))
+    fold_of_row = np.repeat(folds, n_views)
+    numbers = pair_numbers(n_classes)
+    for fold in range(folds.max() + 1):
+        rows = np.flatnonzero((fold_of_row != fold) & (weight > 0))
+        model = fit_fold(take_rows(training.X, rows), codes[rows], weight[rows])
+        held_out = np.flatnonzero(folds == fold)
+        X = take_rows(training.X, np.flatnonzero(fold_of_row == fold))
+        done = 0
+        for pairwise in Predictor(model).pairwise(X, n_views):
+            samples = held_out[done : done + len(pairwise)]
+            decisions[samples] = np.take_along_axis(pairwise, numbers[of_sample[samples]], axis=1)
+            done += len(pairwise)
+    own = np.ascontiguousarray(decisions[order].T)
+    return fit_sigmoids(own, counts[order], starts, count_workers(n_jobs))
+
+
+def assign_folds(X: Any, codes: Ids, n_views: int) -> NDArray[np.int8]:
+    """Deal the samples of each class to `N_FOLDS` folds; -1 for those that are never held out.
+
+    Samples are dealt by a hash of their values: their order does not matter, and equal samples of
+    a class share a fold.  Never held out are samples of code -1, and those of classes that have no
+    other: their models would lack the class.
+    """
+    hashes = _hash_samples(X, n_views)
+    order = np.lexsort((hashes, codes))
+    is_new_class = np.diff(codes[order], prepend=-2) != 0
+    is_new = is_new_class | (np.diff(hashes[order], prepend=0) != 0)
+    # Number of each sample among the different ones of its class.
+    number = np.cumsum(is_new) - 1
+    class_start = np.flatnonzero(is_new_class)
+    sizes = np.diff(np.append(class_start, len(order)))
+    number -= np.repeat(number[class_start], sizes)
+    alone = np.repeat(np.maximum.reduceat(number, class_start) == 0, sizes)
+    folds = np.empty(len(order), dtype=np.int8)
+    folds[order] = np.where(alone | (codes[order] < 0), -1, number % N_FOLDS)
+    return folds
+
+
+def _hash_samples(X: Any, n_views: int) -> NDArray[np.uint64]:
+    """Return a hash of the values of each sample, all its views together."""
+    n_rows = max(1, _BATCH_ROWS // n_views) * n_views
+    hashes = [
+        int.from_bytes(blake2b(views.tobytes(), digest_size=8).digest(), "little")
+        for rows in gen_batches(X.shape[0], n_rows)
+        for views in _samples(to_host(X[rows, :]), n_views)
+    ]
+    return np.array(hashes, dtype=np.uint64)
+
+
+def _samples(rows: NDArray[Any], n_views: int) -> NDArray[Any]:
+    return rows.reshape(len(rows) // n_views, -1)
+
+
+def _spread(training: TrainingSet) -> tuple[Ids, FloatArray]:
+    """Return class code and weight of each row; -1 and 0 for rows that are left out."""
+    codes = np.full(training.X.shape[0], -1, dtype=np.intp)
+    weight = np.zeros(len(codes))
+    codes[training.order] = training.codes
+    weight[training.order] = training.sample_weight
+    return codes, weight
+
+
+def _join_views(codes: Ids, weight: FloatArray, n_views: int) -> tuple[Ids, FloatArray]:
+    """Return class code and mean weight of each sample; -1 for one whose views are left out."""
+    if len(codes) % n_views:
+        raise InputError(
+            f"Every sample must have {n_views} views. Got {len(codes)} rows, which leave "
+            f"{len(codes) % n_views} for the last one. Give the views of a sample one after the "
+            f"other."
+        )
+    of_views = codes.reshape(-1, n_views)
+    of_sample = of_views.max(axis=1)
+    several = ((of_views != of_sample[:, None]) & (of_views >= 0)).any(axis=1)
+    if several.any():
+        first = int(np.argmax(several))
+        raise InputError(
+            f"The {n_views} views of a sample must have one class. Got several in rows "
+            f"{first * n_views} to {(first + 1) * n_views - 1}. Give the views of a sample one "
+            f"after the other."
+        )
+    return of_sample, weight.reshape(-1, n_views).mean(axis=1)
