@@ -10,9 +10,10 @@ from scipy.special import softmax
 from svmcifar.cnn.image_network import ImageNetwork
 from svmcifar.cnn.model_card import REFERENCE_NORMALISATION
 from svmcifar.compare.comparison import Cost, ModelEntry
-from svmcifar.compare.predictions import Predictions, sum_by_superclass
+from svmcifar.compare.predictions import Predictions
 from svmcifar.compute.image_shape import ImageShape
 from svmcifar.data.dataset import CLASSES, SUPERCLASSES
+from svmcifar.data.superclasses import sum_by_superclass
 
 
 def make_network(path, seed=0, card=None, strength=0.05):

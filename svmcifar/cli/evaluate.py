@@ -34,6 +34,9 @@ def command(
 
     Prints accuracy with its 95 % interval, top-5 accuracy, precision, recall,
     F1, kappa, hinge loss, calibrated log loss, and the scores of every class.
+    The log loss of a model that was trained with --probability is that of its
+    probabilities; their expected calibration error, and the accuracy of the half
+    of the images with the largest probabilities, are printed too.
     """
     from svmcifar.data.dataset import kind_words
     from svmcifar.io.files import atomic_path, written_together
@@ -58,6 +61,7 @@ def command(
         click.echo(
             f"\nmapped up to superclasses: accuracy {upper.accuracy:.2%} "
             f"(95 % interval {low:.2%} to {high:.2%})"
+            + ("" if upper.log_loss is None else f", log loss {upper.log_loss:.4f} nats")
         )
     click.echo(f"\npredicted in {result.predict_s:.1f} s{' on the GPU' if on_gpu else ''}")
     with written_together():

@@ -14,6 +14,13 @@ from svmcifar.cli import options
 @options.data
 @options.split
 @options.out(None, "The CSV to write.  [default: predictions.csv; standard output for IMAGES]")
+@click.option(
+    "--top",
+    type=options.COUNT,
+    metavar="K",
+    help="Add the K most probable classes with their probabilities; for a model that was trained "
+    "with --probability.",
+)
 @options.device
 @options.jobs
 @options.no_cache
@@ -25,6 +32,7 @@ def command(
     skip_md5: bool,
     split: str,
     out: Path | None,
+    top: int | None,
     device: str,
     jobs: int | None,
     no_cache: bool,
@@ -33,7 +41,8 @@ def command(
     """Predict the classes of IMAGES, or of a split of the data set, as a CSV.
 
     Image files may have any size and format; their central square is resized to
-    the size of the data set's images.
+    the size of the data set's images.  The predicted class is that of the pairs'
+    votes, and need not be the most probable one of --top.
     """
     from svmcifar.data.image_files import read_image
     from svmcifar.data.registry import DATASETS
@@ -53,9 +62,9 @@ def command(
     pixels = [read_image(path, shape) for path in images]
     model = load_classifier(model_path, dataset, options.open_feature_cache(no_cache), jobs)
     if dataset and not images:
-        table = predict_split(model, dataset, split, on_gpu=on_gpu)
+        table = predict_split(model, dataset, split, top=top or 0, on_gpu=on_gpu)
     else:
-        table = predict_files(model, images, pixels, on_gpu=on_gpu)
+        table = predict_files(model, images, pixels, top=top or 0, on_gpu=on_gpu)
     if out is None:
         write_table(table, sys.stdout)
         return

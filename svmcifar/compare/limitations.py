@@ -23,6 +23,7 @@ def find_limitations(comparison: Comparison) -> list[str]:
         "choice of C and gamma, would change its accuracy.",
         "Log loss is that of scores divided by a temperature, for networks and SVM alike; the "
         "temperature is fitted to other test images than those it is used on.",
+        *_of_probabilities(svm),
         *_of_time(networks, svm),
     ]
 
@@ -63,12 +64,31 @@ def _of_training_images(
 def _of_superclasses(comparison: Comparison, svm: ModelEntry) -> Iterator[str]:
     if SUPERCLASSES in comparison.class_names:
         sentence = "A network's probability of a superclass is the sum over its classes"
-        if svm.labels == CLASSES:
+        if svm.labels == CLASSES and _has_probabilities(svm):
+            sentence += (
+                "; so is the SVM's, but its superclass is that of the one class it answers. Models "
+                "trained on the superclasses themselves may do better"
+            )
+        elif svm.labels == CLASSES:
             sentence += (
                 "; the SVM's superclass is that of the one class it answers, for decision values "
                 "cannot be summed. Models trained on the superclasses themselves may do better"
             )
         yield f"{sentence}."
+
+
+def _of_probabilities(svm: ModelEntry) -> Iterator[str]:
+    if _has_probabilities(svm):
+        yield (
+            "The SVM's probabilities are coupled from sigmoids of the pairs' decision values, "
+            "fitted to training images that a model of the other four fifths had not seen; its "
+            "answers are the pairs' votes, and need not be the most probable class."
+        )
+
+
+def _has_probabilities(svm: ModelEntry) -> bool:
+    """Return whether the SVM was trained with probabilities; older manifests do not say."""
+    return bool(svm.made["training"]["parameters"].get("probability"))
 
 
 def _of_time(networks: Sequence[ModelEntry], svm: ModelEntry) -> Iterator[str]:

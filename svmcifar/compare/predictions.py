@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from svmcifar.cnn.image_network import ImageNetwork
 from svmcifar.data.dataset import CLASSES, LABEL_KINDS, SUPERCLASSES
+from svmcifar.data.superclasses import sum_by_superclass
 from svmcifar.model.classifier import ImageClassifier
 
 Ids = NDArray[np.int64]
@@ -22,7 +23,7 @@ class Predictions:
     """A model's predictions for every image, by kind of labels, and the time that they took.
 
     A model of superclasses alone has no ids of classes, and the superclasses of an SVM of classes
-    have no scores.
+    have no scores unless it has probabilities.  An SVM's ids are its votes', whatever its scores.
     """
 
     ids: Mapping[str, Ids]  # (n_images,)
@@ -54,19 +55,25 @@ def predict_by_svm(
 ) -> Predictions:
     """Time an SVM's predictions without its cache, after a few images to warm up.
 
-    Classes are mapped up to superclasses; decision values cannot be.
+    Classes are mapped up to superclasses; probabilities are summed, decision values cannot be.
     """
     model = replace(model, cache=None)
     model.predict(images[:_WARM_UP_IMAGES])
     clock = perf_counter()
     features = model.compute_features(images)
     features_s = perf_counter() - clock
-    predicted, decisions = model.predict_features(features)
+    predicted, decisions, probabilities = model.predict_features_with_probabilities(features)
     inference_s = perf_counter() - clock
     ids = {model.label_kind: predicted}
     if model.label_kind == CLASSES and superclass_of is not None:
         ids[SUPERCLASSES] = superclass_of[predicted]
-    return Predictions(ids, {model.label_kind: decisions}, "decisions", inference_s, features_s)
+    if probabilities is None:
+        scores = {model.label_kind: decisions}
+        return Predictions(ids, scores, "decisions", inference_s, features_s)
+    scores = {model.label_kind: probabilities}
+    if SUPERCLASSES in ids and superclass_of is not None and model.label_kind == CLASSES:
+        scores[SUPERCLASSES] = sum_by_superclass(probabilities, superclass_of)
+    return Predictions(ids, scores, "probabilities", inference_s, features_s)
 
 
 def combine_networks(members: Sequence[Predictions], how: str) -> Predictions:
@@ -85,11 +92,6 @@ def combine_networks(members: Sequence[Predictions], how: str) -> Predictions:
         scores[kind] = total
     score_kind = "probabilities" if how == "sum" else "votes"
     return _ranked(scores, score_kind, sum(m.inference_s for m in members))
-
-
-def sum_by_superclass(probabilities: Scores, superclass_of: Ids) -> Scores:
-    """Sum probabilities (n_images, n_classes) over the classes of each superclass."""
-    return probabilities @ np.eye(superclass_of.max() + 1)[superclass_of]
 
 
 def _ranked(scores: Mapping[str, Scores], score_kind: str, inference_s: float) -> Predictions:

@@ -6,6 +6,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from svmcifar.compare.comparison import Comparison
@@ -16,6 +17,7 @@ from svmcifar.io.csv_files import write_table
 _SCORES = (
     "n_samples", "n_correct", "accuracy", "top5_accuracy", "macro_precision", "macro_recall",
     "macro_f1", "cohen_kappa", "log_loss", "uncalibrated_log_loss",
+    "calibration_error", "confident_accuracy",
 )  # fmt: skip
 _OF_CLASS = ("correct", "recall", "recall_low", "recall_high", "precision", "f1")
 
@@ -55,7 +57,10 @@ def _predictions(
         for kind in comparison.class_names:
             columns[f"{model_id}_{kind}"] = predicted.ids.get(kind, "")
         if predicted.score_kind == "probabilities":
-            columns[f"{model_id}_{main}_probability"] = predicted.scores[main].max(axis=1).round(6)
+            of_answer = np.take_along_axis(
+                predicted.scores[main], predicted.ids[main][:, None], axis=1
+            )
+            columns[f"{model_id}_{main}_probability"] = of_answer[:, 0].round(6)
     return pd.DataFrame(columns)
 
 

@@ -13,6 +13,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from svmcifar.json_values import finite, plain
+from svmcifar.metrics.calibration import N_BINS, calibration_scores, probability_log_loss
 from svmcifar.metrics.losses import N_FOLDS, check_scores, hinge_loss, temperature_log_loss
 from svmcifar.metrics.per_class import (
     ClassExtreme,
@@ -45,8 +46,13 @@ class Evaluation:
     macro_f1: float
     cohen_kappa: float  # NaN where all labels and predictions are one class
     hinge_loss: float | None  # None without scores
-    log_loss: float | None  # nats, calibrated; None without scores or with fewer samples than folds
-    temperatures: tuple[float, ...] | None  # of the folds; None where the log loss is
+    # Nats, of the probabilities; without any, of the scores after calibration, None without scores
+    # or with fewer samples than folds.
+    log_loss: float | None
+    temperatures: tuple[float, ...] | None  # of the folds; None where nothing was calibrated
+    # As `calibration_scores` returns them; None without probabilities.
+    calibration_error: float | None
+    confident_accuracy: float | None
     top5_accuracy: float | None  # None without scores or with fewer than 25 classes
     best_class: ClassExtreme
     worst_class: ClassExtreme
@@ -76,6 +82,13 @@ class Evaluation:
             span = f"{min(self.temperatures):.3g} to {max(self.temperatures):.3g}"
             note = f"nats; cross-fitted temperature {span}"
             lines.append(_score_line("log loss", self.log_loss, note=note))
+        elif self.log_loss is not None:
+            lines.append(_score_line("log loss", self.log_loss, note="nats; of the probabilities"))
+        if self.calibration_error is not None and self.confident_accuracy is not None:
+            note = f"expected, {N_BINS} bins of equal width"
+            lines.append(_score_line("calibr. error", self.calibration_error, "%", note))
+            note = "accuracy of the more confident half"
+            lines.append(_score_line("confident half", self.confident_accuracy, "%", note))
         for title, extreme in (("best", self.best_class), ("worst", self.worst_class)):
             tied = f" (tied: {', '.join(extreme.tied_with)})" if extreme.tied_with else ""
             lines.append(f"{title} class: {extreme.name} {_percent(extreme.recall)} %{tied}")
@@ -87,6 +100,7 @@ def evaluate_predictions(
     y_pred: npt.ArrayLike,
     scores: npt.ArrayLike | None,
     class_names: Sequence[str],
+    probabilities: npt.ArrayLike | None = None,
 ) -> Evaluation:
     """Return every score of one set of predictions.
 
@@ -99,6 +113,8 @@ def evaluate_predictions(
         agree with `y_pred` (votes and sums may differ).
     class_names : sequence of str
         At least two.
+    probabilities : array-like of float, shape (n_samples, n_classes), optional
+        Above 0.  Log loss and top-5 accuracy are of these where there are any.
 
     Raises
     ------
@@ -119,16 +135,19 @@ def evaluate_predictions(
     macro = table[["precision", "recall", "f1"]].fillna(0.0).mean()
     n_samples, n_correct = len(y_true), int(np.trace(confusion))
     best, worst = best_and_worst_class(table)
-    hinge = log_loss = temperatures = top5 = None
+    hinge = log_loss = temperatures = top5 = error = confident = None
     if scores is not None:
         _, columns = check_scores(y_true, scores, n_classes)
         hinge = hinge_loss(y_true, columns)
-        if n_samples >= N_FOLDS:
+        if probabilities is None and n_samples >= N_FOLDS:
             log_loss, fitted = temperature_log_loss(y_true, columns)
             temperatures = tuple(fitted.tolist())
-        if n_classes >= _TOP_CLASSES_MIN:
-            top = np.argsort(-columns, axis=1, kind="stable")[:, :_TOP]  # ties: the lower id
-            top5 = float((top == y_true[:, None]).any(axis=1).mean())
+        top5 = _top5_accuracy(y_true, columns)
+    if probabilities is not None:
+        _, columns = check_scores(y_true, probabilities, n_classes)
+        log_loss = probability_log_loss(y_true, columns)
+        error, confident = calibration_scores(y_true, y_pred, columns)
+        top5 = _top5_accuracy(y_true, columns)
     return Evaluation(
         n_samples=n_samples,
         n_correct=n_correct,
@@ -141,12 +160,22 @@ def evaluate_predictions(
         hinge_loss=hinge,
         log_loss=log_loss,
         temperatures=temperatures,
+        calibration_error=error,
+        confident_accuracy=confident,
         top5_accuracy=top5,
         best_class=best,
         worst_class=worst,
         confusion=confusion,
         per_class=table,
     )
+
+
+def _top5_accuracy(y_true: npt.NDArray[np.intp], columns: npt.NDArray[Any]) -> float | None:
+    """Return the share of samples whose class is among the five best; None with few classes."""
+    if columns.shape[1] < _TOP_CLASSES_MIN:
+        return None
+    top = np.argsort(-columns, axis=1, kind="stable")[:, :_TOP]  # ties: the lower id
+    return float((top == y_true[:, None]).any(axis=1).mean())
 
 
 def _score_line(name: str, value: float, unit: str = "", note: str = "") -> str:

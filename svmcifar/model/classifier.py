@@ -36,6 +36,11 @@ class ImageClassifier:
         """Whether it was trained on the synthetic stand-in."""
         return self.manifest.data.synthetic
 
+    @property
+    def has_probabilities(self) -> bool:
+        """Whether it was trained with probabilities."""
+        return bool(self.svc.probability)
+
     def predict(self, images: Any) -> NDArray[np.int64]:
         """Predict the class id of each image.
 
@@ -85,3 +90,16 @@ class ImageClassifier:
         The pairs' decision values are averaged over an image's views before they vote.
         """
         return self.svc.predict_with_decisions(X, n_views=len(decision_views(self.augment)))
+
+    def predict_features_with_probabilities(
+        self, X: Any
+    ) -> tuple[NDArray[np.int64], NDArray[np.float64], NDArray[np.float64] | None]:
+        """Predict as `predict_features`, with class probabilities; None if there are none.
+
+        Probabilities, (n_images, n_classes), are `RBFSVC.predict_proba`: the predicted class is
+        that of the pairs' votes, and need not be the most probable.
+        """
+        if not self.has_probabilities:
+            return (*self.predict_features(X), None)
+        n_views = len(decision_views(self.augment))
+        return self.svc.predict_with_probabilities(X, n_views=n_views)

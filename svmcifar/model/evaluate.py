@@ -8,6 +8,7 @@ import numpy as np
 
 from svmcifar.compute.arrays import to_device
 from svmcifar.data.dataset import CLASSES, SUPERCLASSES, Dataset
+from svmcifar.data.superclasses import sum_by_superclass
 from svmcifar.errors import ModelFileError
 from svmcifar.metrics.evaluation import Evaluation, evaluate_predictions
 from svmcifar.model.classifier import ImageClassifier
@@ -21,7 +22,7 @@ class ModelEvaluation:
     split: str
     label_kind: str  # of the labels that the model was trained on
     scores: Evaluation  # on labels of that kind
-    # Of predicted classes mapped up to superclasses, if there are any.
+    # Of predicted classes mapped up to superclasses, if there are any, with summed probabilities.
     superclass_scores: Evaluation | None
     predict_s: float  # seconds for features, which may be cached, and predictions
 
@@ -62,15 +63,18 @@ def evaluate_classifier(
     images = dataset.read_split(split)
     clock = perf_counter()
     inputs = to_device(images.images) if on_gpu else images.images
-    predictions, decisions = model.predict_with_decisions(inputs)
+    features = model.compute_features(inputs)
+    predictions, decisions, p = model.predict_features_with_probabilities(features)
     predict_s = perf_counter() - clock
     truth = images.labels[model.label_kind]
-    scores = evaluate_predictions(truth, predictions, decisions, model.class_names)
+    scores = evaluate_predictions(truth, predictions, decisions, model.class_names, p)
     upper = None
     if model.label_kind == CLASSES and SUPERCLASSES in dataset.label_kinds:
         truth, names = images.labels[SUPERCLASSES], dataset.class_names(SUPERCLASSES)
-        predictions = np.array(model.superclass_of)[predictions]
-        upper = evaluate_predictions(truth, predictions, None, names)
+        superclass_of = np.array(model.superclass_of)
+        if p is not None:
+            p = sum_by_superclass(p, superclass_of)
+        upper = evaluate_predictions(truth, superclass_of[predictions], None, names, p)
     return ModelEvaluation(dataset.label, split, model.label_kind, scores, upper, predict_s)
 
 

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from svmcifar.compute.arrays import to_device
 from svmcifar.data.dataset import Dataset
+from svmcifar.errors import InputError
 from svmcifar.model.classifier import ImageClassifier
 from svmcifar.model.evaluate import require_same_classes
 
@@ -19,28 +20,32 @@ def predict_files(
     paths: Sequence[Path],
     images: Sequence[NDArray[np.uint8]],
     *,
+    top: int = 0,
     on_gpu: bool = False,
 ) -> pd.DataFrame:
     """Predict image files, read by `svmcifar.data.image_files.read_image`.
 
-    Return a table with columns file, predicted_id and predicted_name.
+    Return a table with columns file, predicted_id and predicted_name; with `top`, for which the
+    model needs probabilities, also top1_id, top1_name, top1_probability and so on for so many of
+    the most probable classes, or as many as there are.  Raise InputError if it has none.
     """
-    predicted = _predict(model, np.stack(images), on_gpu)
+    predicted = _predict(model, np.stack(images), top, on_gpu)
     return pd.DataFrame({"file": [str(path) for path in paths], **predicted})
 
 
 def predict_split(
-    model: ImageClassifier, dataset: Dataset, split: str, *, on_gpu: bool = False
+    model: ImageClassifier, dataset: Dataset, split: str, *, top: int = 0, on_gpu: bool = False
 ) -> pd.DataFrame:
     """Predict a split of a data set.
 
-    Return a table with columns index, file, predicted_id, predicted_name, true_id and true_name.
+    Return a table with columns index, file, predicted_id, predicted_name, true_id and true_name;
+    `top` adds columns as in `predict_files`, before the true ones, and raises as there.
     Raise ModelFileError if the model's classes are not those of the data set.
     """
     require_same_classes(model, dataset)
     images = dataset.read_split(split)
     truth = images.labels[model.label_kind]
-    predicted = _predict(model, images.images, on_gpu)
+    predicted = _predict(model, images.images, top, on_gpu)
     return pd.DataFrame(
         {
             "index": range(len(truth)),
@@ -52,7 +57,30 @@ def predict_split(
     )
 
 
-def _predict(model: ImageClassifier, images: NDArray[np.uint8], on_gpu: bool) -> dict[str, Any]:
-    """Return predicted ids and names as columns."""
-    ids = model.predict(to_device(images) if on_gpu else images)
-    return {"predicted_id": ids, "predicted_name": [model.class_names[c] for c in ids]}
+def _predict(
+    model: ImageClassifier, images: NDArray[np.uint8], top: int, on_gpu: bool
+) -> dict[str, Any]:
+    """Return predicted ids and names as columns, and the most probable classes."""
+    if top and not model.has_probabilities:
+        raise InputError(
+            "The most probable classes need a model with probabilities. Got one without. "
+            "Train one with 'svmcifar train --probability'."
+        )
+    inputs = to_device(images) if on_gpu else images
+    if not top:
+        return _named(model, "predicted", model.predict(inputs))
+    features = model.compute_features(inputs)
+    ids, _, probabilities = model.predict_features_with_probabilities(features)
+    columns = _named(model, "predicted", ids)
+    if probabilities is not None:
+        order = np.argsort(-probabilities, axis=1, kind="stable")[:, :top]
+        for rank, classes in enumerate(order.T, start=1):
+            columns |= _named(model, f"top{rank}", classes)
+            of_classes = np.take_along_axis(probabilities, classes[:, None], axis=1)[:, 0]
+            columns[f"top{rank}_probability"] = of_classes.round(6)
+    return columns
+
+
+def _named(model: ImageClassifier, prefix: str, ids: NDArray[np.integer]) -> dict[str, Any]:
+    """Return columns of class ids and names."""
+    return {f"{prefix}_id": ids, f"{prefix}_name": [model.class_names[c] for c in ids]}

@@ -20,12 +20,12 @@ from sklearn.metrics import (
 )
 
 from svmcifar.compare.assemble import ask_models, compare_predictions, describe_models
-from svmcifar.compare.predictions import (
-    sum_by_superclass,
-)
 from svmcifar.compare.tables import write_json, write_tables
+from svmcifar.data.superclasses import sum_by_superclass
+from svmcifar.metrics.calibration import calibration_scores
 from svmcifar.metrics.losses import temperature_log_loss
 from svmcifar.model.persistence import save_model
+from svmcifar.svm.estimator import RBFSVC
 
 
 @pytest.fixture(scope="module")
@@ -178,6 +178,43 @@ def test_scores_of_probabilities_and_decisions(report, models, split, superclass
         mapped = content["scores"]["coarse"]["svm"]
         assert mapped["log_loss"] is None
         assert mapped["hinge_loss"] is None
+
+
+@pytest.mark.parametrize("kind", ["fine", "coarse"])
+def test_probabilities_of_the_svm(
+    kind, models, train_small, synthetic_data, split, superclass_of, tmp_path
+):
+    networks, _, _ = models
+    svm = train_small(RBFSVC(C=10.0, probability=True), label_kind=kind, n_components=12)
+    save_model(svm, tmp_path / "svm.skops")
+    predictions = ask_models(networks, svm, synthetic_data, split)
+    entries = describe_models(networks, svm, tmp_path / "svm.skops", predictions)
+    comparison = compare_predictions(entries, predictions, synthetic_data, split)
+    files = write_tables(comparison, predictions, split, tmp_path)
+    write_json(replace(comparison, files=files), tmp_path)
+    content = json.loads((tmp_path / "report.json").read_text())
+    table = pd.read_csv(tmp_path / "predictions.csv")
+
+    X = svm.compute_features(split.images)
+    p, ids = svm.svc.predict_proba(X), svm.svc.predict(X)
+    by_kind = {kind: (p, ids)}
+    if kind == "fine":
+        by_kind["coarse"] = sum_by_superclass(p, superclass_of), superclass_of[ids]
+    for labels, (q, answers) in by_kind.items():
+        y, s = split.labels[labels], content["scores"][labels]["svm"]
+        own = np.log(q[np.arange(200), y])
+        assert s["accuracy"] == (answers == y).mean()
+        assert s["uncalibrated_log_loss"] == pytest.approx(-own.mean(), rel=1e-9)
+        assert s["log_loss"] == pytest.approx(temperature_log_loss(y, np.log(q))[0])
+        assert s["hinge_loss"] is None
+        error, confident = calibration_scores(y, answers, q)
+        assert (s["calibration_error"], s["confident_accuracy"]) == (error, confident)
+    q, answers = by_kind["coarse"]
+    np.testing.assert_allclose(table.svm_coarse_probability, q[np.arange(200), answers], atol=1e-6)
+    said = [sentence for sentence in content["limits"] if "SVM's probabilities" in sentence]
+    assert len(said) == 1
+    assert "had not seen" in said[0]
+    assert "cannot be summed" not in " ".join(content["limits"])
 
 
 def test_paired_recomputed_from_predictions(report):

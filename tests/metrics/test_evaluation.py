@@ -10,6 +10,7 @@ import pytest
 import sklearn.metrics
 from scipy.optimize import minimize_scalar
 
+from svmcifar.metrics.calibration import calibration_scores
 from svmcifar.metrics.evaluation import evaluate_predictions
 from svmcifar.metrics.losses import hinge_loss, temperature_log_loss
 from svmcifar.metrics.per_class import (
@@ -324,6 +325,30 @@ def test_too_few_samples_for_the_folds_leave_out_the_log_loss():
     for n_folds in (1, 5):
         with pytest.raises(ValueError, match="n_folds must be in the range"):
             temperature_log_loss([0, 1, 2, 3], np.eye(4), n_folds=n_folds)
+
+
+def test_scores_of_probabilities_replace_those_of_calibrated_scores():
+    y, p, scores = random_predictions(25)
+    names = [f"c{i}" for i in range(25)]
+    probabilities = np.random.default_rng(3).dirichlet(np.ones(25), len(y))
+    plain = evaluate_predictions(y, p, scores, names)
+    evaluation = evaluate_predictions(y, p, scores, names, probabilities)
+    assert evaluation.log_loss == pytest.approx(sklearn.metrics.log_loss(y, probabilities))
+    assert evaluation.temperatures is None
+    assert evaluation.hinge_loss == plain.hinge_loss
+    top = np.argsort(-probabilities, axis=1)[:, :5]
+    assert evaluation.top5_accuracy == (top == y[:, None]).any(axis=1).mean()
+    error, confident = calibration_scores(y, p, probabilities)
+    assert (evaluation.calibration_error, evaluation.confident_accuracy) == (error, confident)
+    assert plain.calibration_error is plain.confident_accuracy is None
+    lines = evaluation.to_text().splitlines()
+    assert f"log loss           {evaluation.log_loss:.4f}    (nats; of the probabilities)" in lines
+    assert f"calibr. error   {100 * error:>9.2f} %  (expected, 15 bins of equal width)" in lines
+    note = "accuracy of the more confident half"
+    assert f"confident half  {100 * confident:>9.2f} %  ({note})" in lines
+    without_scores = evaluate_predictions(y, p, None, names, probabilities)
+    assert without_scores.log_loss == evaluation.log_loss
+    assert without_scores.hinge_loss is None
 
 
 @pytest.mark.parametrize(

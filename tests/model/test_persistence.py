@@ -48,6 +48,32 @@ def edit(saved, tmp_path):
 
 
 @pytest.mark.parametrize("slim", [False, True])
+def test_probabilities_are_kept(train_small, synthetic_data, tmp_path, slim):
+    model = train_small(RBFSVC(probability=True), n_components=12, augment="flip")
+    path = tmp_path / "model.skops"
+    save_model(model, path, slim=slim)
+    again = load_model(path, synthetic_data)
+    assert again.has_probabilities
+    X = model.compute_features(synthetic_data.read_split("test").images)
+    for loaded, expected in zip(
+        again.predict_features_with_probabilities(X),
+        model.predict_features_with_probabilities(X),
+        strict=True,
+    ):
+        np.testing.assert_array_equal(loaded, expected)
+        assert len(loaded) == 200
+
+
+def test_without_probabilities_there_are_none(model, synthetic_data):
+    X = model.compute_features(synthetic_data.read_split("test").images)
+    ids, decisions, probabilities = model.predict_features_with_probabilities(X)
+    assert not model.has_probabilities
+    assert probabilities is None
+    np.testing.assert_array_equal(ids, model.predict_features(X)[0])
+    np.testing.assert_array_equal(decisions, model.predict_features(X)[1])
+
+
+@pytest.mark.parametrize("slim", [False, True])
 @pytest.mark.parametrize("settings", [{}, {"n_components": 12}, {"limit": 150, "seed": 3}])
 def test_round_trip(train_small, synthetic_data, tmp_path, slim, settings):
     model = train_small(**settings)
@@ -112,6 +138,16 @@ def test_content_hash_sees_every_change(train_small, change):
     model.svc.set_params(n_jobs=1, verbose=True, memory_limit="2GB")
     assert model_content_hash(model) == before
     change(model)
+    assert model_content_hash(model) != before
+
+
+@pytest.mark.parametrize("name", ["probA_", "probB_"])
+def test_content_hash_sees_the_sigmoids(train_small, name):
+    plain = train_small()
+    model = train_small(RBFSVC(probability=True))
+    before = model_content_hash(model)
+    assert before != model_content_hash(plain)
+    getattr(model.svc, name)[7] += 1e-12
     assert model_content_hash(model) != before
 
 

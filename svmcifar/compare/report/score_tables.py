@@ -71,6 +71,8 @@ def score_rows(scores: Mapping[str, ModelScores], models: Sequence[ShownModel]) 
         _row("Cohen’s kappa", [c.cohen_kappa for c in columns], decimal, max),
         _row("Log loss, calibrated (nats)", [c.log_loss for c in columns], decimal, min),
         _row("Log loss, as answered (nats)", uncalibrated, decimal, min),
+        _row("Calibration error", [c.calibration_error for c in columns], percent2, min),
+        _row("More confident half", [c.confident_accuracy for c in columns], percent2, max),
         _row("Best class", [c.best_class for c in columns], _extreme),
         _row("Worst class", [c.worst_class for c in columns], _extreme),
     )
