@@ -7,8 +7,8 @@ rate that NumPy reaches here: n^2 d flops, every kernel value once.
 
 Each measurement is a process of its own, so that its peak memory is its own.  Memory is what a
 process takes beyond imports and data; seconds are the median after a first, untimed call, but for
-the largest case, which runs once.  Run it twice after a change of the code: compiling takes time and
-memory.
+the largest case, which runs once.  Compiling takes time and memory:
+after a change of the code, run it twice.
 
     python scripts/bench_estimator.py --json estimator.json
 """
