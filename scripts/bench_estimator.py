@@ -22,6 +22,7 @@ from importlib.metadata import version
 from importlib.util import find_spec
 from pathlib import Path
 from statistics import median
+from subprocess import CalledProcessError
 from time import perf_counter
 from typing import Any
 
@@ -225,10 +226,17 @@ def main(
     for case in cases:
         of_case: list[dict] = []
         for library in libraries:
-            if not of_case or of_case[0]["n"] <= peers_most:
-                job = {"case": case, "library": library, "quick": quick}
+            if of_case and of_case[0]["n"] > peers_most:
+                continue
+            job = {"case": case, "library": library, "quick": quick}
+            try:
                 of_case.append(run_apart(job, kernels, __file__))
-        click.echo("\n".join(table(of_case, sgemm_flops)))
+            except CalledProcessError:  # which has printed why
+                click.echo(f"{case:18} {library} failed")
+                if not of_case:  # ours, with which the others are compared
+                    break
+        if of_case:
+            click.echo("\n".join(table(of_case, sgemm_flops)))
         results += of_case
     if json_path:
         report = {

@@ -69,3 +69,18 @@ def test_the_table_divides_by_the_better_of_the_peers():
 def test_the_table_without_peers():
     fit, _ = bench_estimator.table([fit_of("svmcifar", 0.3, 400e6)], None)
     assert fit.split()[2:] == ["fit", "300.000", "-", "-", "-", "400", "-", "-", "-"]
+
+
+@pytest.mark.parametrize("failing", ["svmcifar", "sklearn"])
+def test_a_library_that_fails_is_named(monkeypatch, failing):
+    def measure(task, *_):
+        if task["library"] == failing:
+            raise subprocess.CalledProcessError(1, "a measurement")
+        return fit_of(task["library"], 0.3, 400e6)
+
+    monkeypatch.setattr(bench_estimator, "run_apart", measure)
+    monkeypatch.setattr(bench_estimator, "find_spec", lambda name: None)
+    arguments = ["--quick", "--case", "iris", "--case", "digits"]
+    done = CliRunner().invoke(bench_estimator.main, arguments, catch_exceptions=False)
+    assert done.output.count(f"{failing} failed") == 2
+    assert done.output.count("predict") == (2 if failing == "sklearn" else 0)

@@ -157,6 +157,8 @@ def test_patches_larger_than_the_smaller_side():
         PatchFeatures(**options).fit(np.zeros((2, 100), np.uint8))
     with pytest.raises(InputError, match=r"'pooling' .* at most 2, the positions .* Got 3"):
         PatchFeatures(**options, patch_size=4).fit(np.zeros((2, 100), np.uint8))
+    with pytest.raises(InputError, match=r"two or more values.* Got patch_size=1 with grey"):
+        PatchFeatures(**options, patch_size=1).fit(np.zeros((2, 100), np.uint8))
 
 
 def test_equals_plain_loops_over_several_tiles(images, noise, monkeypatch):

@@ -234,6 +234,11 @@ class PatchFeatures(TransformerMixin, BaseEstimator):
                 f"The 'patch_size' parameter of PatchFeatures must be at most {side}, the "
                 f"rows or columns of an image. Got {self.patch_size!r} instead."
             )
+        if shape.channels * self.patch_size**2 == 1:
+            raise InputError(
+                "Patches of PatchFeatures must be of two or more values, whose contrast is what "
+                "counts. Got patch_size=1 with grey images. Make it larger."
+            )
         n_side = side - self.patch_size + 1
         if self.pooling > n_side:
             raise InputError(
