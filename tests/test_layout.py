@@ -9,7 +9,7 @@ import svmcifar
 
 PACKAGE = Path(svmcifar.__file__).parent
 FLOORS = (
-    {"errors", "json_values", "metrics"},
+    {"errors", "json_values", "metrics", "text"},
     {"compute", "io"},
     {"data", "features", "svm", "plots"},
     {"model", "cnn", "tuning"},

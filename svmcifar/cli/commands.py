@@ -11,6 +11,7 @@ from typing import Any
 import click
 
 from svmcifar import __version__
+from svmcifar.cli.terminal import visible_streams
 from svmcifar.errors import SvmCifarError
 
 # Modules by name of command, in the order of use.
@@ -29,8 +30,17 @@ _COMMANDS = {
 }
 
 
+# "color" keeps click from removing the escape sequences of names: they are shown.
+_SETTINGS = {"help_option_names": ["-h", "--help"], "color": True}
+
+
 class _Commands(click.Group):
     """Imports a command's module when the command is used."""
+
+    def main(self, *args: Any, **kwargs: Any) -> Any:
+        """Run the command line; all that it prints is visible text."""
+        with visible_streams():
+            return super().main(*args, **kwargs)
 
     def list_commands(self, context: click.Context) -> list[str]:
         return list(_COMMANDS)
@@ -59,7 +69,7 @@ class _Commands(click.Group):
         return f"{what}; {remedy}allow this process more"
 
 
-@click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(cls=_Commands, context_settings=_SETTINGS)
 @click.version_option(__version__)
 def main() -> None:
     """Exact multiclass RBF-kernel SVMs on CIFAR-100.

@@ -10,6 +10,7 @@ import click
 
 from svmcifar.cli import options
 from svmcifar.data.dataset import CLASSES, kind_words
+from svmcifar.text import one_line
 
 if TYPE_CHECKING:
     from svmcifar.cnn.image_network import ImageNetwork
@@ -125,7 +126,7 @@ def command(
         write_report(comparison, predictions, dataset, test, folder, saved)
     click.echo(comparison.title)
     for sentence in comparison.conclusion:
-        click.echo(f"- {sentence}")
+        click.echo(f"- {one_line(sentence)}")
     click.echo(f"report: {out / 'report.html'}")
 
 

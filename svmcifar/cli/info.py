@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from svmcifar.text import one_line
+
 if TYPE_CHECKING:
     from svmcifar.features.settings import FeatureSettings
 
@@ -91,7 +93,7 @@ def _describe_model(path: Path, as_json: bool) -> None:
         "BLAS": "; ".join(host["blas"]),
     }
     for name, value in lines.items():
-        click.echo(f"{name:13}{value}")
+        click.echo(f"{name:13}{one_line(str(value))}")
 
 
 def _kinds(features: "FeatureSettings") -> str:

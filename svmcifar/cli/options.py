@@ -211,7 +211,7 @@ def warn_of_slow_kernels() -> None:
     from svmcifar.compute.blas import slow_kernels_advice
 
     if advice := slow_kernels_advice():
-        click.secho(f"WARNING: {advice}", fg="yellow", err=True)
+        click.echo(f"WARNING: {advice}", err=True)
 
 
 def wants_gpu(device: str) -> bool:

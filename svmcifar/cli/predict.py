@@ -1,11 +1,11 @@
 """svmcifar predict."""
 
-import sys
 from pathlib import Path
 
 import click
 
 from svmcifar.cli import options
+from svmcifar.cli.terminal import data_output
 
 
 @click.command()
@@ -66,7 +66,8 @@ def command(
     else:
         table = predict_files(model, images, pixels, top=top or 0, on_gpu=on_gpu)
     if out is None:
-        write_table(table, sys.stdout)
+        with data_output() as stream:
+            write_table(table, stream)
         return
     with atomic_path(out) as temporary:
         write_table(table, temporary)

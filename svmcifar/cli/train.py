@@ -174,12 +174,10 @@ def _usable(backend: str, strict: bool) -> str:
 
     if backend != "cuml" or strict or (reason := BACKENDS["cuml"].why_not()) is None:
         return choose_backend(backend).name
-    click.secho(
+    click.echo(
         f"WARNING: backend 'cuml' does not work here: {reason}. Falling back to scikit-learn on "
         f"the CPU, which can take hours; --backend {choose_backend('auto').name} gives the same "
         f"model much faster, --strict makes this an error.",
-        fg="yellow",
-        bold=True,
         err=True,
     )
     return "sklearn"

@@ -9,6 +9,7 @@ import click
 from svmcifar.cli import options
 from svmcifar.data.dataset import CLASSES, SUPERCLASSES
 from svmcifar.errors import OutputError
+from svmcifar.text import shortened
 
 # Keys of accuracies in the history, by name for people.
 _ACCURACIES = {"classes": "accuracy", "superclasses": f"{SUPERCLASSES}_accuracy"}
@@ -161,7 +162,7 @@ def _draw_curves(card: dict[str, Any], name: str, path: Path | None) -> None:
     from svmcifar.plots.figures import save_figure
     from svmcifar.plots.learning_curves import curves_figure
 
-    title = options.titled(f"training of {name}", card["data"]["synthetic"])
+    title = options.titled(f"training of {shortened(name)}", card["data"]["synthetic"])
     save_figure(curves_figure(card["history"], title, _ACCURACIES), path)
 
 

@@ -193,7 +193,7 @@ def _report(result: "SearchResult") -> None:
     click.echo(f"memory plan  {result.memory_plan}")
     click.echo("\n".join(result_lines(result)))
     for edge in result.edges:
-        click.secho(f"WARNING: {edge}; search beyond it.", fg="yellow", err=True)
+        click.echo(f"WARNING: {edge}; search beyond it.", err=True)
 
 
 def _draw_heatmap(result: "SearchResult", path: Path, labels: str, synthetic: bool) -> None:

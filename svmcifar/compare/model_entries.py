@@ -16,6 +16,7 @@ from svmcifar.features.augmentation import describe_views
 from svmcifar.features.pipeline import step_names
 from svmcifar.json_values import finite
 from svmcifar.model.classifier import ImageClassifier
+from svmcifar.text import one_line
 
 # Long lists of a card that the report has in another place.
 _SHOWN_ELSEWHERE = {"history", "classes"}
@@ -138,9 +139,9 @@ def distinct_names(networks: Sequence[ImageNetwork]) -> list[str]:
     """Return networks' names: those of their files, numbered where they are alike."""
     names: list[str] = []
     for network in networks:
-        name, number = f"CNN {network.name}", 2
+        name, number = (first := f"CNN {one_line(network.name)}"), 2
         while name in names:
-            name, number = f"CNN {network.name} ({number})", number + 1
+            name, number = f"{first} ({number})", number + 1
         names.append(name)
     return names
 

@@ -151,14 +151,18 @@ class Fields:
         return np.array(values, dtype=np.int64)
 
     def texts(self, key: str, count: int) -> list[str]:
-        """Return `count` texts."""
+        """Return `count` texts of one line, which CSV files and terminals can show."""
         values, rule = self._values.get(key), f"a list of {count} texts"
         if not isinstance(values, list) or len(values) != count:
             raise self._malformed(key, rule, _extent(values))
         try:
-            return [as_text(value) for value in values]
-        except TypeError as error:
+            texts = [as_text(value) for value in values]
+            "".join(texts).encode()
+        except (TypeError, UnicodeEncodeError) as error:
             raise self._malformed(key, rule, str(error)) from error
+        if odd := [text for text in texts if "\n" in text or "\r" in text]:
+            raise self._malformed(key, "texts of one line", repr(odd[0])[:40])
+        return texts
 
     def _malformed(self, key: str, rule: str, got: str) -> DataError:
         return DataError(

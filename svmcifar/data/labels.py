@@ -8,7 +8,7 @@ from svmcifar.data.dataset import CLASSES, SUPERCLASSES, Dataset
 from svmcifar.errors import LabelError
 from svmcifar.io.csv_files import write_rows
 from svmcifar.io.files import atomic_path, check_output
-from svmcifar.io.text import csv_cell
+from svmcifar.text import csv_cell
 
 _REMEDY = "write it again with `svmcifar build-labels --overwrite`"
 

@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
-from svmcifar.io.text import csv_cell
+from svmcifar.text import csv_cell
 
 if TYPE_CHECKING:
     import pandas as pd

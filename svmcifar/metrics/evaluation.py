@@ -24,6 +24,7 @@ from svmcifar.metrics.per_class import (
     kappa_of_confusion,
     per_class_table,
 )
+from svmcifar.text import shortened
 
 _TOP = 5
 _TOP_CLASSES_MIN = _TOP**2  # with fewer, guessing alone would reach more than a fifth
@@ -90,8 +91,9 @@ class Evaluation:
             note = "accuracy of the more confident half"
             lines.append(_score_line("confident half", self.confident_accuracy, "%", note))
         for title, extreme in (("best", self.best_class), ("worst", self.worst_class)):
-            tied = f" (tied: {', '.join(extreme.tied_with)})" if extreme.tied_with else ""
-            lines.append(f"{title} class: {extreme.name} {_percent(extreme.recall)} %{tied}")
+            name, *others = map(shortened, (extreme.name, *extreme.tied_with))
+            tied = f" (tied: {', '.join(others)})" if others else ""
+            lines.append(f"{title} class: {name} {_percent(extreme.recall)} %{tied}")
         return "\n".join([*lines, "", *_table_lines(self.per_class)])
 
 
@@ -186,16 +188,17 @@ def _score_line(name: str, value: float, unit: str = "", note: str = "") -> str:
 
 def _table_lines(table: pd.DataFrame) -> list[str]:
     """Format the per-class table, rates in percent."""
-    width = max(len("class"), *table["name"].str.len())
+    names = table["name"].map(shortened)
+    width = max(len("class"), *names.str.len())
     lines = [
         f"{'id':>3}  {'class':<{width}}  {'support':>7}  {'correct':>7}  "
         f"{'accuracy %':>10}  {'95 % interval':>14}  {'precision %':>11}  {'F1 %':>5}"
     ]
-    for row in table.itertuples():
+    for row, name in zip(table.itertuples(), names, strict=True):
         low, high = _percent(row.recall_low), _percent(row.recall_high)
         interval = f"{low} to {high:>5}" if row.support else "-"
         lines.append(
-            f"{row.class_id:>3}  {row.name:<{width}}  {row.support:>7}  {row.correct:>7}  "
+            f"{row.class_id:>3}  {name:<{width}}  {row.support:>7}  {row.correct:>7}  "
             f"{_percent(row.recall):>10}  {interval:>14}  "
             f"{_percent(row.precision):>11}  {_percent(row.f1):>5}"
         )

@@ -8,7 +8,8 @@ import numpy.typing as npt
 from matplotlib.colors import BoundaryNorm, ListedColormap
 from matplotlib.figure import Figure
 
-from svmcifar.plots.figures import shown_name, text_inches, titled_figure
+from svmcifar.plots.figures import text_inches, titled_figure
+from svmcifar.text import shown_name
 
 # Least share of the true class's images for each next shade; the steps grow, so that rare
 # confusions can be seen beside the diagonal.

@@ -1,7 +1,10 @@
 """Figures of predictions, their titles and their files."""
 
 import textwrap
-from collections.abc import Sequence
+import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from functools import cache
 from io import BytesIO
 from pathlib import Path
 
@@ -10,9 +13,11 @@ import numpy as np
 import numpy.typing as npt
 from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
+from matplotlib.text import Text
 
 from svmcifar.errors import OutputError
 from svmcifar.io.files import atomic_path
+from svmcifar.text import shown_name
 
 # Blue and vermilion of Okabe and Ito's palette: told apart by colour-blind readers too.
 _RIGHT_COLOUR, _WRONG_COLOUR = "#0072B2", "#D55E00"
@@ -72,7 +77,8 @@ def save_figure(figure: Figure, path: str | Path, dpi: float = 150) -> None:
 
     The bytes depend on the figure and the version of Matplotlib alone: they hold no date and no
     random ids.  Text stays text in SVG, for search and screen readers.  `dpi` is that of PNG files,
-    and of the images within the others.  Raise OutputError if the suffix is another one or the file
+    and of the images within the others.  Dollar signs are no mathematics.  Warn, once, if the font
+    lacks characters of a name.  Raise OutputError if the suffix is another one or the file
     cannot be written.
     """
     check_figure_path(path)
@@ -80,15 +86,40 @@ def save_figure(figure: Figure, path: str | Path, dpi: float = 150) -> None:
     date_key = _DATE_KEY[suffix]
     metadata = {date_key: None} if date_key else None
     drawn = BytesIO()  # Matplotlib's PDF writer raises other errors if the disk is full
-    with mpl.rc_context({"svg.fonttype": "none", "svg.hashsalt": "svmcifar"}):
+    for text in figure.findobj(Text):
+        text.set_parse_math(False)
+    with (
+        mpl.rc_context(
+            {"svg.fonttype": "none", "svg.hashsalt": "svmcifar", "text.parse_math": False}
+        ),
+        _one_warning_of_glyphs(),
+    ):
         figure.savefig(drawn, format=suffix[1:], dpi=dpi, metadata=metadata)
     with atomic_path(path) as temporary:
         temporary.write_bytes(drawn.getbuffer())
 
 
-def shown_name(name: str) -> str:
-    """Return a class name with spaces instead of underscores."""
-    return name.replace("_", " ")
+@contextmanager
+def _one_warning_of_glyphs() -> Iterator[None]:
+    """Let Matplotlib's warnings of characters that its font lacks become one for all figures."""
+    with warnings.catch_warnings(record=True) as caught:
+        yield
+    for warning in caught:
+        if str(warning.message).startswith("Glyph "):
+            _warn_of_glyphs()
+        else:
+            warnings.warn_explicit(
+                warning.message, warning.category, warning.filename, warning.lineno
+            )
+
+
+@cache
+def _warn_of_glyphs() -> None:
+    warnings.warn(
+        "figures show boxes for characters of names that Matplotlib's font lacks; name one that "
+        "has them as font.family in a matplotlibrc file",
+        stacklevel=2,
+    )
 
 
 def new_figure(title: str, width: float, height: float, wrap: bool = True) -> Figure:

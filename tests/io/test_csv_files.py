@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from svmcifar.io.csv_files import write_rows, write_table
-from svmcifar.io.text import csv_cell
+from svmcifar.text import csv_cell
 
 FORMULAS = ["=1+1", "+1", "-1", "@SUM(A1)", " =1", "\n=1", "=cmd|' /C calc'!A0"]
 CONTROLS = ["\t=1", "\r=1", "a\rb", "a\0b", "a\x1b[31mb", "\x7f", "\x9b31m"]

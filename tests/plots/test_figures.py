@@ -3,6 +3,8 @@
 import re
 import subprocess
 import sys
+import warnings
+from xml.etree import ElementTree
 
 import numpy as np
 import pytest
@@ -12,6 +14,7 @@ from matplotlib.figure import Figure
 from PIL import Image
 
 from svmcifar.errors import OutputError
+from svmcifar.plots import figures
 from svmcifar.plots.confusion_matrix import confusion_figure
 from svmcifar.plots.figures import image_grid_figure, save_figure
 
@@ -119,6 +122,46 @@ def test_a_full_disk_leaves_the_old_file(tmp_path, suffix, n_bytes):
         save_figure(grid(2), path)
     assert "\n" not in str(caught.value)
     assert [p.read_text() for p in tmp_path.iterdir()] == ["precious"]
+
+
+def test_characters_that_the_font_lacks_are_one_warning(tmp_path):
+    figures._warn_of_glyphs.cache_clear()
+    names = ["模型", "网络", "猫"]
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        for suffix in ("png", "svg", "pdf"):
+            save_figure(confusion_figure(CONFUSION, names, "图"), tmp_path / f"a.{suffix}")
+    assert len(caught) == 1
+    assert "font.family" in str(caught[0].message)
+    assert "猫" in (tmp_path / "a.svg").read_text()
+
+
+def test_other_warnings_stay(tmp_path):
+    figure = grid(1)
+    figure.draw_without_rendering = lambda: None
+    figure.savefig = lambda *args, **kwargs: warnings.warn("another", stacklevel=2)
+    with pytest.warns(UserWarning, match="another"):
+        save_figure(figure, tmp_path / "a.png")
+
+
+@pytest.mark.parametrize("suffix", ["png", "svg", "pdf"])
+def test_hostile_names(tmp_path, suffix):
+    """Long, of no glyph, mathematics to Matplotlib or nothing to XML: as text, and cut."""
+    names = ["x" * 5000, "$\\frac{$x^$ $", "\0\x1b[31m\u202e&<"]
+    for number, figure in enumerate(
+        [
+            confusion_figure(CONFUSION, names, "title $x^$"),
+            grid(3, predicted_names=names, true_names=names),
+        ]
+    ):
+        path = tmp_path / f"{number}.{suffix}"
+        save_figure(figure, path)
+        assert figure.get_size_inches().max() < 30
+        if suffix == "svg":
+            texts = "".join(ElementTree.fromstring(path.read_text()).itertext())
+            assert "x" * 59 + "…" in texts
+            assert "$\\frac{$x^$ $" in texts
+            assert r"\x00\x1b[31m\u202e&<" in texts
 
 
 def test_no_pyplot_and_no_global_state(tmp_path):

@@ -15,6 +15,7 @@ from svmcifar.compare.report.model_styles import ShownModel, rivals, show_models
 from svmcifar.compare.report.score_tables import recall_rows
 from svmcifar.plots.confusion_matrix import confusion_figure
 from svmcifar.plots.figures import new_figure, save_figure
+from svmcifar.text import shortened
 
 FIGURE_FOLDER = "figures"
 
@@ -121,7 +122,7 @@ def _draw_all(comparison: Comparison) -> Iterator[tuple[str, tuple[str, ...], Fi
     for kind, of_kind in comparison.scores.items():
         words = comparison.words(kind)[1]
         for model_id, scores in of_kind.items():
-            name = comparison.model(model_id).name
+            name = shortened(comparison.model(model_id).name)
             title = f"{name}: {words}, {comparison.data.label}"
             matrix = confusion_figure(scores.confusion, comparison.class_names[kind], title)
             yield f"confusion-{kind}-{model_id}", (".png",), matrix

@@ -12,7 +12,7 @@ from PIL import Image
 from svmcifar.compare.comparison import Comparison, ImagePredictions
 from svmcifar.compare.report.formatting import count
 from svmcifar.compare.report.model_styles import ShownModel
-from svmcifar.plots.figures import shown_name
+from svmcifar.text import shown_name
 
 _N_OPEN = 9  # pictures of a gallery that are visible without a click
 

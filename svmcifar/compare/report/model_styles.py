@@ -5,6 +5,7 @@ from itertools import cycle
 from typing import NamedTuple
 
 from svmcifar.compare.comparison import Comparison
+from svmcifar.text import shortened
 
 
 class Style(NamedTuple):
@@ -46,7 +47,7 @@ def show_models(comparison: Comparison) -> list[ShownModel]:
     """Choose a style for each model, in order; from the fifth CNN on they repeat."""
     cnn_slots = cycle(slot for slot in STYLES if slot.startswith("cnn"))
     return [
-        ShownModel(m.id, m.kind, m.name, next(cnn_slots) if m.kind == "cnn" else m.kind)
+        ShownModel(m.id, m.kind, shortened(m.name), next(cnn_slots) if m.kind == "cnn" else m.kind)
         for m in comparison.models
     ]
 

@@ -17,7 +17,7 @@ from svmcifar.compare.report.model_styles import STYLES, ShownModel, rivals, sho
 from svmcifar.compare.report.paired_tests import PairedRow, paired_rows
 from svmcifar.io.files import atomic_path
 from svmcifar.plots.confusion_matrix import FIRST_DARK_SHADE, SHADE_PERCENTS
-from svmcifar.plots.figures import shown_name
+from svmcifar.text import shown_name, visible
 
 PAGE_NAME = "report.html"
 _FILE_WORDS = {
@@ -63,6 +63,7 @@ def render_page(comparison: Comparison, pictures: NDArray[np.uint8]) -> str:
         lstrip_blocks=True,
         keep_trailing_newline=True,
         undefined=jinja2.StrictUndefined,
+        finalize=lambda value: visible(value) if type(value) is str else value,  # markup is done
     )
     for name in ("percent", "count", "duration", "glued"):
         environment.filters[name] = getattr(formatting, name)

@@ -22,7 +22,7 @@ from svmcifar.compare.report.formatting import (
 from svmcifar.compare.report.model_styles import ShownModel
 from svmcifar.compare.scores import ModelScores
 from svmcifar.metrics.per_class import ClassExtreme
-from svmcifar.plots.figures import shown_name
+from svmcifar.text import shown_name
 
 
 @dataclass(frozen=True)

@@ -24,10 +24,20 @@ def visible(text: str) -> str:
     return _HIDDEN.sub(_escape, text)
 
 
+def one_line(text: str) -> str:
+    """Escape line feeds besides what `visible` escapes."""
+    return visible(text).replace("\n", r"\x0a")
+
+
+def shortened(text: str) -> str:
+    """Return a name for tables and figures: one visible line, cut at 60 characters."""
+    text = one_line(text[: 2 * _MOST_SHOWN])
+    return text if len(text) <= _MOST_SHOWN else f"{text[: _MOST_SHOWN - 1]}…"
+
+
 def shown_name(name: str) -> str:
-    """Return a name to be drawn: visible, with spaces for underscores, cut at 60 letters."""
-    name = visible(name).replace("\n", r"\x0a").replace("_", " ")
-    return name if len(name) <= _MOST_SHOWN else f"{name[: _MOST_SHOWN - 1]}…"
+    """Return a class name as `shortened` does, with spaces instead of underscores."""
+    return shortened(name).replace("_", " ")
 
 
 def csv_cell(value: object) -> object:
