@@ -112,7 +112,8 @@ class RBFSVC(ClassifierMixin, BaseEstimator):
         Dual objective of each pair, as LIBSVM minimises it.
     probA_, probB_ : ndarray of shape (n_pairs,), float64
         With `probability`: the sigmoid ``1 / (1 + exp(A f + B))`` of each pair, f positive for its
-        first class, as LIBSVM has it.
+        first class, as LIBSVM has it; for more than two classes times one factor of all pairs,
+        with which coupled probabilities are calibrated.
     fit_status_ : int
         0 if every pair has converged, 1 otherwise.
     backend_ : str

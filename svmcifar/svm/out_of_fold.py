@@ -14,6 +14,7 @@ from svmcifar.errors import InputError
 from svmcifar.svm.one_vs_one import pair_numbers
 from svmcifar.svm.prediction import Predictor
 from svmcifar.svm.problem import TrainingSet
+from svmcifar.svm.sharpness import HeldOut, fit_sharpness
 from svmcifar.svm.sigmoids import fit_sigmoids
 
 if TYPE_CHECKING:
@@ -25,10 +26,11 @@ Ids = NDArray[np.intp]
 N_FOLDS = 5
 # Samples read on the host at a time.
 _BATCH_ROWS = 4096
+# Samples whose decision values for all pairs are kept until the sigmoids are known.
+_MOST_KEPT, _MOST_KEPT_BYTES = 2000, 2**29
 
 # A and B of each pair, (n_pairs,).
 Sigmoids = tuple[FloatArray, FloatArray]
-
 
 # Fits a model to samples, class codes and weights.
 FitFold = Callable[[Any, Ids, FloatArray], "RBFSVC"]
@@ -62,13 +64,12 @@ def fit_sigmoids_out_of_fold(
     """
     codes, weight = _spread(training)
     of_sample, weight_of_sample = _join_views(codes, weight, n_views)
-    folds = assign_folds(training.X, of_sample, n_views)
-    order = np.argsort(of_sample, kind="stable")[np.count_nonzero(of_sample < 0) :]
-    n_classes = len(training.classes)
-    starts = np.searchsorted(of_sample[order], np.arange(n_classes + 1))
-    # Samples in no fold keep the weight 0.
-    counts = np.where(folds < 0, 0.0, weight_of_sample)
+    n_classes, n_workers = len(training.classes), count_workers(n_jobs)
+    hashes = hash_samples(training.X, n_views)
+    folds = assign_folds(hashes, of_sample)
+    is_kept = _draw(hashes, folds, n_classes)
     decisions = np.zeros((len(of_sample), n_classes - 1))
+    kept = []
     fold_of_row = np.repeat(folds, n_views)
     numbers = pair_numbers(n_classes)
     for fold in range(folds.max() + 1):
@@ -80,19 +81,40 @@ def fit_sigmoids_out_of_fold(
         for pairwise in Predictor(model).pairwise(X, n_views):
             samples = held_out[done : done + len(pairwise)]
             decisions[samples] = np.take_along_axis(pairwise, numbers[of_sample[samples]], axis=1)
+            kept.append(pairwise[is_kept[samples]])
             done += len(pairwise)
+
+    order = np.argsort(of_sample, kind="stable")[np.count_nonzero(of_sample < 0) :]
+    starts = np.searchsorted(of_sample[order], np.arange(n_classes + 1))
     own = np.ascontiguousarray(decisions[order].T)
-    return fit_sigmoids(own, counts[order], starts, count_workers(n_jobs))
+
+    def fit_without(fold: int) -> Sigmoids:
+        """Fit the sigmoids without the decisions of a fold; -1 are the samples in none."""
+        counts = np.where((folds < 0) | (folds == fold), 0.0, weight_of_sample)
+        return fit_sigmoids(own, counts[order], starts, n_workers)
+
+    A, B = fit_without(-1)
+    if not kept or n_classes == 2:
+        return A, B
+    drawn = np.concatenate([np.flatnonzero(is_kept & (folds == f)) for f in range(folds.max() + 1)])
+    parts, values = [], np.concatenate(kept)
+    for fold in np.unique(folds[drawn]):
+        rows = folds[drawn] == fold
+        samples = drawn[rows]
+        parts.append(
+            HeldOut(values[rows], of_sample[samples], weight_of_sample[samples], *fit_without(fold))
+        )
+    factor = fit_sharpness(parts, n_classes, n_workers)
+    return factor * A, factor * B
 
 
-def assign_folds(X: Any, codes: Ids, n_views: int) -> NDArray[np.int8]:
+def assign_folds(hashes: NDArray[np.uint64], codes: Ids) -> NDArray[np.int8]:
     """Deal the samples of each class to `N_FOLDS` folds; -1 for those that are never held out.
 
-    Samples are dealt by a hash of their values: their order does not matter, and equal samples of
-    a class share a fold.  Never held out are samples of code -1, and those of classes that have no
-    other: their models would lack the class.
+    Samples are dealt in the order of their hashes: their own order does not matter, and equal
+    samples of a class share a fold.  Never held out are samples of code -1, and those of classes
+    that have no other: their models would lack the class.
     """
-    hashes = _hash_samples(X, n_views)
     order = np.lexsort((hashes, codes))
     is_new_class = np.diff(codes[order], prepend=-2) != 0
     is_new = is_new_class | (np.diff(hashes[order], prepend=0) != 0)
@@ -107,7 +129,17 @@ def assign_folds(X: Any, codes: Ids, n_views: int) -> NDArray[np.int8]:
     return folds
 
 
-def _hash_samples(X: Any, n_views: int) -> NDArray[np.uint64]:
+def _draw(hashes: NDArray[np.uint64], folds: NDArray[np.int8], n_classes: int) -> NDArray[np.bool_]:
+    """Draw held-out samples whose decision values for all pairs are kept."""
+    row_bytes = n_classes * (n_classes - 1) // 2 * 8
+    n = min(_MOST_KEPT, max(1, _MOST_KEPT_BYTES // row_bytes))
+    candidates = np.sort(hashes[folds >= 0])
+    if len(candidates) <= n:
+        return folds >= 0
+    return (folds >= 0) & (hashes < candidates[n])
+
+
+def hash_samples(X: Any, n_views: int) -> NDArray[np.uint64]:
     """Return a hash of the values of each sample, all its views together."""
     n_rows = max(1, _BATCH_ROWS // n_views) * n_views
     hashes = [

@@ -17,6 +17,8 @@ FloatArray = NDArray[np.float64]
 _LEAST_DECREASE = 1e-10
 _MOST_STEPS = 100
 _SHORTEST_STEP = 1e-10
+# Its product with a decision value of 0 is one, whatever factor it gets.
+_MOST_SLOPE = 1e307
 
 
 def fit_sigmoids(
@@ -122,7 +124,7 @@ def fit_sigmoid(decisions, weight, n_first):  # type: ignore[no-untyped-def]
         A, B = A + length * step_A, B + length * step_B
         loss, g_A, g_B, h_AA, h_AB, h_BB = values
     B -= A * center / spread
-    return max(min(A, 0.0) / spread / size, -np.finfo(np.float64).max), B
+    return max(min(A, 0.0) / spread / size, -_MOST_SLOPE), B
 
 
 @njit(inline="always")
