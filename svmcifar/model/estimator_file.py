@@ -17,8 +17,11 @@ from svmcifar.model.manifest import FORMAT_NUMBER
 
 # The value of "holds" in the manifest, which those of image classifiers do not have.
 ESTIMATOR = "estimator"
-# The types that a file may hold besides scikit-learn's and NumPy's.
-TRUSTED = [*kinds.TRUSTED, "svmcifar.RBFSVC"]
+
+
+def trusted_types() -> list[str]:
+    """Return the types that a file may hold besides scikit-learn's and NumPy's."""
+    return [*kinds.TRUSTED, "svmcifar.RBFSVC"]
 
 
 def pack_estimator(estimator: Any) -> tuple[dict[str, Any], bytes]:
@@ -35,7 +38,7 @@ def pack_estimator(estimator: Any) -> tuple[dict[str, Any], bytes]:
     check_is_fitted(estimator)
     try:
         data = skops.io.dumps(estimator)
-        foreign = sorted(set(skops.io.get_untrusted_types(data=data)) - set(TRUSTED))
+        foreign = sorted(set(skops.io.get_untrusted_types(data=data)) - set(trusted_types()))
         if foreign:
             raise TypeError(f"types such as {foreign[0]} are not loaded from files")
         hashed = content_hash(estimator)
@@ -63,7 +66,7 @@ def unpack_estimator(
 
     Raise ModelFileError if it is not the one that was saved or has foreign types.
     """
-    estimator = read_trusted(data, path, TRUSTED)
+    estimator = read_trusted(data, path, trusted_types())
     if content_hash(estimator) != manifest["content_hash"]:
         raise ModelFileError(
             f"{path}: the model must match its content hash and does not; save it again"

@@ -35,7 +35,7 @@ from svmcifar.io.content_hash import content_hash
 from svmcifar.io.files import atomic_path, check_output
 from svmcifar.io.safe_skops import read_trusted
 from svmcifar.model.classifier import ImageClassifier
-from svmcifar.model.estimator_file import ESTIMATOR, TRUSTED, pack_estimator, unpack_estimator
+from svmcifar.model.estimator_file import ESTIMATOR, pack_estimator, trusted_types, unpack_estimator
 from svmcifar.model.manifest import FORMAT_NUMBER, Manifest
 from svmcifar.svm.estimator import RBFSVC
 
@@ -185,7 +185,7 @@ def load_classifier(
     with _opened(path) as (archive, written):
         manifest = _classifier_manifest(written, path)
         renamed = _RENAMED if manifest.format < 3 else {}
-        content = read_trusted(archive.read(_MODEL), path, TRUSTED, renamed)
+        content = read_trusted(archive.read(_MODEL), path, trusted_types(), renamed)
         content["superclass_of"] = content.pop(SUPERCLASS_OF)
         model = ImageClassifier(manifest=manifest, cache=cache, **content)
         model.svc.n_jobs = n_jobs

@@ -56,7 +56,8 @@ def search_svc(
         Numbers of features to try, where the first ones tell most, as those of PCA do; None for
         all.
     cv : int, splitter or iterable of (array-like, array-like), default=5
-        Number of stratified folds, or a splitter or splits, as for `GridSearchCV`.
+        Number of stratified folds, or a splitter or splits, as for `GridSearchCV`: with groups
+        ``GroupKFold(5).split(X, y, groups)``.
     svc : RBFSVC, optional
         Its other parameters; it is not fitted.
     refit : bool, default=True
