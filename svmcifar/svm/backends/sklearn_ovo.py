@@ -7,11 +7,14 @@ import numpy as np
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.svm._classes import SVC  # scikit-learn's own, also where it has been patched
 
+from svmcifar.compute.memory import format_bytes, format_least
+from svmcifar.errors import MemoryLimitError
 from svmcifar.svm.backends.optimality import certify
 from svmcifar.svm.problem import OvOProblem, OvOSolution, Progress
 from svmcifar.svm.samples import sample_blocks
 
-_CACHE_MB = 1000
+_CACHE_BYTES = 1000 * 2**20
+_ENTRY_BYTES = 4  # of LIBSVM's kernel values
 
 
 def solve_sklearn(
@@ -25,15 +28,23 @@ def solve_sklearn(
 
     LIBSVM works on one core and reports no progress; the memory limit bounds its kernel cache, 1 GB
     by default.  Gaps and objectives are computed from the coefficients.
+
+    Raise MemoryLimitError if the limit is below the two kernel rows that LIBSVM always keeps.
     """
+    cache_bytes = _CACHE_BYTES if memory_limit_bytes is None else memory_limit_bytes
+    least_bytes = 2 * _ENTRY_BYTES * sum(sorted(problem.sizes)[-2:])
+    if cache_bytes < least_bytes:
+        raise MemoryLimitError(
+            f"The memory limit must be at least {format_least(least_bytes)} for two kernel rows of "
+            f"the largest pair of classes. Got {format_bytes(cache_bytes)} instead. Raise it."
+        )
     X = problem.samples.X.astype(np.float64, copy=False)
-    cache_mb = min(_CACHE_MB, (memory_limit_bytes or 2**62) / 1e6)
     svc = SVC(
         C=1.0,
         **problem.kernel.sklearn_parameters,
         tol=problem.tol,
         max_iter=problem.max_iter,
-        cache_size=max(cache_mb, 1.0),
+        cache_size=min(cache_bytes, _CACHE_BYTES) / 2**20,
     )
     y = np.repeat(np.arange(problem.n_classes), problem.sizes)
     with warnings.catch_warnings():

@@ -10,7 +10,7 @@ from sklearn.svm import SVC
 
 from svmcifar import RBFSVC
 from svmcifar.compute import gpu
-from svmcifar.errors import BackendUnavailableError
+from svmcifar.errors import BackendUnavailableError, MemoryLimitError
 from svmcifar.svm.backends import sklearn_ovo
 from svmcifar.svm.backends.optimality import certify
 from svmcifar.svm.backends.registry import BACKENDS, choose_backend
@@ -90,7 +90,9 @@ def test_the_sklearn_backend_gives_the_same_model(number, dtype, decision_atol, 
         np.testing.assert_allclose(ours.objective_[p], expected, rtol=rounding)
 
 
-@pytest.mark.parametrize(("limit", "expected"), [(None, 1000.0), (50_000_000, 50.0), (10, 1.0)])
+@pytest.mark.parametrize(
+    ("limit", "expected"), [(None, 1000.0), (50 * 2**20, 50.0), (2**40, 1000.0), (88, 88 / 2**20)]
+)
 def test_the_sklearn_backend_bounds_its_cache(monkeypatch, limit, expected):
     sizes = []
 
@@ -106,6 +108,12 @@ def test_the_sklearn_backend_bounds_its_cache(monkeypatch, limit, expected):
     )
     assert sizes == [expected]
     assert counts == [6]
+
+
+def test_the_sklearn_backend_refuses_a_limit_that_libsvm_would_pass():
+    rule = r"The memory limit must be at least 88.09 B for two kernel rows .* Got 87 B instead."
+    with pytest.raises(MemoryLimitError, match=rule):
+        sklearn_ovo.solve_sklearn(small_problem(), n_workers=1, memory_limit_bytes=87)
 
 
 def small_problem():
