@@ -13,6 +13,7 @@ from svmcifar.cnn.model_card import card_path, read_card, read_normalisation
 from svmcifar.compute.image_shape import ImageShape
 from svmcifar.errors import BackendUnavailableError, CheckpointError, OutputError
 from svmcifar.io.files import atomic_path, written_together
+from svmcifar.text import shortened
 
 if TYPE_CHECKING:
     from svmcifar.cnn.network import Network
@@ -158,7 +159,8 @@ def _check_names(card: Path, names: list[str], expected: Sequence[str]) -> None:
     if names != list(expected):
         pairs = zip_longest(names, expected, fillvalue="none")
         number, pair = next((k, pair) for k, pair in enumerate(pairs) if pair[0] != pair[1])
+        got, wanted = map(shortened, pair)
         raise CheckpointError(
             f"{card}: the network's classes must be those of the data set, in their order, "
-            f"got {pair[0]!r} for class {number}, {pair[1]!r}; use a network for these classes"
+            f"got '{got}' for class {number}, '{wanted}'; use a network for these classes"
         )

@@ -13,6 +13,7 @@ from svmcifar.cnn.image_network import OpenedNetwork
 from svmcifar.cnn.model_card import REFERENCE_NORMALISATION, Normalisation, read_normalisation
 from svmcifar.compute.image_shape import ImageShape
 from svmcifar.errors import CheckpointError
+from svmcifar.text import shortened
 
 _BATCH, _FLOAT = 128, "tensor(float)"
 _EXTERNAL_WEIGHTS = "session.model_external_initializers_file_folder_path"
@@ -44,7 +45,7 @@ def open_network(
     threads = f", {n_threads} threads" if n_threads else ""
     about = session.get_modelmeta().custom_metadata_map
     return OpenedNetwork(
-        architecture=about.get("architecture", f"ONNX graph, {n_classes} classes"),
+        architecture=shortened(about.get("architecture", f"ONNX graph, {n_classes} classes")),
         n_classes=n_classes,
         n_parameters=None,
         runtime=f"ONNX Runtime {onnxruntime.__version__}{threads}",

@@ -15,6 +15,7 @@ import xml.etree.ElementTree as ET
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 from contestants import make_card, make_network
 from PIL import Image
 
@@ -153,6 +154,8 @@ def test_image_files(model, folder):
     assert r"caf\xe9.png," in text
     on_terminal("predict", model, *FILES, "--out", "a.csv")
     content = (folder / "a.csv").read_bytes()
+    piped = CliRunner().invoke(main, ["predict", str(model), *FILES])
+    assert piped.stdout_bytes == content
     assert content.count(b"caf\xe9.png") == 1
     assert b"'=1.png," in content
 
