@@ -126,7 +126,7 @@ def test_what_a_graph_says_of_its_architecture_is_one_short_line(write):
     model = linear()
     helper.set_model_props(model, {"architecture": "a\nb\x1b[31m" + 5000 * "x"})
     architecture = load_network(write(model), NAMES, SHAPE).architecture
-    assert architecture == r"a\x0ab\x1b[31m" + 43 * "x" + "…"
+    assert architecture == r"a\x0ab\x1b[31m" + 45 * "x" + "…"
 
 
 def test_a_graph_by_others(write):
