@@ -5,7 +5,6 @@ import re
 from collections.abc import Iterator
 from itertools import accumulate
 from math import inf
-from pathlib import Path
 
 from svmcifar.errors import InputError
 
@@ -105,7 +104,8 @@ def _process_bounds() -> Iterator[int]:
 def _read_lines(path: str) -> list[str]:
     """Return the lines of a file, none if it cannot be read."""
     try:
-        return Path(path).read_text().splitlines()
+        with open(path, "rb", buffering=0) as file:  # several times as fast as Path.read_text
+            return file.read().decode().splitlines()
     except OSError:
         return []
 
