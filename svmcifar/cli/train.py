@@ -125,8 +125,8 @@ def command(
     if settings := settings_in_effect(context):
         click.echo(f"settings     {settings}")
     click.echo(f"data         {dataset.label}, {dataset.location}")
-    where = map_csv or "no file: name one in a folder that can be written to with --label-csv"
-    click.echo(f"labels       {labels}, map in {where}")
+    where = f"map in {map_csv}" if map_csv else "map not written: name a file with --label-csv"
+    click.echo(f"labels       {labels}, {where}")
     click.echo(f"BLAS         {'; '.join(blas_kernels())}")
     options.warn_of_slow_kernels()
     model = train_classifier(

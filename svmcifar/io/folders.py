@@ -64,18 +64,24 @@ def staged_folder(path: Path) -> Iterator[Path]:
 def put_in_place(fresh: Path, path: Path, is_good: Callable[[Path], bool]) -> Path | None:
     """Rename a finished folder to `path`, unless a good one is there: another process was faster.
 
-    Anything else in its place is renamed to the next free ``.old-N``, which is returned.
+    Anything else in its place is renamed to the next free ``.old-N``, which is returned.  It comes
+    back if the new folder cannot take its place.
     """
     aside = None
-    while not is_good(path) and not _renamed(fresh, path):
-        with suppress(FileNotFoundError):  # another process has moved it
-            moved = _free_name(path)
-            if not _renamed(path, moved):
-                continue
-            if not is_good(moved):
-                aside = moved
-            elif not _renamed(moved, path):  # it was finished just now
-                shutil.rmtree(moved)
+    try:
+        while not is_good(path) and not _renamed(fresh, path):
+            with suppress(FileNotFoundError):  # another process has moved it
+                moved = _free_name(path)
+                if not _renamed(path, moved):
+                    continue
+                if not is_good(moved):
+                    aside = moved
+                elif not _renamed(moved, path):  # it was finished just now
+                    shutil.rmtree(moved)
+    except BaseException:
+        if aside and not path.exists():
+            aside.rename(path)
+        raise
     return aside
 
 

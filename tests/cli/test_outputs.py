@@ -174,7 +174,7 @@ def test_training_does_without_a_label_csv(synthetic_folder, folder, monkeypatch
     access = os.access
     monkeypatch.setattr(os, "access", lambda p, mode: Path(p) != folder and access(p, mode))
     train = ("train", "--data", synthetic_folder, "--limit", 100, "--out", "../a.skops")
-    assert "labels       coarse, map in no file: name one in a folder" in run(*train)
+    assert "labels       coarse, map not written: name a file with --label-csv" in run(*train)
     assert os.listdir(folder) == []
     assert read_manifest("../a.skops").fit.n_samples == 100
     error = fail(*train, "--overwrite", "--label-csv", "map.csv")

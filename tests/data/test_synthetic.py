@@ -3,6 +3,8 @@
 import errno
 import hashlib
 import pickle
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import joblib
@@ -314,12 +316,28 @@ def test_the_old_set_comes_back_if_the_new_one_cannot_take_its_place(tmp_path, m
     rename = Path.rename
 
     def fail_for_the_new(self, target):
-        if self.name.startswith(".") and not self.name.endswith("-before"):
+        if self.name.startswith(".") and not Path(target).exists():
             raise OSError(errno.EBUSY, "Device or resource busy")
         return rename(self, target)
 
     monkeypatch.setattr(Path, "rename", fail_for_the_new)
     assert "busy" in refused(folder, overwrite=True)
+    assert [path.name for path in tmp_path.iterdir()] == ["data"]
+
+
+def test_two_processes_write_the_same_set(tmp_path, monkeypatch):
+    place, meeting = synthetic.put_in_place, threading.Barrier(2)
+
+    def place_at_once(*args):
+        meeting.wait(60)
+        return place(*args)
+
+    monkeypatch.setattr(synthetic, "put_in_place", place_at_once)
+    with ThreadPoolExecutor(2) as pool:
+        tasks = [pool.submit(write_small, tmp_path / "data") for _ in range(2)]
+    assert [task.result() for task in tasks] == [tmp_path / "data"] * 2
+    assert md5s(tmp_path / "data") == PINNED_MD5S
+    assert [path.name for path in tmp_path.iterdir()] == ["data"]
 
 
 @pytest.mark.parametrize(
