@@ -154,19 +154,21 @@ def wait_for(array: Any) -> None:
 
 @contextmanager
 def sklearn_dispatch(array: Any) -> Iterator[None]:
-    """Let scikit-learn compute on the device of an array; on the host nothing changes.
+    """Let scikit-learn compute on the device of an array, and return arrays from transformers.
 
     scikit-learn requires ``SCIPY_ARRAY_API=1`` in the environment, which SciPy reads when it is
     imported.  What is used here (validation, `StandardScaler`, `PCA` by eigenvalues) calls SciPy
     with no arrays, so it may have been imported before; the variable is set meanwhile.
     """
     if is_host(array):
-        yield
+        with config_context(transform_output="default"):  # the caller's may be "pandas"
+            yield
         return
     before = os.environ.get(_DISPATCH_VARIABLE)
     os.environ[_DISPATCH_VARIABLE] = "1"
     try:
-        with config_context(array_api_dispatch=True), _named_out_of_memory():
+        settings = {"array_api_dispatch": True, "transform_output": "default"}
+        with config_context(**settings), _named_out_of_memory():
             yield
     finally:
         if before is None:

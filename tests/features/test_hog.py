@@ -317,7 +317,7 @@ def test_refuses_pixels_that_are_no_numbers(value):
     images = np.zeros((2, 3072), np.float32)
     images[1, 7] = value
     for array in (images, on_device(images)):
-        with pytest.raises(InputError, match=r"must be finite and at most 1e\+15 .* Repair or"):
+        with pytest.raises(InputError, match=r"must be finite and at most .* Got values from"):
             HOG().transform(array)
 
 

@@ -3,6 +3,7 @@ import numpy as np
 import pytest
 import skops.io
 from devices import assert_on_device, on_device
+from sklearn import config_context
 from sklearn.base import clone
 from sklearn.decomposition import PCA
 from sklearn.preprocessing import StandardScaler
@@ -188,3 +189,14 @@ def test_too_many_components_on_a_device(images):
         fit_features(
             make_feature_pipeline(FeatureSettings(n_components=30)), on_device(images[:20])
         )
+
+
+def test_features_are_arrays_whatever_scikit_learn_is_set_to(images):
+    """Transformers of scikit-learn return frames to whoever asks for them."""
+    settings = FeatureSettings(n_components=5, whiten=0.5)
+    expected = fit_features(make_feature_pipeline(settings), images)
+    with config_context(transform_output="pandas"):
+        pipeline = fit_features(make_feature_pipeline(settings), images)
+        X = compute_features(pipeline, images)
+    assert type(X) is np.ndarray
+    np.testing.assert_array_equal(X, compute_features(expected, images))

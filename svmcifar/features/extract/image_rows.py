@@ -48,11 +48,13 @@ def real_images(images: Any, user: str) -> Any:
     xp = get_namespace(images)
     if get_dtype(images) not in (np.float32, np.float64):
         images = xp.astype(images, xp.float64)
-    if 0 not in images.shape and not xp.max(xp.abs(images)) <= _MOST:
-        raise InputError(
-            f"Images for {user} must be finite and at most {_MOST:g} in size. "
-            f"Got up to {float(xp.max(xp.abs(images)))} instead. Repair or scale them."
-        )
+    if 0 not in images.shape:
+        low, high = float(xp.min(images)), float(xp.max(images))  # NaN if there is one
+        if not (low >= -_MOST and high <= _MOST):
+            raise InputError(
+                f"Images for {user} must be finite and at most {_MOST:g} in size. "
+                f"Got values from {low:g} to {high:g} instead. Repair or scale them."
+            )
     return images
 
 
