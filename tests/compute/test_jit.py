@@ -113,7 +113,7 @@ def test_a_folder_of_this_user_takes_its_place(chosen, own, monkeypatch, recwarn
     [
         pytest.param(give_to_another, marks=needs_root), open_to_all, fill,
         lambda _, folder: folder.chmod(0o750),
-        lambda _, folder: (folder.rmdir(), folder.symlink_to(folder.parent)),
+        lambda _, folder: folder.symlink_to(folder.rename(folder.with_name("elsewhere"))),
         lambda _, folder: (folder.rmdir(), folder.write_text("")),
     ],
 )  # fmt: skip

@@ -228,7 +228,8 @@ def test_a_child_that_was_forked_while_others_are_inside_begins_again(limit_of_o
     child.start()
     forked.set()
     other.join()
-    child.join(60)
+    child.join(30)
+    child.kill()
     assert child.exitcode == 0
     n_users, limited = ours.recv()
     assert n_users == 0
