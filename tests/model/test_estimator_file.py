@@ -82,6 +82,13 @@ def test_an_estimator_comes_back_as_it_was(labels, dtype, path):
     assert load_model(path, n_jobs=1).n_jobs == 1
 
 
+def test_probabilities_come_back(path):
+    X, y = training_set(3)
+    svc = RBFSVC(probability=True).fit(X, y)
+    save_model(svc, path)
+    np.testing.assert_array_equal(load_model(path).predict_proba(X), svc.predict_proba(X))
+
+
 def test_two_classes_weights_and_a_random_state(path):
     X, y = training_set(2)
     weighted = {0: 2.0, np.int64(1): 0.5}

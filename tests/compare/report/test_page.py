@@ -76,6 +76,11 @@ def test_score_tables_hold_the_scores():
         best = min(loss for loss in losses if loss is not None)
         bold = [bool(td.all("b")) for td in rows["Log loss, calibrated (nats)"]]
         assert bold == [loss == best for loss in losses]
+        for name, value in (("Calibration error", "3.21 %"), ("More confident half", "77.70 %")):
+            assert rows[name][0].text == value
+            assert [td.text for td in rows[name]].count("–") == sum(
+                s.calibration_error is None for s in scores
+            )
         low, high = scores[0].accuracy_interval
         assert rows["95 % interval"][0].text == f"{100 * low:.2f} to {100 * high:.2f} %"
         assert ("Top-5 accuracy" in rows) == (kind == "fine")
