@@ -1,7 +1,7 @@
 """RBFSVC: an exact multiclass RBF-kernel SVM as a scikit-learn classifier."""
 
 from numbers import Integral, Real
-from typing import Any, Never
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -31,7 +31,7 @@ from svmcifar.svm.sklearn_export import to_sklearn_svc
 Array = NDArray[Any]
 
 # Parameters of SVC that are taken and have no effect.
-WITHOUT_EFFECT = ("kernel", "shrinking", "cache_size", "random_state")
+WITHOUT_EFFECT = ("kernel", "degree", "coef0", "shrinking", "cache_size", "random_state")
 
 
 def _has_probabilities(svc: "RBFSVC") -> bool:
@@ -48,9 +48,9 @@ class RBFSVC(ClassifierMixin, BaseEstimator):
 
     Solves the same problem as `sklearn.svm.SVC(kernel="rbf")`, over one kernel matrix that all
     pairs of classes share.  Parameters and fitted attributes of the same name are the same.  Left
-    out are other kernels, with `degree`, `coef0` and `coef_`; and sparse samples.  float32 samples
-    are fast; for float64 samples the arithmetic is float64.  The backends "cupy" and "cuml" fit
-    CuPy arrays on the GPU, and every model predicts them there; attributes and results are NumPy's.
+    out are other kernels, with `coef_`; and sparse samples.  float32 samples are fast; for float64
+    samples the arithmetic is float64.  The backends "cupy" and "cuml" fit CuPy arrays on the GPU,
+    and every model predicts them there; attributes and results are NumPy's.
 
     Parameters
     ----------
@@ -85,8 +85,9 @@ class RBFSVC(ClassifierMixin, BaseEstimator):
     verbose : bool, default=False
         Whether `fit` shows a progress bar over the pairs.
     kernel : {"rbf"}, default="rbf"
-        This, `shrinking`, `cache_size` and `random_state` are taken so that code for SVC runs;
-        they change nothing.
+        This and all below are taken so that code for SVC runs; they change nothing.
+    degree : {3}, default=3
+    coef0 : {0.0}, default=0.0
     shrinking : bool, default=True
     cache_size : float, default=200
     random_state : int, RandomState or None, default=None
@@ -149,6 +150,8 @@ class RBFSVC(ClassifierMixin, BaseEstimator):
     # Newer than the oldest model files, which leave them out, as content hashes do.
     probability = False
     kernel = "rbf"
+    degree = 3
+    coef0 = 0.0
     shrinking = True
     cache_size = 200.0
     random_state = None
@@ -187,12 +190,12 @@ class RBFSVC(ClassifierMixin, BaseEstimator):
         memory_limit: int | str | None = None,
         verbose: bool = False,
         kernel: str = "rbf",
+        degree: int = 3,
+        coef0: float = 0.0,
         shrinking: bool = True,
         cache_size: float = 200.0,
         random_state: Any = None,
-        **others: Never,
     ) -> None:
-        validation.refuse_parameters(others)
         self.C = C
         self.gamma = gamma
         self.tol = tol
@@ -206,6 +209,8 @@ class RBFSVC(ClassifierMixin, BaseEstimator):
         self.memory_limit = memory_limit
         self.verbose = verbose
         self.kernel = kernel
+        self.degree = degree
+        self.coef0 = coef0
         self.shrinking = shrinking
         self.cache_size = cache_size
         self.random_state = random_state
@@ -213,7 +218,7 @@ class RBFSVC(ClassifierMixin, BaseEstimator):
     def _validate_params(self) -> None:
         """Check the parameters, as every method of scikit-learn's estimators does first."""
         super()._validate_params()
-        validation.require_rbf(self.kernel)
+        validation.require_rbf(kernel=self.kernel, degree=self.degree, coef0=self.coef0)
 
     @_fit_context(prefer_skip_nested_validation=True)
     def fit(

@@ -1,6 +1,6 @@
 """Checks of the input of `RBFSVC`."""
 
-from collections.abc import Iterable
+from numbers import Real
 from typing import Any
 
 import numpy as np
@@ -15,32 +15,22 @@ from svmcifar.errors import InputError
 # Largest mean squared norm for which no squared distance can overflow float64.
 _MOST_SQ_NORM = 1e290
 
-# What to do about parameters of other libraries' SVC.
-_OF_OTHERS = {
-    "degree": "leave it out, or use sklearn.svm.SVC for a polynomial kernel",
-    "coef0": "leave it out, or use sklearn.svm.SVC for another kernel",
-    "max_mem_size": "memory_limit takes its place",
-    "gpu_id": "backend='cupy' takes its place",
-}
+# SVC's parameters of kernels: "rbf" has no degree and no coef0, so SVC's defaults stand for none.
+_OF_RBF = {"kernel": "rbf", "degree": 3, "coef0": 0.0}
 
 Array = NDArray[Any]
 
 
-def refuse_parameters(names: Iterable[str]) -> None:
-    """Raise TypeError if there are parameters that `RBFSVC` does not have."""
-    told = [f"{name!r}: {_OF_OTHERS.get(name, 'leave it out')}" for name in names]
-    if told:
-        raise TypeError(f"RBFSVC has no parameter {', and no '.join(told)}")
-
-
-def require_rbf(kernel: Any) -> None:
-    """Raise InputError if a kernel is another than "rbf"."""
-    if not (isinstance(kernel, str) and kernel == "rbf"):
-        name = " ".join(repr(kernel).split())
-        raise InputError(
-            f"The 'kernel' parameter of RBFSVC must be 'rbf'. Got {name} instead. "
-            f"Use sklearn.svm.SVC for other kernels."
-        )
+def require_rbf(**parameters: Any) -> None:
+    """Raise InputError if one of SVC's parameters of kernels has another value than for "rbf"."""
+    for name, value in parameters.items():
+        only = _OF_RBF[name]
+        if not (isinstance(value, str | Real) and value == only):
+            shown = " ".join(repr(value).split())
+            raise InputError(
+                f"The {name!r} parameter of RBFSVC must be {only!r}. Got {shown} instead. "
+                f"Use sklearn.svm.SVC for other kernels."
+            )
 
 
 def read_training_set(estimator: BaseEstimator, X: Any, y: Any) -> tuple[Any, Array]:

@@ -225,7 +225,7 @@ def test_parameters_have_the_names_and_defaults_of_svc():
     ours = inspect.signature(RBFSVC).parameters
     theirs = inspect.signature(SVC).parameters
     shared = ours.keys() & theirs.keys()
-    assert len(shared) == 13
+    assert len(shared) == 15
     for name in shared - {"probability"}:
         assert ours[name].default == theirs[name].default
     assert ours["probability"].default is False  # theirs too, until it was deprecated
