@@ -16,11 +16,16 @@ from svmcifar.io.content_hash import content_hash
 
 
 def fit(_=None, n_jobs=None):
-    """Return the hashes of two models and their decision values, float32 and float64."""
+    """Return the hashes of models and decision values: of both dtypes, and with probabilities."""
     rng = np.random.default_rng(0)
     y = np.arange(600) % 10
     X = rng.normal(size=(600, 1000)) + 0.3 * y[:, None]
-    return [hash_of_fit(RBFSVC(C=3, n_jobs=n_jobs), X.astype(dtype), y) for dtype in ("f4", "f8")]
+    calibrated = RBFSVC(C=3, n_jobs=n_jobs, probability=True)
+    return [
+        hash_of_fit(RBFSVC(C=3, n_jobs=n_jobs), X.astype("f4"), y),
+        hash_of_fit(RBFSVC(C=3, n_jobs=n_jobs), X, y),
+        hash_of_fit(calibrated, X[:200].astype("f4"), y[:200]),
+    ]
 
 
 def hash_of_fit(model, X, y):

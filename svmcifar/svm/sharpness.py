@@ -58,7 +58,7 @@ def fit_sharpness(parts: Sequence[HeldOut], n_classes: int, n_workers: int) -> f
     def loss(exponent: int) -> float:
         factor = _STEP**exponent
         losses = [part.losses(factor, smoothing, n_classes, n_workers) for part in parts]
-        return float(weight @ np.concatenate(losses))
+        return float((weight * np.concatenate(losses)).sum())
 
     best = 0
     for direction in (1, -1):
