@@ -1,5 +1,6 @@
 """The state of a training, written after each epoch and read to resume it."""
 
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -22,9 +23,11 @@ def save_state(
     file cannot be written.
     """
     states = {name: part.state_dict() for name, part in parts.items()}
-    # Given a path, PyTorch rejects some names, and raises no OSError if the disk is full.
-    with atomic_path(path) as temporary, temporary.open("wb") as file:
-        torch.save({"about": identity, "history": history, **states}, file)
+    # Given a path or a file, PyTorch rejects some names, and raises no OSError if the disk is full.
+    content = BytesIO()
+    torch.save({"about": identity, "history": history, **states}, content)
+    with atomic_path(path) as temporary:
+        temporary.write_bytes(content.getbuffer())
 
 
 def load_state(path: Path, identity: dict[str, Any], parts: dict[str, Any]) -> History:

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 from cnntraining import StopError, assert_same, stop_after, train
+from fulldisk import full_disk
 from torch import nn
 
 from svmcifar.cnn.resume import load_state
@@ -133,6 +134,13 @@ def test_full_disk_is_one_clear_line(tmp_path, monkeypatch):
     (tmp_path / ".model-x.state").symlink_to("/dev/full")
     with pytest.raises(OutputError, match="must be writable, got 'No space left on device'"):
         train(tmp_path / "model.state", epochs=1)
+
+
+@pytest.mark.parametrize("n_bytes", [0, 64, 10_000, 100_000])
+def test_a_disk_that_fills_up_is_one_clear_line(tmp_path, n_bytes):
+    with full_disk(n_bytes), pytest.raises(OutputError, match=r"s: an output.*'File too large'"):
+        train(tmp_path / "s")
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_state_with_code_is_not_executed(tmp_path):
