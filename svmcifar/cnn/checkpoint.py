@@ -65,7 +65,7 @@ def save_checkpoint(
             for file, content in contents.items()
         },
     }
-    contents[json_file] = json.dumps(complete, indent=2, ensure_ascii=False).encode()
+    contents[json_file] = json.dumps(complete, indent=2).encode()
     with written_together():
         for file, content in contents.items():
             with atomic_path(file) as temporary:

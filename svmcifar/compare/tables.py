@@ -24,8 +24,8 @@ _OF_CLASS = ("correct", "recall", "recall_low", "recall_high", "precision", "f1"
 
 def write_json(comparison: Comparison, folder: Path) -> None:
     """Write ``report.json``."""
-    text = json.dumps(comparison.to_json(), indent=1, allow_nan=False, ensure_ascii=False)
-    (folder / "report.json").write_text(text + "\n", encoding="utf-8", errors="backslashreplace")
+    text = json.dumps(comparison.to_json(), indent=1, allow_nan=False)
+    (folder / "report.json").write_text(text + "\n")
 
 
 def write_tables(

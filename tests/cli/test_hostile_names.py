@@ -105,6 +105,7 @@ def assert_valid(path):
     text = path.read_bytes().decode()
     if path.suffix == ".json":
         json.loads(text)
+        assert not FORBIDDEN.findall(text)
     elif path.suffix == ".svg":
         assert not [e for e in ET.fromstring(text).iter() if e.tag.endswith(("script", "}b"))]
     elif path.suffix == ".csv":
