@@ -1,4 +1,4 @@
-"""What a file holds of an estimator without images: an RBFSVC, or a pipeline that ends in one."""
+"""What a file holds of an estimator that was saved in Python: an RBFSVC, or a pipeline."""
 
 from collections.abc import Mapping
 from pathlib import Path

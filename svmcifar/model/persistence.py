@@ -7,7 +7,7 @@ A model file is a zip archive with
 - ``support_vectors.npy``: left out of a *slim* file, whose support vectors are rows
   ``svc.support_`` of `ImageClassifier.compute_training_features` of the training images.
 
-One of an estimator without images (see `svmcifar.model.estimator_file`) has the first two alone.
+One of another estimator (see `svmcifar.model.estimator_file`) has the first two alone.
 
 Loading checks the types in ``model.skops`` before anything is built, and the content hashes
 afterwards.
@@ -231,11 +231,11 @@ def _altered(path: str | Path) -> str:
 
 
 def _classifier_manifest(content: dict[str, Any], path: str | Path) -> Manifest:
-    """Read the manifest of an image classifier; raise ModelFileError if it is of an estimator."""
+    """Read the manifest of an image classifier; raise ModelFileError for another's."""
     if content.get("holds") == ESTIMATOR:
         raise ModelFileError(
-            f"{path}: the model must be an image classifier, and this is an estimator without "
-            f"images; open it in Python with svmcifar.load_model"
+            f"{path}: the model must be an image classifier, and this is an estimator that was "
+            f"saved in Python; open it there with svmcifar.load_model"
         )
     return Manifest.from_dict(content)
 

@@ -1,12 +1,14 @@
-"""Files of estimators without images."""
+"""Files of estimators that were saved in Python."""
 
 import json
 import zipfile
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
 import skops.io
+from clirun import fail
 from problems import training_set
 from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.exceptions import NotFittedError
@@ -18,6 +20,8 @@ from svmcifar.errors import InputError, ModelFileError, OutputError
 from svmcifar.features import ComponentScaling
 from svmcifar.io.content_hash import content_hash
 from svmcifar.model.persistence import load_classifier, read_manifest
+
+TOP = Path(__file__).parents[2]
 
 
 class Doubled(TransformerMixin, BaseEstimator):
@@ -168,6 +172,12 @@ def test_a_damaged_file_is_one_line(saved):
     edit(saved, "manifest.json", lambda data: b'{"format": 3, "holds": "estimator"}')
     with pytest.raises(ModelFileError, match="damaged"):
         load_model(saved)
+
+
+def test_commands_refuse_it_in_one_line(saved):
+    image = TOP / "docs/synthetic-grid.png"
+    for arguments in (["info", saved], ["predict", saved, image]):
+        assert "must be an image classifier" in fail(*arguments)
 
 
 def test_it_is_no_image_classifier(saved):
