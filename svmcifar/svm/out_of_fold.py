@@ -133,10 +133,10 @@ def _draw(hashes: NDArray[np.uint64], folds: NDArray[np.int8], n_classes: int) -
     """Draw held-out samples whose decision values for all pairs are kept."""
     row_bytes = n_classes * (n_classes - 1) // 2 * 8
     n = min(_MOST_KEPT, max(1, _MOST_KEPT_BYTES // row_bytes))
-    candidates = np.sort(hashes[folds >= 0])
-    if len(candidates) <= n:
-        return folds >= 0
-    return (folds >= 0) & (hashes < candidates[n])
+    candidates = np.flatnonzero(folds >= 0)
+    is_drawn = np.zeros(len(folds), dtype=np.bool_)
+    is_drawn[candidates[np.argsort(hashes[candidates], kind="stable")[:n]]] = True
+    return is_drawn
 
 
 def hash_samples(X: Any, n_views: int) -> NDArray[np.uint64]:

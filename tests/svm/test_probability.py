@@ -285,6 +285,16 @@ def test_more_classes_than_can_be_kept_whole(monkeypatch):
         assert ratio[0] == pytest.approx(1, abs=0.3)
 
 
+@pytest.mark.parametrize("most", [70, 10_000])
+def test_few_different_samples_many_times(most, monkeypatch):
+    """No more of them are kept than may be, and not none, though their hashes tie."""
+    X, y = overlapping(3, n=2)
+    X, y = np.repeat(X, 100, axis=0), np.repeat(y, 100)
+    monkeypatch.setattr(out_of_fold, "_MOST_KEPT", most)
+    p = RBFSVC(probability=True).fit(X, y).predict_proba(X[::100])
+    np.testing.assert_allclose(p.sum(axis=1), 1, rtol=1e-12)
+
+
 def test_probabilities_of_many_classes_are_calibrated():
     """Coupled sigmoids alone are too even: without the factor error and loss are 0.11 and 1.49."""
     X, y = clusters(np.random.default_rng(0), [60] * 20, 8, spread=1.0)
