@@ -6,6 +6,8 @@ from devices import on_device, stand_in_for_gpu
 from sklearn.preprocessing import StandardScaler
 from sklearn.svm import SVC
 
+from svmcifar.errors import MemoryLimitError
+from svmcifar.model import train
 from svmcifar.model.evaluate import evaluate_classifier
 from svmcifar.model.persistence import load_model, save_model
 from svmcifar.svm.estimator import RBFSVC, WITHOUT_EFFECT
@@ -23,6 +25,16 @@ def test_equals_scikit_learn_step_by_step(train_small, synthetic_data):
     assert (
         predictions == test.labels["coarse"]
     ).mean() > 0.1  # twice chance: it has learnt something
+
+
+@pytest.mark.parametrize("augment", [None, "flip"])
+@pytest.mark.parametrize("backend", ["numba", "sklearn", "auto"])
+def test_a_memory_limit_is_refused_before_features(train_small, monkeypatch, backend, augment):
+    monkeypatch.setattr(train, "fit_transform_features", lambda *_, **__: pytest.fail("too late"))
+    # LIBSVM keeps two kernel rows, of float32, of 50 images in two classes.
+    limit = 8 * 50 * (1 if augment is None else 2) - 1
+    with pytest.raises(MemoryLimitError, match="The memory limit must be at least"):
+        train_small(RBFSVC(backend=backend, memory_limit=limit), augment=augment)
 
 
 @pytest.mark.parametrize(("kind", "n_classes"), [("coarse", 20), ("fine", 100)])

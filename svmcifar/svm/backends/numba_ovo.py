@@ -34,6 +34,12 @@ def solve_blocked(
     return solution
 
 
+def check_memory(sizes: list[int], memory_limit_bytes: int | None) -> None:
+    """Raise MemoryLimitError if classes of these sizes do not fit, whatever their features."""
+    limit = default_memory_limit() if memory_limit_bytes is None else memory_limit_bytes
+    make_plan(sizes, n_workers=1, limit_bytes=limit, itemsize=4)
+
+
 class _Run(TiledRun):
     """The schedule with the kernel values of one gamma."""
 

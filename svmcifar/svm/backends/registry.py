@@ -57,6 +57,9 @@ class Backend:
     why_not: Callable[[], str | None]  # the reason why it does not work here
     load: Callable[[], Solver]  # imports the solver
     uses_gpu: bool = False  # whether it works on the GPU, and accepts samples there
+    # From the samples of each class and the memory limit in bytes: raises MemoryLimitError if they
+    # do not fit, whatever their features.
+    check_memory: Callable[[list[int], int | None], None] = lambda sizes, limit: None
 
     def require_place_of(self, X: Any) -> None:
         """Raise InputError if the samples are on a device and the backend works on the host."""
@@ -68,8 +71,8 @@ class Backend:
             )
 
 
-def _loader(file: str, solver: str) -> Callable[[], Solver]:
-    return lambda: getattr(import_module(f"svmcifar.svm.backends.{file}"), solver)
+def _loader(file: str, function: str) -> Callable[[], Any]:
+    return lambda: getattr(import_module(f"svmcifar.svm.backends.{file}"), function)
 
 
 _BACKENDS = (
@@ -92,12 +95,14 @@ _BACKENDS = (
         "all pairs over one kernel matrix on the CPU",
         lambda: None,
         _loader("numba_ovo", "solve_blocked"),
+        check_memory=lambda sizes, limit: _loader("numba_ovo", "check_memory")()(sizes, limit),
     ),
     Backend(
         "sklearn",
         "scikit-learn's SVC (LIBSVM) on the CPU",
         lambda: None,
         _loader("sklearn_ovo", "solve_sklearn"),
+        check_memory=lambda sizes, limit: _loader("sklearn_ovo", "check_memory")()(sizes, limit),
     ),
 )
 

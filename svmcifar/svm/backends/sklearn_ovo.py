@@ -31,13 +31,8 @@ def solve_sklearn(
 
     Raise MemoryLimitError if the limit is below the two kernel rows that LIBSVM always keeps.
     """
+    check_memory(problem.sizes, memory_limit_bytes)
     cache_bytes = _CACHE_BYTES if memory_limit_bytes is None else memory_limit_bytes
-    least_bytes = 2 * _ENTRY_BYTES * sum(sorted(problem.sizes)[-2:])
-    if cache_bytes < least_bytes:
-        raise MemoryLimitError(
-            f"The memory limit must be at least {format_least(least_bytes)} for two kernel rows of "
-            f"the largest pair of classes. Got {format_bytes(cache_bytes)} instead. Raise it."
-        )
     X = problem.samples.X.astype(np.float64, copy=False)
     svc = SVC(
         C=1.0,
@@ -59,3 +54,14 @@ def solve_sklearn(
     certify(replace(problem, samples=sample_blocks(X, None)), solution)
     progress(solution.gap.size)
     return solution
+
+
+def check_memory(sizes: list[int], memory_limit_bytes: int | None) -> None:
+    """Raise MemoryLimitError if LIBSVM's least cache for classes of these sizes does not fit."""
+    least_bytes = 2 * _ENTRY_BYTES * sum(sorted(sizes)[-2:])
+    if memory_limit_bytes is not None and memory_limit_bytes < least_bytes:
+        raise MemoryLimitError(
+            f"The memory limit must be at least {format_least(least_bytes)} for two kernel rows "
+            f"of the largest pair of classes. Got {format_bytes(memory_limit_bytes)} instead. "
+            f"Raise it."
+        )
