@@ -26,8 +26,9 @@ Ids = NDArray[np.intp]
 N_FOLDS = 5
 # Samples read on the host at a time.
 _BATCH_ROWS = 4096
-# Samples whose decision values for all pairs are kept until the sigmoids are known.
-_MOST_KEPT, _MOST_KEPT_BYTES = 2000, 2**29
+# Samples whose decision values for all pairs are kept until the sigmoids are known: fewer of many
+# classes, whose coupling takes time and memory.
+_MOST_KEPT, _LEAST_KEPT, _MOST_KEPT_VALUES = 2000, 100, 20_000_000
 
 # A and B of each pair, (n_pairs,).
 Sigmoids = tuple[FloatArray, FloatArray]
@@ -131,8 +132,7 @@ def assign_folds(hashes: NDArray[np.uint64], codes: Ids) -> NDArray[np.int8]:
 
 def _draw(hashes: NDArray[np.uint64], folds: NDArray[np.int8], n_classes: int) -> NDArray[np.bool_]:
     """Draw held-out samples whose decision values for all pairs are kept."""
-    row_bytes = n_classes * (n_classes - 1) // 2 * 8
-    n = min(_MOST_KEPT, max(1, _MOST_KEPT_BYTES // row_bytes))
+    n = int(np.clip(_MOST_KEPT_VALUES // n_classes**2, _LEAST_KEPT, _MOST_KEPT))
     candidates = np.flatnonzero(folds >= 0)
     is_drawn = np.zeros(len(folds), dtype=np.bool_)
     is_drawn[candidates[np.argsort(hashes[candidates], kind="stable")[:n]]] = True

@@ -61,7 +61,7 @@ def fit_sharpness(parts: Sequence[HeldOut], n_classes: int, n_workers: int) -> f
         return float((weight * np.concatenate(losses)).sum())
 
     best = 0
-    for direction in (1, -1):
-        while abs(best + direction) <= _MOST_STEPS and loss(best + direction) < loss(best):
-            best += direction
+    for step in (4, -4, 1, -1):
+        while abs(best + step) <= _MOST_STEPS and loss(best + step) < loss(best):
+            best += step
     return _STEP**best

@@ -8,7 +8,6 @@ from numpy.typing import NDArray
 
 from svmcifar.compute.jit import njit
 from svmcifar.compute.threads import run_tasks, worker_pool
-from svmcifar.svm.one_vs_one import pair_number
 
 FloatArray = NDArray[np.float64]
 
@@ -56,27 +55,6 @@ def fit_sigmoids(
         tasks = ((decisions, weight, starts, a, A, B) for a in range(n_classes - 1))
         run_tasks(pool, _fit_pairs_of_class, tasks, lambda _: None)
     return A, B
-
-
-def _fit_pairs_of_class(
-    decisions: FloatArray,
-    weight: FloatArray,
-    starts: NDArray[np.intp],
-    a: int,
-    A: FloatArray,
-    B: FloatArray,
-) -> None:
-    """Fit the sigmoids of the pairs whose first class is `a`."""
-    n_classes = len(starts) - 1
-    in_a = slice(starts[a], starts[a + 1])
-    for b in range(a + 1, n_classes):
-        in_b = slice(starts[b], starts[b + 1])
-        number = pair_number(a, b, n_classes)
-        A[number], B[number] = fit_sigmoid(
-            np.concatenate([decisions[b - 1, in_a], decisions[a, in_b]]),
-            np.concatenate([weight[in_a], weight[in_b]]),
-            in_a.stop - in_a.start,
-        )
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
@@ -144,3 +122,18 @@ def _loss(f, target, weight, A, B):  # type: ignore[no-untyped-def]
         h_AB += f[i] * h
         h_BB += h
     return loss, g_A, g_B, h_AA, h_AB, h_BB
+
+
+@njit(nogil=True, cache=True, error_model="numpy")
+def _fit_pairs_of_class(decisions, weight, starts, a, A, B):  # type: ignore[no-untyped-def]
+    """Write the sigmoids of the pairs whose first class is `a`."""
+    n_classes = len(starts) - 1
+    start, stop = starts[a], starts[a + 1]
+    number = a * n_classes - a * (a + 1) // 2
+    for b in range(a + 1, n_classes):
+        in_b = slice(starts[b], starts[b + 1])
+        f = np.concatenate((decisions[b - 1, start:stop], decisions[a, in_b]))
+        A[number], B[number] = fit_sigmoid(
+            f, np.concatenate((weight[start:stop], weight[in_b])), stop - start
+        )
+        number += 1

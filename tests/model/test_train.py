@@ -47,6 +47,19 @@ def test_class_names_follow_the_labels(train_small, synthetic_data, kind, n_clas
     assert np.array(model.superclass_of)[train.classes].tolist() == train.labels["coarse"].tolist()
 
 
+@pytest.mark.parametrize(("augment", "n_views"), [(None, 1), ("flip", 2), ("flip-shift", 4)])
+def test_probabilities_take_the_views_of_an_image_for_one_sample(
+    train_small, synthetic_data, augment, n_views
+):
+    model = train_small(RBFSVC(probability=True), n_components=12, augment=augment)
+    train = synthetic_data.read_split("train")
+    X = model.compute_training_features(train.images)
+    y = np.repeat(train.labels["coarse"], n_views)
+    expected = RBFSVC(probability=True).fit(X, y, n_views=n_views)
+    np.testing.assert_array_equal(model.svc.probA_, expected.probA_)
+    np.testing.assert_array_equal(model.svc.probB_, expected.probB_)
+
+
 def test_manifest_tells_how_it_was_made(train_small, synthetic_data):
     model = train_small(RBFSVC(C=3.0, gamma=0.001), n_components=20, limit=300, seed=5)
     manifest = json.loads(json.dumps(model.manifest.to_dict()))

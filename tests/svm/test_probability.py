@@ -274,7 +274,7 @@ def test_more_classes_than_can_be_kept_whole(monkeypatch):
 
     monkeypatch.setattr(out_of_fold, "fit_sharpness", record)
     whole = RBFSVC(probability=True).fit(X, y)
-    monkeypatch.setattr(out_of_fold, "_MOST_KEPT_BYTES", 150 * 6 * 8)
+    monkeypatch.setattr(out_of_fold, "_MOST_KEPT_VALUES", 150 * 4**2)
     some = RBFSVC(probability=True).fit(X, y)
     monkeypatch.setattr(out_of_fold, "_MOST_KEPT", 70)
     fewer = RBFSVC(probability=True).fit(X, y)
