@@ -11,6 +11,7 @@ from svmcifar.svm.backends.gpu_memory_plan import make_device_plan
 from svmcifar.svm.backends.numba_ovo import solve_blocked
 from svmcifar.svm.kernels import rbf_cuda
 from svmcifar.svm.kernels.blocks import compute_kernel
+from svmcifar.svm.kernels.kernel import Precision
 from svmcifar.svm.kernels.rbf import RBF
 from svmcifar.svm.problem import OvOProblem
 from svmcifar.svm.samples import sample_blocks
@@ -33,6 +34,7 @@ def make_problem(sizes, dtype=np.float64, C=1.0, seed=0):
     X[-1] = X[0]  # the same sample in two classes
     return OvOProblem(
         samples=sample_blocks(X, None),
+        precision=Precision(np.dtype(dtype) == np.float64),
         starts=(0, *np.cumsum(sizes).tolist()),
         upper=C * rng.uniform(0.5, 2.0, n),
         kernel=RBF(0.3),

@@ -5,6 +5,7 @@ from numba import config
 from problems import clusters
 
 from svmcifar.svm.kernels.blocks import compute_kernel
+from svmcifar.svm.kernels.kernel import Precision
 from svmcifar.svm.kernels.rbf import RBF
 from svmcifar.svm.one_vs_one import class_pairs
 from svmcifar.svm.problem import OvOProblem
@@ -38,6 +39,7 @@ def ovo_problem(sizes, d=8, dtype=np.float32, C=1.0, tol=1e-6, seed=0):
     weight = np.random.default_rng(seed).uniform(0.5, 2.0, len(y))
     return OvOProblem(
         samples=sample_blocks(X[order], None),
+        precision=Precision(X.dtype == np.float64),
         starts=(0, *np.cumsum(sizes).tolist()),
         upper=C * weight,
         kernel=RBF(1.0 / d),

@@ -16,9 +16,10 @@ trains on.  Write S_i = |beta_i|_1, d = beta_1 - beta_2, D = |d|_1 and v_i = y -
    If D = 0 and all coefficients are at their bounds the gap is negative and any b within it
    is optimal; a coefficient that rounding leaves at 1e-18 decides which one LIBSVM takes.
 
-LIBSVM has e = 0, and so have we with float64 samples.  With float32 samples e is
-`reference.float32_kernel_error` (which test_kernel.py checks), and predicting adds as much
-again.  These are worst cases: the flat limits below are tighter, ten times what was measured.
+LIBSVM has e = 0.  With float64 samples our e is that rounding to float32, of which pairs that are
+solved in float64 are free; with float32 samples it is `reference.float32_kernel_error` (which
+test_kernel.py checks), and predicting adds as much again.  These are worst cases: the flat limits
+below are tighter, ten times what was measured.
 """
 
 from itertools import combinations
@@ -64,11 +65,11 @@ def assert_same_model(problem, ours, theirs, tol, objective_rtol, decision_atol)
     gamma = theirs._gamma
     np.testing.assert_allclose(ours.gamma_, gamma, rtol=1e-12)
     assert ours.support_vectors_.dtype == problem.X.dtype
-    error = 0.0
+    error = _STORED_ERROR
     if ours._support_sq_norms.dtype == np.float32:
         X = problem.X.astype(np.float64)
         sq_norms = np.square(X if ours._center is None else X - X.mean(axis=0)).sum(axis=1)
-        error = float32_kernel_error(gamma, sq_norms.max(), X.shape[1]) + _STORED_ERROR
+        error += float32_kernel_error(gamma, sq_norms.max(), X.shape[1])
     K = stored(rbf_by_products(problem.X, gamma))
     our_values, their_values = problem.decisions(ours), problem.decisions(theirs)
     band = np.empty(their_values.shape[1])
@@ -83,7 +84,8 @@ def assert_same_model(problem, ours, theirs, tol, objective_rtol, decision_atol)
         assert abs(beta.sum()) <= _ROUNDING * mass
 
         allowed_gap = tol + 2 * error * mass
-        assert ours.gap_[p] <= tol
+        # LIBSVM's solutions are certified by float64 values.
+        assert ours.gap_[p] <= (tol if ours.backend_ != "sklearn" else allowed_gap)
         assert gap(K_pair, y, beta, upper) <= allowed_gap + _ROUNDING * mass
         assert gap(K_pair, y, other, upper) <= tol + _ROUNDING * mass
 

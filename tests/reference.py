@@ -21,7 +21,7 @@ def rbf(A, B, gamma):
 
 
 def stored(K):
-    """Round kernel values to float32, as LIBSVM and the package keep them while they train."""
+    """Round kernel values to float32, as LIBSVM, and at first the package, keep them."""
     return np.float64(np.float32(K))
 
 
@@ -115,9 +115,9 @@ class Oracle:
         return np.array(winners)
 
 
-def solve_tiny(X, y, gamma, upper):
+def solve_tiny(X, y, gamma, upper, rounded=stored):
     """Train an `Oracle` on a handful of samples of each class."""
-    K = stored(rbf(X, X, gamma))
+    K = rounded(rbf(X, X, gamma))
     pairs = list(combinations(range(max(y) + 1), 2))
     model = Oracle(X, y, gamma, pairs, [], [], [])
     for a, b in pairs:

@@ -71,7 +71,8 @@ def memory_limit(what: str) -> Decorator:
         "--memory-limit",
         metavar="SIZE",
         callback=_check_size,
-        help=f"Memory for {what}, such as 2GB.  [default: what is free]",
+        help=f"Memory for {what}, such as 2GB; a tight one may change the last digits of a model.  "
+        "[default: what is free]",
     )
 
 

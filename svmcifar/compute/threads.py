@@ -5,9 +5,11 @@ import os
 import sys
 import warnings
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor, as_completed
+from concurrent.futures import Executor, Future, ThreadPoolExecutor, as_completed
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cache
+from math import inf
 from threading import RLock
 from typing import Any
 
@@ -144,11 +146,60 @@ def single_threaded_blas() -> Iterator[None]:
         _limit.leave(own)
 
 
+# Multiplications that take less time than to start a thread.
+_FEW_OPERATIONS = 2**21
+
+
+class _Threads(ThreadPoolExecutor):
+    """Threads, as many of them as can be started."""
+
+    def _adjust_thread_count(self) -> None:
+        """Start a thread for the task that has been queued, or leave it to those that there are."""
+        try:
+            super()._adjust_thread_count()
+        except RuntimeError:
+            if not self._threads:
+                raise
+
+
+class _CallingThread(Executor):
+    """Runs each task when it is submitted."""
+
+    def submit(self, work: Callable[..., Any], /, *args: Any, **kwargs: Any) -> "Future[Any]":
+        """Run a task; its error is told by the result."""
+        future: Future[Any] = Future()
+        try:
+            future.set_result(work(*args, **kwargs))
+        except Exception as error:
+            future.set_exception(error)
+        return future
+
+
 @contextmanager
-def worker_pool(n_workers: int) -> Iterator[ThreadPoolExecutor]:
-    """Open a pool of threads in which, as in the caller's, BLAS has one thread."""
-    with single_threaded_blas(), ThreadPoolExecutor(n_workers, initializer=hold_blas_limit) as pool:
-        yield pool
+def worker_pool(n_workers: int, n_operations: float = inf) -> Iterator[Executor]:
+    """Open a pool of threads in which, as in the caller's, BLAS has one thread.
+
+    It is the calling thread alone if there are few operations to share, in multiplications.
+    """
+    with single_threaded_blas():
+        if n_operations <= _FEW_OPERATIONS:
+            yield _CallingThread()
+        else:
+            with _open_pool(n_workers) as pool:
+                yield pool
+
+
+def _open_pool(n_workers: int) -> Executor:
+    """Start a thread; where none can be started, the calling one does the work.
+
+    So it is at a limit on processes (``ulimit -u``, a container's pids), and when Python ends.
+    """
+    pool = _Threads(n_workers, initializer=hold_blas_limit)
+    try:
+        pool.submit(int)
+    except RuntimeError:
+        return _CallingThread()
+    return pool
 
 
 def hold_blas_limit() -> None:
@@ -160,7 +211,7 @@ def hold_blas_limit() -> None:
 
 
 def run_tasks(
-    pool: ThreadPoolExecutor,
+    pool: Executor,
     work: Callable[..., Any],
     tasks: Iterable[tuple],
     done: Callable[[Any], None],
@@ -201,4 +252,15 @@ def count_workers(n_jobs: int | None) -> int:
         configured = os.environ.get("OMP_NUM_THREADS", "").split(",")[0].strip()
         n_jobs = max(int(configured), 1) if configured.isdecimal() else -1
     # Not joblib's effective_n_jobs, which counts processes: a daemonic one may start threads.
-    return int(n_jobs) if n_jobs > 0 else max(int(joblib.cpu_count() + 1 + n_jobs), 1)
+    return int(n_jobs) if n_jobs > 0 else max(_count_processors(_affinity()) + 1 + n_jobs, 1)
+
+
+def _affinity() -> frozenset[int]:
+    """Return the processors that this process may run on, where the system tells."""
+    return frozenset(os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else ())
+
+
+@cache
+def _count_processors(affinity: frozenset[int]) -> int:
+    """Count processors once for each affinity: joblib reads several files for that."""
+    return int(joblib.cpu_count())

@@ -7,7 +7,6 @@ batch that fits its memory and one class.
 """
 
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,14 +15,16 @@ from numpy.typing import NDArray
 from sklearn.utils import gen_batches
 
 from svmcifar.compute.arrays import free_gpu_bytes, get_dtype, get_namespace, is_host, move_beside
-from svmcifar.compute.threads import single_threaded_blas
+from svmcifar.compute.threads import worker_pool
 from svmcifar.svm.kernels.blocks import BLOCK, Array, compute_kernel, kernel_block
 from svmcifar.svm.kernels.kernel import Kernel
-from svmcifar.svm.one_vs_one import class_pairs, pair_numbers
+from svmcifar.svm.one_vs_one import add_to_pairs, class_pairs, pair_numbers
 from svmcifar.svm.samples import SampleBlocks, sample_blocks
 
 # Share of a device's free memory that a batch may take.
 _SHARE = 0.8
+# Decision values of a batch on the host.
+_DECISION_BYTES = 128 * 2**20
 # Largest batch on a device: more samples make its matrix products no faster.
 _MOST_ROWS = 8192
 
@@ -64,33 +65,32 @@ def pair_decisions(
 
 def _host_decisions(model: OvOModel, X: Array, n_workers: int) -> Iterator[FloatArray]:
     numbers = pair_numbers(len(model.n_support))
-    batches = list(gen_batches(len(X), BLOCK))
+    coef = model.coef.astype(X.dtype, copy=False).T
+    n_rows = int(np.clip(_DECISION_BYTES // (8 * len(model.intercept)), 1, BLOCK))
+    batches = [slice(i, min(i + n_rows, len(X))) for i in range(0, len(X), n_rows)]
     chunks = _chunks(model.n_support)
 
     def work(rows: slice, parts: list[tuple[int, slice]]) -> list[Array]:
         samples = sample_blocks(X[rows], model.center)
-        support = model.support[slice(parts[0][1].start, parts[-1][1].stop)]
+        first = parts[0][1].start
+        support = model.support[slice(first, parts[-1][1].stop)]
         K = np.empty((len(samples), len(support)), dtype=X.dtype)
         compute_kernel(model.kernel, samples, support, out=K)
-        products: list[Array] = []
-        offset = parts[0][1].start
-        for _, rows_of_class in parts:
-            coef = model.coef[:, rows_of_class].T.astype(X.dtype, copy=False)
-            columns = slice(rows_of_class.start - offset, rows_of_class.stop - offset)
-            products.append(K[:, columns] @ coef)
-        return products
+        return [K[:, of.start - first : of.stop - first] @ coef[of] for _, of in parts]
 
-    with single_threaded_blas(), ThreadPoolExecutor(n_workers) as pool:
+    n_operations = len(X) * len(model.support) * (X.shape[1] + len(numbers))
+    with worker_pool(n_workers, n_operations) as pool:
         # One batch ahead keeps the workers busy and limits the results that wait.
         submitted = ([pool.submit(work, rows, parts) for parts in chunks] for rows in batches)
         try:
             upcoming = next(submitted)
             for rows in batches:
                 futures, upcoming = upcoming, next(submitted, [])
-                decisions = np.tile(model.intercept, (rows.stop - rows.start, 1))
+                decisions = np.empty((rows.stop - rows.start, len(model.intercept)))
+                decisions[:] = model.intercept  # np.tile takes four times as long
                 for parts, future in zip(chunks, futures, strict=True):
                     for (c, _), product in zip(parts, future.result(), strict=True):
-                        decisions[:, numbers[c]] += product
+                        add_to_pairs(product, numbers[c], decisions)
                 del futures
                 yield decisions
         finally:

@@ -1,5 +1,7 @@
 """RBFSVC: an exact multiclass RBF-kernel SVM as a scikit-learn classifier."""
 
+import copy
+from contextlib import nullcontext
 from numbers import Integral, Real
 from typing import Any
 
@@ -19,10 +21,9 @@ from svmcifar.compute.memory import parse_bytes
 from svmcifar.compute.threads import count_workers
 from svmcifar.svm import validation
 from svmcifar.svm.backends.registry import BACKENDS, choose_backend
-from svmcifar.svm.fit_report import report_pairs, warn_of_unsolved_pairs
+from svmcifar.svm.fit_report import report_pairs, unconverged_pairs, warn_of_unsolved_pairs
 from svmcifar.svm.kernels.registry import make_kernel
 from svmcifar.svm.moments import resolve_gamma
-from svmcifar.svm.one_vs_one import class_pairs
 from svmcifar.svm.out_of_fold import Sigmoids, fit_sigmoids_out_of_fold
 from svmcifar.svm.prediction import Predictor
 from svmcifar.svm.problem import OvOProblem, OvOSolution, TrainingSet, sort_by_class
@@ -81,7 +82,8 @@ class RBFSVC(ClassifierMixin, BaseEstimator):
         on it.
     memory_limit : int or str, default=None
         Limit on the kernel blocks held at a time, in `fit` and in prediction on the GPU, in bytes
-        or as "3GB"; None for most of the available memory.
+        or as "3GB"; None for most of the available memory.  Where it is tight, other matrix
+        products may change the last digits, or kernel rows are made on demand.
     verbose : bool, default=False
         Whether `fit` shows a progress bar over the pairs.
     kernel : {"rbf"}, default="rbf"
@@ -252,7 +254,7 @@ class RBFSVC(ClassifierMixin, BaseEstimator):
             positive weight, or if X is on the GPU and the backend, y or the weights are not; with
             `probability`, if views are incomplete or of several classes.
         MemoryLimitError
-            If the kernel blocks of one pair do not fit the memory limit.
+            If not even a few kernel rows of the largest pair fit the memory limit.
         BackendUnavailableError
             If the backend does not work on this machine.
 
@@ -261,14 +263,19 @@ class RBFSVC(ClassifierMixin, BaseEstimator):
         ConvergenceWarning
             If pairs end with a gap above `tol`, as they do at `max_iter`.
         """
-        self._fit(X, y, sample_weight, n_views)
-        warn_of_unsolved_pairs(self)
+        # On a copy, so that a fit that fails leaves the estimator as it was.
+        fitted = copy.copy(self)
+        for name in [name for name in vars(self) if name.endswith("_")]:
+            delattr(fitted, name)
+        fitted._fit(X, y, sample_weight, n_views)
+        warn_of_unsolved_pairs(fitted)
+        self.__dict__ = fitted.__dict__
         return self
 
     def _fit(
         self, X: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None, n_views: int = 1
     ) -> "RBFSVC":
-        """Fit the model, without a warning of unsolved pairs."""
+        """Set the fitted attributes one after the other, without a warning of unsolved pairs."""
         backend = choose_backend(self.backend)
         limit_bytes = None if self.memory_limit is None else parse_bytes(self.memory_limit)
         backend.require_place_of(X)
@@ -282,13 +289,13 @@ class RBFSVC(ClassifierMixin, BaseEstimator):
         (problem,) = training.problems(
             [(samples.shape[1], kernel)], self.C, self.tol, self.max_iter
         )
-        n_pairs = len(class_pairs(problem.n_classes))
-        with tqdm(total=n_pairs, unit="pair", disable=not self.verbose) as bar:
+        n_pairs = problem.n_classes * (problem.n_classes - 1) // 2
+        with tqdm(total=n_pairs, unit="pair") if self.verbose else nullcontext() as bar:
             solution = backend.load()(
                 problem,
                 n_workers=count_workers(self.n_jobs),
                 memory_limit_bytes=limit_bytes,
-                progress=bar.update,
+                progress=bar.update if bar else lambda n_pairs: None,
             )
         self.backend_ = backend.name
         self._keep_solution(training, problem, solution)
@@ -404,7 +411,7 @@ class RBFSVC(ClassifierMixin, BaseEstimator):
     @property
     def fit_status_(self) -> int:
         """0 if every pair has converged, 1 otherwise."""
-        return int((self.gap_ > self.tol).any())
+        return int(unconverged_pairs(self).any())
 
     @property
     def coef_(self) -> Array:

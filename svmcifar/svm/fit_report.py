@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from sklearn.exceptions import ConvergenceWarning
 
 from svmcifar.svm.one_vs_one import class_pairs
+from svmcifar.svm.rounding import SHARE
 
 if TYPE_CHECKING:
     from svmcifar.svm.estimator import RBFSVC
@@ -42,7 +43,7 @@ def describe_fit(svc: "RBFSVC") -> FitReport:
         n_pairs=len(svc.gap_),
         n_iter=int(svc.n_iter_.sum()),
         largest_gap=float(svc.gap_.max()),
-        unconverged_pairs=int(_unconverged(svc).sum()),
+        unconverged_pairs=int(unconverged_pairs(svc).sum()),
         n_support=int(svc.n_support_.sum()),
     )
 
@@ -59,14 +60,14 @@ def report_pairs(svc: "RBFSVC") -> pd.DataFrame:
             "n_iter": svc.n_iter_,
             "gap": svc.gap_,
             "objective": svc.objective_,
-            "converged": ~_unconverged(svc),
+            "converged": ~unconverged_pairs(svc),
         }
     )
 
 
 def warn_of_unsolved_pairs(svc: "RBFSVC") -> None:
     """Warn, on behalf of the caller of `RBFSVC.fit`, if pairs have not converged."""
-    if n_unsolved := int(_unconverged(svc).sum()):
+    if n_unsolved := int(unconverged_pairs(svc).sum()):
         warnings.warn(
             f"{n_unsolved} of {len(svc.gap_)} pairs ended with a KKT gap above "
             f"tol={svc.tol:g} (largest {svc.gap_.max():.3g}, max_iter={svc.max_iter}). "
@@ -76,6 +77,6 @@ def warn_of_unsolved_pairs(svc: "RBFSVC") -> None:
         )
 
 
-def _unconverged(svc: "RBFSVC") -> NDArray[np.bool_]:
-    """Return for each pair whether its gap is above `tol`."""
-    return svc.gap_ > svc.tol
+def unconverged_pairs(svc: "RBFSVC") -> NDArray[np.bool_]:
+    """Return for each pair whether its gap is above `tol`, but for what rounding may take."""
+    return svc.gap_ > (1.0 + SHARE) * svc.tol

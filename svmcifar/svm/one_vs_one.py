@@ -19,6 +19,12 @@ from svmcifar.errors import InputError
 FloatArray = NDArray[np.float64]
 
 
+def pair_arrays(n_classes: int) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+    """Return the first and the second class of each pair, in order."""
+    first, second = np.triu_indices(n_classes, 1)
+    return first, second
+
+
 def class_pairs(n_classes: int) -> list[tuple[int, int]]:
     """Return the pairs of classes in order."""
     return list(combinations(range(n_classes), 2))
@@ -31,10 +37,9 @@ def pair_number(a: int, b: int, n_classes: int) -> int:
 
 def pair_numbers(n_classes: int) -> NDArray[np.intp]:
     """Return the pair number of row r of class c's coefficients, (n_classes, n_classes - 1)."""
+    first, second = pair_arrays(n_classes)
     numbers = np.empty((n_classes, n_classes - 1), dtype=np.intp)
-    for number, (a, b) in enumerate(class_pairs(n_classes)):
-        numbers[a, b - 1] = number
-        numbers[b, a] = number
+    numbers[first, second - 1] = numbers[second, first] = np.arange(len(first))
     return numbers
 
 
@@ -101,6 +106,17 @@ def write_winners_of_parts(values, intercept, n_views, result):  # type: ignore[
                 _vote(total, a, b, counts)
                 pair += 1
         result[i] = _winner(counts)
+
+
+@njit(nogil=True, cache=True, error_model="numpy")
+def add_to_pairs(product, numbers, decisions):  # type: ignore[no-untyped-def]
+    """Add what a class adds to decision values, (n_samples, n_classes - 1), to those of its pairs.
+
+    `numbers` are the numbers of its pairs, and `decisions`, (n_samples, n_pairs), are float64.
+    """
+    for i in range(product.shape[0]):
+        for r in range(product.shape[1]):
+            decisions[i, numbers[r]] += product[i, r]
 
 
 def average_views(batches: Iterable[FloatArray], n_views: int) -> Iterator[FloatArray]:

@@ -5,6 +5,7 @@ Decision values are computed where the samples are, and voted on on the host: re
 
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
+from weakref import WeakKeyDictionary
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -17,9 +18,11 @@ from svmcifar.compute.memory import parse_bytes
 from svmcifar.compute.threads import count_workers
 from svmcifar.svm.coupling import couple
 from svmcifar.svm.decision_function import OvOModel, pair_decisions
+from svmcifar.svm.kernels.kernel import Precision
 from svmcifar.svm.kernels.registry import make_kernel
 from svmcifar.svm.one_vs_one import average_views, winners
-from svmcifar.svm.samples import SampleBlocks
+from svmcifar.svm.rounding import doubtful_pairs, typical_value
+from svmcifar.svm.samples import SampleBlocks, sample_blocks
 from svmcifar.svm.validation import read_samples
 
 if TYPE_CHECKING:
@@ -27,6 +30,11 @@ if TYPE_CHECKING:
 
 FloatArray = NDArray[np.float64]
 Array = NDArray[Any]
+
+# The precision of models that have predicted, with what it follows from.
+_PRECISIONS: WeakKeyDictionary[Any, tuple[float, float, FloatArray, Precision]] = (
+    WeakKeyDictionary()
+)
 
 
 class Predictor:
@@ -79,20 +87,25 @@ class Predictor:
 
     def _pairwise(self, X: ArrayLike) -> Iterator[FloatArray]:
         svc = self._svc
-        # Distances may need a higher precision than the support vectors are kept in.
         samples = read_samples(svc, X, svc.support_vectors_.dtype)
+        precision = choose_precision(svc)
         xp = get_namespace(samples)
-        dtype = getattr(xp, svc._support_sq_norms.dtype.name)
+        dtype = getattr(xp, precision.dtype.name)
         support = xp.astype(move_beside(svc.support_vectors_, samples), dtype, copy=False)
+        sq_norms = move_beside(svc._support_sq_norms, samples)
         if svc._center is not None:
             support = support - move_beside(svc._center, samples)
+        if svc._support_sq_norms.dtype == precision.dtype:
+            blocks = SampleBlocks(support, sq_norms)
+        else:
+            blocks = sample_blocks(support, None)
         sign = -1.0 if self._n_classes == 2 else 1.0
         model = OvOModel(
-            support=SampleBlocks(support, move_beside(svc._support_sq_norms, samples)),
+            support=blocks,
             n_support=svc.n_support_,
             coef=sign * svc.dual_coef_,
             intercept=sign * svc.intercept_,
-            kernel=make_kernel("rbf", svc.gamma_),
+            kernel=make_kernel("rbf", svc.gamma_).at(precision),
             center=svc._center,
         )
         samples = xp.astype(samples, dtype, copy=False)
@@ -122,3 +135,28 @@ class Predictor:
             )
         n_workers = count_workers(svc.n_jobs)
         return couple(pairwise, svc.probA_, svc.probB_, self._n_classes, n_workers)
+
+
+def choose_precision(svc: "RBFSVC") -> Precision:
+    """Return the fastest precision in which rounding moves decision values little.
+
+    See `svmcifar.svm.rounding`; the most precise there is, if none is precise enough.
+    """
+    known = _PRECISIONS.get(svc)
+    if known is not None and known[:2] == (svc.tol, svc.gamma_) and known[2] is svc.dual_coef_:
+        return known[3]
+    kernel = make_kernel("rbf", svc.gamma_)
+    sq_norms = svc._support_sq_norms.astype(np.float64)
+    starts = np.concatenate([[0], np.cumsum(svc.n_support_)])
+
+    def typical() -> float:
+        return typical_value(kernel, svc.support_vectors_, svc._center)
+
+    first = Precision.FLOAT32 if svc._support_sq_norms.dtype == np.float32 else Precision.FLOAT64
+    for precision in (first, Precision.FLOAT64, Precision.EXACT):
+        relative = kernel.at(precision).rounding(sq_norms, precision)
+        sums = precision.unit_roundoff
+        if not len(doubtful_pairs(svc.dual_coef_, starts, relative, sums, svc.tol, typical)):
+            break
+    _PRECISIONS[svc] = (svc.tol, svc.gamma_, svc.dual_coef_, precision)
+    return precision

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,9 +10,10 @@ from sklearn.utils.class_weight import compute_class_weight
 
 from svmcifar.compute.arrays import get_dtype, get_namespace, take_rows
 from svmcifar.svm import validation
-from svmcifar.svm.kernels.kernel import Kernel
+from svmcifar.svm.kernels.kernel import Kernel, Precision
 from svmcifar.svm.moments import Moments, kernel_center, moments
 from svmcifar.svm.one_vs_one import pair_number
+from svmcifar.svm.rounding import first_precision
 from svmcifar.svm.samples import SampleBlocks, first_columns, sample_blocks
 
 FloatArray = NDArray[np.float64]
@@ -35,6 +36,8 @@ class OvOProblem:
         Upper bound of each alpha: C times class weight and sample weight, > 0.
     kernel : Kernel
         Its diagonal is 1: the solvers assume that.
+    precision : Precision
+        With which it computes its values.
     tol : float
         Stopping tolerance on the KKT gap.
     max_iter : int
@@ -45,6 +48,7 @@ class OvOProblem:
     starts: tuple[int, ...]
     upper: FloatArray
     kernel: Kernel
+    precision: Precision
     tol: float
     max_iter: int
 
@@ -93,17 +97,21 @@ class TrainingSet:
         """Build a problem for each (number of first features, kernel); the kernels are of one kind.
 
         They share one copy of the samples, where X is: narrower ones are views of the widest, and
-        if one kernel needs float64, all get it.
+        all get the highest precision that one of them needs.
         """
         starts = (0, *np.cumsum(np.bincount(self.codes)).tolist())
-        samples = self._samples(kernels)
+        samples, precision = self._samples(kernels)
         upper = self.upper(C)
         return [
-            OvOProblem(samples[width], starts, upper, kernel, tol, max_iter)
+            OvOProblem(
+                samples[width], starts, upper, kernel.at(precision), precision, tol, max_iter
+            )
             for width, kernel in kernels
         ]
 
-    def _samples(self, kernels: Sequence[tuple[int, Kernel]]) -> dict[int, SampleBlocks]:
+    def _samples(
+        self, kernels: Sequence[tuple[int, Kernel]]
+    ) -> tuple[dict[int, SampleBlocks], Precision]:
         """Copy the samples, sorted by class, with a view for each number of features."""
         xp, dtype = get_namespace(self.X), get_dtype(self.X)
         center = self.center(kernels[0][1])
@@ -111,13 +119,12 @@ class TrainingSet:
         whole = sample_blocks(take_rows(self.X, self.order), center, in_place=True)
         samples = first_columns(whole, widths)
         largest = {width: float(xp.max(samples[width].sq_norms)) for width in widths}
-        dtypes = {kernel.working_dtype(dtype, largest[width]) for width, kernel in kernels}
-        needed = max(dtypes, key=lambda dtype: dtype.itemsize)
-        if needed == dtype:
-            return samples
+        precision = max(first_precision(dtype, kernel, largest[width]) for width, kernel in kernels)
+        if precision.dtype == dtype:
+            return samples, precision
         del whole, samples
-        rows = xp.astype(take_rows(self.X, self.order), getattr(xp, needed.name))
-        return first_columns(sample_blocks(rows, center, in_place=True), widths)
+        rows = xp.astype(take_rows(self.X, self.order), getattr(xp, precision.dtype.name))
+        return first_columns(sample_blocks(rows, center, in_place=True), widths), precision
 
 
 def sort_by_class(
@@ -133,7 +140,9 @@ def sort_by_class(
     values, if fewer than two classes are left, or if `smallest_C` times a weight is not above 0.
     """
     classes, codes = np.unique(y, return_inverse=True)
-    weight_of_class = compute_class_weight(class_weight, classes=classes, y=y)
+    weight_of_class = np.ones(len(classes))
+    if class_weight is not None:
+        weight_of_class = compute_class_weight(class_weight, classes=classes, y=y)
     weight = np.ones(len(codes)) if sample_weight is None else sample_weight
     X_moments = moments(X)
     validation.require_finite(X, X_moments.mean_sq_norm)
@@ -148,8 +157,7 @@ def sort_by_class(
     return training
 
 
-@dataclass(frozen=True)
-class PairSolution:
+class PairSolution(NamedTuple):
     """The solution of one binary SVM."""
 
     beta: FloatArray  # signed coefficients ``y_i alpha_i``, (n_a + n_b,), class a first
@@ -195,6 +203,10 @@ class OvOSolution:
             gap=np.full(n_pairs, np.inf),
             objective=np.full(n_pairs, np.nan),
         )
+
+    def beta_of(self, problem: OvOProblem, a: int, b: int) -> FloatArray:
+        """Return the signed coefficients of the pair (a, b), a < b."""
+        return np.concatenate([self.coef[b - 1, problem.rows(a)], self.coef[a, problem.rows(b)]])
 
     def store(self, problem: OvOProblem, a: int, b: int, pair: PairSolution) -> None:
         """Write the solution of the pair (a, b), a < b, to its place."""

@@ -61,6 +61,8 @@ def read_samples(estimator: BaseEstimator, X: Any, dtype: np.dtype) -> Any:
 
 def read_sample_weight(sample_weight: Any, X: Any, labels: Array) -> NDArray[np.float64]:
     """Check sample weights, on the host or where X is; ones if there are none."""
+    if sample_weight is None:
+        return np.ones(len(labels))
     weight = _to_host_beside(sample_weight, X)
     return _check_sample_weight(weight, labels, dtype=np.float64, ensure_non_negative=True)
 

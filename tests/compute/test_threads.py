@@ -1,6 +1,8 @@
 import multiprocessing
+import subprocess
 import sys
 import threading
+import time
 import types
 import warnings
 from concurrent.futures import ThreadPoolExecutor
@@ -246,7 +248,7 @@ def test_a_child_that_was_forked_while_others_are_inside_begins_again(limit_of_o
 )  # fmt: skip
 def test_workers_are_counted(monkeypatch, n_jobs, environment, expected):
     monkeypatch.setenv("OMP_NUM_THREADS", environment)
-    monkeypatch.setattr(threads.joblib, "cpu_count", lambda: 5)
+    monkeypatch.setattr(threads, "_count_processors", lambda affinity: 5)
     assert count_workers(n_jobs) == expected
     assert type(count_workers(n_jobs)) is int
 
@@ -277,3 +279,44 @@ def test_daemonic_processes_may_start_threads(monkeypatch):
     monkeypatch.setenv("LOKY_MAX_CPU_COUNT", "1")
     with multiprocessing.get_context("spawn").Pool(1) as pool:
         assert pool.map(_count_in_daemon, [2, 3, -1]) == [(True, 2), (True, 3), (True, 1)]
+
+
+def deny_threads(monkeypatch, n_allowed):
+    """Let no more threads be started, as by a limit on processes."""
+    start, started = threading.Thread.start, []
+
+    def limited_start(thread):
+        if len(started) == n_allowed:
+            raise RuntimeError("can't start new thread")
+        started.append(thread)
+        start(thread)
+
+    monkeypatch.setattr(threading.Thread, "start", limited_start)
+    return started
+
+
+@pytest.mark.parametrize("n_allowed", [0, 1, 2])
+def test_work_is_done_by_the_threads_that_can_be_started(monkeypatch, n_allowed):
+    started = deny_threads(monkeypatch, n_allowed)
+    done = []
+    with worker_pool(4) as pool:
+        assert list(pool.map(lambda n: (time.sleep(0.001), n + 1)[1], range(50))) == [*range(1, 51)]
+        run_tasks(pool, lambda n: n, [(n,) for n in range(50)], done.append)
+    assert sorted(done) == [*range(50)]
+    assert len(started) == n_allowed
+
+
+def test_work_is_done_while_python_ends():
+    """As in a function that `atexit` calls, and in finalisers."""
+    code = """if True:
+        import atexit
+        from svmcifar.compute.threads import worker_pool
+
+        def work():
+            with worker_pool(2) as pool:
+                print(sum(pool.map(abs, range(5))))
+
+        atexit.register(work)
+    """
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
+    assert (done.stdout, done.stderr) == ("10\n", "")

@@ -11,7 +11,7 @@ from sklearn.svm import SVC
 from svmcifar import RBFSVC
 from svmcifar.compute.memory import parse_bytes
 from svmcifar.errors import MemoryLimitError
-from svmcifar.svm.backends.memory_plan import make_plan
+from svmcifar.svm.backends.memory_plan import make_tile_plan
 from svmcifar.svm.backends.registry import BACKENDS
 
 FITTED = ("classes_", "support_", "support_vectors_", "n_support_", "dual_coef_", "intercept_")
@@ -28,7 +28,7 @@ def test_model_is_that_of_the_oracle(n_classes):
     y = np.repeat(np.arange(n_classes), [3, 4, 2, 4][:n_classes])
     X, Z = rng.normal(size=(len(y), 2)), rng.normal(size=(40, 2))
     weight = rng.uniform(0.2, 5, len(y))
-    oracle = solve_tiny(X, y, 0.6, weight)
+    oracle = solve_tiny(X, y, 0.6, weight, rounded=np.float64)  # too tight a tol for float32 ones
     model = RBFSVC(gamma=0.6, tol=1e-12).fit(X, y, weight)
     problem = Problem(X, y, Z, weight)
     np.testing.assert_allclose(problem.decisions(model), oracle.decisions(Z), rtol=0, atol=1e-9)
@@ -97,7 +97,7 @@ def test_the_memory_limit_changes_no_bit_of_a_float64_model(limit, keep_diagonal
     """Of a float32 one it may: classes that are no longer grouped make other matrix products."""
     sizes = [40] * 5
     X, y = clusters(np.random.default_rng(1), sizes, 20)
-    roomy, tight = (make_plan(sizes, 3, n and parse_bytes(n), 8) for n in (None, limit))
+    roomy, tight = (make_tile_plan(sizes, 3, n and parse_bytes(n), 8) for n in (None, limit))
     assert roomy.groups != tight.groups
     assert tight.keep_diagonals == keep_diagonals
     assert_identical(RBFSVC(n_jobs=3).fit(X, y), RBFSVC(n_jobs=3, memory_limit=limit).fit(X, y))

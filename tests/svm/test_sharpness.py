@@ -45,13 +45,6 @@ def test_weights_are_repetition():
     assert fit_sharpness([weighted], 5, 1) == fit_sharpness([repeated], 5, 1)
 
 
-def test_samples_without_weight_do_not_count():
-    (even, codes), (sharp, others) = draw(3.0, n=1500), draw(0.5, n=1500, seed=1)
-    decisions, codes = np.vstack([even, sharp]), np.r_[codes, others]
-    weight = np.repeat([1.0, 0.0], 1500)
-    assert fit_sharpness([held_out(decisions, codes, weight)], 5, 1) == pytest.approx(3, rel=0.15)
-
-
 def test_samples_without_an_error_have_a_small_factor():
     """The one observation that is spread over all classes keeps it from rising for ever."""
     few = held_out(np.tile([2.0, 2.0, 0.0], (10, 1)), np.zeros(10, dtype=np.intp))

@@ -119,7 +119,8 @@ def test_infinite_c_is_the_hard_margin(n_classes, dtype, backend):
     np.testing.assert_array_equal(ours.support_, theirs.support_)
     np.testing.assert_allclose(ours.dual_coef_, theirs.dual_coef_, rtol=1e-4)
     np.testing.assert_allclose(ours.decision_function(X), theirs.decision_function(X), atol=1e-4)
-    assert ours.fit_status_ == 0
+    # LIBSVM's kernel values are float32, which does not hold so tight a tolerance.
+    assert ours.gap_.max() <= (1e-7 if backend == "numba" else 1e-5)
     assert ours.score(X, y) == 1.0
     balanced = RBFSVC(**parameters, class_weight="balanced").fit(X, y)
     np.testing.assert_allclose(balanced.dual_coef_, ours.dual_coef_, rtol=1e-4)

@@ -16,8 +16,8 @@ import numpy as np
 from svmcifar.compute.arrays import is_host
 from svmcifar.compute.memory import format_bytes
 from svmcifar.errors import MemoryLimitError
-from svmcifar.svm.backends.optimality import dual_objective
-from svmcifar.svm.backends.smo_numba import end_state
+from svmcifar.svm.backends.refinement import refine
+from svmcifar.svm.backends.smo_numba import dual_objective, end_state
 from svmcifar.svm.kernels.blocks import kernel_block
 from svmcifar.svm.kernels.kernel import DEVICE_RUN
 from svmcifar.svm.one_vs_one import class_pairs
@@ -81,6 +81,7 @@ def solve_cuml(
                 progress(1)
         except MemoryError as error:  # of CuPy, or std::bad_alloc
             raise MemoryLimitError(f"The GPU ran out of memory. {_REMEDY}") from error
+    refine(problem, solution, n_workers, solve_on=False)
     solution.memory_plan = f"pair by pair, kernel cache of {format_bytes(cache_bytes)} at most"
     return solution
 

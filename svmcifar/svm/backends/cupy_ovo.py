@@ -12,6 +12,7 @@ from sklearn.utils import gen_batches
 
 from svmcifar.compute.arrays import free_gpu_bytes, get_dtype, get_namespace, is_host, refuse_tf32
 from svmcifar.svm.backends.gpu_memory_plan import DevicePlan, make_device_plan
+from svmcifar.svm.backends.refinement import refine
 from svmcifar.svm.backends.smo_cuda import PairTables, launch_smo, longest_first
 from svmcifar.svm.kernels.kernel import Kernel
 from svmcifar.svm.problem import OvOProblem, OvOSolution, Progress
@@ -45,7 +46,9 @@ def solve_cupy(
     room = int(_SHARE * free_gpu_bytes()) - to_send - blocks
     limit = room if memory_limit_bytes is None else min(room, memory_limit_bytes)
     plan = make_device_plan(problem.sizes, max(limit, 0), room, (X.shape[1] + 1) * itemsize)
-    return solve_on_device(problem, plan, cupy, progress)
+    solution = solve_on_device(problem, plan, cupy, progress)
+    refine(problem, solution, n_workers)
+    return solution
 
 
 def solve_on_device(

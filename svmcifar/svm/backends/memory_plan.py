@@ -2,14 +2,19 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from itertools import combinations_with_replacement
+from itertools import combinations, combinations_with_replacement
 from math import inf
 
 from svmcifar.compute.memory import format_bytes, format_least
 from svmcifar.errors import MemoryLimitError
+from svmcifar.svm.backends.working_set import RowPlan, plan_rows
 from svmcifar.svm.kernels.blocks import BLOCK
 
 _FLOAT32_BYTES = 4
+_NO_ROWS = RowPlan(0, 0, 0)
+# Classes of at least so many samples with at most so many features are solved on rows made on
+# demand: these cost less than to read rows that lie in memory.
+_MANY_SAMPLES, _FEW_FEATURES = 5_000, 128
 
 
 @dataclass(frozen=True)
@@ -24,12 +29,24 @@ class Plan:
     n_workers: int  # threads
     keep_diagonals: bool  # compute blocks within classes once, not again for each tile
     n_bytes: int  # largest working memory
+    # Classes whose pairs are solved on rows made on demand; each is a group of its own.
+    on_demand: frozenset[int] = frozenset()
+    rows: RowPlan = _NO_ROWS  # for these pairs
 
     @property
     def tiles(self) -> list[tuple[int, int]]:
         """Pairs of groups, as indices into `groups`; (g, g) is the tile within g."""
-        tiles = combinations_with_replacement(enumerate(self.groups), 2)
+        resident = [
+            (g, group) for g, group in enumerate(self.groups) if group[0] not in self.on_demand
+        ]
+        tiles = combinations_with_replacement(resident, 2)
         return [(g, h) for (g, (first, last)), (h, _) in tiles if g < h or first < last]
+
+    @property
+    def pairs_on_demand(self) -> list[tuple[int, int]]:
+        """Pairs that lie on no tile."""
+        pairs = combinations(range(self.groups[-1][1] + 1), 2)
+        return [(a, b) for a, b in pairs if a in self.on_demand or b in self.on_demand]
 
     def pairs(self, g: int, h: int) -> list[tuple[int, int]]:
         """Return the pairs of classes of the tile between groups g and h."""
@@ -54,7 +71,10 @@ class Plan:
         else:
             tiles = f"tiles between {len(self.groups)} groups of classes"
         diagonals = "kept" if self.keep_diagonals else "computed again for each tile"
-        return f"{tiles}, blocks within classes {diagonals}, {format_bytes(self.n_bytes)} at most"
+        parts = [f"{tiles}, blocks within classes {diagonals}"] if self.tiles else []
+        if self.on_demand:
+            parts.append(f"{len(self.pairs_on_demand)} pairs on kernel rows made on demand")
+        return f"{', '.join(parts)}, {format_bytes(self.n_bytes)} at most"
 
 
 @dataclass(frozen=True)
@@ -73,17 +93,41 @@ class Holding:
     always: int = 0  # under any schedule
 
 
-def make_plan(sizes: list[int], n_workers: int, limit_bytes: int | None, itemsize: int) -> Plan:
-    """Choose a schedule for one gamma and the `itemsize` of distances (see `choose_plan`)."""
-    return choose_plan(
-        sizes,
-        n_workers,
-        limit_bytes,
-        kernel_holding(itemsize),
-        "the kernel blocks",
-        ", train on fewer samples, or use the backend 'sklearn', which needs little memory but far "
-        "more time",
-    )
+def make_plan(
+    sizes: list[int], n_features: int, n_workers: int, limit_bytes: int | None, itemsize: int
+) -> Plan:
+    """Choose a schedule for one gamma and the `itemsize` of distances (see `choose_plan`).
+
+    Where no schedule fits, the largest classes are solved on rows made on demand, as few as
+    possible.  Raise MemoryLimitError if not even a few rows of the largest pair fit.
+    """
+    many = _MANY_SAMPLES if n_features <= _FEW_FEATURES else max(sizes) + 1
+    thresholds = [many, *sorted({size for size in sizes if size < many}, reverse=True)]
+    for threshold in thresholds:
+        on_demand = frozenset(c for c, size in enumerate(sizes) if size >= threshold)
+        try:
+            plan = make_tile_plan(sizes, n_workers, limit_bytes, itemsize, on_demand)
+        except MemoryLimitError:
+            continue
+        if not on_demand:
+            return plan
+        smaller, larger = sorted(sizes)[-2:]
+        rows = plan_rows(smaller + larger, n_features, n_workers, limit_bytes, itemsize)
+        return replace(plan, rows=rows, n_bytes=max(plan.n_bytes, rows.n_bytes))
+    raise AssertionError("no tiles need no memory")
+
+
+def make_tile_plan(
+    sizes: list[int],
+    n_workers: int,
+    limit_bytes: int | None,
+    itemsize: int,
+    on_demand: frozenset[int] = frozenset(),
+) -> Plan:
+    """Choose a schedule for one gamma of the pairs between classes that are not `on_demand`."""
+    holding = kernel_holding(itemsize)
+    what = "the kernel blocks"
+    return choose_plan(sizes, n_workers, limit_bytes, holding, what, "", on_demand)
 
 
 def kernel_holding(itemsize: int) -> Holding:
@@ -95,6 +139,8 @@ def kernel_holding(itemsize: int) -> Holding:
         kept=_FLOAT32_BYTES,
         made=_FLOAT32_BYTES,
         scratch=lambda block, group: entry_bytes * min(BLOCK**2, block),
+        pair=8 * 14,  # vectors of the solver
+        pairs_at_once=True,
     )
 
 
@@ -105,6 +151,7 @@ def choose_plan(
     holding: Holding,
     what: str,
     remedy: str,
+    on_demand: frozenset[int] = frozenset(),
 ) -> Plan:
     """Choose the fastest schedule that fits.
 
@@ -115,11 +162,12 @@ def choose_plan(
 
     `sizes` are the samples of each class; the limit is on kernel blocks, not samples and model.
     Raise MemoryLimitError if no schedule fits; `what` has to fit, and `remedy` is what else to do
-    than to raise the limit.
+    than to raise the limit.  Classes `on_demand` are on no tile.
     """
+    alone = [(c, c) for c in range(len(sizes))]
     plans = (
-        cost_schedule(sizes, groups, workers, keep, holding)
-        for groups in (group_classes(sizes), [(c, c) for c in range(len(sizes))])
+        cost_schedule(sizes, groups, workers, keep, holding, on_demand)
+        for groups in (group_classes(sizes, on_demand), alone)
         for keep in (True, False)
         for workers in range(n_workers, 0, -1)
     )
@@ -137,11 +185,14 @@ def choose_plan(
     )
 
 
-def group_classes(sizes: list[int]) -> list[tuple[int, int]]:
+def group_classes(
+    sizes: list[int], on_demand: frozenset[int] = frozenset()
+) -> list[tuple[int, int]]:
     """Group neighbouring classes whose samples fit one block of the matrix product."""
     groups: list[tuple[int, int]] = []
     total = BLOCK + 1
     for c, size in enumerate(sizes):
+        size = BLOCK + 1 if c in on_demand else size
         if total + size > BLOCK:
             groups.append((c, c))
             total = size
@@ -152,9 +203,15 @@ def group_classes(sizes: list[int]) -> list[tuple[int, int]]:
 
 
 def cost_schedule(
-    sizes: list[int], groups: list[tuple[int, int]], workers: int, keep: bool, holding: Holding
+    sizes: list[int],
+    groups: list[tuple[int, int]],
+    workers: int,
+    keep: bool,
+    holding: Holding,
+    on_demand: frozenset[int] = frozenset(),
 ) -> Plan:
     """Return one schedule with the memory that it takes."""
+    sizes = [0 if c in on_demand else size for c, size in enumerate(sizes)]
     totals = sorted(sum(sizes[first : last + 1]) for first, last in groups)
     tile = totals[-1] * (totals[-2] if len(totals) > 1 else totals[-1])
     if any(first < last for first, last in groups):
@@ -171,9 +228,11 @@ def cost_schedule(
     cut = smaller * larger * (2 if tile > smaller * larger else 1)
     per_pair = _FLOAT32_BYTES * cut + holding.pair * (smaller + larger)
 
-    plan = Plan(tuple(groups), workers, keep, 0)
+    plan = Plan(tuple(groups), workers, keep, 0, on_demand)
     tiles_at_once = 1 if plan.shares_tiles else workers
-    pairs_at_once = workers if holding.pairs_at_once else tiles_at_once
+    pairs_at_once = tiles_at_once
+    if holding.pairs_at_once:
+        pairs_at_once = max(tiles_at_once, min(workers, most_pairs))
     n_bytes = holding.always + (holding.kept * within if keep else 0)
     n_bytes += tiles_at_once * per_tile + pairs_at_once * per_pair
     n_bytes += workers * holding.scratch(max(tile, larger**2), totals[-1])

@@ -1,18 +1,29 @@
-"""All pairs over one kernel matrix on the CPU (schedule: `svmcifar.svm.backends.tiles`)."""
+"""All pairs over one kernel matrix on the CPU (schedule: `svmcifar.svm.backends.tiles`).
 
-from concurrent.futures import ThreadPoolExecutor
+Pairs with a class that is too large for a resident matrix, or whose rows are cheaper made than
+kept, are solved on rows made on demand (`svmcifar.svm.backends.working_set`).
+"""
+
+from concurrent.futures import Executor
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from svmcifar.compute.memory import default_memory_limit
 from svmcifar.svm.backends.memory_plan import Plan, make_plan
-from svmcifar.svm.backends.smo import PairKernel, solve_pair
+from svmcifar.svm.backends.refinement import refine
+from svmcifar.svm.backends.smo import STEPS_PER_CALL, step_limit
+from svmcifar.svm.backends.smo_numba import GAP, INTERCEPT, N_ITER, OBJECTIVE, solve_pairs
 from svmcifar.svm.backends.tiles import Map, TiledRun
+from svmcifar.svm.backends.working_set import solve_on_demand
 from svmcifar.svm.kernels.blocks import compute_kernel
 from svmcifar.svm.problem import OvOProblem, OvOSolution, Progress
 
 KernelArray = NDArray[np.float32]
+
+# So few have any kernel matrix in memory: to ask how much there is takes longer than a small fit.
+_FEW_SAMPLES = 1000
 
 
 def solve_blocked(
@@ -24,20 +35,35 @@ def solve_blocked(
 ) -> OvOSolution:
     """Solve every pair on the CPU, in nine tenths of the available memory by default (a `Solver`).
 
-    Raise MemoryLimitError if the blocks of one pair do not fit the limit.
+    Raise MemoryLimitError if not even a few kernel rows of the largest pair fit the limit.
     """
-    limit = default_memory_limit() if memory_limit_bytes is None else memory_limit_bytes
-    plan = make_plan(problem.sizes, n_workers, limit, problem.samples.X.dtype.itemsize)
+    X, limit = problem.samples.X, memory_limit_bytes
+    if limit is None and len(X) > _FEW_SAMPLES:
+        limit = default_memory_limit()
+    plan = make_plan(problem.sizes, X.shape[1], n_workers, limit, X.dtype.itemsize)
     solution = OvOSolution.empty(problem)
     solution.memory_plan = plan.describe()
     _Run(problem, plan, solution).solve(progress)
+    refine(problem, solution, n_workers, limit)
     return solution
 
 
 def check_memory(sizes: list[int], memory_limit_bytes: int | None) -> None:
     """Raise MemoryLimitError if classes of these sizes do not fit, whatever their features."""
     limit = default_memory_limit() if memory_limit_bytes is None else memory_limit_bytes
-    make_plan(sizes, n_workers=1, limit_bytes=limit, itemsize=4)
+    make_plan(sizes, 1, 1, limit, itemsize=4)
+
+
+@dataclass(frozen=True)
+class _Within:
+    """The kernel within some classes, flat and one after the other."""
+
+    values: KernelArray
+    starts: NDArray[np.int64]  # of each class; of those that are not here without meaning
+
+    def of(self, c: int, n: int) -> KernelArray:
+        """Return the kernel within class c of n samples."""
+        return self.values[self.starts[c] : self.starts[c] + n * n].reshape(n, n)
 
 
 class _Run(TiledRun):
@@ -47,45 +73,89 @@ class _Run(TiledRun):
         super().__init__(problem, plan)
         self.problem = problem
         self.solution = solution
-        self.diagonals: dict[int, KernelArray] = {}
+        self.starts = np.array(problem.starts)
+        # As `solve_pairs` writes them.
+        self.pair_stats = np.zeros((len(solution.gap), 4))
+        self.kept: _Within | None = None
 
-    def compute_diagonals(self, pool: ThreadPoolExecutor) -> None:
-        """Compute the kernel within each class."""
-        classes = range(self.problem.n_classes)
+    def compute_diagonals(self, pool: Executor) -> None:
+        """Compute the kernel within each class, unless it lies in a single tile."""
+        if len(self.plan.groups) == 1:
+            return
+        classes = [c for c in range(self.problem.n_classes) if c not in self.plan.on_demand]
+        self.kept = self._compute_within(classes, pool.map)
+
+    def _compute_within(self, classes: list[int], map_blocks: Map) -> _Within:
+        sizes = np.zeros(self.problem.n_classes, dtype=np.int64)
+        sizes[classes] = np.diff(self.starts)[classes] ** 2
+        ends = sizes.cumsum()
+        within = _Within(np.empty(int(ends[-1]), dtype=np.float32), ends - sizes)
+
+        def fill(c: int, map_blocks: Map = map) -> None:
+            samples = self.problem.samples[self.class_rows[c]]
+            out = within.of(c, len(samples))
+            compute_kernel(self.problem.kernel, samples, samples, out, map_blocks)
+
         if len(classes) >= self.plan.n_workers:
-            self.diagonals = dict(enumerate(pool.map(self._kernel_within, classes)))
+            for _ in map_blocks(fill, classes):
+                pass
         else:
-            self.diagonals = {c: self._kernel_within(c, pool.map) for c in classes}
+            for c in classes:
+                fill(c, map_blocks)
+        return within
 
-    def _kernel_within(self, c: int, map_blocks: Map = map) -> KernelArray:
-        return self._kernel(self.class_rows[c], self.class_rows[c], map_blocks)
-
-    def _kernel(self, rows: slice, columns: slice, map_blocks: Map) -> KernelArray:
-        samples = self.problem.samples
-        A = samples[rows]
-        B = A if rows == columns else samples[columns]
-        return compute_kernel(self.problem.kernel, A, B, map_blocks=map_blocks)
+    def _cut_within(self, K: KernelArray) -> _Within:
+        """Cut the kernel within each class out of that of all samples."""
+        blocks = [K[rows, rows].ravel() for rows in self.class_rows]
+        ends = np.cumsum([block.size for block in blocks])
+        return _Within(np.concatenate(blocks), ends - [block.size for block in blocks])
 
     def solve_tile(self, g: int, h: int, map_parts: Map = map) -> int:
         """Solve the pairs between groups g and h; return their number."""
-        K = self._kernel(self.group_rows[g], self.group_rows[h], map_parts)
-        pairs = self.plan.pairs(g, h)
-        diagonals = self.diagonals or {c: self._kernel_within(c) for c in sorted({*sum(pairs, ())})}
+        pairs = np.array(self.plan.pairs(g, h))
+        rows, columns = self.group_rows[g], self.group_rows[h]
+        A = self.problem.samples[rows]
+        B = A if g == h else self.problem.samples[columns]
+        K = compute_kernel(self.problem.kernel, A, B, map_blocks=map_parts)
+        if len(self.plan.groups) == 1:
+            within = self._cut_within(K)
+        else:
+            within = self.kept or self._compute_within(np.unique(pairs).tolist(), map)
 
-        def solve_pairs(pairs: list[tuple[int, int]]) -> None:
-            for a, b in pairs:
-                if self.cancelled[0]:
-                    return
-                self._solve_pair(a, b, self.cut_pair(K, g, h, (a, b), diagonals))
+        max_iter = step_limit(self.problem.max_iter, len(self.problem.samples))
 
-        # One pair at a time, as the plan counts them; in a thread of the pool where all share the
-        # tile, so that an interrupt is seen while compiled code runs.
-        for _ in map_parts(solve_pairs, [pairs]):
+        def work(pairs: NDArray[np.intp]) -> None:
+            solve_pairs(
+                K, rows.start, columns.start, within.values, within.starts, pairs, self.starts,
+                self.problem.upper, self.problem.tol, max_iter, STEPS_PER_CALL,
+                self.cancelled, self.solution.coef, self.pair_stats,
+            )  # fmt: skip
+
+        # In threads of the pool where all share the tile, so that an interrupt is seen while
+        # compiled code runs.
+        n_parts = min(self.plan.n_workers, len(pairs)) if self.plan.shares_tiles else 1
+        for _ in map_parts(work, [pairs[part::n_parts] for part in range(n_parts)]):
             pass
         return len(pairs)
 
-    def _solve_pair(self, a: int, b: int, K: PairKernel) -> None:
-        """Solve one pair and write its part of the solution."""
-        upper, tol, max_iter = self.problem.upper_of(a, b), self.problem.tol, self.problem.max_iter
-        solved = solve_pair(K, upper, tol=tol, max_iter=max_iter, cancelled=self.cancelled)
-        self.solution.store(self.problem, a, b, solved)
+    def solve_rest(self, map_blocks: Map, done: Progress) -> None:
+        """Store the solutions of the tiles, and solve the other pairs on rows made on demand."""
+        problem, solution, stats = self.problem, self.solution, self.pair_stats
+        self.kept = None  # its memory is for rows
+        solution.intercept[:], solution.gap[:] = stats[:, INTERCEPT], stats[:, GAP]
+        solution.objective[:] = stats[:, OBJECTIVE]
+        solution.n_iter[:] = stats[:, N_ITER]
+        for a, b in self.plan.pairs_on_demand:
+            parts = problem.samples[problem.rows(a)], problem.samples[problem.rows(b)]
+            solved = solve_on_demand(
+                problem.kernel,
+                parts,
+                problem.upper_of(a, b),
+                plan=self.plan.rows,
+                tol=problem.tol,
+                max_iter=problem.max_iter,
+                cancelled=self.cancelled,
+                map_blocks=map_blocks,
+            )
+            solution.store(problem, a, b, solved)
+            done(1)

@@ -31,12 +31,11 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from svmcifar.svm.backends.optimality import dual_objective
-from svmcifar.svm.backends.smo_numba import solve_each
+from svmcifar.svm.backends.smo_numba import dual_objective, solve_each
 from svmcifar.svm.problem import PairSolution
 
 # Steps between two looks at `cancelled`.
-_STEPS_PER_CALL = 200_000
+STEPS_PER_CALL = 200_000
 # LIBSVM's bound on the steps where the user sets none.
 _DEFAULT_MAX_ITER = 10_000_000
 
@@ -78,7 +77,7 @@ def solve_path(
     betas, stats, v = np.empty((len(C), n)), np.empty((len(C), 3)), np.empty(n)
     solve_each(
         K.aa, K.ab, K.ba, K.bb, C, weight, np.zeros(n) if start is None else start, tol,
-        step_limit(max_iter, n), _STEPS_PER_CALL, cancelled, betas, v, stats,
+        step_limit(max_iter, n), STEPS_PER_CALL, cancelled, betas, v, stats,
     )  # fmt: skip
     return betas, stats, v
 

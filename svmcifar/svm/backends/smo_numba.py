@@ -18,8 +18,8 @@ BARRED = 1e200
 # Maxima are taken over blocks of this many entries, so that finding the argmax
 # means searching one block.
 _BLOCK = 256
-# Columns of the `stats` of solutions.
-INTERCEPT, GAP, N_ITER = range(3)
+# Columns of the `stats` of solutions; the objective is in those of `solve_pairs` alone.
+INTERCEPT, GAP, N_ITER, OBJECTIVE = range(4)
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
@@ -62,6 +62,7 @@ def _score_block(v, bar_low, K, i, first, start, count, v_i, score):  # type: ig
     The score ``(v_i - v_t)^2 / (2 - 2 K_it)`` is twice the decrease of the objective; it is zero
     outside I_low and where ``v_t >= v_i``.
     """
+    real = K.dtype.type
     best = np.float32(-1.0)
     bottom = BARRED
     row, place, column = np.uint64(i), np.uint64(start), np.uint64(start - first)
@@ -69,8 +70,8 @@ def _score_block(v, bar_low, K, i, first, start, count, v_i, score):  # type: ig
         t, u = place + np.uint64(k), column + np.uint64(k)
         low = v[t] + bar_low[t]
         bottom = -fast_max(-bottom, -low)
-        violation = np.float32(fast_max(v_i - low, 0.0))
-        curvature = fast_max(np.float32(2.0) - np.float32(2.0) * K[row, u], np.float32(TAU))
+        violation = real(fast_max(v_i - low, 0.0))
+        curvature = fast_max(real(2.0) - real(2.0) * K[row, u], real(TAU))
         score[t] = violation * violation / curvature
         best = fast_max(best, score[t])
     return best, bottom
@@ -214,6 +215,18 @@ def _sum(x, n):  # type: ignore[no-untyped-def]
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
+def dual_objective(beta, v):  # type: ignore[no-untyped-def]
+    """Return the dual objective ``1/2 alpha' Q alpha - sum(alpha)``, as LIBSVM minimises it.
+
+    `beta` are signed coefficients ``y_i alpha_i``, and ``v = y - K beta`` is the negative gradient.
+    """
+    terms = np.empty(len(v))
+    for i in range(len(v)):
+        terms[i] = beta[i] * v[i] + abs(beta[i])
+    return -0.5 * _sum(terms, len(v))
+
+
+@njit(nogil=True, cache=True, error_model="numpy")
 def end_state(beta, v, n_a, upper):  # type: ignore[no-untyped-def]
     """Return intercept and KKT gap of a pair's solution.
 
@@ -309,3 +322,80 @@ def _best_stretch(beta, product, upper):  # type: ignore[no-untyped-def]
     if not curvature > 1e-6 * mass:
         return 0.0
     return min(mass / curvature, most)
+
+
+@njit(nogil=True, cache=True, error_model="numpy")
+def solve_within(  # type: ignore[no-untyped-def]
+    K_aa, K_ab, K_ba, K_bb, beta, v, lower, upper, tol, max_steps
+):
+    """Take at most `max_steps` SMO steps from `beta` in place; return how many were taken."""
+    n = len(v)
+    bar_up, bar_low, score = np.empty(n), np.empty(n), np.empty(n, dtype=np.float32)
+    for t in range(n):
+        _bar(t, beta, lower, upper, bar_up, bar_low)
+    return _take_steps(
+        K_aa, K_ab, K_ba, K_bb, beta, v, lower, upper, bar_up, bar_low, score, tol, max_steps
+    )
+
+
+@njit(nogil=True, cache=True, error_model="numpy")
+def _copy_block(K, first_row, first_column, block, transposed):  # type: ignore[no-untyped-def]
+    """Copy a block out of a tile, and its transpose."""
+    n_rows, n_columns = block.shape
+    # In squares, so that both the rows of one and of the other stay in cache.
+    for top in range(0, n_rows, 32):
+        for left in range(0, n_columns, 32):
+            for i in range(top, min(top + 32, n_rows)):
+                for j in range(left, min(left + 32, n_columns)):
+                    value = K[first_row + i, first_column + j]
+                    block[i, j] = value  # where the block is K, what is there already
+                    transposed[j, i] = value
+
+
+@njit(nogil=True, cache=True, error_model="numpy")
+def solve_pairs(  # type: ignore[no-untyped-def]
+    K, first_row, first_column, within, within_starts, pairs, starts, upper, tol, max_iter,
+    steps_per_call, cancelled, coef, pair_stats,
+):  # fmt: skip
+    """Solve the pairs of classes that lie on one tile, (n_pairs, 2), one after the other.
+
+    `K` is the tile, from the samples `first_row` and `first_column` on; `within` holds the kernel
+    within class c, flat, from ``within_starts[c]`` on.  Samples are sorted by class, from
+    ``starts[c]`` on.  Write coefficients into `coef` in LIBSVM's layout, and into the pair's row of
+    `pair_stats` the columns of `stats` and the dual objective.
+    """
+    n_classes = len(starts) - 1
+    most_a, most_b, most_block = 0, 0, 0
+    for p in range(len(pairs)):
+        n_a = starts[pairs[p, 0] + 1] - starts[pairs[p, 0]]
+        n_b = starts[pairs[p, 1] + 1] - starts[pairs[p, 1]]
+        most_a, most_b, most_block = max(most_a, n_a), max(most_b, n_b), max(most_block, n_a * n_b)
+    most = most_a + most_b
+    is_whole = K.size == most_block  # the tile is the block of its only pair
+    block = np.empty(0 if is_whole else most_block, dtype=K.dtype)
+    transposed = np.empty(most_block, dtype=K.dtype)
+    weights, zeros, C = np.empty(most), np.zeros(most), np.ones(1)
+    betas, vs, stats = np.empty((1, most)), np.empty(most), np.empty((1, 3))
+    for p in range(len(pairs)):
+        if cancelled[0]:
+            return
+        a, b = pairs[p]
+        n_a, n_b = starts[a + 1] - starts[a], starts[b + 1] - starts[b]
+        n = n_a + n_b
+        K_ab = K if is_whole else block[: n_a * n_b].reshape(n_a, n_b)
+        K_ba = transposed[: n_a * n_b].reshape(n_b, n_a)
+        _copy_block(K, starts[a] - first_row, starts[b] - first_column, K_ab, K_ba)
+        K_aa = within[within_starts[a] : within_starts[a] + n_a * n_a].reshape(n_a, n_a)
+        K_bb = within[within_starts[b] : within_starts[b] + n_b * n_b].reshape(n_b, n_b)
+        weights[:n_a] = upper[starts[a] : starts[a + 1]]
+        weights[n_a:n] = upper[starts[b] : starts[b + 1]]
+        beta, v = betas[:, :n], vs[:n]
+        solve_each(
+            K_aa, K_ab, K_ba, K_bb, C, weights[:n], zeros[:n], tol, max_iter, steps_per_call,
+            cancelled, beta, v, stats,
+        )  # fmt: skip
+        coef[b - 1, starts[a] : starts[a + 1]] = beta[0, :n_a]
+        coef[a, starts[b] : starts[b + 1]] = beta[0, n_a:]
+        number = a * n_classes - a * (a + 1) // 2 + b - a - 1
+        pair_stats[number, :3] = stats[0]
+        pair_stats[number, OBJECTIVE] = dual_objective(beta[0], v)

@@ -9,13 +9,13 @@ so that the rounding of a result does not depend on the number of workers.
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Executor
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from svmcifar.compute.threads import run_tasks, single_threaded_blas
+from svmcifar.compute.threads import run_tasks, worker_pool
 from svmcifar.svm.backends.memory_plan import Plan
 from svmcifar.svm.backends.smo import PairKernel
 from svmcifar.svm.problem import OvOProblem
@@ -30,12 +30,13 @@ class TiledRun(ABC):
         self.plan = plan
         self.class_rows = [problem.rows(c) for c in range(problem.n_classes)]
         self.group_rows = [problem.rows(*group) for group in plan.groups]
+        self.n_operations = len(problem.samples) * problem.samples.X.size
         # An array, so that compiled code sees it change.
         self.cancelled = np.zeros(1, dtype=bool)
 
     def solve(self, done: Callable[[Any], None]) -> None:
         """Work through the tiles, largest first, and call `done` with what each returns."""
-        with single_threaded_blas(), ThreadPoolExecutor(self.plan.n_workers) as pool:
+        with worker_pool(self.plan.n_workers, self.n_operations) as pool:
             try:
                 if self.plan.keep_diagonals:
                     self.compute_diagonals(pool)
@@ -45,16 +46,21 @@ class TiledRun(ABC):
                         done(self.solve_tile(g, h, pool.map))
                 else:
                     run_tasks(pool, self.solve_tile, tiles, done)
+                self.solve_rest(pool.map, done)
             finally:
                 self.cancelled[0] = True
 
     @abstractmethod
-    def compute_diagonals(self, pool: ThreadPoolExecutor) -> None:
+    def compute_diagonals(self, pool: Executor) -> None:
         """Compute what is kept of the blocks within each class."""
 
     @abstractmethod
     def solve_tile(self, g: int, h: int, map_parts: Map = map) -> Any:
         """Solve the pairs between groups g and h, its parts run by `map_parts`."""
+
+    def solve_rest(self, map_blocks: Map, done: Callable[[Any], None]) -> None:
+        """Solve what is left when the tiles are done."""
+        return
 
     def cut_pair(
         self, K: NDArray[Any], g: int, h: int, pair: tuple[int, int], within: Mapping[int, Any]

@@ -1,9 +1,11 @@
 """The interface of kernels: values from inner products and squared norms."""
 
 from abc import ABC, abstractmethod
+from enum import IntEnum
 from typing import Any, ClassVar
 
 import numpy as np
+from numpy.typing import NDArray
 from sklearn.utils import gen_batches
 
 from svmcifar.compute.arrays import get_namespace, is_host
@@ -13,15 +15,37 @@ from svmcifar.compute.arrays import get_namespace, is_host
 HOST_RUN, DEVICE_RUN = 2**15, 2**22
 # On the host a batch is at most this part of the rows, so that memory plans need not count it.
 _PART = 16
+# Values that no plan needs to count.
+_FEW = 2**13
+
+FloatArray = NDArray[np.float64]
+
+
+class Precision(IntEnum):
+    """How kernel values are computed, fastest first."""
+
+    FLOAT32 = 0  # from float32 inner products; for float32 samples alone
+    FLOAT64 = 1  # from float64 inner products
+    EXACT = 2  # by the kernel's most precise formula, in float64
+
+    @property
+    def dtype(self) -> np.dtype:
+        """The dtype of samples and inner products."""
+        return np.dtype(np.float32 if self == Precision.FLOAT32 else np.float64)
+
+    @property
+    def unit_roundoff(self) -> float:
+        """Largest relative error of one operation."""
+        return float(np.finfo(self.dtype).eps) / 2
 
 
 class Kernel(ABC):
     """A kernel function with its parameters.
 
     A kernel is a subclass in a file of its own, listed in `svmcifar.svm.kernels.registry`.  It
-    defines `values` and `diagonal` by the array API, `working_dtype` and `sklearn_parameters`; it
-    may override `products` with another sum over features, and `write` and `write_mirrored` with
-    compiled code.
+    defines `values` and `diagonal` by the array API, and `sklearn_parameters`; it may override
+    `rounding` and `at` where inner products lose digits, `products` with another sum over features,
+    and `write` and `write_mirrored` with compiled code.
 
     Attributes
     ----------
@@ -56,12 +80,17 @@ class Kernel(ABC):
     def diagonal(self, sq_norms: Any) -> Any:
         """Return the kernel values of samples with themselves, without rounding errors."""
 
-    @abstractmethod
-    def working_dtype(self, dtype: np.dtype, max_sq_norm: float) -> np.dtype:
-        """Return the dtype of inner products of samples of a dtype and largest squared norm.
+    def rounding(self, sq_norms: FloatArray, precision: Precision) -> FloatArray:
+        """Estimate the relative error of kernel values by rounding (see `svmcifar.svm.rounding`).
 
-        float64 for float64 samples, and where float32 would lose digits that matter.
+        Return its standard deviation for samples of these squared norms, float64 on the host, and
+        infinity where the precision cannot hold them.
         """
+        return np.full(np.shape(sq_norms), precision.unit_roundoff)
+
+    def at(self, precision: Precision) -> "Kernel":
+        """Return the kernel that computes the same values with a precision."""
+        return self
 
     @property
     @abstractmethod
@@ -82,7 +111,7 @@ class Kernel(ABC):
         """
         n_rows, n_columns = products.shape
         if is_host(products):
-            n_batch = min(HOST_RUN // max(1, n_columns), n_rows // _PART)
+            n_batch = min(HOST_RUN // max(1, n_columns), max(n_rows // _PART, _FEW // n_columns))
         else:
             n_batch = DEVICE_RUN // max(1, n_columns)
         for rows in gen_batches(n_rows, max(1, n_batch)):

@@ -1,23 +1,28 @@
 """Scores of the points of a search on one split."""
 
+import warnings
 from collections.abc import Callable, Sequence
 from time import perf_counter
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
+from sklearn.base import clone
+from sklearn.exceptions import ConvergenceWarning
 
 from svmcifar.compute.memory import default_memory_limit, parse_bytes
 from svmcifar.compute.threads import count_workers
 from svmcifar.errors import InputError
 from svmcifar.svm.backends.smo_numba import GAP, N_ITER
 from svmcifar.svm.estimator import RBFSVC
+from svmcifar.svm.kernels.kernel import Precision
 from svmcifar.svm.path.grid import Point
 from svmcifar.svm.path.memory_plan import make_search_plan
 from svmcifar.svm.path.predict import predict_points
-from svmcifar.svm.path.problem import make_problem
+from svmcifar.svm.path.problem import Path, make_problem
 from svmcifar.svm.path.schedule import solve_paths
 from svmcifar.svm.problem import Progress
+from svmcifar.svm.rounding import doubtful_pairs, typical_value
 
 Array = NDArray[Any]
 
@@ -92,7 +97,7 @@ def evaluate_points(
     coef = [coef for path in problem.paths for coef in path.coef]
     gamma = [path.problem.kernel.gamma for path in problem.paths for _ in path.points]
     in_order = np.argsort(np.concatenate([path.points for path in problem.paths]))
-    return Scored(
+    scored = Scored(
         accuracy=(predicted == part.y_held_out).mean(axis=1),
         gamma=np.array(gamma)[in_order],
         n_iter=stats[in_order, :, N_ITER].sum(axis=1).astype(np.int64),
@@ -104,6 +109,45 @@ def evaluate_points(
         solve_s=solve_s,
         score_s=score_s,
     )
+    for path in problem.paths:
+        for place, point in enumerate(path.points):
+            if _is_doubtful(path, place):
+                _score_alone(part, points[point], svc, scored, point)
+    return scored
+
+
+def _is_doubtful(path: Path, place: int) -> bool:
+    """Return whether rounding may move decision values of a point (`svmcifar.svm.rounding`)."""
+    problem, samples = path.problem, path.samples
+    sums = problem.precision.unit_roundoff
+    relative = problem.kernel.rounding(samples.sq_norms.astype(np.float64), problem.precision)
+    # Kernel values are float32 while a path is solved, and coefficients have the samples' dtype.
+    doubtful = doubtful_pairs(
+        path.coef[place],
+        problem.starts,
+        relative + Precision.FLOAT32.unit_roundoff + sums,
+        sums,
+        problem.tol,
+        lambda: typical_value(problem.kernel, samples.X, None),
+    )
+    return len(doubtful) > 0
+
+
+def _score_alone(part: Part, point: Point, svc: RBFSVC, scored: Scored, number: int) -> None:
+    """Fit and score one point by the estimator, which takes the precision that it needs."""
+    columns = slice(0, point.n_components)
+    parameters = {"C": point.C, "gamma": float(scored.gamma[number]), "verbose": False}
+    model = clone(svc).set_params(**parameters)
+    with warnings.catch_warnings():
+        # A search counts what has not converged.
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        model.fit(part.X_train[:, columns], np.repeat(part.y_train, part.n_train_views))
+    X = part.X_held_out[:, columns]
+    predicted, _ = model.predict_with_decisions(X, n_views=part.n_held_out_views)
+    scored.accuracy[number] = (predicted == part.y_held_out).mean()
+    scored.n_iter[number] = model.n_iter_.sum()
+    scored.unconverged[number] = (model.gap_ > svc.tol).sum()
+    scored.n_support[number] = model.n_support_.sum()
 
 
 def _require_held_out(X: Array, X_train: Array) -> None:

@@ -6,7 +6,7 @@ pair is solved for every C in turn with warm starts: from the solution for the p
 the first C from that for the previous gamma.
 """
 
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Executor
 from functools import partial
 from itertools import groupby
 from threading import Lock
@@ -56,7 +56,7 @@ class _Run(TiledRun):
         # Inner products within each class, by class and number of features.
         self.diagonals: dict[tuple[int, int], Array] = {}
 
-    def compute_diagonals(self, pool: ThreadPoolExecutor) -> None:
+    def compute_diagonals(self, pool: Executor) -> None:
         """Compute the inner products within each class."""
         for products in pool.map(self._products_within, range(len(self.class_rows))):
             self.diagonals |= products

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from parity import assert_same_model
 from problems import random_problem
-from reference import gap, objective, rbf, stored
+from reference import gap, objective, rbf
 from sklearn.svm import SVC
 
 from svmcifar import RBFSVC
@@ -14,6 +14,7 @@ from svmcifar.errors import BackendUnavailableError, MemoryLimitError
 from svmcifar.svm.backends import sklearn_ovo
 from svmcifar.svm.backends.optimality import certify
 from svmcifar.svm.backends.registry import BACKENDS, choose_backend
+from svmcifar.svm.kernels.kernel import Precision
 from svmcifar.svm.kernels.rbf import RBF
 from svmcifar.svm.problem import OvOProblem, OvOSolution
 from svmcifar.svm.samples import sample_blocks
@@ -78,7 +79,7 @@ def test_the_sklearn_backend_gives_the_same_model(number, dtype, decision_atol, 
     assert ours.backend_ == "sklearn"
     assert_same_model(problem, ours, problem.fit(SVC, tol=1e-6), 1e-6, 1e-7, decision_atol)
 
-    K = stored(rbf(problem.X, problem.X, ours.gamma_))
+    K = rbf(problem.X, problem.X, ours.gamma_)
     assert (ours.n_iter_ > 0).all()
     for p, ((_, _, rows, y, upper), beta) in enumerate(
         zip(problem.pairs(), problem.betas(ours), strict=True)
@@ -121,6 +122,7 @@ def small_problem():
     sizes = (4, 1, 7, 3)
     return OvOProblem(
         samples=sample_blocks(rng.normal(size=(sum(sizes), 3)), None),
+        precision=Precision.FLOAT64,
         starts=(0, *np.cumsum(sizes).tolist()),
         upper=rng.uniform(0.5, 3, sum(sizes)),
         kernel=RBF(0.4),

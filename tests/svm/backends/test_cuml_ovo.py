@@ -42,6 +42,7 @@ from svmcifar.svm.backends.cuml_ovo import _Gpu, solve_cuml
 from svmcifar.svm.backends.numba_ovo import solve_blocked
 from svmcifar.svm.backends.optimality import certify
 from svmcifar.svm.backends.registry import BACKENDS, Backend
+from svmcifar.svm.kernels.kernel import Precision
 from svmcifar.svm.kernels.rbf import RBF
 from svmcifar.svm.one_vs_one import class_pairs
 from svmcifar.svm.problem import OvOProblem, OvOSolution
@@ -192,6 +193,7 @@ def make_problem(n_classes=3, dtype=np.float64, tol=1e-8, upper=None, sizes=None
     settings = {"kernel": RBF(0.15), "max_iter": -1, **settings}
     return OvOProblem(
         samples=sample_blocks(X.astype(dtype), None),
+        precision=Precision(np.dtype(dtype) == np.float64),
         starts=(0, *np.cumsum(sizes).tolist()),
         upper=rng.uniform(0.2, 3, len(y)) if upper is None else np.full(len(y), upper),
         tol=tol,

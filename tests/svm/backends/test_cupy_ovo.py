@@ -14,6 +14,7 @@ from devices import on_device
 from svmcifar.errors import BackendUnavailableError, MemoryLimitError
 from svmcifar.svm.backends import cupy_ovo
 from svmcifar.svm.backends.gpu_memory_plan import make_device_plan
+from svmcifar.svm.kernels.kernel import Precision
 from svmcifar.svm.kernels.rbf import RBF
 from svmcifar.svm.problem import OvOProblem
 from svmcifar.svm.samples import sample_blocks
@@ -51,13 +52,22 @@ class _FakeCupy:
 @pytest.fixture
 def problem():
     X = np.random.default_rng(0).normal(size=(300, 5)).astype(np.float32)
-    return OvOProblem(sample_blocks(X, None), (0, 100, 200, 300), np.ones(300), RBF(0.1), 1e-3, -1)
+    return OvOProblem(
+        sample_blocks(X, None),
+        (0, 100, 200, 300),
+        np.ones(300),
+        RBF(0.1),
+        Precision.FLOAT32,
+        1e-3,
+        -1,
+    )
 
 
 def plan_for(problem, monkeypatch, free_bytes, limit=None):
     """Give the plan that is made for a GPU with so much free memory."""
     plans = []
     monkeypatch.setitem(sys.modules, "cupy", _FakeCupy(free_bytes))
+    monkeypatch.setattr(cupy_ovo, "refine", lambda *args: None)
     monkeypatch.setattr(cupy_ovo, "solve_on_device", lambda p, plan, *_: plans.append(plan))
     cupy_ovo.solve_cupy(problem, n_workers=1, memory_limit_bytes=limit)
     return plans[0]

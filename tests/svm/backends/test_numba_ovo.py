@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from reference import rbf, stored
 
+from svmcifar.compute import threads
 from svmcifar.errors import MemoryLimitError
 from svmcifar.svm.backends import memory_plan as plans
 from svmcifar.svm.backends import numba_ovo
@@ -15,6 +16,7 @@ from svmcifar.svm.backends.numba_ovo import solve_blocked
 from svmcifar.svm.backends.smo import PairKernel, solve_pair
 from svmcifar.svm.kernels import blocks
 from svmcifar.svm.kernels.blocks import compute_kernel
+from svmcifar.svm.kernels.kernel import Precision
 from svmcifar.svm.kernels.rbf import RBF
 from svmcifar.svm.problem import OvOProblem
 from svmcifar.svm.samples import sample_blocks
@@ -34,6 +36,7 @@ SIZES = {
 def small_blocks(monkeypatch):
     monkeypatch.setattr(blocks, "BLOCK", 50)
     monkeypatch.setattr(plans, "BLOCK", 50)
+    monkeypatch.setattr(threads, "_FEW_OPERATIONS", 0)  # so that workers are threads
 
 
 def make_problem(sizes, dtype=np.float64, tol=1e-3, max_iter=-1):
@@ -45,6 +48,7 @@ def make_problem(sizes, dtype=np.float64, tol=1e-3, max_iter=-1):
         starts=(0, *np.cumsum(sizes).tolist()),
         upper=rng.uniform(0.5, 3, len(y)),
         kernel=RBF(0.15),
+        precision=Precision(dtype == np.float64),
         tol=tol,
         max_iter=max_iter,
     )
@@ -74,6 +78,7 @@ def solve_by(plan, problem, monkeypatch):
 @pytest.mark.parametrize("n_workers", [1, 3])
 def test_each_pair_is_solved_as_on_its_own(monkeypatch, sizes, n_workers):
     """Under every plan: each pair is given its own three blocks, and its part of the answer."""
+    monkeypatch.setattr(numba_ovo, "refine", lambda *args: None)  # it would use float64 values
     problem = make_problem(sizes, tol=1e-10)
     X = problem.samples.X
     solutions = [solve_by(plan, problem, monkeypatch) for plan in all_plans(sizes, n_workers, 8)]
@@ -131,7 +136,7 @@ def test_the_memory_limit_chooses_the_plan(monkeypatch):
     monkeypatch.setattr(numba_ovo, "make_plan", spy)
     for limit in (None, 2 * 10**5, 3 * 10**5):
         solve_blocked(make_problem(sizes), n_workers=2, memory_limit_bytes=limit)
-        assert made[-1] == make_plan(sizes, 2, limit, 8)
+        assert made[-1] == make_plan(sizes, 6, 2, limit, 8)
     assert len(set(made)) == 3
 
 
@@ -178,16 +183,16 @@ def test_an_interrupt_leaves_the_tiles_that_have_not_begun(monkeypatch):
 @pytest.mark.parametrize("sizes", ["two large", "many small"])
 def test_an_interrupt_cancels_the_pairs_that_are_being_solved(monkeypatch, sizes):
     """Compiled code reads the flag, whose value after the interrupt is True."""
-    flags, solve = [], numba_ovo.solve_pair
+    flags, solve = [], numba_ovo.solve_pairs
 
-    def spy(*args, cancelled, **settings):
-        flags.append(cancelled)
-        return solve(*args, cancelled=cancelled, **settings)
+    def spy(*args):
+        flags.append(args[11])
+        return solve(*args)
 
     def interrupt(n_pairs):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(numba_ovo, "solve_pair", spy)
+    monkeypatch.setattr(numba_ovo, "solve_pairs", spy)
     with pytest.raises(KeyboardInterrupt):
         solve_blocked(make_problem(SIZES[sizes]), n_workers=3, progress=interrupt)
     assert flags[0].all()
@@ -199,7 +204,7 @@ def test_max_iter_holds_for_each_pair():
     assert solution.gap.min() > 1e-3
 
 
-def test_a_pair_that_does_not_fit_is_refused():
+def test_a_pair_whose_rows_do_not_fit_is_refused():
     with pytest.raises(MemoryLimitError, match=r"must be at least .* KiB .* Got 1000 B instead"):
         solve_blocked(make_problem([70, 40]), n_workers=2, memory_limit_bytes=1000)
 

@@ -188,7 +188,7 @@ def test_returning_between_steps_changes_nothing(monkeypatch, chunk):
     K, _ = random_pair(1, 30, 20)
     upper = np.full(50, 3.0)
     whole = solve(K, 30, upper)
-    monkeypatch.setattr(smo, "_STEPS_PER_CALL", chunk)
+    monkeypatch.setattr(smo, "STEPS_PER_CALL", chunk)
     parts = solve(K, 30, upper)
     np.testing.assert_array_equal(parts.beta, whole.beta)
     assert (parts.n_iter, parts.intercept) == (whole.n_iter, whole.intercept)
@@ -198,7 +198,7 @@ def test_returning_between_steps_changes_nothing(monkeypatch, chunk):
 
 def test_cancelling_ends_the_work_between_calls(monkeypatch):
     """A thread that is cancelled while it works leaves off after the steps of one call."""
-    monkeypatch.setattr(smo, "_STEPS_PER_CALL", 5)
+    monkeypatch.setattr(smo, "STEPS_PER_CALL", 5)
     K, _ = random_pair(1, 30, 20)
     upper = np.full(50, 3.0)
     assert solve(K, 30, upper, cancelled=CANCELLED).n_iter == 0

@@ -17,7 +17,7 @@ from svmcifar.compute.arrays import get_namespace, to_host
 from svmcifar.svm.backends import cupy_ovo
 from svmcifar.svm.kernels import blocks, kernel
 from svmcifar.svm.kernels.blocks import compute_kernel, kernel_block
-from svmcifar.svm.kernels.kernel import Kernel
+from svmcifar.svm.kernels.kernel import Kernel, Precision
 from svmcifar.svm.kernels.registry import KERNELS, make_kernel
 from svmcifar.svm.path.grid import Grid
 from svmcifar.svm.path.predict import predict_points
@@ -36,9 +36,6 @@ class Cauchy(Kernel):
 
     def diagonal(self, sq_norms):
         return get_namespace(sq_norms).ones_like(sq_norms)
-
-    def working_dtype(self, dtype, max_sq_norm):
-        return dtype
 
     @property
     def sklearn_parameters(self):
@@ -149,9 +146,10 @@ def test_samples_are_centred_only_for_a_kernel_that_allows_it():
 
 def test_one_kernel_that_needs_float64_gives_it_to_all():
     class Coarse(Cauchy):
-        def working_dtype(self, dtype, max_sq_norm):
-            assert max_sq_norm > 0
-            return np.dtype(np.float64 if self.gamma > 1 else dtype)
+        def rounding(self, sq_norms, precision):
+            assert (sq_norms > 0).all()
+            is_too_coarse = self.gamma > 1 and precision == Precision.FLOAT32
+            return np.full(len(sq_norms), np.inf if is_too_coarse else 0.0)
 
     X, y = training_set(3, dtype=np.float32)
     training = sort_by_class(X, y, None, 1.0)

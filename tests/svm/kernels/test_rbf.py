@@ -10,9 +10,11 @@ from svmcifar.compute.arrays import to_host
 from svmcifar.errors import InputError
 from svmcifar.svm.kernels import blocks
 from svmcifar.svm.kernels.blocks import compute_kernel, kernel_block
+from svmcifar.svm.kernels.kernel import Precision
 from svmcifar.svm.kernels.rbf import RBF
 from svmcifar.svm.moments import kernel_center
 from svmcifar.svm.moments import moments as moments_of
+from svmcifar.svm.rounding import first_precision
 from svmcifar.svm.samples import sample_blocks
 
 
@@ -141,10 +143,16 @@ def test_centring_keeps_float32_accurate_far_from_the_origin(offset):
 
 
 def test_distances_are_in_float64_where_float32_would_lose_digits():
-    limit = 128.0
-    assert RBF(0.5).working_dtype(np.dtype("f4"), 2 * limit) == np.float32
-    assert RBF(0.5).working_dtype(np.dtype("f4"), 2.001 * limit) == np.float64
-    assert RBF(1e-9).working_dtype(np.dtype("f8"), 1.0) == np.float64
+    float32, float64 = np.dtype("f4"), np.dtype("f8")
+    assert first_precision(float32, RBF(0.5), 2 * 128.0) == Precision.FLOAT32
+    assert first_precision(float32, RBF(0.5), 2 * 256.0) == Precision.FLOAT64
+    assert first_precision(float64, RBF(1e-9), 1.0) == Precision.FLOAT64
+    # Norms and coefficients that float32 cannot hold, whatever their product.
+    for gamma, sq_norm in ((1e31, 1e-31), (1e-31, 1e31), (1e20, 1e-31), (1.0, 1e-38)):
+        assert first_precision(float32, RBF(gamma), sq_norm) == Precision.FLOAT64
+    # Neither can float64 products tell near samples apart, so far from the centre.
+    for dtype in (float32, float64):
+        assert first_precision(dtype, RBF(1.0), 1e16) == Precision.EXACT
 
 
 @pytest.mark.parametrize("d", [1, 30, 3000])

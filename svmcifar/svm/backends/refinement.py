@@ -1,0 +1,84 @@
+"""Solutions whose kernel values were rounded too much, told the truth about and solved on."""
+
+import numpy as np
+from numpy.typing import NDArray
+
+from svmcifar.compute.arrays import to_host
+from svmcifar.compute.threads import run_tasks, worker_pool
+from svmcifar.svm.backends.working_set import plan_rows, solve_on_demand
+from svmcifar.svm.kernels.kernel import Precision
+from svmcifar.svm.one_vs_one import pair_arrays
+from svmcifar.svm.problem import OvOProblem, OvOSolution
+from svmcifar.svm.rounding import doubtful_pairs, typical_value
+from svmcifar.svm.samples import SampleBlocks, sample_blocks
+
+_FLOAT32_ROUNDOFF = 2.0**-24
+
+
+def refine(
+    problem: OvOProblem,
+    solution: OvOSolution,
+    n_workers: int,
+    limit_bytes: int | None = None,
+    *,
+    solve_on: bool = True,
+) -> None:
+    """Compute the gap anew, from float64 kernel values, of each pair that rounding may have moved.
+
+    A pair is doubtful if the rounding of its kernel values may move its gradient by more than a
+    tenth of the tolerance (`svmcifar.svm.rounding`).  With `solve_on` it is solved on until that
+    gap is within the tolerance.
+    """
+    doubtful = _doubtful_at(problem.precision, problem, solution, _FLOAT32_ROUNDOFF)
+    if not len(doubtful):
+        return
+    need_exact = set(_doubtful_at(Precision.FLOAT64, problem, solution).tolist())
+    first, second = pair_arrays(problem.n_classes)
+    cancelled = np.zeros(1, dtype=bool)
+
+    def work(number: int) -> None:
+        a, b = int(first[number]), int(second[number])
+        precision = Precision.EXACT if number in need_exact else Precision.FLOAT64
+        parts = _samples(problem, a), _samples(problem, b)
+        upper = problem.upper_of(a, b)
+        X = parts[0].X
+        n_iter = int(solution.n_iter[number])
+        left = -1 if problem.max_iter < 0 else max(0, problem.max_iter - n_iter)
+        solved = solve_on_demand(
+            problem.kernel.at(precision),
+            parts,
+            upper,
+            solution.beta_of(problem, a, b),
+            plan=plan_rows(len(upper), X.shape[1], 1, limit_bytes, 8, 8),
+            dtype=np.float64,
+            tol=problem.tol,
+            max_iter=left if solve_on else 0,
+            cancelled=cancelled,
+        )
+        solution.store(problem, a, b, solved._replace(n_iter=n_iter + solved.n_iter))
+
+    n_operations = len(problem.samples) * problem.samples.X.size
+    with worker_pool(n_workers, n_operations) as pool:
+        try:
+            run_tasks(pool, work, [(int(number),) for number in doubtful], lambda _: None)
+        finally:
+            cancelled[0] = True
+
+
+def _doubtful_at(
+    precision: Precision, problem: OvOProblem, solution: OvOSolution, stored: float = 0.0
+) -> NDArray[np.intp]:
+    """Return the pairs for which a precision is too low, with values rounded to be `stored`."""
+    kernel = problem.kernel.at(precision)
+    sq_norms = to_host(problem.samples.sq_norms).astype(np.float64)
+    relative = kernel.rounding(sq_norms, precision) + stored
+
+    def typical() -> float:
+        return typical_value(kernel, to_host(problem.samples.X), None)
+
+    return doubtful_pairs(solution.coef, problem.starts, relative, 0.0, problem.tol, typical)
+
+
+def _samples(problem: OvOProblem, c: int) -> SampleBlocks:
+    """Copy the samples of a class as float64."""
+    return sample_blocks(to_host(problem.samples[problem.rows(c)].X).astype(np.float64), None)
