@@ -1,7 +1,9 @@
 import inspect
+import warnings
 from dataclasses import replace
 
 import numpy as np
+import pandas as pd
 import pytest
 from problems import Problem, clusters, random_problem, training_set
 from reference import solve_tiny
@@ -11,6 +13,7 @@ from sklearn.svm import SVC
 from svmcifar import RBFSVC
 from svmcifar.compute.memory import parse_bytes
 from svmcifar.errors import MemoryLimitError
+from svmcifar.svm import estimator
 from svmcifar.svm.backends.memory_plan import make_tile_plan
 from svmcifar.svm.backends.registry import BACKENDS
 
@@ -244,3 +247,60 @@ def test_a_fit_that_fails_leaves_the_model_as_it_was(monkeypatch):
         model.fit(X[::2] + 50, y[::2] == 1, np.ones(len(y[::2])))
     assert vars(model).keys() == before.keys()
     assert all(vars(model)[name] is value for name, value in before.items())
+
+
+def interrupt(*_args, **_settings):
+    raise KeyboardInterrupt
+
+
+FAILURES = {
+    "NaN": ({"X": np.nan}, ValueError),
+    "one class": ({"y": "only"}, ValueError),
+    "a parameter": ({"gamma": -1.0}, ValueError),
+    "memory": ({"memory_limit": 1000}, MemoryLimitError),
+    "an interrupt": ({"solve": interrupt}, KeyboardInterrupt),
+    "an interrupt at the end": ({"take_rows": interrupt}, KeyboardInterrupt),
+    "a warning that is an error": ({"max_iter": 1}, ConvergenceWarning),
+}
+
+
+@pytest.mark.parametrize("name", FAILURES)
+def test_a_fit_that_fails_leaves_the_estimator_as_it_was(monkeypatch, name):
+    change, error = FAILURES[name]
+    X, y = training_set(2)
+    labels = np.array(["cat", "dog"])[y]
+    model = RBFSVC(probability=True).fit(X, labels)
+    attributes = {key: value for key, value in vars(model).items() if key.endswith("_")}
+    before = model.predict(X), model.predict_proba(X)
+
+    other, other_labels = np.column_stack([X, X]), np.array(["ant", "zebra"])[y]
+    if "X" in change:
+        other[3, 3] = change["X"]
+    if "y" in change:
+        other_labels[:] = change["y"]
+    if "solve" in change:
+        backend = replace(BACKENDS["numba"], load=lambda: change["solve"])
+        monkeypatch.setitem(BACKENDS, "numba", backend)
+    if "take_rows" in change:
+        monkeypatch.setattr(estimator, "take_rows", change["take_rows"])
+    parameters = model.get_params().keys() & change.keys()
+    model.set_params(**{key: change[key] for key in parameters})
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        with pytest.raises(error):
+            model.fit(other, other_labels)
+
+    after = {key: value for key, value in vars(model).items() if key.endswith("_")}
+    assert after.keys() == attributes.keys()
+    assert all(after[key] is attributes[key] for key in after)
+    np.testing.assert_array_equal(model.predict(X), before[0])
+    np.testing.assert_array_equal(model.predict_proba(X), before[1])
+
+
+def test_a_fit_forgets_the_one_before():
+    X, y = training_set(2)
+    model = RBFSVC(probability=True).fit(pd.DataFrame(X).add_prefix("f"), y)
+    assert hasattr(model, "feature_names_in_")
+    model.set_params(probability=False).fit(X, y)
+    assert not hasattr(model, "feature_names_in_")
+    assert not hasattr(model, "probA_")
