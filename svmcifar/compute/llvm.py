@@ -1,4 +1,4 @@
-"""Two LLVM instructions that numba does not offer and that its loops need to become SIMD code."""
+"""Three LLVM instructions that numba does not offer and that its loops need to become SIMD code."""
 
 from llvmlite import ir
 from numba import types
@@ -13,6 +13,16 @@ def float_from_bits(typing_context, bits):  # type: ignore[no-untyped-def]
         return builder.bitcast(args[0], ir.FloatType())
 
     return types.float32(types.int32), codegen
+
+
+@intrinsic
+def double_from_bits(typing_context, bits):  # type: ignore[no-untyped-def]
+    """Reinterpret an int64 as the float64 with the same bits."""
+
+    def codegen(context, builder, signature, args):  # type: ignore[no-untyped-def]
+        return builder.bitcast(args[0], ir.DoubleType())
+
+    return types.float64(types.int64), codegen
 
 
 @intrinsic

@@ -55,11 +55,12 @@ def compute_kernel(
 
     def fill(rows: slice, columns: slice) -> None:
         a, b, part = A[rows], B[columns], K[rows, columns]
-        in_place = part.dtype == a.X.dtype and part.flags.c_contiguous
+        is_whole = part.flags.c_contiguous  # compiled code writes in steps of one
+        in_place = is_whole and part.dtype == a.X.dtype
         products = part if in_place else np.empty(part.shape, dtype=a.X.dtype)
         kernel.products(a.X, b.X, out=products)
-        kernel.write(products, a.sq_norms, b.sq_norms, products)
-        if not in_place:
+        kernel.write(products, a.sq_norms, b.sq_norms, part if is_whole else products)
+        if not is_whole:
             part[...] = products
 
     is_symmetric = A.X is B.X

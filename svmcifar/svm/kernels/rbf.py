@@ -1,8 +1,8 @@
 """The RBF kernel, ``exp(-gamma |a - b|^2)``.
 
-Squared distances are ``|a|^2 + |b|^2 - 2 a.b``.  The formula stands here twice: by the array API,
-for float64 and devices, and compiled, for float32 on the host (`_rbf_f32`); `rbf_cuda` has it for
-whole matrices.  Where that difference loses too many digits, distances are sums of squared
+Squared distances are ``|a|^2 + |b|^2 - 2 a.b``.  The formula stands here three times: by the array
+API, for devices, and compiled, for float32 and float64 on the host; `rbf_cuda` has it for whole
+matrices.  Where that difference loses too many digits, distances are sums of squared
 differences (`RBFOfDifferences`).
 """
 
@@ -13,7 +13,7 @@ import numpy as np
 
 from svmcifar.compute.arrays import get_namespace, is_host
 from svmcifar.compute.jit import njit
-from svmcifar.compute.llvm import float_from_bits
+from svmcifar.compute.llvm import double_from_bits, float_from_bits
 from svmcifar.svm.kernels.kernel import FloatArray, Kernel, Precision
 
 # Standard deviation of the rounding error of ``|a|^2 + |b|^2 - 2 a.b``, in unit roundoffs of
@@ -71,13 +71,16 @@ class RBF(Kernel):
         return {"kernel": "rbf", "gamma": self.gamma}
 
     def write(self, products: Any, a_sq_norms: Any, b_sq_norms: Any, out: Any) -> None:
-        """Write kernel values, compiled for float32 on the host; see `Kernel.write`."""
-        if not is_host(products) or products.dtype != np.float32:
+        """Write kernel values, compiled on the host; see `Kernel.write`."""
+        if not is_host(products):
             super().write(products, a_sq_norms, b_sq_norms, out)
-        elif out is products:
-            _write_in_place_f32(products, a_sq_norms, b_sq_norms, np.float32(self.gamma))
+            return
+        gamma = products.dtype.type(self.gamma)
+        in_place, apart = _WRITERS[products.dtype]
+        if out is products:
+            in_place(products, a_sq_norms, b_sq_norms, gamma)
         else:
-            _write_f32(products, a_sq_norms, b_sq_norms, np.float32(self.gamma), out)
+            apart(products, a_sq_norms, b_sq_norms, gamma, out)
 
     def write_mirrored(
         self, products: Any, sq_norms: Any, rows: slice, columns: slice, K: Any
@@ -183,3 +186,58 @@ def _write_in_place_f32(products, a_sq_norms, b_sq_norms, gamma):  # type: ignor
 def _write_f32(products, a_sq_norms, b_sq_norms, gamma, out):  # type: ignore[no-untyped-def]
     """Compute RBF values from inner products that stay."""
     _loop_f32(products, a_sq_norms, b_sq_norms, gamma, out)
+
+
+@njit(inline="always")
+def _exp_f64(x):  # type: ignore[no-untyped-def]
+    """Exponential of a float64 in [-708, 0], to about a unit in the last place.
+
+    ``2^n * exp(r)`` with the split logarithm of Cephes' ``exp`` and Taylor's polynomial, whose
+    remainder is below 1e-17 for ``|r| <= log(2) / 2``.
+    """
+    n = np.floor(x * 1.4426950408889634 + 0.5)
+    r = x - n * 6.93145751953125e-1 - n * 1.42860682030941723212e-6
+    p = 1.6059043836821613e-10 * r + 2.08767569878681e-09
+    p = p * r + 2.505210838544172e-08
+    p = p * r + 2.755731922398589e-07
+    p = p * r + 2.7557319223985893e-06
+    p = p * r + 2.48015873015873e-05
+    p = p * r + 0.0001984126984126984
+    p = p * r + 0.001388888888888889
+    p = p * r + 0.008333333333333333
+    p = p * r + 0.041666666666666664
+    p = p * r + 0.16666666666666666
+    p = p * r + 0.5
+    p = p * r * r + r + 1.0
+    return p * double_from_bits((np.int64(np.int32(n)) + np.int64(1023)) << np.int64(52))
+
+
+@njit(inline="always")
+def _loop_f64(products, a_sq_norms, b_sq_norms, gamma, out):  # type: ignore[no-untyped-def]
+    """Turn inner products into RBF values, in one pass."""
+    two_gamma = 2.0 * gamma
+    for i in range(products.shape[0]):
+        for j in range(products.shape[1]):
+            sq_norms = a_sq_norms[i] + b_sq_norms[j]
+            t = min(two_gamma * products[i, j] - gamma * sq_norms, 0.0)
+            value = _exp_f64(max(t, -708.0))
+            out[i, j] = value if t >= -708.0 else 0.0
+
+
+@njit(nogil=True, cache=True, fastmath={"nnan", "nsz", "contract"}, error_model="numpy")
+def _write_in_place_f64(products, a_sq_norms, b_sq_norms, gamma):  # type: ignore[no-untyped-def]
+    """Turn inner products into RBF values in place."""
+    _loop_f64(products, a_sq_norms, b_sq_norms, gamma, products)
+
+
+@njit(nogil=True, cache=True, fastmath={"nnan", "nsz", "contract"}, error_model="numpy")
+def _write_f64(products, a_sq_norms, b_sq_norms, gamma, out):  # type: ignore[no-untyped-def]
+    """Compute RBF values from inner products that stay; `out` may be float32."""
+    _loop_f64(products, a_sq_norms, b_sq_norms, gamma, out)
+
+
+# In place, and to another array.
+_WRITERS = {
+    np.dtype(np.float32): (_write_in_place_f32, _write_f32),
+    np.dtype(np.float64): (_write_in_place_f64, _write_f64),
+}

@@ -178,3 +178,20 @@ def test_kernel_blocks_of_several_devices_are_refused():
     A, B = (sample_blocks(on_device(np.eye(3), d), None) for d in (OTHER_DEVICE, None))
     with pytest.raises(InputError, match="All arrays must be on one device"):
         kernel_block(RBF(1.0), A, B)
+
+
+@pytest.mark.parametrize("stored_as", [np.float32, np.float64])
+@pytest.mark.parametrize("in_place", [True, False])
+def test_float64_values_are_good_to_two_units(in_place, stored_as):
+    """Over all exponents: from 0 to where float64 ends, and beyond, where they are zero."""
+    sq_norms = np.concatenate([[0.0], np.geomspace(1e-17, 800, 9999)])
+    products, out = np.zeros((3, 10_000)), np.empty((3, 10_000), dtype=stored_as)
+    out = products if in_place else out
+    RBF(0.9).write(products, np.zeros(3), sq_norms, out)
+    exact = np.exp(-0.9 * sq_norms.astype(np.longdouble))
+    exact[0.9 * sq_norms > 708.0] = 0.0
+    rtol = 4e-16 if out.dtype == np.float64 else 6e-8
+    # The exponent's own rounding is that of its product with gamma.
+    allowed = rtol * (1 + 0.9 * sq_norms) * exact + (1e-45 if out.dtype == np.float32 else 0)
+    assert (np.abs(out - exact) <= allowed).all()
+    assert (out[:, 0] == 1.0).all()
