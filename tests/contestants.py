@@ -110,7 +110,11 @@ def entry_of(model_id, name, **changes):
         runtime=None,
         cost=replace(cost, **changes.pop("cost", {})),
         curve=None,
-        made={"data": {"md5s": {}}, "host": {"processor": "Abacus"}, "training": {"rows": None}},
+        made={
+            "data": {"md5s": {}},
+            "host": {"processor": "Abacus"},
+            "training": {"rows": None, "parameters": {}},
+        },
         note=None,
     )
     return replace(entry, **changes)

@@ -195,7 +195,8 @@ def test_conclusion_of_a_coarse_svm(concluded):
 
 def test_limits(concluded, synthetic_data):
     data = {"label": "some data", "md5s": synthetic_data.md5s}
-    made = {"data": data, "host": {"processor": "Abacus"}, "training": {"rows": None}}
+    training = {"rows": None, "parameters": {}}
+    made = {"data": data, "host": {"processor": "Abacus"}, "training": training}
     changes = {model_id: {"made": made} for model_id in ("cnn", "cnn2", "svm")}
     one = concluded({"cnn": first(150), "svm": first(100)}, **changes)
     two = concluded({"cnn": first(150), "cnn2": first(9), "svm": first(100)}, **changes)
@@ -223,7 +224,7 @@ def test_limits(concluded, synthetic_data):
     assert "Svm was trained on other data (old photographs)" in limits(svm=other)
     held_out = limits(cnn=made | {"validation_rows": 5000})
     assert "Net was trained without 5000 training images" in held_out
-    some = limits(svm=made | {"training": {"rows": 123}})
+    some = limits(svm=made | {"training": training | {"rows": 123}})
     assert "Svm was trained on 123 of the training images" in some
     elsewhere = limits(svm=made | {"host": {"processor": "Slide rule"}})
     assert "different hardware (Abacus, 2 threads; Abacus, backend numba)" in elsewhere

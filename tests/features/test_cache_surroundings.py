@@ -52,6 +52,7 @@ def test_other_kernels_of_blas_are_not_mixed_up(tmp_path, monkeypatch):
     [
         "compute/arrays.py",
         "compute/image_shape.py",
+        "compute/jit.py",
         "compute/llvm.py",
         "compute/threads.py",
         "features/pipeline.py",

@@ -139,7 +139,7 @@ def kernel_holding(itemsize: int) -> Holding:
         kept=_FLOAT32_BYTES,
         made=_FLOAT32_BYTES,
         scratch=lambda block, group: entry_bytes * min(BLOCK**2, block),
-        pair=8 * 14,  # vectors of the solver
+        pair=8 * 16,  # vectors of the solver
         pairs_at_once=True,
     )
 
@@ -234,6 +234,7 @@ def cost_schedule(
     if holding.pairs_at_once:
         pairs_at_once = max(tiles_at_once, min(workers, most_pairs))
     n_bytes = holding.always + (holding.kept * within if keep else 0)
-    n_bytes += tiles_at_once * per_tile + pairs_at_once * per_pair
-    n_bytes += workers * holding.scratch(max(tile, larger**2), totals[-1])
+    # A worker computes kernel values or solves pairs.
+    scratch = workers * holding.scratch(max(tile, larger**2), totals[-1])
+    n_bytes += tiles_at_once * per_tile + max(pairs_at_once * per_pair, scratch)
     return replace(plan, n_bytes=n_bytes)

@@ -143,7 +143,7 @@ def test_small_problems_in_float64_need_little():
 
 def test_plans_are_described():
     assert make_tile_plan([2500] * 20, 2, None, 4).describe() == (
-        "a tile for each pair of classes, blocks within classes kept, 573.3 MiB at most"
+        "a tile for each pair of classes, blocks within classes kept, 573.4 MiB at most"
     )
     assert (
         make_tile_plan([20, 30], 2, None, 4)
