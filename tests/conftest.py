@@ -97,3 +97,11 @@ def train_small(synthetic_data):
         return train_classifier(synthetic_data, split, svc or RBFSVC(), features, **settings)
 
     return train
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch):
+    """Work in an empty folder, with no data set named."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("SVMCIFAR_DATA", raising=False)
+    return tmp_path

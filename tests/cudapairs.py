@@ -4,9 +4,10 @@ from dataclasses import dataclass
 from itertools import combinations, product
 
 import numpy as np
+from onepair import solve_pair
 from reference import gap, intercept, objective, rbf
 
-from svmcifar.svm.backends.smo import PairKernel, solve_pair
+from svmcifar.svm.backends.smo import PairKernel
 
 
 @dataclass(frozen=True)

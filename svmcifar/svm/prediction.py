@@ -153,7 +153,7 @@ def choose_precision(svc: "RBFSVC") -> Precision:
         return typical_value(kernel, svc.support_vectors_, svc._center)
 
     first = Precision.FLOAT32 if svc._support_sq_norms.dtype == np.float32 else Precision.FLOAT64
-    for precision in (first, Precision.FLOAT64, Precision.EXACT):
+    for precision in (precision for precision in Precision if precision >= first):
         relative = kernel.at(precision).rounding(sq_norms, precision)
         sums = precision.unit_roundoff
         if not len(doubtful_pairs(svc.dual_coef_, starts, relative, sums, svc.tol, typical)):

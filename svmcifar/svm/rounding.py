@@ -16,7 +16,7 @@ The same holds for the negative gradient of a solution, but that it is kept in f
 error of sums, and r_i is that of the stored kernel value.
 
 What follows from it: the fastest precision is taken whose sigma is at most a tenth of the tolerance
-(`SHARE`).  Errors of more than `BOUND` sigma do not happen.
+(`SHARE`).  No error of more than eight sigma has been seen, or is let pass by the tests.
 """
 
 from collections.abc import Callable, Sequence
@@ -34,8 +34,6 @@ Starts = NDArray[np.integer] | Sequence[int]
 
 # Largest standard deviation of rounding errors, as a share of the tolerance.
 SHARE = 0.1
-# No rounding error is larger than this many standard deviations.
-BOUND = 8.0
 # Largest relative error of kernel values with which a fit begins; its solution is looked at again.
 _MOST_AT_FIRST = 2.0**-15
 # Samples between which typical kernel values are taken.

@@ -19,12 +19,7 @@ COMMANDS = ["download", "build-labels", "train", "train-cnn", "evaluate"]
 COMMANDS += ["predict", "show", "compare", "info", "cache"]
 
 
-@pytest.fixture(autouse=True)
-def folder(tmp_path, monkeypatch):
-    """Each test works in an empty folder of its own."""
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.delenv("SVMCIFAR_DATA", raising=False)
-    return tmp_path
+pytestmark = pytest.mark.usefixtures("folder")
 
 
 @pytest.fixture(scope="module")

@@ -12,12 +12,7 @@ from PIL import Image
 from svmcifar.model.persistence import load_model, save_model
 from svmcifar.svm.estimator import RBFSVC
 
-
-@pytest.fixture(autouse=True)
-def folder(tmp_path, monkeypatch):
-    """Each test works in an empty folder of its own."""
-    monkeypatch.chdir(tmp_path)
-    return tmp_path
+pytestmark = pytest.mark.usefixtures("folder")
 
 
 @pytest.fixture(scope="module")

@@ -12,13 +12,7 @@ from svmcifar.cli import main
 from svmcifar.features.extract.pixels import RawPixels
 from svmcifar.model.persistence import load_model, read_manifest
 
-
-@pytest.fixture(autouse=True)
-def folder(tmp_path, monkeypatch):
-    """Each test works in an empty folder of its own."""
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.delenv("SVMCIFAR_DATA", raising=False)
-    return tmp_path
+pytestmark = pytest.mark.usefixtures("folder")
 
 
 def test_train_tells_what_it_did(synthetic_folder, folder):

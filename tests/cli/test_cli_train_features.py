@@ -8,13 +8,7 @@ from svmcifar.features.extract.patches import PatchFeatures
 from svmcifar.features.kinds import KINDS
 from svmcifar.model.persistence import load_model, read_manifest
 
-
-@pytest.fixture(autouse=True)
-def folder(tmp_path, monkeypatch):
-    """Each test works in an empty folder of its own."""
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.delenv("SVMCIFAR_DATA", raising=False)
-    return tmp_path
+pytestmark = pytest.mark.usefixtures("folder")
 
 
 @pytest.fixture

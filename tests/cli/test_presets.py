@@ -18,11 +18,7 @@ NAMES = settings.preset_names()
 each_preset = pytest.mark.parametrize("name", NAMES)
 
 
-@pytest.fixture(autouse=True)
-def folder(tmp_path, monkeypatch):
-    """Each test works in an empty folder of its own."""
-    monkeypatch.chdir(tmp_path)
-    return tmp_path
+pytestmark = pytest.mark.usefixtures("folder")
 
 
 def test_names_are_those_of_the_files():

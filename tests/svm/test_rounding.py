@@ -12,7 +12,7 @@ from svmcifar import RBFSVC
 from svmcifar.svm.kernels.kernel import Precision
 from svmcifar.svm.kernels.rbf import RBF
 from svmcifar.svm.prediction import choose_precision
-from svmcifar.svm.rounding import BOUND, SHARE, doubtful_pairs, pair_errors
+from svmcifar.svm.rounding import doubtful_pairs, pair_errors
 from svmcifar.tuning.search import search_svc
 
 
@@ -25,11 +25,11 @@ def test_hard_problems(seed):
         model = RBFSVC(**settings, decision_function_shape="ovo").fit(X, y)
     mass = np.abs(model.dual_coef_).sum()
     values = model.decision_function(X).reshape(len(X), -1)
-    bound = BOUND * SHARE * model.tol + 1e-15 * mass
+    bound = 0.8 * model.tol + 1e-15 * mass  # eight standard deviations of a tenth
     assert np.abs(values - exact_decisions(model, X)).max() <= bound
     gaps = exact_gaps(model, X, y)
-    assert np.abs(gaps - model.gap_).max() <= SHARE * model.tol + 1e-15 * mass
-    assert model.fit_status_ == (gaps > model.tol * (1 + SHARE)).any()
+    assert np.abs(gaps - model.gap_).max() <= 0.1 * model.tol + 1e-15 * mass
+    assert model.fit_status_ == (gaps > 1.1 * model.tol).any()
 
 
 def duplicates(seed):

@@ -26,13 +26,12 @@ R.-E. Fan, P.-H. Chen, C.-J. Lin, "Working Set Selection Using Second Order
 Information for Training Support Vector Machines", JMLR 6 (2005), eqs. 9-11.
 """
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from svmcifar.svm.backends.smo_numba import dual_objective, solve_each
-from svmcifar.svm.problem import PairSolution
+from svmcifar.svm.backends.smo_numba import solve_each
 
 # Steps between two looks at `cancelled`.
 STEPS_PER_CALL = 200_000
@@ -80,13 +79,6 @@ def solve_path(
         step_limit(max_iter, n), STEPS_PER_CALL, cancelled, betas, v, stats,
     )  # fmt: skip
     return betas, stats, v
-
-
-def solve_pair(K: PairKernel, upper: FloatArray, **settings: Any) -> PairSolution:
-    """Solve the binary SVM of one pair for upper bounds; settings as for `solve_path`."""
-    (beta,), ((intercept, gap, n_iter),), v = solve_path(K, np.ones(1), upper, **settings)
-    objective = float(dual_objective(beta, v))
-    return PairSolution(beta, float(intercept), objective, float(gap), int(n_iter))
 
 
 def step_limit(max_iter: int, n_samples: int) -> int:

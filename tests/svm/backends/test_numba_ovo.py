@@ -5,6 +5,7 @@ from itertools import combinations
 
 import numpy as np
 import pytest
+from onepair import solve_pair
 from reference import rbf, stored
 
 from svmcifar.compute import threads
@@ -13,7 +14,7 @@ from svmcifar.svm.backends import memory_plan as plans
 from svmcifar.svm.backends import numba_ovo
 from svmcifar.svm.backends.memory_plan import make_plan
 from svmcifar.svm.backends.numba_ovo import solve_blocked
-from svmcifar.svm.backends.smo import PairKernel, solve_pair
+from svmcifar.svm.backends.smo import PairKernel
 from svmcifar.svm.kernels import blocks
 from svmcifar.svm.kernels.blocks import compute_kernel
 from svmcifar.svm.kernels.kernel import Precision

@@ -5,11 +5,12 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from onepair import solve_pair
 from reference import enumerate_dual, gap, intercept, objective, rbf, solve_tiny, stored
 from sklearn.svm import SVC
 
 from svmcifar.svm.backends import smo
-from svmcifar.svm.backends.smo import PairKernel, solve_pair, solve_path
+from svmcifar.svm.backends.smo import PairKernel, solve_path
 from svmcifar.svm.backends.smo_numba import BARRED, GAP, INTERCEPT, N_ITER, end_state
 from svmcifar.svm.problem import PairSolution
 
