@@ -134,3 +134,14 @@ def test_classes_on_demand_are_on_no_tile():
     tight = make_plan(sizes, 3000, 2, parse_bytes("100 MB"), 4)
     assert tight.on_demand == {1}
     assert tight.n_bytes <= parse_bytes("100 MB")
+
+
+def test_rows_have_the_kernels_own_diagonal():
+    """So far from the origin products lose the digits of a distance of 0."""
+    X = (1e3 * np.random.default_rng(0).normal(size=(40, 30))).astype(np.float32)
+    parts = sample_blocks(X[:25], None), sample_blocks(X[25:], None)
+    rows = working_set._Rows(KERNEL, parts, 12, np.float32, map)
+    for start in (0, 10, 28):
+        samples = np.arange(start, start + 12)
+        places = rows.places(samples)
+        np.testing.assert_array_equal(rows.values[places, samples], 1.0)
