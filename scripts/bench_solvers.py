@@ -6,8 +6,8 @@ is what matrix products alone must cost at the sgemm rate that NumPy reaches her
 flops to fit (every kernel value once, by symmetry) and 2 n_test n_SV d to predict.
 
 Each measurement is a process of its own, so that its peak memory is its own, with the
-OpenBLAS kernels that are fastest on this machine.  Code is compiled before the clock starts;
-how long that takes is given apart.
+OpenBLAS kernels that are fastest on this machine.  Most code is compiled before the clock starts,
+and how long that takes is given apart; after a change of the code, run it twice.
 
     python scripts/bench_solvers.py --data data/cifar-100-python --json bench.json
 """

@@ -11,6 +11,7 @@ from svmcifar.text import one_line
 
 if TYPE_CHECKING:
     from svmcifar.features.settings import FeatureSettings
+    from svmcifar.model.manifest import EstimatorManifest, Manifest
 
 
 @click.command()
@@ -57,21 +58,53 @@ def _describe_machine() -> None:
 
 def _describe_model(path: Path, as_json: bool) -> None:
     """Print how a model was made."""
-    from svmcifar.features.augmentation import describe_views
-    from svmcifar.model.persistence import read_manifest
+    from svmcifar.model.manifest import Manifest
+    from svmcifar.model.persistence import read_any_manifest
 
-    manifest = read_manifest(path)
+    manifest = read_any_manifest(path)
     if as_json:
         click.echo(json.dumps(manifest.to_dict(), indent=2))
         return
-    training, fit, host = manifest.training, manifest.fit, manifest.host
+    lines = (
+        _classifier_lines(manifest)
+        if isinstance(manifest, Manifest)
+        else _estimator_lines(manifest)
+    )
+    for name, value in lines.items():
+        click.echo(f"{name:13}{one_line(str(value))}")
+
+
+def _estimator_lines(manifest: "EstimatorManifest") -> dict[str, Any]:
+    """Describe an estimator that was saved in Python."""
+    return {
+        "content hash": manifest.content_hash,
+        "estimator": manifest.estimator,
+        "opened by": "svmcifar.load_model in Python",
+        **_origin(manifest),
+    }
+
+
+def _origin(manifest: "EstimatorManifest | Manifest") -> dict[str, str]:
+    commit = f" at commit {manifest.git_commit[:12]}" if manifest.git_commit else ""
+    return {
+        "made": f"{manifest.created} by svmcifar {manifest.versions['svmcifar']}{commit}",
+        "on": f"{manifest.host['processor']}, {manifest.host['system']}",
+        "BLAS": "; ".join(manifest.host["blas"]),
+    }
+
+
+def _classifier_lines(manifest: "Manifest") -> dict[str, Any]:
+    """Describe an image classifier."""
+    from svmcifar.features.augmentation import describe_views
+
+    training, fit = manifest.training, manifest.fit
     features = training.features
     views = f", {seen}" if (seen := describe_views(features.augment)) else ""
     drawn = "" if training.rows is None else ", drawn"
     seconds = [f"{k[:-2]} {v:.1f} s" for k, v in manifest.times.items() if k.endswith("_s")]
     if manifest.times.get("features_found"):
         seconds.append("features found in the cache")
-    lines = {
+    return {
         "content hash": manifest.content_hash,
         "data": manifest.data.label,
         "labels": training.label_kind,
@@ -85,15 +118,11 @@ def _describe_model(path: Path, as_json: bool) -> None:
         "backend": fit.backend,
         "pairs": f"{fit.n_pairs}, {fit.unconverged_pairs} not converged, "
         f"largest KKT gap {fit.largest_gap:.3g}, {fit.n_iter} SMO steps",
+        "memory plan": fit.memory_plan or "the backend's own",
         "support": f"{fit.n_support} vectors{' (slim: in the data set)' * manifest.slim}",
         "times": ", ".join(seconds),
-        "made": f"{manifest.created} by svmcifar {manifest.versions['svmcifar']}"
-        + (f" at commit {manifest.git_commit[:12]}" if manifest.git_commit else ""),
-        "on": f"{host['processor']}, {host['system']}",
-        "BLAS": "; ".join(host["blas"]),
+        **_origin(manifest),
     }
-    for name, value in lines.items():
-        click.echo(f"{name:13}{one_line(str(value))}")
 
 
 def _kinds(features: "FeatureSettings") -> str:

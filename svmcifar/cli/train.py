@@ -60,7 +60,7 @@ class _Gamma(click.ParamType):
 )
 @options.limit("Train on this many images, drawn evenly over the classes.")
 @options.seed("Random seed of images for --limit, patches and folds.")
-@options.memory_limit("kernel blocks")
+@options.memory_limit("kernel blocks and samples")
 @options.jobs
 @options.no_cache
 @options.out("model.skops", "The model file to write.")

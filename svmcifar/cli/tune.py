@@ -71,7 +71,7 @@ class _Values(click.ParamType):
 @options.solver
 @options.limit("Search on this many training images, drawn evenly over the classes.")
 @options.seed("Random seed of images, patches and folds.")
-@options.memory_limit("kernel blocks and coefficients")
+@options.memory_limit("kernel blocks, samples and coefficients")
 @options.jobs
 @options.no_cache
 @options.out("tuned.toml", "The best setting, for 'svmcifar train --config'.")

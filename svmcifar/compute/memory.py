@@ -115,7 +115,10 @@ def _read_line(path: str) -> str:
     return next(iter(_read_lines(path)), "").strip()
 
 
-def default_memory_limit() -> int | None:
-    """Return nine tenths of the available memory; None if it is unknown."""
+def default_memory_limit(held: int = 0) -> int | None:
+    """Return nine tenths of the available memory; None if it is unknown.
+
+    `held` are bytes that are taken already and count toward the limit.
+    """
     available = available_bytes()
-    return None if available is None else available * 9 // 10
+    return None if available is None else available * 9 // 10 + held

@@ -1,6 +1,5 @@
 """What a file holds of an estimator that was saved in Python: an RBFSVC, or a pipeline."""
 
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -13,10 +12,7 @@ from svmcifar.errors import InputError, ModelFileError
 from svmcifar.features import kinds
 from svmcifar.io.content_hash import content_hash
 from svmcifar.io.safe_skops import read_trusted
-from svmcifar.model.manifest import FORMAT_NUMBER
-
-# The value of "holds" in the manifest, which those of image classifiers do not have.
-ESTIMATOR = "estimator"
+from svmcifar.model.manifest import EstimatorManifest
 
 
 def trusted_types() -> list[str]:
@@ -24,7 +20,7 @@ def trusted_types() -> list[str]:
     return [*kinds.TRUSTED, "svmcifar.RBFSVC"]
 
 
-def pack_estimator(estimator: Any) -> tuple[dict[str, Any], bytes]:
+def pack_estimator(estimator: Any) -> tuple[EstimatorManifest, bytes]:
     """Return manifest and skops file of a fitted estimator.
 
     Raise InputError if it is no estimator, or holds what `unpack_estimator` would refuse,
@@ -48,26 +44,24 @@ def pack_estimator(estimator: Any) -> tuple[dict[str, Any], bytes]:
             f"and text. Got a {type(estimator).__name__} with more ({error}). "
             f"Save it with skops.io.dump, of a search the best_estimator_."
         ) from error
-    manifest = {
-        "format": FORMAT_NUMBER,
-        "holds": ESTIMATOR,
-        "estimator": " ".join(repr(estimator).split()),
-        "created": utc_now(),
+    manifest = EstimatorManifest(
+        estimator=" ".join(repr(estimator).split()),
+        created=utc_now(),
         **describe_environment(),
-        "content_hash": hashed,
-    }
+        content_hash=hashed,
+    )
     return manifest, data
 
 
 def unpack_estimator(
-    manifest: Mapping[str, Any], data: bytes, path: str | Path, n_jobs: int | None
+    manifest: EstimatorManifest, data: bytes, path: str | Path, n_jobs: int | None
 ) -> Any:
     """Return the estimator of a file; with `n_jobs`, every step has this number of threads.
 
     Raise ModelFileError if it is not the one that was saved or has foreign types.
     """
     estimator = read_trusted(data, path, trusted_types())
-    if content_hash(estimator) != manifest["content_hash"]:
+    if content_hash(estimator) != manifest.content_hash:
         raise ModelFileError(
             f"{path}: the model must match its content hash and does not; save it again"
         )

@@ -10,6 +10,8 @@ from svmcifar.svm.fit_report import FitReport
 
 # Format 1 had raw pixels only and no augmentation; up to 2, types were named by their modules.
 FORMAT_NUMBER = 3
+# What files of other estimators hold, by their manifest; image classifiers' do not say.
+ESTIMATOR = "estimator"
 
 T = TypeVar("T")
 
@@ -87,6 +89,30 @@ class Manifest:
         }
         saved = {name: content[name] for name in ("format", "slim", "content_hash", "stored_hash")}
         return _read(cls, {**content, **parts, **saved})
+
+
+@dataclass
+class EstimatorManifest:
+    """How an estimator that was saved in Python was made."""
+
+    estimator: str  # as it is printed
+    created: str  # when it was saved, ISO 8601 in UTC
+    # As in `Manifest`.
+    versions: dict[str, str]
+    git_commit: str | None
+    host: dict[str, Any]
+    content_hash: str
+    holds: str = ESTIMATOR
+    format: int = FORMAT_NUMBER
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the JSON form."""
+        return plain(self)
+
+    @classmethod
+    def from_dict(cls, content: Mapping[str, Any]) -> "EstimatorManifest":
+        """Read the JSON form; raise TypeError if anything is missing."""
+        return _read(cls, content)
 
 
 def _read(part: type[T], content: Mapping[str, Any]) -> T:

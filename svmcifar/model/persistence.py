@@ -35,8 +35,8 @@ from svmcifar.io.content_hash import content_hash
 from svmcifar.io.files import atomic_path, check_output
 from svmcifar.io.safe_skops import read_trusted
 from svmcifar.model.classifier import ImageClassifier
-from svmcifar.model.estimator_file import ESTIMATOR, pack_estimator, trusted_types, unpack_estimator
-from svmcifar.model.manifest import FORMAT_NUMBER, Manifest
+from svmcifar.model.estimator_file import pack_estimator, trusted_types, unpack_estimator
+from svmcifar.model.manifest import ESTIMATOR, FORMAT_NUMBER, EstimatorManifest, Manifest
 from svmcifar.svm.estimator import RBFSVC
 
 if TYPE_CHECKING:
@@ -102,7 +102,7 @@ def save_model(
         )
     manifest, data = pack_estimator(model)
     with atomic_path(path) as temporary, zipfile.ZipFile(temporary, "w") as archive:
-        archive.writestr(_MANIFEST, json.dumps(manifest, indent=2))
+        archive.writestr(_MANIFEST, json.dumps(manifest.to_dict(), indent=2))
         archive.writestr(_MODEL, data)
 
 
@@ -139,6 +139,14 @@ def read_manifest(path: str | Path) -> Manifest:
         return _classifier_manifest(content, path)
 
 
+def read_any_manifest(path: str | Path) -> Manifest | EstimatorManifest:
+    """Read a file's manifest as `read_manifest`, also an estimator's."""
+    with _opened(path) as (_, content):
+        if content.get("holds") == ESTIMATOR:
+            return EstimatorManifest.from_dict(content)
+        return _classifier_manifest(content, path)
+
+
 def load_model(
     path: str | Path,
     dataset: Dataset | None = None,
@@ -171,7 +179,8 @@ def load_model(
     """
     with _opened(path) as (archive, content):
         if content.get("holds") == ESTIMATOR:
-            return unpack_estimator(content, archive.read(_MODEL), path, n_jobs)
+            manifest = EstimatorManifest.from_dict(content)
+            return unpack_estimator(manifest, archive.read(_MODEL), path, n_jobs)
     return load_classifier(path, dataset, cache, n_jobs)
 
 

@@ -9,7 +9,6 @@ from sklearn.pipeline import Pipeline
 
 from svmcifar.compute.arrays import to_device, wait_for
 from svmcifar.compute.environment import describe_environment, utc_now
-from svmcifar.compute.memory import parse_bytes
 from svmcifar.data.dataset import SUPERCLASSES, Dataset, Split
 from svmcifar.data.sampling import draw_rows
 from svmcifar.features.augmentation import training_views
@@ -19,7 +18,7 @@ from svmcifar.features.pipeline import make_feature_pipeline, set_workers
 from svmcifar.features.settings import RAW_PIXELS, FeatureSettings
 from svmcifar.model.classifier import ImageClassifier
 from svmcifar.model.manifest import DataSource, Manifest, Training
-from svmcifar.svm.backends.registry import Backend, choose_backend
+from svmcifar.svm.backends.registry import choose_backend
 from svmcifar.svm.estimator import RBFSVC, WITHOUT_EFFECT
 from svmcifar.svm.fit_report import describe_fit
 
@@ -85,7 +84,8 @@ def train_classifier(
     rows = None if limit is None else draw_rows(train.classes, limit, seed)
     selected = train if rows is None else train.take(rows)
     backend = choose_backend(svc.backend)
-    _check_memory(backend, svc, selected.labels[label_kind], features.augment)
+    n_views = len(training_views(features.augment, 1))
+    backend.require_memory(selected.labels[label_kind], n_views, svc.memory_limit)
     X, times = _fit_features(pipeline, selected, backend.uses_gpu, features.augment, seed, cache)
     times |= _fit_svm(svc, X, selected.labels[label_kind])
 
@@ -113,14 +113,6 @@ def train_classifier(
         augment=features.augment,
         manifest=manifest,
     )
-
-
-def _check_memory(backend: Backend, svc: RBFSVC, y: NDArray[np.int64], augment: str | None) -> None:
-    """Raise MemoryLimitError if the SVM's problem cannot fit, before features are computed."""
-    sizes = np.bincount(y)
-    limit_bytes = None if svc.memory_limit is None else parse_bytes(svc.memory_limit)
-    n_views = len(training_views(augment, 1))
-    backend.check_memory((n_views * sizes[sizes > 0]).tolist(), limit_bytes)
 
 
 def _fit_features(

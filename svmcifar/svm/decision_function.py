@@ -18,13 +18,13 @@ from svmcifar.compute.arrays import free_gpu_bytes, get_dtype, get_namespace, is
 from svmcifar.compute.threads import worker_pool
 from svmcifar.svm.kernels.blocks import BLOCK, Array, compute_kernel, kernel_block
 from svmcifar.svm.kernels.kernel import Kernel
-from svmcifar.svm.one_vs_one import add_to_pairs, class_pairs, pair_numbers
+from svmcifar.svm.one_vs_one import add_to_pairs, class_pairs
 from svmcifar.svm.samples import SampleBlocks, sample_blocks
 
 # Share of a device's free memory that a batch may take.
 _SHARE = 0.8
-# Decision values of a batch on the host.
-_DECISION_BYTES = 128 * 2**20
+# Decision values of a batch on the host: larger arrays are returned to the system each time.
+_DECISION_BYTES = 32 * 2**20
 # Largest batch on a device: more samples make its matrix products no faster.
 _MOST_ROWS = 8192
 
@@ -64,21 +64,24 @@ def pair_decisions(
 
 
 def _host_decisions(model: OvOModel, X: Array, n_workers: int) -> Iterator[FloatArray]:
-    numbers = pair_numbers(len(model.n_support))
+    n_classes = len(model.n_support)
     coef = model.coef.astype(X.dtype, copy=False).T
     n_rows = int(np.clip(_DECISION_BYTES // (8 * len(model.intercept)), 1, BLOCK))
     batches = [slice(i, min(i + n_rows, len(X))) for i in range(0, len(X), n_rows)]
     chunks = _chunks(model.n_support)
 
-    def work(rows: slice, parts: list[tuple[int, slice]]) -> list[Array]:
+    def work(rows: slice, parts: list[tuple[int, slice]]) -> Array:
         samples = sample_blocks(X[rows], model.center)
         first = parts[0][1].start
         support = model.support[slice(first, parts[-1][1].stop)]
         K = np.empty((len(samples), len(support)), dtype=X.dtype)
         compute_kernel(model.kernel, samples, support, out=K)
-        return [K[:, of.start - first : of.stop - first] @ coef[of] for _, of in parts]
+        values = np.empty((len(parts), len(samples), n_classes - 1), dtype=X.dtype)
+        for product, (_, of) in zip(values, parts, strict=True):
+            np.matmul(K[:, of.start - first : of.stop - first], coef[of], out=product)
+        return values
 
-    n_operations = len(X) * len(model.support) * (X.shape[1] + len(numbers))
+    n_operations = len(X) * len(model.support) * (X.shape[1] + n_classes)
     with worker_pool(n_workers, n_operations) as pool:
         # One batch ahead keeps the workers busy and limits the results that wait.
         submitted = ([pool.submit(work, rows, parts) for parts in chunks] for rows in batches)
@@ -89,8 +92,8 @@ def _host_decisions(model: OvOModel, X: Array, n_workers: int) -> Iterator[Float
                 decisions = np.empty((rows.stop - rows.start, len(model.intercept)))
                 decisions[:] = model.intercept  # np.tile takes four times as long
                 for parts, future in zip(chunks, futures, strict=True):
-                    for (c, _), product in zip(parts, future.result(), strict=True):
-                        add_to_pairs(product, numbers[c], decisions)
+                    classes = np.array([c for c, _ in parts])
+                    add_to_pairs(future.result(), classes, n_classes, decisions)
                 del futures
                 yield decisions
         finally:

@@ -81,9 +81,10 @@ class RBFSVC(ClassifierMixin, BaseEstimator):
         Threads; None for all processors (or OMP_NUM_THREADS), -1 for all.  Results do not depend
         on it.
     memory_limit : int or str, default=None
-        Limit on the kernel blocks held at a time, in `fit` and in prediction on the GPU, in bytes
-        or as "3GB"; None for most of the available memory.  Where it is tight, other matrix
-        products may change the last digits, or kernel rows are made on demand.
+        Limit on what `fit` holds at a time, kernel blocks and a copy of the samples, and on batches
+        in prediction on the GPU, in bytes or as "3GB"; None for most of the available memory.
+        Where it is tight, other matrix products may change the last digits, or kernel rows are made
+        on demand.  Of the GPU's memory it is kernel blocks alone.
     verbose : bool, default=False
         Whether `fit` shows a progress bar over the pairs.
     kernel : {"rbf"}, default="rbf"

@@ -109,14 +109,23 @@ def write_winners_of_parts(values, intercept, n_views, result):  # type: ignore[
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
-def add_to_pairs(product, numbers, decisions):  # type: ignore[no-untyped-def]
-    """Add what a class adds to decision values, (n_samples, n_classes - 1), to those of its pairs.
+def add_to_pairs(values, classes, n_classes, decisions):  # type: ignore[no-untyped-def]
+    """Add what some classes add to decision values to those of their pairs.
 
-    `numbers` are the numbers of its pairs, and `decisions`, (n_samples, n_pairs), are float64.
+    `values`, (n_some, n_samples, n_classes - 1), are products of kernel values and coefficients, in
+    LIBSVM's layout; `decisions`, (n_samples, n_pairs), are float64.
     """
-    for i in range(product.shape[0]):
-        for r in range(product.shape[1]):
-            decisions[i, numbers[r]] += product[i, r]
+    for i in range(decisions.shape[0]):
+        of_sample = decisions[i]  # with many classes as large as a cache: one sample at a time
+        for k in range(len(classes)):
+            c = classes[k]
+            pair = c - 1  # (0, c), then (1, c) and so on
+            for r in range(c):
+                of_sample[pair] += values[k, i, r]
+                pair += n_classes - 2 - r
+            pair = c * n_classes - c * (c + 1) // 2  # (c, c + 1), and its neighbours
+            for r in range(c, n_classes - 1):
+                of_sample[pair + r - c] += values[k, i, r]
 
 
 def average_views(batches: Iterable[FloatArray], n_views: int) -> Iterator[FloatArray]:

@@ -99,12 +99,14 @@ class Predictor:
             blocks = SampleBlocks(support, sq_norms)
         else:
             blocks = sample_blocks(support, None)
-        sign = -1.0 if self._n_classes == 2 else 1.0
+        coef, intercept = svc.dual_coef_, svc.intercept_
+        if self._n_classes == 2:
+            coef, intercept = -coef, -intercept
         model = OvOModel(
             support=blocks,
             n_support=svc.n_support_,
-            coef=sign * svc.dual_coef_,
-            intercept=sign * svc.intercept_,
+            coef=coef,
+            intercept=intercept,
             kernel=make_kernel("rbf", svc.gamma_).at(precision),
             center=svc._center,
         )

@@ -148,7 +148,9 @@ def sort_by_class(
     validation.require_finite(X, X_moments.mean_sq_norm)
     order = np.argsort(codes, kind="stable")
     order = order[weight[order] > 0]
-    kept, codes = np.unique(codes[order], return_inverse=True)
+    counts = np.bincount(codes[order], minlength=len(classes))
+    kept = np.flatnonzero(counts)
+    codes = np.repeat(np.arange(len(kept)), counts[kept])
     validation.require_classes(classes, kept)
     training = TrainingSet(
         X, classes[kept], weight_of_class[kept], order, codes, weight[order], X_moments

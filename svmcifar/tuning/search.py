@@ -40,7 +40,8 @@ def search_svc(
     """Search C and gamma by cross-validation.
 
     Scores are those of `sklearn.model_selection.GridSearchCV` over the same splits, but every
-    distance is computed once per split, so that a grid of 25 takes as long as 4 to 10 fits.
+    distance is computed once per split, so that a grid of 25 takes as long as 4 to 10 fits.  Where
+    the memory limit does not allow that, settings are fitted one by one.
 
     Parameters
     ----------
@@ -75,7 +76,7 @@ def search_svc(
         If there are no splits, a parameter of `svc` is invalid or cannot be searched with, or
         samples are not what `RBFSVC.fit` takes.
     MemoryLimitError
-        If kernel blocks of one pair and the coefficients do not fit the memory limit.
+        If not even a few kernel rows of the largest pair fit the memory limit.
 
     Examples
     --------

@@ -9,10 +9,12 @@ from numpy.typing import NDArray
 
 from svmcifar.data.dataset import SUPERCLASSES, Split
 from svmcifar.errors import InputError
+from svmcifar.features.augmentation import training_views
 from svmcifar.features.cache import FeatureCache
 from svmcifar.features.fitting import compute_features, fit_transform_features
 from svmcifar.features.pipeline import make_feature_pipeline, set_workers
 from svmcifar.features.settings import RAW_PIXELS, FeatureSettings
+from svmcifar.svm.backends.registry import BACKENDS
 from svmcifar.svm.estimator import RBFSVC
 from svmcifar.svm.path.evaluate import Part, PartMaker
 from svmcifar.svm.path.grid import Grid
@@ -61,12 +63,15 @@ def tune(
     InputError
         If a setting is invalid.
     MemoryLimitError
-        If kernel blocks of one pair and the coefficients do not fit the memory limit.
+        If not even a few kernel rows of the largest pair fit the memory limit.
     """
     features = require_searchable(features, grid)
     if features.ridge_scores:
         grid = replace(grid, n_components=(None,))  # scores and components
     images, y = train.images, train.labels[label_kind]
+    splits, n_views = list(splits), len(training_views(features.augment, 1))
+    for fitted, _ in splits:
+        BACKENDS["numba"].require_memory(y[fitted], n_views, svc.memory_limit)
 
     def maker(fitted: Rows, held_out: Rows) -> PartMaker:
         def make() -> Part:

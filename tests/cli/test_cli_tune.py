@@ -206,7 +206,7 @@ BAD_FOR_THE_DATA = [
     (["--folds", "6", "--labels", "fine"], "from 2 to 5, the images of the smallest class. Got 6"),
     (["--limit", "99"], "from 100, one a class, to 500. Got 99"),
     (["--features", "hog", "--pca", "37"], "at most 36 components"),
-    (["--features", "hog", "--memory-limit", "1kB"], "or search on fewer samples or fewer setting"),
+    (["--features", "hog", "--memory-limit", "1kB"], "or train on fewer samples"),
 ]
 
 
@@ -257,7 +257,7 @@ def test_options_reach_the_search(synthetic_folder, synthetic_data, monkeypatch)
         (["--limit", 100], "two or more images of every class, to train on and to hold out"),
         (["--limit", 100, "--labels", "fine", "--folds", 2], "Folds must have two or more images"),
         (["--pca", 5, "--pca", 9, "--ridge-scores", 1, "--data", "nowhere"], "one number of compo"),
-        (["--memory-limit", "1KB"], "for the coefficients of all settings and the kernel blocks"),
+        (["--memory-limit", "1KB"], "for samples and kernel rows of the largest pair"),
     ],
 )
 def test_refusals_name_what_is_wrong(synthetic_folder, options, words):

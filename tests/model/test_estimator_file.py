@@ -1,6 +1,7 @@
 """Files of estimators that were saved in Python."""
 
 import json
+import re
 import zipfile
 from pathlib import Path
 
@@ -8,7 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import skops.io
-from clirun import fail
+from clirun import fail, run
 from problems import training_set
 from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.exceptions import NotFittedError
@@ -174,10 +175,18 @@ def test_a_damaged_file_is_one_line(saved):
         load_model(saved)
 
 
-def test_commands_refuse_it_in_one_line(saved):
-    image = TOP / "docs/synthetic-grid.png"
-    for arguments in (["info", saved], ["predict", saved, image]):
-        assert "must be an image classifier" in fail(*arguments)
+def test_predict_refuses_it_in_one_line(saved):
+    assert "must be an image classifier" in fail("predict", saved, TOP / "docs/synthetic-grid.png")
+
+
+def test_info_describes_it(saved):
+    lines = run("info", saved)
+    assert re.search(r"^estimator +RBFSVC\(|^estimator +Pipeline\(", lines, re.MULTILINE)
+    assert "svmcifar.load_model" in lines
+    manifest = json.loads(run("info", saved, "--json"))
+    assert manifest["content_hash"] in lines
+    edit(saved, "manifest.json", lambda data: b'{"format": 3, "holds": "estimator"}')
+    assert "damaged" in fail("info", saved)
 
 
 def test_it_is_no_image_classifier(saved):

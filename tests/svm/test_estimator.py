@@ -11,7 +11,6 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.svm import SVC
 
 from svmcifar import RBFSVC
-from svmcifar.compute.memory import parse_bytes
 from svmcifar.errors import MemoryLimitError
 from svmcifar.svm import estimator
 from svmcifar.svm.backends.memory_plan import make_tile_plan
@@ -95,12 +94,13 @@ def test_n_jobs_changes_no_bit(sizes, dtype):
         np.testing.assert_array_equal(alone.decision_function(X), model.decision_function(X))
 
 
-@pytest.mark.parametrize(("limit", "keep_diagonals"), [("300 kB", True), (50_000, False)])
+@pytest.mark.parametrize(("limit", "keep_diagonals"), [(300_000, True), (50_000, False)])
 def test_the_memory_limit_changes_no_bit_of_a_float64_model(limit, keep_diagonals):
     """Of a float32 one it may: classes that are no longer grouped make other matrix products."""
     sizes = [40] * 5
     X, y = clusters(np.random.default_rng(1), sizes, 20)
-    roomy, tight = (make_tile_plan(sizes, 3, n and parse_bytes(n), 8) for n in (None, limit))
+    roomy, tight = (make_tile_plan(sizes, 3, n, 8) for n in (None, limit))
+    limit += X.nbytes
     assert roomy.groups != tight.groups
     assert tight.keep_diagonals == keep_diagonals
     assert_identical(RBFSVC(n_jobs=3).fit(X, y), RBFSVC(n_jobs=3, memory_limit=limit).fit(X, y))

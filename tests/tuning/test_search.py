@@ -5,6 +5,7 @@ import pandas as pd
 import pytest
 from problems import training_set
 from scipy.sparse import csr_array
+from sklearn.base import clone
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.model_selection import GridSearchCV, GroupKFold, StratifiedKFold
 from sklearn.pipeline import make_pipeline
@@ -237,6 +238,21 @@ def test_the_memory_limit_is_kept():
         search(RBFSVC(memory_limit=2000), Grid([1], [1]), X, y, split)
     found = search(RBFSVC(memory_limit="1GB"), Grid([1], [1]), X, y, split)
     assert found.memory_plan.startswith("whole kernel matrix, blocks within classes kept, ")
+
+
+def test_settings_that_do_not_fit_together_are_fitted_one_by_one():
+    rng = np.random.default_rng(0)
+    y = np.repeat([0, 1, 2], [300, 250, 40])
+    X = rng.normal(size=(590, 3)) + y[:, None]
+    grid, split = Grid([0.1, 1, 10], ["0.5x", "2x"]), list(FOLDS.split(X, y))
+    svc = RBFSVC(tol=1e-6)
+    together = search(svc, grid, X, y, split)
+    alone = search(clone(svc).set_params(memory_limit="450kB"), grid, X, y, split)
+    assert "kernel rows made on demand" in alone.memory_plan
+    assert "each setting by itself" in alone.memory_plan
+    one, other = by_setting(together), by_setting(alone)
+    np.testing.assert_allclose(one["score"], other["score"], rtol=0, atol=1e-12)
+    np.testing.assert_allclose(one["n_support"], other["n_support"], atol=2)
 
 
 def test_samples_of_other_types_are_taken():

@@ -51,6 +51,12 @@ def solve_cupy(
     return solution
 
 
+def check_memory(sizes: list[int], memory_limit_bytes: int | None) -> None:
+    """Raise MemoryLimitError if classes of these sizes do not fit, whatever their features."""
+    room = int(_SHARE * free_gpu_bytes())
+    make_device_plan(sizes, min(room, memory_limit_bytes or room))
+
+
 def solve_on_device(
     problem: OvOProblem, plan: DevicePlan, xp: Any, progress: Progress
 ) -> OvOSolution:

@@ -5,8 +5,7 @@ from dataclasses import dataclass, replace
 from itertools import combinations, combinations_with_replacement
 from math import inf
 
-from svmcifar.compute.memory import format_bytes, format_least
-from svmcifar.errors import MemoryLimitError
+from svmcifar.compute.memory import format_bytes
 from svmcifar.svm.backends.working_set import RowPlan, plan_rows
 from svmcifar.svm.kernels.blocks import BLOCK
 
@@ -96,25 +95,26 @@ class Holding:
 def make_plan(
     sizes: list[int], n_features: int, n_workers: int, limit_bytes: int | None, itemsize: int
 ) -> Plan:
-    """Choose a schedule for one gamma and the `itemsize` of distances (see `choose_plan`).
+    """Choose a schedule for one gamma and the `itemsize` of samples and distances.
 
-    Where no schedule fits, the largest classes are solved on rows made on demand, as few as
-    possible.  Raise MemoryLimitError if not even a few rows of the largest pair fit.
+    The limit is on the sorted copy of the samples too (see `choose_plan`).  Where no schedule fits,
+    the largest classes are solved on rows made on demand, as few as possible.  Raise
+    MemoryLimitError if not even a few rows of the largest pair fit.
     """
+    held = sum(sizes) * n_features * itemsize
     many = _MANY_SAMPLES if n_features <= _FEW_FEATURES else max(sizes) + 1
     thresholds = [many, *sorted({size for size in sizes if size < many}, reverse=True)]
     for threshold in thresholds:
         on_demand = frozenset(c for c, size in enumerate(sizes) if size >= threshold)
-        try:
-            plan = make_tile_plan(sizes, n_workers, limit_bytes, itemsize, on_demand)
-        except MemoryLimitError:
-            continue
-        if not on_demand:
+        plan = make_tile_plan(sizes, n_workers, limit_bytes, itemsize, on_demand, held)
+        if plan and not on_demand:
             return plan
-        smaller, larger = sorted(sizes)[-2:]
-        rows = plan_rows(smaller + larger, n_features, n_workers, limit_bytes, itemsize)
-        return replace(plan, rows=rows, n_bytes=max(plan.n_bytes, rows.n_bytes))
-    raise AssertionError("no tiles need no memory")
+        if plan or threshold == thresholds[-1]:
+            break
+    smaller, larger = sorted(sizes)[-2:]
+    rows = plan_rows(smaller + larger, n_features, n_workers, limit_bytes, itemsize, held=held)
+    assert plan is not None  # what has room for rows has room for no tiles
+    return replace(plan, rows=rows, n_bytes=max(plan.n_bytes, rows.n_bytes))
 
 
 def make_tile_plan(
@@ -123,11 +123,14 @@ def make_tile_plan(
     limit_bytes: int | None,
     itemsize: int,
     on_demand: frozenset[int] = frozenset(),
-) -> Plan:
-    """Choose a schedule for one gamma of the pairs between classes that are not `on_demand`."""
-    holding = kernel_holding(itemsize)
-    what = "the kernel blocks"
-    return choose_plan(sizes, n_workers, limit_bytes, holding, what, "", on_demand)
+    held: int = 0,
+) -> Plan | None:
+    """Choose a schedule for one gamma of the pairs between classes that are not `on_demand`.
+
+    `held` are bytes of samples, which count under any schedule; None if none fits.
+    """
+    holding = replace(kernel_holding(itemsize), always=held)
+    return choose_plan(sizes, n_workers, limit_bytes, holding, on_demand)
 
 
 def kernel_holding(itemsize: int) -> Holding:
@@ -149,20 +152,17 @@ def choose_plan(
     n_workers: int,
     limit_bytes: int | None,
     holding: Holding,
-    what: str,
-    remedy: str,
     on_demand: frozenset[int] = frozenset(),
-) -> Plan:
-    """Choose the fastest schedule that fits.
+) -> Plan | None:
+    """Choose the fastest schedule that fits, None if none does.
 
     In order of preference: small classes grouped into tiles that suit the
     matrix product, and diagonal blocks kept; fewer workers; diagonal blocks
     computed again for each tile; one class a group.  The grouping, which decides
     how float32 sums are rounded, does not depend on the number of workers.
 
-    `sizes` are the samples of each class; the limit is on kernel blocks, not samples and model.
-    Raise MemoryLimitError if no schedule fits; `what` has to fit, and `remedy` is what else to do
-    than to raise the limit.  Classes `on_demand` are on no tile.
+    `sizes` are the samples of each class; the limit is on all that `holding` counts.  Classes
+    `on_demand` are on no tile.
     """
     alone = [(c, c) for c in range(len(sizes))]
     plans = (
@@ -171,18 +171,8 @@ def choose_plan(
         for keep in (True, False)
         for workers in range(n_workers, 0, -1)
     )
-    if limit_bytes is None:
-        return next(plans)
-    least_bytes = inf
-    for plan in plans:
-        if plan.n_bytes <= limit_bytes:
-            return plan
-        least_bytes = min(least_bytes, plan.n_bytes)
-    raise MemoryLimitError(
-        f"The memory limit must be at least {format_least(least_bytes)} for {what} "
-        f"of the largest pair of classes ({max(sizes)} samples in the larger one). "
-        f"Got {format_bytes(limit_bytes)} instead. Raise it{remedy}."
-    )
+    limit = inf if limit_bytes is None else limit_bytes
+    return next((plan for plan in plans if plan.n_bytes <= limit), None)
 
 
 def group_classes(

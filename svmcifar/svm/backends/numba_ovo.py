@@ -39,7 +39,7 @@ def solve_blocked(
     """
     X, limit = problem.samples.X, memory_limit_bytes
     if limit is None and len(X) > _FEW_SAMPLES:
-        limit = default_memory_limit()
+        limit = default_memory_limit(X.nbytes)
     plan = make_plan(problem.sizes, X.shape[1], n_workers, limit, X.dtype.itemsize)
     solution = OvOSolution.empty(problem)
     solution.memory_plan = plan.describe()

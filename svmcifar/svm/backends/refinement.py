@@ -35,6 +35,7 @@ def refine(
     need_exact = set(_doubtful_at(Precision.FLOAT64, problem, solution).tolist())
     first, second = pair_arrays(problem.n_classes)
     cancelled = np.zeros(1, dtype=bool)
+    held = to_host(problem.samples.X).nbytes
 
     def work(number: int) -> None:
         a, b = int(first[number]), int(second[number])
@@ -49,7 +50,7 @@ def refine(
             parts,
             upper,
             solution.beta_of(problem, a, b),
-            plan=plan_rows(len(upper), X.shape[1], 1, limit_bytes, 8, 8),
+            plan=plan_rows(len(upper), X.shape[1], 1, limit_bytes, 8, 8, held),
             dtype=np.float64,
             tol=problem.tol,
             max_iter=left if solve_on else 0,

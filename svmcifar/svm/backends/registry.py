@@ -5,8 +5,12 @@ from dataclasses import dataclass
 from importlib import import_module
 from typing import Any, Protocol
 
+import numpy as np
+from numpy.typing import NDArray
+
 from svmcifar.compute import gpu
 from svmcifar.compute.arrays import is_host
+from svmcifar.compute.memory import parse_bytes
 from svmcifar.errors import BackendUnavailableError, InputError
 from svmcifar.svm.problem import OvOProblem, OvOSolution, Progress
 
@@ -31,7 +35,7 @@ class Solver(Protocol):
             Threads to work with, >= 1; the result does not depend on it.  For solvers on the CPU
             that use several.
         memory_limit_bytes : int or None
-            Limit on kernel blocks held at a time; by default a share of the memory available.
+            Limit on what is held at a time, as in `RBFSVC`; by default most of the free memory.
         progress : callable
             Called with the number of pairs just solved.
 
@@ -70,6 +74,15 @@ class Backend:
                 f"'cuml', or svmcifar.compute.arrays.to_host."
             )
 
+    def require_memory(self, y: NDArray[np.int64], n_views: int, memory_limit: Any) -> None:
+        """Raise MemoryLimitError if views of samples with labels y, from 0 on, cannot fit.
+
+        The limit is that of `RBFSVC`.
+        """
+        sizes = np.bincount(y)
+        limit_bytes = None if memory_limit is None else parse_bytes(memory_limit)
+        self.check_memory((n_views * sizes[sizes > 0]).tolist(), limit_bytes)
+
 
 def _loader(file: str, function: str) -> Callable[[], Any]:
     return lambda: getattr(import_module(f"svmcifar.svm.backends.{file}"), function)
@@ -82,6 +95,7 @@ _BACKENDS = (
         lambda: gpu.why_no_cupy() or gpu.why_no_numba_cuda(),
         _loader("cupy_ovo", "solve_cupy"),
         uses_gpu=True,
+        check_memory=lambda sizes, limit: _loader("cupy_ovo", "check_memory")()(sizes, limit),
     ),
     Backend(
         "cuml",

@@ -50,18 +50,25 @@ class RowPlan:
 
 
 def plan_rows(
-    n: int, n_features: int, n_workers: int, limit_bytes: int | None, itemsize: int, stored: int = 4
+    n: int,
+    n_features: int,
+    n_workers: int,
+    limit_bytes: int | None,
+    itemsize: int,
+    stored: int = 4,
+    held: int = 0,
 ) -> RowPlan:
     """Plan for a pair of n samples, whose distances and rows have these sizes of an entry.
 
-    Raise MemoryLimitError if not even a small working set fits.
+    `held` bytes of samples count besides.  Raise MemoryLimitError if not even a small working set
+    fits.
     """
 
     def n_bytes(n_working: int, n_rows: int) -> int:
         vectors = 16 * 8 * n
         within = n_working**2 * (3 * stored + itemsize)
         made = n_working * (n_features + n_workers * min(BLOCK, n)) * itemsize
-        return n_rows * n * stored + vectors + within + made
+        return held + n_rows * n * stored + vectors + within + made
 
     limit = 2**62 if limit_bytes is None else limit_bytes
     n_working = min(n, _MOST_WORKING)
@@ -70,9 +77,9 @@ def plan_rows(
     least = n_bytes(n_working, n_working)
     if least > limit:
         raise MemoryLimitError(
-            f"The memory limit must be at least {format_least(least)} for kernel rows of the "
-            f"largest pair of classes ({n} samples). Got {format_bytes(limit)} instead. Raise it, "
-            f"or train on fewer samples."
+            f"The memory limit must be at least {format_least(least)} for samples and kernel "
+            f"rows of the largest pair of classes ({n} samples). Got {format_bytes(limit)} "
+            f"instead. Raise it, or train on fewer samples."
         )
     room = min(limit - least, _ROW_BYTES) // (n * stored)
     n_rows = min(n, max(n_working, room))

@@ -17,7 +17,7 @@ from svmcifar.svm.backends.smo_numba import GAP, N_ITER
 from svmcifar.svm.estimator import RBFSVC
 from svmcifar.svm.kernels.kernel import Precision
 from svmcifar.svm.path.grid import Point
-from svmcifar.svm.path.memory_plan import make_search_plan
+from svmcifar.svm.path.memory_plan import make_search_plan, samples_bytes
 from svmcifar.svm.path.predict import predict_points
 from svmcifar.svm.path.problem import Path, make_problem
 from svmcifar.svm.path.schedule import solve_paths
@@ -79,27 +79,34 @@ def evaluate_points(
 
     Parameters besides C and gamma come from `svc`; `progress` is called with the number of pairs
     just solved, counted for each point.  Raise InputError if samples are not what `RBFSVC.fit`
-    accepts or have fewer features than a point uses, MemoryLimitError if the kernel blocks of one
-    pair and the coefficients do not fit the memory limit.
+    accepts or have fewer features than a point uses, MemoryLimitError if not even one point
+    fits the memory limit.
     """
     _require_features(part.X_train, points)
     _require_held_out(part.X_held_out, part.X_train)
-    limit = default_memory_limit() if svc.memory_limit is None else parse_bytes(svc.memory_limit)
     clock = perf_counter()
     y = np.repeat(part.y_train, part.n_train_views)
     problem = make_problem(part.X_train, y, points, svc)
+    if svc.memory_limit is None:
+        limit = default_memory_limit(samples_bytes(problem))
+    else:
+        limit = parse_bytes(svc.memory_limit)
+    gamma = [path.problem.kernel.gamma for path in problem.paths for _ in path.points]
+    in_order = np.argsort(np.concatenate([path.points for path in problem.paths]))
+    gamma_of_point = np.array(gamma)[in_order]
     plan = make_search_plan(problem, count_workers(svc.n_jobs), limit)
+    if plan is None:
+        del problem
+        return _score_each_alone(part, points, svc, gamma_of_point, progress)
     solve_paths(problem, plan, progress)
     solve_s = perf_counter() - clock
     predicted = predict_points(problem, plan, part.X_held_out, part.n_held_out_views)
     score_s = perf_counter() - clock - solve_s
     stats = np.concatenate([path.stats for path in problem.paths])
     coef = [coef for path in problem.paths for coef in path.coef]
-    gamma = [path.problem.kernel.gamma for path in problem.paths for _ in path.points]
-    in_order = np.argsort(np.concatenate([path.points for path in problem.paths]))
     scored = Scored(
         accuracy=(predicted == part.y_held_out).mean(axis=1),
-        gamma=np.array(gamma)[in_order],
+        gamma=gamma_of_point,
         n_iter=stats[in_order, :, N_ITER].sum(axis=1).astype(np.int64),
         unconverged=(stats[in_order, :, GAP] > svc.tol).sum(axis=1),
         n_support=np.array([(c != 0).any(axis=0).sum() for c in coef])[in_order],
@@ -114,6 +121,30 @@ def evaluate_points(
             if _is_doubtful(path, place):
                 _score_alone(part, points[point], svc, scored, point)
     return scored
+
+
+def _score_each_alone(
+    part: Part, points: Sequence[Point], svc: RBFSVC, gamma: Array, progress: Progress
+) -> Scored:
+    """Fit and score the points one by one, where they do not fit the memory together."""
+    clock = perf_counter()
+    scored = Scored(
+        accuracy=np.empty(len(points)),
+        gamma=gamma,
+        n_iter=np.empty(len(points), dtype=np.int64),
+        unconverged=np.empty(len(points), dtype=np.int64),
+        n_support=np.empty(len(points), dtype=np.int64),
+        n_train=len(part.y_train),
+        n_held_out=len(part.y_held_out),
+        memory_plan="",
+        solve_s=0.0,
+        score_s=0.0,
+    )
+    for number, point in enumerate(points):
+        model = _score_alone(part, point, svc, scored, number)
+        progress(len(model.gap_))
+    plan = f"each setting by itself: {model.memory_plan_}"
+    return scored._replace(memory_plan=plan, solve_s=perf_counter() - clock)
 
 
 def _is_doubtful(path: Path, place: int) -> bool:
@@ -133,7 +164,7 @@ def _is_doubtful(path: Path, place: int) -> bool:
     return len(doubtful) > 0
 
 
-def _score_alone(part: Part, point: Point, svc: RBFSVC, scored: Scored, number: int) -> None:
+def _score_alone(part: Part, point: Point, svc: RBFSVC, scored: Scored, number: int) -> RBFSVC:
     """Fit and score one point by the estimator, which takes the precision that it needs."""
     columns = slice(0, point.n_components)
     parameters = {"C": point.C, "gamma": float(scored.gamma[number]), "verbose": False}
@@ -148,6 +179,7 @@ def _score_alone(part: Part, point: Point, svc: RBFSVC, scored: Scored, number: 
     scored.n_iter[number] = model.n_iter_.sum()
     scored.unconverged[number] = (model.gap_ > svc.tol).sum()
     scored.n_support[number] = model.n_support_.sum()
+    return model
 
 
 def _require_held_out(X: Array, X_train: Array) -> None:

@@ -9,11 +9,13 @@ _FLOAT32_BYTES = 4
 _SCORING_BYTES = 128 * 2**20
 
 
-def make_search_plan(problem: SearchProblem, n_workers: int, limit_bytes: int | None) -> Plan:
+def make_search_plan(
+    problem: SearchProblem, n_workers: int, limit_bytes: int | None
+) -> Plan | None:
     """Choose the fastest schedule that fits (see `svmcifar.svm.backends.memory_plan.choose_plan`).
 
-    The limit is on kernel blocks, products and coefficients, not on samples; raise MemoryLimitError
-    if no schedule fits.  What is kept of the blocks within classes are inner products.
+    The limit is on samples, kernel blocks, products and coefficients.  What is kept of the blocks
+    within classes are inner products.
     """
     itemsize = problem.dtype.itemsize
     n_widths = len({path.n_features for path in problem.paths})
@@ -32,23 +34,21 @@ def make_search_plan(problem: SearchProblem, n_workers: int, limit_bytes: int | 
         pair=8 * (3 * n_bounds + 10),  # coefficients for each C, and vectors of the solver
         pairs_at_once=True,
         scratch=scratch,
-        always=coef_bytes(problem),
+        always=_held_bytes(problem),
     )
-    return choose_plan(
-        problem.sizes,
-        n_workers,
-        limit_bytes,
-        holding,
-        "the coefficients of all settings and the kernel blocks",
-        ", or search on fewer samples or fewer settings",
-    )
+    return choose_plan(problem.sizes, n_workers, limit_bytes, holding)
 
 
-def coef_bytes(problem: SearchProblem) -> int:
-    """Return the size of the coefficients of all points."""
-    return sum(path.coef.nbytes for path in problem.paths)
+def samples_bytes(problem: SearchProblem) -> int:
+    """Return the size of the widest samples, of which the others are views."""
+    return int(problem.paths[-1].samples.X.nbytes)
+
+
+def _held_bytes(problem: SearchProblem) -> int:
+    """Return the size of samples and of the coefficients of all points."""
+    return samples_bytes(problem) + sum(path.coef.nbytes for path in problem.paths)
 
 
 def scoring_bytes(problem: SearchProblem, plan: Plan) -> int:
     """Return a worker's limit for decision values: at most what solving the pairs took."""
-    return min(_SCORING_BYTES, (plan.n_bytes - coef_bytes(problem)) // plan.n_workers)
+    return min(_SCORING_BYTES, (plan.n_bytes - _held_bytes(problem)) // plan.n_workers)

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from svmcifar.compute.memory import parse_bytes
 from svmcifar.errors import MemoryLimitError
 from svmcifar.svm.backends import memory_plan as plans
-from svmcifar.svm.backends.memory_plan import make_tile_plan
+from svmcifar.svm.backends.memory_plan import make_plan, make_tile_plan
 
 SIZES = [
     [2500] * 20,
@@ -25,10 +25,9 @@ def least_limit(sizes, n_workers, itemsize):
     low, high = 0, make_tile_plan(sizes, n_workers, None, itemsize).n_bytes
     while high - low > 1:
         middle = (low + high) // 2
-        try:
-            make_tile_plan(sizes, n_workers, middle, itemsize)
+        if make_tile_plan(sizes, n_workers, middle, itemsize):
             high = middle
-        except MemoryLimitError:
+        else:
             low = middle
     return high
 
@@ -75,8 +74,7 @@ def test_plans_from_plenty_to_nothing(sizes, n_workers, itemsize):
     assert len(set(ranks)) == len(ranks)
     # Where workers share each tile, fewer of them would save nothing but float64 scratch.
     assert seen[-1].n_workers == 1 or (seen[-1].shares_tiles and itemsize == 4)
-    with pytest.raises(MemoryLimitError):
-        make_tile_plan(sizes, n_workers, least - 1, itemsize)
+    assert make_tile_plan(sizes, n_workers, least - 1, itemsize) is None
 
 
 @given(sizes=sizes_lists, share=st.floats(0, 1), itemsize=st.sampled_from([4, 8]))
@@ -103,9 +101,8 @@ def test_every_kind_of_plan_is_used():
     assert (plan.n_workers, plan.keep_diagonals) == (4, True)
     kinds = {}
     for megabytes in range(1, 230):
-        try:
-            plan = make_tile_plan(sizes, 4, megabytes * 10**6, 4)
-        except MemoryLimitError:
+        plan = make_tile_plan(sizes, 4, megabytes * 10**6, 4)
+        if plan is None:
             kinds["refused"] = megabytes
         else:
             kinds.setdefault((len(plan.groups), plan.n_workers, plan.keep_diagonals), megabytes)
@@ -126,15 +123,30 @@ def test_the_least_plan_holds_the_blocks_of_the_largest_pair(sizes):
 @pytest.mark.parametrize("itemsize", [4, 8])
 def test_the_message_names_the_need_and_the_remedy(sizes, itemsize):
     with pytest.raises(MemoryLimitError) as caught:
-        make_tile_plan(sizes, 2, 1, itemsize)
+        make_plan(sizes, 7, 2, 1, itemsize)
     message = str(caught.value)
     assert "\n" not in message
-    assert f"({max(sizes)} samples in the larger one)" in message
+    assert f"({sum(sorted(sizes)[-2:])} samples)" in message
     assert "Got 1 B instead." in message
-    assert message.endswith("Raise it.")
     need = parse_bytes(re.search(r"must be at least ([0-9.]+ [KMG]?i?B)", message)[1])
-    least = least_limit(sizes, 2, itemsize)
-    assert least <= need <= 1.01 * least  # setting what it names is enough
+    # Setting what it names is enough, and a little less is not.
+    assert make_plan(sizes, 7, 2, need, itemsize).n_bytes <= need
+    if max(sizes) > 1:  # whose blocks take less than rows made on demand
+        with pytest.raises(MemoryLimitError):
+            make_plan(sizes, 7, 2, int(0.99 * need), itemsize)
+
+
+@pytest.mark.parametrize("limit", [None, 10**9, 10**6])
+def test_samples_count(limit):
+    sizes, n_features, itemsize = [300, 200], 100, 8
+    plan = make_plan(sizes, n_features, 2, limit, itemsize)
+    tiles = make_tile_plan(sizes, 2, limit and limit - 400_000, itemsize)
+    if limit == 10**6:  # 600 kB are not enough for the blocks
+        assert tiles is None
+        assert plan.on_demand
+        assert 400_000 < plan.n_bytes <= limit
+    else:
+        assert plan.n_bytes == tiles.n_bytes + 400_000
 
 
 def test_small_problems_in_float64_need_little():

@@ -7,7 +7,6 @@ import numpy as np
 import pytest
 from searches import GRID, by_point, objectives_by_point, problem_of, solve
 
-from svmcifar.errors import MemoryLimitError
 from svmcifar.svm.backends import memory_plan as plans
 from svmcifar.svm.backends.smo import PairKernel, solve_path
 from svmcifar.svm.backends.smo_numba import N_ITER
@@ -45,14 +44,13 @@ def test_every_plan_gives_the_same_within_its_memory(sizes, dtype, monkeypatch):
     hardly_any = memory_taken(*solve(X[::30], y[::30], grid, svc))
     limits, seen = [whole.n_bytes - 1], {whole}
     while limits:
-        try:
-            problem = make_problem(X, y, grid.points, svc)
-            plan = make_search_plan(problem, 2, limits.pop())
-        except MemoryLimitError:
+        problem = make_problem(X, y, grid.points, svc)
+        plan = make_search_plan(problem, 2, limits.pop())
+        if plan is None:
             break
-        coef = sum(path.coef.nbytes for path in problem.paths)
+        held = sum(path.coef.nbytes for path in problem.paths) + X.nbytes
         taken = memory_taken(problem, plan)
-        assert taken <= max(plan.n_bytes - coef, hardly_any) + 60_000  # Python's own objects
+        assert taken <= max(plan.n_bytes - held, hardly_any) + 60_000  # Python's own objects
         limits.append(plan.n_bytes - 1)
         seen.add(plan)
         for number, objective in objectives_by_point(problem).items():
@@ -60,13 +58,6 @@ def test_every_plan_gives_the_same_within_its_memory(sizes, dtype, monkeypatch):
         assert (predict_points(problem, plan, X) == predicted).mean() > 0.99
     assert len(seen) >= 3
     assert {plan.keep_diagonals for plan in seen} == {True, False}
-
-
-def test_a_limit_that_nothing_fits_is_refused():
-    X, y, _ = problem_of(3, 40, np.float32)
-    problem = make_problem(X, y, GRID.points, RBFSVC())
-    with pytest.raises(MemoryLimitError, match=r"at least .* search on fewer samples or fewer set"):
-        make_search_plan(problem, 2, 1000)
 
 
 @pytest.mark.parametrize("n_workers", [1, 3])
