@@ -128,7 +128,8 @@ split = with_default(
 jobs = click.option(
     "--jobs",
     type=COUNT,
-    help="Number of threads.  Results do not depend on it.  [default: all processors]",
+    help="Number of threads.  Results do not depend on it, but with PCA or class scores, in their "
+    "last digits, on those of BLAS (OPENBLAS_NUM_THREADS).  [default: all processors]",
 )
 device = with_default(
     "--device", click.Choice(["cpu", "gpu"]), "cpu", "Where to compute features and predictions."

@@ -2,6 +2,7 @@
 
 import os
 from pathlib import Path
+from typing import Any
 
 from threadpoolctl import threadpool_info
 
@@ -12,8 +13,11 @@ _VARIABLE = "OPENBLAS_CORETYPE"
 
 
 def blas_kernels() -> list[str]:
-    """Return the BLAS libraries in this process, such as "openblas 0.3.31 SkylakeX"."""
-    return sorted({_describe(library) for library in _libraries()})
+    """Return the BLAS libraries here, such as "openblas 0.3.31 SkylakeX (2 threads)".
+
+    Features are fitted with all of its threads, whose number may change the last digits.
+    """
+    return sorted({f"{_describe(lib)} ({lib['num_threads']} threads)" for lib in _libraries()})
 
 
 def slow_kernels_advice(cpuinfo: Path = Path("/proc/cpuinfo")) -> str | None:
@@ -40,11 +44,11 @@ def slow_kernels_advice(cpuinfo: Path = Path("/proc/cpuinfo")) -> str | None:
     )
 
 
-def _libraries() -> list[dict[str, str]]:
+def _libraries() -> list[dict[str, Any]]:
     return [library for library in threadpool_info() if library["user_api"] == "blas"]
 
 
-def _describe(library: dict[str, str]) -> str:
+def _describe(library: dict[str, Any]) -> str:
     parts = (library["internal_api"], library["version"], library.get("architecture"))
     return " ".join(part for part in parts if part)
 

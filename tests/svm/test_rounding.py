@@ -1,5 +1,6 @@
 """Rounding is bounded: decision values and gaps are those of exact arithmetic, or it is said."""
 
+import os
 import warnings
 
 import numpy as np
@@ -16,7 +17,8 @@ from svmcifar.svm.rounding import doubtful_pairs, pair_errors
 from svmcifar.tuning.search import search_svc
 
 
-@pytest.mark.parametrize("seed", range(150))
+# More of them for a longer look: HARD_PROBLEMS=3000 pytest -v tests/svm/test_rounding.py
+@pytest.mark.parametrize("seed", range(int(os.environ.get("HARD_PROBLEMS", "150"))))
 def test_hard_problems(seed):
     """C from 1e-8 to 1e8, scales from 1e-30 to 1e30, any gamma, duplicates, outliers, offsets."""
     X, y, settings = hard_problem(seed)
