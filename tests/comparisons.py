@@ -63,6 +63,7 @@ def make_comparison(
     synthetic=False,
     n_cnns=1,
     ensemble=False,
+    n_svms=1,
     svm_labels="coarse",
     accuracies=(0.66, 0.63, 0.6, 0.58, 0.55),
     seed=0,
@@ -84,11 +85,13 @@ def make_comparison(
         mixed = np.mean([*members, members[0], members[0]], axis=0)
         predicted["ensemble"] = network_predictions(mixed, of_fine)
         entries.append(ensemble_entry(entries, len(fine)))
-    svm_scores = random_scores(rng, fine, of_fine, 0.5)
-    predicted["svm"] = {"coarse": (of_fine[svm_scores.argmax(axis=1)], None)}
-    if svm_labels == "fine":
-        predicted["svm"]["fine"] = (svm_scores.argmax(axis=1), svm_scores)
-    entries.append(svm_entry(svm_labels, len(fine)))
+    for i in range(n_svms):
+        svm_scores = random_scores(rng, fine, of_fine, 0.5 - 0.02 * i)
+        model_id = f"svm{i + 1}" if i else "svm"
+        predicted[model_id] = {"coarse": (of_fine[svm_scores.argmax(axis=1)], None)}
+        if svm_labels == "fine":
+            predicted[model_id]["fine"] = (svm_scores.argmax(axis=1), svm_scores)
+        entries.append(svm_entry(model_id, svm_labels, len(fine)))
     truths = {kind: truths[kind] for kind in kinds}
     predicted = {m: {k: of[k] for k in kinds if k in of} for m, of in predicted.items()}
     scores = {
@@ -101,13 +104,13 @@ def make_comparison(
         }
         for kind in kinds
     }
-    lead = "ensemble" if ensemble else "cnn"
+    rivals = ("ensemble" if ensemble else "cnn", "svm") if n_cnns else ("svm", "svm2")
     main = kinds[0]
-    found = find_disagreements(truths[main], predicted, lead, main)
+    found = find_disagreements(truths[main], predicted, rivals, main)
     pictured = sorted({index for some in found for index in some})
     label = "SYNTHETIC stand-in" if synthetic else "CIFAR-100"
     return Comparison(
-        title=f"CNN versus SVM on {label}",
+        title=f"{'CNN versus SVM' if n_cnns else 'SVMs compared'} on {label}",
         created="2026-11-20T09:30:00+00:00",
         command="svmcifar compare --cnn runs/reference-w16.onnx --svm runs/patches.skops",
         versions={"python": "3.12.8", "svmcifar": "0.3.0", "numpy": "2.4.6"},
@@ -127,7 +130,7 @@ def make_comparison(
         paired={kind: compare_all(truths[kind], predicted, kind) for kind in kinds},
         time_to_accuracy={kind: [] for kind in kinds},
         disagreements=Disagreements(
-            lead, "svm", main, *found, [describe(i, truths, names, predicted) for i in pictured]
+            *rivals, main, *found, [describe(i, truths, names, predicted) for i in pictured]
         ),
         grid=[describe(i, truths, names, predicted) for i in range(min(9, len(fine)))],
         conclusion=[
@@ -198,9 +201,10 @@ def network_predictions(fine_scores, of_fine):
 
 def compare_all(truth, predicted, kind):
     able = [model_id for model_id in predicted if kind in predicted[model_id]]
-    pairs = [(a, "svm") for a in able if a != "svm"] if "svm" in able else []
-    networks = [a for a in able if a.startswith("cnn")]
-    pairs += [(a, b) for i, a in enumerate(networks) for b in networks[i + 1 :]]
+    svms = [a for a in able if a.startswith("svm")]
+    pairs = [(a, b) for b in svms for a in able if a not in svms]
+    for alike in (svms, [a for a in able if a.startswith("cnn")]):
+        pairs += [(a, b) for i, a in enumerate(alike) for b in alike[i + 1 :]]
     tests = []
     for a, b in pairs:
         counts = count_pairs(truth, *(predicted[m][kind][0] for m in (a, b)))
@@ -208,9 +212,9 @@ def compare_all(truth, predicted, kind):
     return tests
 
 
-def find_disagreements(truth, predicted, lead, kind):
-    cnn, svm = (predicted[m][kind][0] == truth for m in (lead, "svm"))
-    groups = (cnn & ~svm, svm & ~cnn, ~cnn & ~svm)
+def find_disagreements(truth, predicted, rivals, kind):
+    a, b = (predicted[m][kind][0] == truth for m in rivals)
+    groups = (a & ~b, b & ~a, ~a & ~b)
     return [np.flatnonzero(hit)[:27].tolist() for hit in groups]
 
 
@@ -286,11 +290,11 @@ def ensemble_entry(members, n_images):
     )
 
 
-def svm_entry(labels, n_images):
+def svm_entry(model_id, labels, n_images):
     return ModelEntry(
-        id="svm",
+        id=model_id,
         kind="svm",
-        name=f"SVM ({labels})",
+        name=f"SVM ({labels})" if model_id == "svm" else f"SVM {model_id}",
         description="Exact one-vs-one RBF-kernel SVM: C = 5, gamma = 0.000651; patches > pca",
         labels=labels,
         features=["patches", "pca"],

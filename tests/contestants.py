@@ -85,7 +85,7 @@ def predictions_of(classes, superclass_of, scores=None, kind="probabilities", su
 
 def entry_of(model_id, name, **changes):
     """What a report says of a model, as far as conclusions need it; `cost` changes that alone."""
-    is_svm = model_id == "svm"
+    is_svm = model_id.startswith("svm")
     cost = Cost(
         training_s=30.0 if is_svm else 600.0,
         training_hardware="Abacus, backend numba" if is_svm else "Abacus, 2 threads",
@@ -99,7 +99,7 @@ def entry_of(model_id, name, **changes):
     )
     entry = ModelEntry(
         id=model_id,
-        kind="cnn" if model_id.startswith("cnn") else model_id,
+        kind=model_id.rstrip("0123456789"),
         name=name,
         description="",
         labels=CLASSES,

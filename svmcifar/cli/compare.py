@@ -1,7 +1,7 @@
 """svmcifar compare."""
 
 import shlex
-from contextlib import nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -15,6 +15,7 @@ from svmcifar.text import one_line
 if TYPE_CHECKING:
     from svmcifar.cnn.image_network import ImageNetwork
     from svmcifar.data.dataset import Dataset, Split
+    from svmcifar.features.cache import FeatureCache
     from svmcifar.model.classifier import ImageClassifier
 
 _BUNDLED = "bundled"
@@ -44,12 +45,14 @@ class _RecordingCommand(click.Command):
     help="A network, .pth or .onnx; may be given several times.  Without a value, and if no "
     "--cnn is given: the network that comes with svmcifar.",
 )
+@click.option("--no-cnn", is_flag=True, help="Compare SVMs alone; give --svm at least twice.")
 @click.option(
     "--svm",
-    "svm_path",
+    "svm_paths",
+    multiple=True,
     type=click.Path(path_type=Path),
-    help="A model of 'svmcifar train', of classes or superclasses.  [default: train one on "
-    f"the classes with C = {_C:g} and save it in the output folder]",
+    help="A model of 'svmcifar train', of classes or superclasses; may be given several times.  "
+    f"[default: train one on the classes with C = {_C:g} and save it in the output folder]",
 )
 @click.option(
     "--ensemble",
@@ -66,7 +69,8 @@ class _RecordingCommand(click.Command):
 def command(
     context: click.Context,
     cnns: tuple[str, ...],
-    svm_path: Path | None,
+    no_cnn: bool,
+    svm_paths: tuple[Path, ...],
     ensemble: str | None,
     data: str | None,
     skip_md5: bool,
@@ -75,52 +79,51 @@ def command(
     no_cache: bool,
     overwrite: bool,
 ) -> None:
-    """Compare networks with an SVM on the test images, and write a report.
+    """Compare networks with SVMs on the test images, and write a report.
 
     All models predict the same images.  They are scored on the superclasses,
-    and on the classes if the SVM was trained on them: accuracy with
-    intervals, paired tests, costs, and the images on which models disagree.
+    and on the classes if they were trained on them: accuracy with intervals,
+    paired tests, costs, and the images on which models disagree.  Of several
+    networks and SVMs the first ones are shown in most detail.
     """
     from svmcifar.compare.assemble import (
         ask_models,
         compare_predictions,
         describe_models,
-        network_ids,
+        model_ids,
     )
     from svmcifar.compare.report.write import write_report
     from svmcifar.io.folders import check_folder, staged_folder
-    from svmcifar.model.evaluate import require_same_classes
-    from svmcifar.model.persistence import load_classifier, save_model
+    from svmcifar.model.persistence import save_model
 
-    cnns = cnns or (_BUNDLED,)
+    if no_cnn and (cnns or len(svm_paths) < 2):
+        raise click.UsageError("--no-cnn needs at least two --svm, and no --cnn.")
+    cnns = cnns or (() if no_cnn else (_BUNDLED,))
     if ensemble and len(cnns) < 2:
         raise click.UsageError("--ensemble needs at least two networks; give --cnn once more.")
     check_folder(out, overwrite)
     dataset = options.open_data(data, skip_md5)
     cache = options.open_feature_cache(no_cache)
     networks = _load_networks(cnns, dataset, jobs)
-    ids = network_ids(networks)
+    ids = model_ids("cnn", networks)
     notes = {i: _BUNDLED_NOTE for i, cnn in zip(ids, cnns, strict=True) if cnn == _BUNDLED}
-    if svm_path:
-        svm = load_classifier(svm_path, dataset, cache, jobs)
-        require_same_classes(svm, dataset)
-    train, test = dataset.read_split("train"), dataset.read_split("test")
-    if not svm_path:
-        svm = _train_svm(dataset, train, jobs)
+    svms = _load_svms(svm_paths, dataset, cache, jobs)
+    test = dataset.read_split("test")
+    keeping: AbstractContextManager[None] = nullcontext()
+    if not svms:
+        svms = [_train_svm(dataset, dataset.read_split("train"), jobs)]
         notes["svm"] = _TRAINED_NOTE
-    del train
+        keep = partial(save_model, svms[0], slim=True)
+        keeping = options.kept_elsewhere(Path(_MODEL_NAME), keep)
 
-    keep = partial(save_model, svm, slim=True)
-    keeping = nullcontext() if svm_path else options.kept_elsewhere(Path(_MODEL_NAME), keep)
-    predictions = ask_models(networks, svm, dataset, test, ensemble)
+    predictions = ask_models(networks, svms, dataset, test, ensemble)
     with keeping, staged_folder(out) as folder:
         saved = None
-        if svm_path is None:
-            saved, svm_path = _MODEL_NAME, folder / _MODEL_NAME
-            keep(svm_path)
-        entries = describe_models(
-            networks, svm, svm_path, predictions, ensemble=ensemble, notes=notes
-        )
+        if not svm_paths:
+            saved, svm_paths = _MODEL_NAME, (folder / _MODEL_NAME,)
+            keep(*svm_paths)
+        with_files = list(zip(svms, svm_paths, strict=True))
+        entries = describe_models(networks, with_files, predictions, ensemble=ensemble, notes=notes)
         typed = context.meta[__name__]
         comparison = compare_predictions(entries, predictions, dataset, test, typed)
         write_report(comparison, predictions, dataset, test, folder, saved)
@@ -151,6 +154,28 @@ def _load_networks(
             )
         networks[network.sha256] = network
     return list(networks.values())
+
+
+def _load_svms(
+    paths: tuple[Path, ...], dataset: "Dataset", cache: "FeatureCache | None", jobs: int | None
+) -> "list[ImageClassifier]":
+    """Load the SVMs; raise ModelFileError if two are the same."""
+    from svmcifar.errors import ModelFileError
+    from svmcifar.model.evaluate import require_same_classes
+    from svmcifar.model.persistence import load_classifier
+
+    svms: list[ImageClassifier] = []
+    for path in paths:
+        svm = load_classifier(path, dataset, cache, jobs)
+        require_same_classes(svm, dataset)
+        for other, other_path in zip(svms, paths, strict=False):
+            if other.manifest.content_hash == svm.manifest.content_hash:
+                raise ModelFileError(
+                    f"{path}: an SVM may be given once, and it is the same as {other_path}; "
+                    "leave one of them out"
+                )
+        svms.append(svm)
+    return svms
 
 
 def _train_svm(dataset: "Dataset", train: "Split", jobs: int | None) -> "ImageClassifier":

@@ -45,29 +45,32 @@ PredictionsById = Mapping[str, Predictions]
 
 def ask_models(
     networks: Sequence[ImageNetwork],
-    svm: ImageClassifier,
+    svms: Sequence[ImageClassifier],
     dataset: Dataset,
     test: Split,
     ensemble: str | None = None,
 ) -> dict[str, Predictions]:
-    """Predict a split of `dataset` by networks, an SVM and, by "sum" or "vote", an ensemble.
+    """Predict a split of `dataset` by networks, SVMs and, by "sum" or "vote", an ensemble.
 
-    Return predictions by model id: "cnn", "cnn2", ... in the given order, "ensemble", "svm".
+    Return predictions by model id: "cnn", "cnn2", ... in the given order, "ensemble" of all
+    networks, "svm", "svm2", ...
     """
     superclass_of = _superclass_of(dataset)
     predictions = {
         model_id: predict_by_network(network, test.images, superclass_of)
-        for model_id, network in zip(network_ids(networks), networks, strict=True)
+        for model_id, network in zip(model_ids("cnn", networks), networks, strict=True)
     }
     if ensemble is not None:
         predictions["ensemble"] = combine_networks(list(predictions.values()), ensemble)
-    return predictions | {"svm": predict_by_svm(svm, test.images, superclass_of)}
+    return predictions | {
+        model_id: predict_by_svm(svm, test.images, superclass_of)
+        for model_id, svm in zip(model_ids("svm", svms), svms, strict=True)
+    }
 
 
 def describe_models(
     networks: Sequence[ImageNetwork],
-    svm: ImageClassifier,
-    svm_path: Path,
+    svms: Sequence[tuple[ImageClassifier, Path]],
     predictions: PredictionsById,
     *,
     ensemble: str | None = None,
@@ -75,22 +78,29 @@ def describe_models(
 ) -> list[ModelEntry]:
     """Describe the models of `ask_models` in its order, without the accuracy per megabyte.
 
-    `notes` say where a model that the user did not name comes from, by model id.
+    Each SVM comes with its file.  `notes` say where a model that the user did not name comes from,
+    by model id.
     """
     notes = notes or {}
-    ids, names = network_ids(networks), distinct_names(networks)
+    names = distinct_names([f"CNN {network.name}" for network in networks])
     entries = [
         network_entry(network, predictions[model_id], name, model_id, notes.get(model_id))
-        for network, model_id, name in zip(networks, ids, names, strict=True)
+        for network, model_id, name in zip(networks, model_ids("cnn", networks), names, strict=True)
     ]
     if ensemble is not None:
         entries.append(ensemble_entry(entries, predictions["ensemble"], ensemble))
-    return [*entries, svm_entry(svm, predictions["svm"], svm_path, notes.get("svm"))]
+    names = distinct_names([f"SVM {path.stem}" for _, path in svms])
+    if len(svms) == 1:
+        names = [f"SVM ({svms[0][0].label_kind})"]
+    return entries + [
+        svm_entry(svm, predictions[model_id], path, name, model_id, notes.get(model_id))
+        for (svm, path), model_id, name in zip(svms, model_ids("svm", svms), names, strict=True)
+    ]
 
 
-def network_ids(networks: Sequence[Any]) -> list[str]:
-    """Return the ids of networks in a report: "cnn", "cnn2", "cnn3" and so on."""
-    return [f"cnn{number}" if number > 1 else "cnn" for number in range(1, len(networks) + 1)]
+def model_ids(kind: str, models: Sequence[Any]) -> list[str]:
+    """Return the ids of the models of a kind in a report: "cnn", "cnn2", "cnn3" and so on."""
+    return [f"{kind}{number}" if number > 1 else kind for number in range(1, len(models) + 1)]
 
 
 def compare_predictions(
@@ -117,8 +127,9 @@ def compare_predictions(
         for kind in kinds
     }
     describe = partial(_describe_image, test, predictions, class_names)
+    kind_of = {entry.id: entry.kind for entry in models}
     comparison = Comparison(
-        title=f"CNN versus SVM on {dataset.label}",
+        title=f"{_title_of(kind_of)} on {dataset.label}",
         created=utc_now(),
         command=command,
         **describe_environment(),
@@ -133,9 +144,9 @@ def compare_predictions(
         superclass_of=None if superclass_of is None else superclass_of.tolist(),
         models=[_with_accuracy_per_mb(entry, scores) for entry in models],
         scores=scores,
-        paired={kind: _compare_pairs(truth[kind], predictions, kind) for kind in kinds},
+        paired={kind: _compare_pairs(truth[kind], predictions, kind, kind_of) for kind in kinds},
         time_to_accuracy=time_to_accuracy(models, scores),
-        disagreements=_find_disagreements(test, predictions, kinds[0], describe),
+        disagreements=_find_disagreements(test, predictions, kinds[0], kind_of, describe),
         grid=[describe(i) for i in range(min(_N_GRID, len(test.images)))],
     )
     return replace(
@@ -159,13 +170,19 @@ def _with_accuracy_per_mb(
     return replace(entry, cost=replace(entry.cost, accuracy_per_mb=ratios))
 
 
-def _compare_pairs(y_true: Ids, predictions: PredictionsById, kind: str) -> list[PairedTest]:
-    """Compare networks and ensemble with the SVM, then the networks with one another."""
+def _title_of(kind_of: Mapping[str, str]) -> str:
+    return "CNN versus SVM" if "cnn" in kind_of.values() else "SVMs compared"
+
+
+def _compare_pairs(
+    y_true: Ids, predictions: PredictionsById, kind: str, kind_of: Mapping[str, str]
+) -> list[PairedTest]:
+    """Compare networks and ensembles with each SVM, then SVMs, then networks with one another."""
     ids = {model_id: p.ids[kind] for model_id, p in predictions.items() if kind in p.ids}
-    networks = [model_id for model_id in ids if model_id not in ("ensemble", "svm")]
-    pairs = [(a, "svm") for a in ids if a != "svm"] if "svm" in ids else []
+    svms, networks = ([i for i in ids if kind_of[i] == of] for of in ("svm", "cnn"))
+    with_svm = [(a, b) for b in svms for a in ids if kind_of[a] != "svm"]
     tests = []
-    for a, b in (*pairs, *combinations(networks, 2)):
+    for a, b in (*with_svm, *combinations(svms, 2), *combinations(networks, 2)):
         counts = count_pairs(y_true, ids[a], ids[b])
         low, high = bootstrap_difference(counts, CONFIDENCE)
         tests.append(PairedTest(a, b, counts, mcnemar_p(counts), low, high))
@@ -176,17 +193,24 @@ def _find_disagreements(
     test: Split,
     predictions: PredictionsById,
     kind: str,
+    kind_of: Mapping[str, str],
     describe: Callable[[int], ImagePredictions],
 ) -> Disagreements:
-    """Find the first images that only the leading network, only the SVM or neither has right."""
-    lead = "ensemble" if "ensemble" in predictions else "cnn"
-    right_a, right_b = (predictions[m].ids[kind] == test.labels[kind] for m in (lead, "svm"))
+    """Find the first images that only one of two rivals has right, or neither.
+
+    They are the ensemble, or the first network, and the first SVM; without a network the first two
+    SVMs.
+    """
+    ranks = ("ensemble", "cnn", "svm")
+    a = min(kind_of, key=lambda model_id: ranks.index(kind_of[model_id]))
+    b = next(i for i, of in kind_of.items() if of == "svm" and i != a)
+    right_a, right_b = (predictions[m].ids[kind] == test.labels[kind] for m in (a, b))
     only_a, only_b, both_wrong = (
         np.flatnonzero(group)[:_N_DISAGREEMENTS].tolist()
         for group in (right_a & ~right_b, right_b & ~right_a, ~right_a & ~right_b)
     )
     images = [describe(i) for i in sorted([*only_a, *only_b, *both_wrong])]
-    return Disagreements(lead, "svm", kind, only_a, only_b, both_wrong, images)
+    return Disagreements(a, b, kind, only_a, only_b, both_wrong, images)
 
 
 def _describe_image(

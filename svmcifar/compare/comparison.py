@@ -12,7 +12,7 @@ from svmcifar.data.dataset import SUPERCLASS_OF, kind_words
 from svmcifar.json_values import finite, plain
 from svmcifar.metrics.paired_tests import N_RESAMPLES, SEED, PairedCounts
 
-FORMAT_NUMBER = 1
+FORMAT_NUMBER = 2
 CONFIDENCE = 0.95
 BOOTSTRAP = f"paired bootstrap, {N_RESAMPLES} resamples, seed {SEED}"
 _MCNEMAR = "exact binomial test on the images that only one model has right"
@@ -65,7 +65,7 @@ class LearningCurve:
 class ModelEntry:
     """What a model is, what it costs and how it was made."""
 
-    id: str  # key of its scores and predictions: "cnn", "cnn2", ..., "ensemble" or "svm"
+    id: str  # key of its scores and predictions: "cnn", "cnn2", ..., "ensemble", "svm", "svm2", ...
     kind: str  # "cnn", "ensemble" or "svm"
     name: str  # for tables and legends
     description: str
@@ -129,9 +129,10 @@ class PairedTest:
 
 @dataclass(frozen=True)
 class TimeToAccuracy:
-    """When a network's learning curve reached the SVM's accuracy."""
+    """When a network's learning curve reached an SVM's accuracy."""
 
     model: str  # id of the network
+    svm: str  # id of the SVM
     target: float  # the SVM's accuracy on the test images
     seconds: float | None  # of training; None if it was never reached
 
@@ -166,10 +167,10 @@ class ImagePredictions:
 
 @dataclass(frozen=True)
 class Disagreements:
-    """The first images that only the leading network, only the SVM or neither has right."""
+    """The first images that only one of two models has right, or neither."""
 
-    a: str  # id of the leading network: the ensemble, or the first
-    b: str  # id of the SVM
+    a: str  # id of the ensemble or the first network, without networks of the first SVM
+    b: str  # id of the first SVM, without networks of the second
     kind: str  # of the labels that are looked at
     only_a: list[int]  # indices of images that a alone has right
     only_b: list[int]
@@ -178,7 +179,7 @@ class Disagreements:
 
     def to_json(self) -> dict[str, Any]:
         """Return this part of report.json."""
-        first = {"only_cnn": self.only_a, "only_svm": self.only_b, "both_wrong": self.both_wrong}
+        first = {"only_a": self.only_a, "only_b": self.only_b, "both_wrong": self.both_wrong}
         images = [image.to_json() for image in self.images]
         return {"a": self.a, "b": self.b, self.kind: first, "images": images}
 
@@ -196,9 +197,10 @@ class Comparison:
     data: DataDescription
     class_names: dict[str, list[str]]  # by kind, in the order of the ids
     superclass_of: list[int] | None  # superclass id of each class; None without superclasses
-    models: list[ModelEntry]  # the networks, their ensemble, the SVM
+    models: list[ModelEntry]  # the networks, their ensemble, the SVMs
     scores: dict[str, dict[str, ModelScores]]  # by kind, then by id of the models that predict it
-    paired: dict[str, list[PairedTest]]  # by kind: all against the SVM, then pairs of networks
+    # By kind: all against each SVM, then pairs of SVMs, then of networks.
+    paired: dict[str, list[PairedTest]]
     time_to_accuracy: dict[str, list[TimeToAccuracy]]  # by kind, for networks with a curve
     disagreements: Disagreements
     grid: list[ImagePredictions]  # the first test images
@@ -214,6 +216,23 @@ class Comparison:
     def model(self, model_id: str) -> ModelEntry:
         """Return the model with this id."""
         return next(entry for entry in self.models if entry.id == model_id)
+
+    def of_kind(self, *kinds: str) -> list[ModelEntry]:
+        """Return the models of some kinds: "cnn", "ensemble", "svm"."""
+        return [entry for entry in self.models if entry.kind in kinds]
+
+    def chief_pairs(self, kind: str) -> list[PairedTest]:
+        """Return the paired tests with an SVM that one of the two rivals takes part in.
+
+        The rivals are the models of `disagreements`; their own test comes first.
+        """
+        a, b = self.disagreements.a, self.disagreements.b
+        pairs = [
+            pair
+            for pair in self.paired[kind]
+            if self.model(pair.b).kind == "svm" and (pair.a == a or pair.b == b)
+        ]
+        return sorted(pairs, key=lambda pair: (pair.a, pair.b) != (a, b))
 
     def words(self, kind: str) -> tuple[str, str]:
         """Return the singular and the plural of the classes of a kind."""

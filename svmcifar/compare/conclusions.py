@@ -11,32 +11,25 @@ _LEAST_RATIO = 1.05
 def conclude(comparison: Comparison) -> list[str]:
     """Write sentences on accuracy, differences and cost.
 
-    First the accuracy of each network against the SVM, beginning with the leading one (the
-    ensemble, or the first); then where this one and the SVM differ, and what they cost.
+    First the accuracy of the two rivals (`Comparison.disagreements`), then of other pairs that one
+    of them is in; then where the rivals differ, and what they cost.
     """
-    main, lead = comparison.main_kind, comparison.disagreements.a
-    with_svm = {
-        kind: [pair for pair in pairs if pair.b == "svm"]
-        for kind, pairs in comparison.paired.items()
-    }
-    with_svm[main].sort(key=lambda pair: pair.a != lead)
-    network, svm = comparison.model(lead), comparison.model("svm")
-    sentences = [_accuracy_sentence(comparison, main, pair) for pair in with_svm[main]]
-    sentences.append(_overlap_sentence(comparison, with_svm[main][0]))
-    sentences.append(_classes_sentence(comparison, network, svm))
-    for kind in with_svm:
+    main, shown = comparison.main_kind, comparison.disagreements
+    pairs = {kind: comparison.chief_pairs(kind) for kind in comparison.paired}
+    a, b = comparison.model(shown.a), comparison.model(shown.b)
+    sentences = [_accuracy_sentence(comparison, main, pair) for pair in pairs[main]]
+    sentences.append(_overlap_sentence(comparison, pairs[main][0]))
+    sentences.append(_classes_sentence(comparison, a, b))
+    for kind in pairs:
         if kind != main:
-            sentences += [_accuracy_sentence(comparison, kind, pair) for pair in with_svm[kind]]
-    if svm.labels == SUPERCLASSES:
-        sentences.append(
-            f"{svm.name} was trained on the superclasses: it has no answers on the "
-            f"{comparison.title_of(CLASSES)}."
-        )
-    return [
-        *sentences,
-        *_training_sentences(comparison, network, svm),
-        *_use_sentences(main, network, svm),
+            sentences += [_accuracy_sentence(comparison, kind, pair) for pair in pairs[kind]]
+    sentences += [
+        f"{model.name} was trained on the superclasses: it has no answers on the "
+        f"{comparison.title_of(CLASSES)}."
+        for model in comparison.models
+        if model.labels == SUPERCLASSES
     ]
+    return [*sentences, *_training_sentences(comparison, a, b), *_use_sentences(main, a, b)]
 
 
 def describe_difference(pair: PairedTest, a: str, b: str) -> str:
@@ -86,18 +79,18 @@ def _overlap_sentence(comparison: Comparison, pair: PairedTest) -> str:
     )
 
 
-def _classes_sentence(comparison: Comparison, network: ModelEntry, svm: ModelEntry) -> str:
+def _classes_sentence(comparison: Comparison, a: ModelEntry, b: ModelEntry) -> str:
     scores = comparison.scores[comparison.main_kind]
-    ours, theirs = scores[network.id].per_class, scores[svm.id].per_class
+    ours, theirs = scores[a.id].per_class, scores[b.id].per_class
     gaps = (ours["recall"] - theirs["recall"]).set_axis(ours["name"]).dropna()
     ahead, behind = int((gaps > 0).sum()), int((gaps < 0).sum())
     text = (
-        f"{network.name} recognises more images of {ahead} of the {len(gaps)} "
-        f"{comparison.words(comparison.main_kind)[1]} and {svm.name} of {behind}"
+        f"{a.name} recognises more images of {ahead} of the {len(gaps)} "
+        f"{comparison.words(comparison.main_kind)[1]} and {b.name} of {behind}"
     )
     leads = [
         f"{model.name} in {name.replace('_', ' ')} ({100 * abs(gaps[name]):.1f} points)"
-        for model, name, count in ((network, gaps.idxmax(), ahead), (svm, gaps.idxmin(), behind))
+        for model, name, count in ((a, gaps.idxmax(), ahead), (b, gaps.idxmin(), behind))
         if count
     ]
     if leads:
@@ -105,20 +98,22 @@ def _classes_sentence(comparison: Comparison, network: ModelEntry, svm: ModelEnt
     return f"{text}."
 
 
-def _training_sentences(comparison: Comparison, network: ModelEntry, svm: ModelEntry) -> list[str]:
-    seconds, svm_seconds = network.cost.training_s, svm.cost.training_s
-    assert svm_seconds is not None  # manifests hold it
-    svm_took = f"{svm.name} took {_duration(svm_seconds)} ({svm.cost.training_hardware})"
-    sentence = f"How long {network.name} was trained is not known; {svm_took}."
+def _training_sentences(comparison: Comparison, a: ModelEntry, b: ModelEntry) -> list[str]:
+    seconds, b_seconds = a.cost.training_s, b.cost.training_s
+    assert b_seconds is not None  # manifests hold it
+    b_took = f"{b.name} took {_duration(b_seconds)} ({b.cost.training_hardware})"
+    sentence = f"How long {a.name} was trained is not known; {b_took}."
     if seconds:
         sentence = (
-            f"Training took {network.name} {_duration(seconds)} "
-            f"({network.cost.training_hardware or 'hardware not recorded'}) and {svm.name} "
-            f"{_duration(svm_seconds)} ({svm.cost.training_hardware}): "
-            f"{_ratio(seconds, svm_seconds, network, svm, 'as long')}."
+            f"Training took {a.name} {_duration(seconds)} "
+            f"({a.cost.training_hardware or 'hardware not recorded'}) and {b.name} "
+            f"{_duration(b_seconds)} ({b.cost.training_hardware}): "
+            f"{_ratio(seconds, b_seconds, a, b, 'as long')}."
         )
     sentences = [sentence]
     for reached in comparison.time_to_accuracy[comparison.main_kind]:
+        if reached.svm != b.id:
+            continue
         learner = comparison.model(reached.model)
         assert learner.curve is not None
         never, after = "never ", ""
@@ -126,22 +121,22 @@ def _training_sentences(comparison: Comparison, network: ModelEntry, svm: ModelE
             never, after = "", f"after {_duration(reached.seconds)} "
         sentences.append(
             f"In training, {learner.name} {never}reached the "
-            f"{_accuracy_of(comparison.main_kind)} that {svm.name} has on the test images {after}"
+            f"{_accuracy_of(comparison.main_kind)} that {b.name} has on the test images {after}"
             f"({100 * reached.target:.2f} %; measured on {learner.curve.images})."
         )
     return sentences
 
 
-def _use_sentences(kind: str, network: ModelEntry, svm: ModelEntry) -> list[str]:
-    a, b = network.cost, svm.cost
+def _use_sentences(kind: str, a: ModelEntry, b: ModelEntry) -> list[str]:
+    of_a, of_b = a.cost, b.cost
     return [
-        f"On this machine {network.name} answers {a.images_per_s:,.0f} images a second and "
-        f"{svm.name} {b.images_per_s:,.0f}: "
-        f"{_ratio(a.images_per_s, b.images_per_s, network, svm, 'as many')}.",
-        f"{network.name} takes {a.n_bytes / 1e6:,.2f} MB and {svm.name} "
-        f"{b.n_bytes / 1e6:,.2f} MB: {_ratio(a.n_bytes, b.n_bytes, network, svm, 'as much')}. "
-        f"Each MB brings {network.name} {a.accuracy_per_mb[kind]:.3g} and {svm.name} "
-        f"{b.accuracy_per_mb[kind]:.3g} percentage points of {_accuracy_of(kind)}.",
+        f"On this machine {a.name} answers {of_a.images_per_s:,.0f} images a second and "
+        f"{b.name} {of_b.images_per_s:,.0f}: "
+        f"{_ratio(of_a.images_per_s, of_b.images_per_s, a, b, 'as many')}.",
+        f"{a.name} takes {of_a.n_bytes / 1e6:,.2f} MB and {b.name} "
+        f"{of_b.n_bytes / 1e6:,.2f} MB: {_ratio(of_a.n_bytes, of_b.n_bytes, a, b, 'as much')}. "
+        f"Each MB brings {a.name} {of_a.accuracy_per_mb[kind]:.3g} and {b.name} "
+        f"{of_b.accuracy_per_mb[kind]:.3g} percentage points of {_accuracy_of(kind)}.",
     ]
 
 

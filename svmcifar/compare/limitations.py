@@ -9,22 +9,20 @@ from svmcifar.data.registry import DATASETS
 
 def find_limitations(comparison: Comparison) -> list[str]:
     """Write sentences on the scope of the conclusions, in general and for these models."""
-    svm = comparison.model("svm")
-    networks = [entry for entry in comparison.models if entry.kind == "cnn"]
+    svms, networks = comparison.of_kind("svm"), comparison.of_kind("cnn")
     return [
         *_of_images(comparison),
         "Intervals and tests say how much the choice of test images matters. They do not say how "
-        "much training matters: each model was trained once, and another seed would change a "
-        "network's answers.",
+        "much training matters: each model was trained once"
+        + (", and another seed would change a network's answers." if networks else "."),
         *_of_many_tests(comparison),
-        *_of_training_images(comparison, networks, svm),
-        *_of_superclasses(comparison, svm),
-        f"The SVM's features are {' > '.join(svm.features or ())}; other features, or another "
-        "choice of C and gamma, would change its accuracy.",
-        "Log loss is that of scores divided by a temperature, for networks and SVM alike; the "
+        *_of_training_images(comparison, [*networks, *svms]),
+        *_of_superclasses(comparison, networks, svms),
+        *_of_features(svms),
+        "Log loss is that of scores divided by a temperature, for every kind of model alike; the "
         "temperature is fitted to other test images than those it is used on.",
-        *_of_probabilities(svm),
-        *_of_time(networks, svm),
+        *_of_probabilities(svms),
+        *_of_time([*networks, *svms]),
     ]
 
 
@@ -43,10 +41,8 @@ def _of_many_tests(comparison: Comparison) -> Iterator[str]:
         )
 
 
-def _of_training_images(
-    comparison: Comparison, networks: Sequence[ModelEntry], svm: ModelEntry
-) -> Iterator[str]:
-    for entry in (*networks, svm):
+def _of_training_images(comparison: Comparison, models: Sequence[ModelEntry]) -> Iterator[str]:
+    for entry in models:
         data, held_out = entry.made.get("data"), entry.made.get("validation_rows")
         if data is None:
             yield f"How {entry.name} was trained is not known: it may have seen the test images."
@@ -57,33 +53,47 @@ def _of_training_images(
             )
         if held_out:
             yield f"{entry.name} was trained without {held_out} training images that it held out."
-    if (n_rows := svm.made["training"]["rows"]) is not None:
-        yield f"{svm.name} was trained on {n_rows} of the training images."
+        if entry.kind == "svm" and (n_rows := entry.made["training"]["rows"]) is not None:
+            yield f"{entry.name} was trained on {n_rows} of the training images."
 
 
-def _of_superclasses(comparison: Comparison, svm: ModelEntry) -> Iterator[str]:
-    if SUPERCLASSES in comparison.class_names:
-        sentence = "A network's probability of a superclass is the sum over its classes"
-        if svm.labels == CLASSES and _has_probabilities(svm):
-            sentence += (
-                "; so is the SVM's, but its superclass is that of the one class it answers. Models "
-                "trained on the superclasses themselves may do better"
-            )
-        elif svm.labels == CLASSES:
-            sentence += (
-                "; the SVM's superclass is that of the one class it answers, for decision values "
-                "cannot be summed. Models trained on the superclasses themselves may do better"
-            )
-        yield f"{sentence}."
-
-
-def _of_probabilities(svm: ModelEntry) -> Iterator[str]:
-    if _has_probabilities(svm):
+def _of_superclasses(
+    comparison: Comparison, networks: Sequence[ModelEntry], svms: Sequence[ModelEntry]
+) -> Iterator[str]:
+    if SUPERCLASSES not in comparison.class_names:
+        return
+    if networks:
+        yield "A network's probability of a superclass is the sum over its classes."
+    if of_classes := [svm for svm in svms if svm.labels == CLASSES]:
         yield (
-            "The SVM's probabilities are coupled from sigmoids of the pairs' decision values, "
-            "fitted to training images that a model of the other four fifths had not seen; its "
-            "answers are the pairs' votes, and need not be the most probable class."
+            f"The superclass of {_listed(of_classes)} is that of the one class answered, for "
+            "decision values cannot be summed as probabilities can. Models trained on the "
+            "superclasses themselves may do better."
         )
+
+
+def _of_features(svms: Sequence[ModelEntry]) -> Iterator[str]:
+    for steps in dict.fromkeys(" > ".join(svm.features or ()) for svm in svms):
+        alike = [svm for svm in svms if " > ".join(svm.features or ()) == steps]
+        yield (
+            f"The features of {_listed(alike)} are {steps}; other features, or another choice of C "
+            "and gamma, would change the accuracy."
+        )
+
+
+def _of_probabilities(svms: Sequence[ModelEntry]) -> Iterator[str]:
+    if with_probabilities := [svm for svm in svms if _has_probabilities(svm)]:
+        yield (
+            f"The probabilities of {_listed(with_probabilities)} are coupled from sigmoids of the "
+            "pairs' decision values, fitted to training images that a model of the other four "
+            "fifths had not seen; the answers are the pairs' votes, and need not be the most "
+            "probable class."
+        )
+
+
+def _listed(models: Sequence[ModelEntry]) -> str:
+    *others, last = (model.name for model in models)
+    return f"{', '.join(others)} and {last}" if others else last
 
 
 def _has_probabilities(svm: ModelEntry) -> bool:
@@ -91,16 +101,15 @@ def _has_probabilities(svm: ModelEntry) -> bool:
     return bool(svm.made["training"]["parameters"].get("probability"))
 
 
-def _of_time(networks: Sequence[ModelEntry], svm: ModelEntry) -> Iterator[str]:
+def _of_time(models: Sequence[ModelEntry]) -> Iterator[str]:
     yield (
         "Times of training are as recorded when each model was trained; inference was timed once, "
         "on this machine, whatever else it was doing."
     )
-    processor = svm.made["host"]["processor"]
-    for entry in networks:
-        hardware = entry.cost.training_hardware
-        if hardware is not None and not hardware.startswith(processor):
-            yield (
-                f"{entry.name} and {svm.name} were trained on different hardware ({hardware}; "
-                f"{svm.cost.training_hardware}): their times of training do not compare."
-            )
+    known = [entry for entry in models if entry.cost.training_hardware is not None]
+    if len({str(entry.cost.training_hardware).split(",")[0] for entry in known}) > 1:
+        where = "; ".join(f"{entry.name}: {entry.cost.training_hardware}" for entry in known)
+        yield (
+            f"Models were trained on different hardware ({where}): their times of training do not "
+            "compare."
+        )

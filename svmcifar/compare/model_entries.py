@@ -83,7 +83,12 @@ def ensemble_entry(members: Sequence[ModelEntry], predictions: Predictions, how:
 
 
 def svm_entry(
-    model: ImageClassifier, predictions: Predictions, path: Path, note: str | None
+    model: ImageClassifier,
+    predictions: Predictions,
+    path: Path,
+    name: str,
+    model_id: str,
+    note: str | None,
 ) -> ModelEntry:
     """Describe an SVM and its file, without its accuracy per megabyte.
 
@@ -105,9 +110,9 @@ def svm_entry(
         sha256 = hashlib.file_digest(file, "sha256").hexdigest()
     workers = f"{count_workers(model.svc.n_jobs)} threads"
     return ModelEntry(
-        id="svm",
+        id=model_id,
         kind="svm",
-        name=f"SVM ({model.label_kind})",
+        name=name,
         description=(
             f"Exact one-vs-one RBF-kernel SVM: C = {training.parameters['C']:g}, "
             f"gamma = {fit.gamma:.6g}; {' > '.join(features)}, {fit.n_features} "
@@ -135,15 +140,15 @@ def svm_entry(
     )
 
 
-def distinct_names(networks: Sequence[ImageNetwork]) -> list[str]:
-    """Return networks' names: those of their files, numbered where they are alike."""
-    names: list[str] = []
-    for network in networks:
-        name, number = (first := f"CNN {one_line(network.name)}"), 2
-        while name in names:
+def distinct_names(names: Iterable[str]) -> list[str]:
+    """Return names as one line each, numbered where they are alike."""
+    distinct: list[str] = []
+    for first in map(one_line, names):
+        name, number = first, 2
+        while name in distinct:
             name, number = f"{first} ({number})", number + 1
-        names.append(name)
-    return names
+        distinct.append(name)
+    return distinct
 
 
 def _inference_cost(predictions: Predictions, hardware: str | None) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 import json
 import re
+from functools import partial
 from html import unescape
 from pathlib import Path
 
@@ -167,6 +168,44 @@ def test_overwriting(compare, folder):
     assert len(pd.read_csv("report/predictions.csv")) == 200
     assert (folder / "report/notes.txt").read_text() == "precious"
     assert {path.name for path in (folder / "report").iterdir()} == FILES | {"notes.txt"}
+
+
+def test_several_svms(compare, svm_paths):
+    compare("--cnn", "a.pth", "--svm", svm_paths["fine"])
+    content = read_report()
+    assert ids_and_files(content) == [
+        ("cnn", "a.pth"), ("svm", "fine.skops"), ("svm2", "coarse.skops"),
+    ]  # fmt: skip
+    assert [m["name"] for m in content["models"]] == ["CNN a", "SVM fine", "SVM coarse"]
+    assert set(content["scores"]["fine"]) == {"cnn", "svm"}
+    pairs = [(p["a"], p["b"]) for p in content["paired"]["coarse"]]
+    assert pairs == [("cnn", "svm"), ("cnn", "svm2"), ("svm", "svm2")]
+    assert content["title"] == "CNN versus SVM on SYNTHETIC stand-in"
+
+
+def test_svms_alone(compare, folder, svm_paths, synthetic_data):
+    output = compare("--no-cnn", "--svm", svm_paths["fine"])
+    assert output.startswith("SVMs compared on SYNTHETIC stand-in\n")
+    content = read_report()
+    assert ids_and_files(content) == [("svm", "fine.skops"), ("svm2", "coarse.skops")]
+    images = synthetic_data.read_split("test").images
+    table = pd.read_csv("report/predictions.csv")
+    assert table.svm_fine.tolist() == load_model(svm_paths["fine"]).predict(images).tolist()
+    assert table.svm2_coarse.tolist() == load_model(svm_paths["coarse"]).predict(images).tolist()
+    assert (folder / "report/figures/confusion-coarse-svm2.png").exists()
+
+
+@pytest.mark.parametrize("arguments", [[], ["--cnn", "a.pth", "--svm", "coarse"]])
+def test_svms_alone_need_two_and_no_network(compare, svm_paths, arguments):
+    arguments = [svm_paths.get(argument, argument) for argument in arguments]
+    error = compare("--no-cnn", *arguments, runner=partial(fail, exit_code=2))
+    assert "--no-cnn needs at least two --svm, and no --cnn." in error
+
+
+def test_an_svm_is_taken_once(compare, folder, svm_paths):
+    (folder / "copy.skops").write_bytes(svm_paths["coarse"].read_bytes())
+    error = compare("--svm", "copy.skops", runner=fail)
+    assert re.search(r"coarse\.skops: an SVM may be given once, .* the same as copy\.skops", error)
 
 
 def test_svm_within_the_folder_survives(compare, folder, svm_paths):

@@ -3,6 +3,7 @@
 The networks and the SVM here are right where they are told to be.
 """
 
+import re
 from dataclasses import replace
 
 import numpy as np
@@ -14,6 +15,8 @@ from svmcifar.compare.comparison import LearningCurve, PairedTest
 from svmcifar.compare.conclusions import describe_difference
 from svmcifar.compare.limitations import find_limitations
 from svmcifar.metrics.paired_tests import PairedCounts
+
+WORDS = {"svm": "Svm", "cnn": "Net", "ensemble": "Both"}
 
 
 @pytest.fixture(scope="module")
@@ -39,13 +42,14 @@ def concluded(synthetic_data, split, superclass_of):
                 split.labels["fine"],
                 _of_another_superclass(split.labels["fine"], superclass_of),
             )
-            kind = "decisions" if model_id == "svm" else "probabilities"
+            is_svm = model_id.startswith("svm")
+            kind = "decisions" if is_svm else "probabilities"
             predictions[model_id] = predictions_of(fine, superclass_of, kind=kind)
-            name = {"svm": "Svm", "ensemble": "Both"}.get(model_id, f"Net{model_id[3:]}")
+            name = re.sub("[a-z]+", lambda word: WORDS[word[0]], model_id)
             entry = entry_of(model_id, name, **changes.get(model_id, {}))
-            if model_id == "svm" and svm_labels == "coarse":
-                ids = {"coarse": predictions["svm"].ids["coarse"]}
-                predictions["svm"] = replace(predictions["svm"], ids=ids, scores={})
+            if is_svm and svm_labels == "coarse":
+                ids = {"coarse": predictions[model_id].ids["coarse"]}
+                predictions[model_id] = replace(predictions[model_id], ids=ids, scores={})
                 entry = replace(entry, labels="coarse")
             entries.append(entry)
         return compare_predictions(entries, predictions, synthetic_data, split)
@@ -142,6 +146,42 @@ def test_conclusion_of_several_networks(concluded):
     ) in text
 
 
+def test_conclusion_of_several_svms(concluded):
+    right = {"cnn": first(150), "cnn2": first(140), "svm": first(100), "svm2": first(120)}
+    content = concluded(right)
+    pairs = [(p.a, p.b) for p in content.paired["coarse"]]
+    with_svm = [("cnn", "svm"), ("cnn2", "svm"), ("cnn", "svm2"), ("cnn2", "svm2")]
+    assert pairs == [*with_svm, ("svm", "svm2"), ("cnn", "cnn2")]
+    for labels in ("20 superclasses", "100 fine classes"):
+        said = [s for s in content.conclusion if s.startswith(f"On the {labels}")]
+        # The rivals, the first of each kind; then the other pairs that one of them is in.
+        for sentence, (a, b) in zip(
+            said, (("Net", "Svm"), ("Net2", "Svm"), ("Net", "Svm2")), strict=True
+        ):
+            assert sentence.startswith(f"On the {labels} {a} is right for ")
+            assert f" test images and {b} for " in sentence
+    assert any(
+        "Both are right for 50.0 % of the images, Net alone" in s for s in content.conclusion
+    )
+    assert (content.disagreements.a, content.disagreements.b) == ("cnn", "svm")
+
+
+def test_conclusion_of_svms_alone(concluded):
+    content = concluded({"svm": first(100), "svm2": first(120), "svm3": first(120)})
+    assert content.title == "SVMs compared on SYNTHETIC stand-in"
+    pairs = [(p.a, p.b) for p in content.paired["coarse"]]
+    assert pairs == [("svm", "svm2"), ("svm", "svm3"), ("svm2", "svm3")]
+    assert (content.disagreements.a, content.disagreements.b) == ("svm", "svm2")
+    assert content.disagreements.only_b == list(range(100, 120))
+    said = [s for s in content.conclusion if s.startswith("On the 20 superclasses")]
+    assert len(said) == 2
+    assert said[0].startswith("On the 20 superclasses Svm is right for 50.00 % of the 200 test")
+    assert ": Svm2 is better by 10.00 percentage points" in said[0]
+    assert ": Svm3 is better by 10.00 percentage points" in said[1]
+    text = "\n".join([*content.conclusion, *content.limitations])
+    assert not re.search("network|CNN|Net", text)
+
+
 def test_conclusion_of_costs(concluded):
     def say(**cost):
         content = concluded({"cnn": first(150), "svm": first(100)}, cnn={"cost": cost})
@@ -216,6 +256,9 @@ def test_limits(concluded, synthetic_data):
     assert "pairs were compared" not in limits(coarse)
     assert "decision values cannot be summed" in plain
     assert "decision values cannot be summed" not in limits(coarse)
+    both = concluded({"cnn": first(150), "svm": first(9), "svm2": first(100)}, **changes)
+    assert "The superclass of Svm and Svm2 is that of the one class answered" in limits(both)
+    assert "The features of Svm and Svm2 are pixels > standardize; other" in limits(both)
     for absent in ("not known", "other data", "held out", "different hardware", "123"):
         assert absent not in plain
     assert "How Net was trained is not known" in limits(cnn={})
@@ -226,5 +269,7 @@ def test_limits(concluded, synthetic_data):
     assert "Net was trained without 5000 training images" in held_out
     some = limits(svm=made | {"training": training | {"rows": 123}})
     assert "Svm was trained on 123 of the training images" in some
-    elsewhere = limits(svm=made | {"host": {"processor": "Slide rule"}})
-    assert "different hardware (Abacus, 2 threads; Abacus, backend numba)" in elsewhere
+    slide_rule = {"cost": {"training_hardware": "Slide rule, numba"}, **changes["svm"]}
+    moved = concluded({"cnn": first(150), "svm": first(9)}, **changes | {"svm": slide_rule})
+    elsewhere = limits(moved)
+    assert "different hardware (Net: Abacus, 2 threads; Svm: Slide rule, numba)" in elsewhere

@@ -6,12 +6,12 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from contestants import make_card, make_network, predictions_of
+from contestants import entry_of, make_card, make_network, predictions_of
 from feature_options import ALL, quick_features
 from scipy.special import log_softmax, softmax
 from sklearn.metrics import log_loss
 
-from svmcifar.compare.assemble import network_ids
+from svmcifar.compare.assemble import model_ids
 from svmcifar.compare.comparison import TimeToAccuracy
 from svmcifar.compare.model_entries import distinct_names, network_entry, svm_entry
 from svmcifar.compare.predictions import (
@@ -56,7 +56,7 @@ def test_slim_svm_counts_what_it_takes_from_the_data(train_small, split, supercl
     for slim in (False, True):
         path = tmp_path / f"{slim}.skops"
         save_model(svm, path, slim=slim)
-        sizes[slim] = svm_entry(svm, predictions, path, None).cost.n_bytes
+        sizes[slim] = svm_entry(svm, predictions, path, "SVM", "svm", None).cost.n_bytes
         in_file = svm.svc.support_vectors_.nbytes if not slim else 0
         assert sizes[slim] == path.stat().st_size + svm.svc.support_vectors_.nbytes - in_file
     assert sizes[True] == pytest.approx(sizes[False], rel=0.01)
@@ -75,7 +75,7 @@ def test_svm_with_other_features_answers_as_it_predicts(
     assert list(predictions.scores) == [label_kind]
     assert set(predictions.ids) == ({"coarse", "fine"} if label_kind == "fine" else {"coarse"})
     save_model(svm, tmp_path / "svm.skops")
-    entry = svm_entry(svm, predictions, tmp_path / "svm.skops", None)
+    entry = svm_entry(svm, predictions, tmp_path / "svm.skops", "SVM", "svm", None)
     assert entry.features == ["means + cells", "standardize", "pca", "whiten^0.5"]
     steps = "means + cells > standardize > pca > whiten^0.5, 20 features"
     assert f"; {steps}, of images and mirror images; " in entry.description
@@ -191,18 +191,17 @@ def test_learning_curve(tmp_path, synthetic_data, split, superclass_of):
 
     def reached(accuracy):
         scores = {"coarse": {"svm": SimpleNamespace(accuracy=accuracy)}, "fine": {}}
-        return time_to_accuracy([validated, replace(entry(None), id="cnn2")], scores)
+        models = [validated, replace(entry(None), id="cnn2"), entry_of("svm", "SVM")]
+        return time_to_accuracy(models, scores)
 
-    assert reached(0.39) == {"coarse": [TimeToAccuracy("cnn", 0.39, 30.0)], "fine": []}
+    assert reached(0.39) == {"coarse": [TimeToAccuracy("cnn", "svm", 0.39, 30.0)], "fine": []}
     assert reached(0.6001)["coarse"][0].seconds is None
     assert reached(0.0)["coarse"][0].seconds == 10.0
 
 
-def test_names_and_ids(tmp_path):
-    for folder in ("a", "b"):
-        (tmp_path / folder).mkdir()
-    networks = [
-        make_network(tmp_path / f, i) for i, f in enumerate(("a/m.pth", "a/m.onnx", "b/m.pth"))
-    ]
-    assert distinct_names(networks) == ["CNN m", "CNN m (2)", "CNN m (3)"]
-    assert network_ids(networks) == ["cnn", "cnn2", "cnn3"]
+def test_names_and_ids():
+    assert distinct_names(["CNN m", "CNN a\nb", "CNN m", "CNN m"]) == [
+        "CNN m", r"CNN a\x0ab", "CNN m (2)", "CNN m (3)",
+    ]  # fmt: skip
+    assert model_ids("cnn", "abc") == ["cnn", "cnn2", "cnn3"]
+    assert model_ids("svm", "a") == ["svm"]

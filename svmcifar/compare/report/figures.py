@@ -59,12 +59,12 @@ def accuracy_figure(comparison: Comparison) -> Figure:
 def recall_figure(comparison: Comparison) -> Figure:
     """Draw each model's accuracy per class of the main kind, sorted by a difference."""
     models = show_models(comparison)
-    network, svm = rivals(comparison, models)
+    first, second = rivals(comparison, models)
     main = comparison.main_kind
-    rows = recall_rows(comparison.scores[main], models, (network, svm))
+    rows = recall_rows(comparison.scores[main], models, (first, second))
     height = 0.16 * len(models) + 0.12
     word, _ = comparison.words(main)
-    title = f"Accuracy by {word}, sorted by {network.name} minus {svm.name}"
+    title = f"Accuracy by {word}, sorted by {first.name} minus {second.name}"
     figure = _new_figure(comparison, title, 8.5, 1.6 + height * len(rows))
     axes = figure.add_subplot()
     thickness = 0.8 / len(models)

@@ -39,17 +39,17 @@ class Gallery:
 
 
 def galleries(
-    comparison: Comparison, pictures: NDArray[np.uint8], network: ShownModel, svm: ShownModel
+    comparison: Comparison, pictures: NDArray[np.uint8], a: ShownModel, b: ShownModel
 ) -> list[Gallery]:
-    """Lay out the first pictures that only one of two models has right, or neither."""
-    shown, both = comparison.disagreements, [network, svm]
+    """Lay out the first pictures that only one of two rivals has right, or neither."""
+    shown, both = comparison.disagreements, [a, b]
     images = {image.index: image for image in shown.images}
     pairs = comparison.paired[shown.kind]
-    counts = next(pair.counts for pair in pairs if (pair.a, pair.b) == (network.id, svm.id))
+    counts = next(pair.counts for pair in pairs if (pair.a, pair.b) == (a.id, b.id))
     result = []
     for title, indices, total, wrong in (
-        (f"Only {network.name} is right", shown.only_a, counts.only_a, [svm]),
-        (f"Only {svm.name} is right", shown.only_b, counts.only_b, [network]),
+        (f"Only {a.name} is right", shown.only_a, counts.only_a, [b]),
+        (f"Only {b.name} is right", shown.only_b, counts.only_b, [a]),
         ("Both are wrong", shown.both_wrong, counts.both_wrong, both),
     ):
         laid_out = [_picture(images[i], pictures, shown.kind, both, wrong) for i in indices]

@@ -25,6 +25,8 @@ STYLES = {
     "cnn2": Style("#b0508a", "triangle", "^"),
     "cnn3": Style("#a06e00", "hexagon", "h"),
     "cnn4": Style("#5a5f66", "cross", "P"),
+    "svm2": Style("#4a4fc4", "wedge", "v"),
+    "svm3": Style("#00808f", "star", "*"),
 }
 
 
@@ -44,15 +46,17 @@ class ShownModel:
 
 
 def show_models(comparison: Comparison) -> list[ShownModel]:
-    """Choose a style for each model, in order; from the fifth CNN on they repeat."""
-    cnn_slots = cycle(slot for slot in STYLES if slot.startswith("cnn"))
+    """Choose a style for each model, in order; they repeat from the fifth CNN or fourth SVM on."""
+    slots = {
+        kind: cycle([slot for slot in STYLES if slot.startswith(kind)])
+        for kind in ("cnn", "ensemble", "svm")
+    }
     return [
-        ShownModel(m.id, m.kind, shortened(m.name), next(cnn_slots) if m.kind == "cnn" else m.kind)
-        for m in comparison.models
+        ShownModel(m.id, m.kind, shortened(m.name), next(slots[m.kind])) for m in comparison.models
     ]
 
 
 def rivals(comparison: Comparison, models: list[ShownModel]) -> tuple[ShownModel, ShownModel]:
-    """Return the leading network and the SVM, whose differences are shown."""
+    """Return the two models whose differences are shown, those of `Comparison.disagreements`."""
     by_id = {model.id: model for model in models}
     return by_id[comparison.disagreements.a], by_id[comparison.disagreements.b]

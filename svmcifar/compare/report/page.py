@@ -39,6 +39,7 @@ class _Group:
     intervals: list[tuple[ShownModel, float, float, float]]  # accuracy and its interval
     table: list[score_tables.Row]
     paired: list[PairedRow]
+    in_words: list[PairedRow]  # of these, the ones that have their own paragraph
     per_class: list[score_tables.ClassRow]
 
 
@@ -74,7 +75,7 @@ def render_page(comparison: Comparison, pictures: NDArray[np.uint8]) -> str:
 def _content(comparison: Comparison, pictures: NDArray[np.uint8]) -> dict[str, Any]:
     """Return the template's variables."""
     models = show_models(comparison)
-    network, svm = rivals(comparison, models)
+    first, second = rivals(comparison, models)
     title = comparison.title
     if comparison.data.synthetic and "SYNTHETIC" not in title:
         title = f"SYNTHETIC data: {title}"
@@ -93,14 +94,14 @@ def _content(comparison: Comparison, pictures: NDArray[np.uint8]) -> dict[str, A
         "class_word": class_word,
         "class_words": class_words,
         "models": models,
-        "network": network,
-        "svm": svm,
+        "first": first,
+        "second": second,
         "groups": groups,
         "axis": chart_layout.accuracy_axis(bounds),
         "paired_method": BOOTSTRAP if any(comparison.paired.values()) else "",
         "cost": score_tables.cost_rows(comparison),
         **_times(comparison, models, groups),
-        "recalls": score_tables.recall_rows(scores, models, (network, svm)),
+        "recalls": score_tables.recall_rows(scores, models, (first, second)),
         "main_names": names,
         "matrices": [
             {
@@ -111,7 +112,7 @@ def _content(comparison: Comparison, pictures: NDArray[np.uint8]) -> dict[str, A
             }
             for model in models
         ],
-        "galleries": galleries(comparison, pictures, network, svm),
+        "galleries": galleries(comparison, pictures, first, second),
         "nine": nine_images(comparison, pictures, models),
         "made": [
             {"shown": model, "entry": entry, "facts": _model_facts(entry)}
@@ -125,13 +126,15 @@ def _content(comparison: Comparison, pictures: NDArray[np.uint8]) -> dict[str, A
 def _group(comparison: Comparison, kind: str, models: list[ShownModel]) -> _Group:
     scores = comparison.scores[kind]
     scored = [model for model in models if model.id in scores]
+    paired = paired_rows(comparison.paired[kind], models)
     return _Group(
         kind=kind,
         title=comparison.title_of(kind),
         models=scored,
         intervals=[(m, scores[m.id].accuracy, *scores[m.id].accuracy_interval) for m in scored],
         table=score_tables.score_rows(scores, scored),
-        paired=paired_rows(comparison.paired[kind], models),
+        paired=paired,
+        in_words=paired_rows(comparison.chief_pairs(kind), models) or paired,
         per_class=score_tables.recall_rows(scores, scored),
     )
 
@@ -152,7 +155,9 @@ def _times(
             (formatting.listing([name for name, of in curved if of == images]), images)
             for images in dict.fromkeys(of for _, of in curved)
         ],
-        "svm_guide": any(end.model.kind == "svm" for _, c in charts if c for end in c.marks),
+        "n_guides": max(
+            (sum(end.model.kind == "svm" for end in c.marks) for _, c in charts if c), default=0
+        ),
         "training_curve": any("training" in of for _, of in curved),
         "hardware": hardware,
         "mixed_hardware": len({name.split(",")[0] for _, name in hardware}) > 1,

@@ -244,6 +244,30 @@ def test_galleries_show_the_right_pictures_with_the_answers():
     ]
 
 
+def test_svms_alone_are_held_against_each_other():
+    comparison = make_comparison(n_cnns=0, n_svms=3, svm_labels="fine")
+    root = read(comparison)
+    assert root.all("h1")[0].text == "SVMs compared on CIFAR-100"
+    accuracy, disagree = section(root, "accuracy"), section(root, "disagree")
+    rows = table_of(accuracy, "Paired tests on the 20 sup")
+    assert list(rows) == [
+        "SVM (fine) against SVM svm2", "SVM (fine) against SVM svm3", "SVM svm2 against SVM svm3",
+    ]  # fmt: skip
+    words = [p.text.split(".")[0] for p in accuracy.with_class("pair")]
+    assert words == ["SVM (fine) against SVM svm2", "SVM (fine) against SVM svm3"] * 2
+    counts = comparison.paired["coarse"][0].counts
+    assert [h3.text for h3 in disagree.all("h3")] == [
+        f"Only SVM (fine) is right {counts.only_a} images",
+        f"Only SVM svm2 is right {counts.only_b} images",
+        f"Both are wrong {counts.both_wrong} images",
+    ]
+    time = section(root, "time")
+    assert "Dotted lines are the SVMs’ levels." in time.text
+    assert len(time.with_class("guide")) == 2 * 3
+    slots = [svg.classes[1] for svg in section(root, "short").with_class("mark")]
+    assert slots == ["svm", "svm2", "svm3"] * 2
+
+
 def test_captions_name_who_is_wrong(comparison, page):
     first = section(page, "disagree").with_class("gallery")[0].all("li")
     for item in first:

@@ -18,6 +18,7 @@ SCHEMES = ("light", "dark")
 PAGES = {
     "plain": {"names": SYNTHETIC_NAMES, "synthetic": True},
     "many": {"names": LONG_NAMES, "n_cnns": 4, "ensemble": True, "svm_labels": "fine"},
+    "SVMs alone": {"names": LONG_NAMES, "n_cnns": 0, "n_svms": 3, "svm_labels": "fine"},
 }
 OPEN_DETAILS = "document.querySelectorAll('details').forEach(d => { d.open = true; })"
 

@@ -20,6 +20,8 @@ VARIANTS = {
     "no superclasses": {"svm_labels": "fine", "kinds": ("fine",)},
     "many": {"n_cnns": 5, "ensemble": True, "svm_labels": "fine"},
     "synthetic": {"names": SYNTHETIC_NAMES, "synthetic": True},
+    "many of each": {"n_cnns": 2, "n_svms": 4, "svm_labels": "fine"},
+    "SVMs alone": {"n_cnns": 0, "n_svms": 2},
 }
 
 
