@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.utils.class_weight import compute_class_weight
 
-from svmcifar.compute.arrays import get_dtype, get_namespace, take_rows
+from svmcifar.compute.arrays import get_dtype, get_namespace, take_rows, to_host
 from svmcifar.svm import validation
 from svmcifar.svm.kernels.kernel import Kernel, Precision
 from svmcifar.svm.moments import Moments, kernel_center, moments
@@ -42,6 +42,9 @@ class OvOProblem:
         Stopping tolerance on the KKT gap.
     max_iter : int
         Largest number of SMO steps a pair; -1 for the solver's own bound.
+    before_centring : callable, optional
+        Copies rows of samples from which the centre is not yet subtracted, and the centre; of
+        those that are centred in float32, which rounds them.
     """
 
     samples: SampleBlocks
@@ -51,6 +54,14 @@ class OvOProblem:
     precision: Precision
     tol: float
     max_iter: int
+    before_centring: Callable[[slice], tuple[Any, Any]] | None = None
+
+    def float64_samples(self, rows: slice) -> SampleBlocks:
+        """Copy samples to the host as float64, centred without rounding."""
+        if self.before_centring is None:
+            return sample_blocks(to_host(self.samples[rows].X).astype(np.float64), None)
+        X, center = self.before_centring(rows)
+        return sample_blocks(to_host(X).astype(np.float64), center, in_place=True)
 
     @property
     def n_classes(self) -> int:
@@ -101,13 +112,20 @@ class TrainingSet:
         """
         starts = (0, *np.cumsum(np.bincount(self.codes)).tolist())
         samples, precision = self._samples(kernels)
-        upper = self.upper(C)
+        upper, center = self.upper(C), self.center(kernels[0][1])
+
+        def before_centring(width: int) -> Callable[[slice], tuple[Any, Any]] | None:
+            if center is None or precision != Precision.FLOAT32:
+                return None
+            return lambda rows: (take_rows(self.X, self.order[rows])[:, :width], center[:width])
+
         return [
             OvOProblem(
-                samples[width], starts, upper, kernel.at(precision), precision, tol, max_iter
+                samples[width], starts, upper, kernel.at(precision), precision, tol, max_iter,
+                before_centring(width),
             )
             for width, kernel in kernels
-        ]
+        ]  # fmt: skip
 
     def _samples(
         self, kernels: Sequence[tuple[int, Kernel]]

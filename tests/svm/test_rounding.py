@@ -16,9 +16,12 @@ from svmcifar.svm.prediction import choose_precision
 from svmcifar.svm.rounding import doubtful_pairs, pair_errors
 from svmcifar.tuning.search import search_svc
 
-
 # More of them for a longer look: HARD_PROBLEMS=3000 pytest -v tests/svm/test_rounding.py
-@pytest.mark.parametrize("seed", range(int(os.environ.get("HARD_PROBLEMS", "150"))))
+SEEDS = range(int(os.environ.get("HARD_PROBLEMS", "150")))
+CENTRED_IN_FLOAT32 = [1235, 1919, 2676]  # with coefficients of 1e6
+
+
+@pytest.mark.parametrize("seed", [*SEEDS, *CENTRED_IN_FLOAT32])
 def test_hard_problems(seed):
     """C from 1e-8 to 1e8, scales from 1e-30 to 1e30, any gamma, duplicates, outliers, offsets."""
     X, y, settings = hard_problem(seed)

@@ -10,7 +10,6 @@ from svmcifar.svm.kernels.kernel import Precision
 from svmcifar.svm.one_vs_one import pair_arrays
 from svmcifar.svm.problem import OvOProblem, OvOSolution
 from svmcifar.svm.rounding import doubtful_pairs, typical_value
-from svmcifar.svm.samples import SampleBlocks, sample_blocks
 
 _FLOAT32_ROUNDOFF = 2.0**-24
 
@@ -40,7 +39,7 @@ def refine(
     def work(number: int) -> None:
         a, b = int(first[number]), int(second[number])
         precision = Precision.EXACT if number in need_exact else Precision.FLOAT64
-        parts = _samples(problem, a), _samples(problem, b)
+        parts = problem.float64_samples(problem.rows(a)), problem.float64_samples(problem.rows(b))
         upper = problem.upper_of(a, b)
         X = parts[0].X
         n_iter = int(solution.n_iter[number])
@@ -78,8 +77,3 @@ def _doubtful_at(
         return typical_value(kernel, to_host(problem.samples.X), None)
 
     return doubtful_pairs(solution.coef, problem.starts, relative, 0.0, problem.tol, typical)
-
-
-def _samples(problem: OvOProblem, c: int) -> SampleBlocks:
-    """Copy the samples of a class as float64."""
-    return sample_blocks(to_host(problem.samples[problem.rows(c)].X).astype(np.float64), None)

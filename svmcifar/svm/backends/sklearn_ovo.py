@@ -11,7 +11,6 @@ from svmcifar.compute.memory import format_bytes, format_least
 from svmcifar.errors import MemoryLimitError
 from svmcifar.svm.backends.optimality import certify
 from svmcifar.svm.problem import OvOProblem, OvOSolution, Progress
-from svmcifar.svm.samples import sample_blocks
 
 _CACHE_BYTES = 1000 * 2**20
 _ENTRY_BYTES = 4  # of LIBSVM's kernel values
@@ -33,7 +32,8 @@ def solve_sklearn(
     """
     check_memory(problem.sizes, memory_limit_bytes)
     cache_bytes = _CACHE_BYTES if memory_limit_bytes is None else memory_limit_bytes
-    X = problem.samples.X.astype(np.float64, copy=False)
+    samples = problem.float64_samples(slice(None))
+    X = samples.X
     svc = SVC(
         C=1.0,
         **problem.kernel.sklearn_parameters,
@@ -51,7 +51,7 @@ def solve_sklearn(
     solution.coef[:, svc.support_] = sign * svc.dual_coef_
     solution.intercept[:] = sign * svc.intercept_
     solution.n_iter[:] = svc.n_iter_
-    certify(replace(problem, samples=sample_blocks(X, None)), solution)
+    certify(replace(problem, samples=samples), solution)
     progress(solution.gap.size)
     return solution
 
