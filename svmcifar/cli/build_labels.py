@@ -5,12 +5,14 @@ from pathlib import Path
 import click
 
 from svmcifar.cli import options
+from svmcifar.cli.progress import with_progress
 
 
 @click.command()
 @options.data
 @options.out("data/labels.csv", "The CSV to write.")
 @options.overwrite
+@with_progress
 def command(data: str | None, skip_md5: bool, out: Path, overwrite: bool) -> None:
     """Write the superclass of each class as a CSV.
 

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 import click
 
 from svmcifar.cli import options
+from svmcifar.cli.progress import with_progress
+from svmcifar.compute.progress import stage
 from svmcifar.data.dataset import CLASSES, kind_words
 from svmcifar.text import one_line
 
@@ -65,6 +67,7 @@ class _RecordingCommand(click.Command):
 @options.jobs
 @options.no_cache
 @options.overwrite
+@with_progress
 @click.pass_context
 def command(
     context: click.Context,
@@ -125,8 +128,10 @@ def command(
         with_files = list(zip(svms, svm_paths, strict=True))
         entries = describe_models(networks, with_files, predictions, ensemble=ensemble, notes=notes)
         typed = context.meta[__name__]
-        comparison = compare_predictions(entries, predictions, dataset, test, typed)
-        write_report(comparison, predictions, dataset, test, folder, saved)
+        with stage("scores and tests"):
+            comparison = compare_predictions(entries, predictions, dataset, test, typed)
+        with stage("figures, tables and page"):
+            write_report(comparison, predictions, dataset, test, folder, saved)
     click.echo(comparison.title)
     for sentence in comparison.conclusion:
         click.echo(f"- {one_line(sentence)}")
@@ -189,5 +194,5 @@ def _train_svm(dataset: "Dataset", train: "Split", jobs: int | None) -> "ImageCl
         f"No --svm given: training one on raw pixels and the {names}, C = {_C:g}, with "
         "the fastest exact backend."
     )
-    svc = RBFSVC(C=_C, backend="auto", n_jobs=jobs, verbose=True)
+    svc = RBFSVC(C=_C, backend="auto", n_jobs=jobs)
     return train_classifier(dataset, train, svc, label_kind=CLASSES)

@@ -5,6 +5,7 @@ from pathlib import Path
 import click
 
 from svmcifar.cli import options
+from svmcifar.cli.progress import with_progress
 
 
 @click.command()
@@ -19,6 +20,7 @@ from svmcifar.cli import options
     is_flag=True,
     help="Make the SYNTHETIC stand-in instead: the same file format, no network.",
 )
+@with_progress
 def command(data: Path, synthetic: bool) -> None:
     """Get CIFAR-100 from its official address, or make the synthetic stand-in.
 
@@ -27,7 +29,7 @@ def command(data: Path, synthetic: bool) -> None:
     if synthetic:
         from svmcifar.data.synthetic import write_synthetic
 
-        folder = write_synthetic(data / "synthetic-cifar-100")
+        folder = write_synthetic(data / "synthetic-cifar-100", progress=False)
         click.echo(f"SYNTHETIC stand-in for CIFAR-100: {folder}")
     else:
         from svmcifar.data.download import download_dataset

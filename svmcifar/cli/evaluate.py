@@ -6,6 +6,7 @@ from pathlib import Path
 import click
 
 from svmcifar.cli import options
+from svmcifar.cli.progress import with_progress
 
 
 @click.command()
@@ -18,6 +19,7 @@ from svmcifar.cli import options
 @options.jobs
 @options.no_cache
 @options.overwrite
+@with_progress
 def command(
     model_path: Path,
     data: str | None,

@@ -5,6 +5,7 @@ from pathlib import Path
 import click
 
 from svmcifar.cli import options
+from svmcifar.cli.progress import with_progress
 from svmcifar.cli.terminal import data_output
 
 
@@ -25,6 +26,7 @@ from svmcifar.cli.terminal import data_output
 @options.jobs
 @options.no_cache
 @options.overwrite
+@with_progress
 def command(
     model_path: Path,
     images: tuple[Path, ...],

@@ -5,6 +5,7 @@ from pathlib import Path
 import click
 
 from svmcifar.cli import options
+from svmcifar.cli.progress import with_progress
 
 _N_IMAGES = 9
 
@@ -16,6 +17,7 @@ _N_IMAGES = 9
 @options.jobs
 @options.no_cache
 @options.overwrite
+@with_progress
 def command(
     model_path: Path,
     data: str | None,

@@ -2,7 +2,7 @@
 
 import io
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import IO, Any, TextIO
 
@@ -17,9 +17,12 @@ class VisibleStream:
 
     def __init__(self, stream: TextIO) -> None:
         self.stream = stream
+        self.before_write: Callable[[], None] | None = None  # removes a progress bar, if any
 
     def write(self, text: str) -> int:
         """Write visible text; a carriage return may begin it, as progress bars do."""
+        if self.before_write:
+            self.before_write()
         start = text.startswith("\r")
         shown = text[:start] + visible(text[start:])
         encoding = self.stream.encoding or "utf-8"

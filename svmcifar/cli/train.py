@@ -8,6 +8,7 @@ import click
 
 from svmcifar.cli import options
 from svmcifar.cli.feature_options import feature_options
+from svmcifar.cli.progress import with_progress
 from svmcifar.cli.settings import settings_in_effect, settings_options
 from svmcifar.errors import OutputError
 
@@ -68,6 +69,7 @@ class _Gamma(click.ParamType):
     "--slim", is_flag=True, help="Leave support vectors out; loading then needs the data set."
 )
 @options.overwrite
+@with_progress
 @click.pass_context
 def command(
     context: click.Context,
@@ -114,7 +116,6 @@ def command(
         backend=_usable(backend, strict),
         n_jobs=jobs,
         memory_limit=memory_limit,
-        verbose=True,
     )
     features.validate()
     cache = options.open_feature_cache(no_cache)

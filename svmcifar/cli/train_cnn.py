@@ -7,6 +7,7 @@ from typing import Any
 import click
 
 from svmcifar.cli import options
+from svmcifar.cli.progress import with_progress
 from svmcifar.data.dataset import CLASSES, SUPERCLASSES
 from svmcifar.errors import OutputError
 from svmcifar.text import shortened
@@ -66,6 +67,7 @@ _ACCURACIES = {"classes": "accuracy", "superclasses": f"{SUPERCLASSES}_accuracy"
 @click.option("--resume", is_flag=True, help="Go on with a training that was stopped.")
 @options.figure("loss and accuracy of each epoch")
 @options.overwrite
+@with_progress
 def command(
     data: str | None,
     skip_md5: bool,
@@ -116,6 +118,7 @@ def command(
             half=half,
             resume=resume,
             overwrite=overwrite,
+            progress=False,
             on_epoch=lambda entry: _report_epoch(entry, recipe.epochs),
             on_saving=lambda card: _draw_curves(card, out.stem, figure_path),
         )
@@ -145,14 +148,12 @@ def _check_packages() -> None:
 
 def _report_epoch(entry: dict[str, float], n_epochs: int) -> None:
     """Print losses and accuracies of an epoch above the progress bar."""
-    from tqdm import tqdm
-
     parts = [f"epoch {entry['epoch']:.0f}/{n_epochs}"]
     for images in ("train", "validation"):
         if f"{images}_loss" in entry:
             scores = [f"{name} {entry[f'{images}_{key}']:.1%}" for name, key in _ACCURACIES.items()]
             parts.append(f"{images}: loss {entry[f'{images}_loss']:.3f}, {', '.join(scores)}")
-    tqdm.write("  ".join([*parts, f"{entry['seconds']:.1f} s"]))
+    click.echo("  ".join([*parts, f"{entry['seconds']:.1f} s"]))
 
 
 def _draw_curves(card: dict[str, Any], name: str, path: Path | None) -> None:

@@ -10,6 +10,7 @@ import click
 
 from svmcifar.cli import options
 from svmcifar.cli.feature_options import feature_options, to_options
+from svmcifar.cli.progress import with_progress
 from svmcifar.svm.path.grid import DEFAULT_C, DEFAULT_GAMMA, Gamma, Grid
 
 if TYPE_CHECKING:
@@ -80,6 +81,7 @@ class _Values(click.ParamType):
     "--heatmap", type=options.FILE, help="Draw the scores to this file (.png, .svg or .pdf)."
 )
 @options.overwrite
+@with_progress
 def command(
     data: str | None,
     skip_md5: bool,
@@ -126,7 +128,6 @@ def command(
         class_weight=class_weight,
         n_jobs=jobs,
         memory_limit=memory_limit,
-        verbose=True,
     )
     cache = options.open_feature_cache(no_cache)
     dataset = options.open_data(data, skip_md5)

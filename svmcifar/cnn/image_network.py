@@ -11,6 +11,7 @@ from scipy.special import softmax
 
 from svmcifar.cnn.model_card import Normalisation
 from svmcifar.compute.image_shape import ImageShape
+from svmcifar.compute.progress import stage
 from svmcifar.errors import CheckpointError, InputError
 
 
@@ -57,16 +58,18 @@ class ImageNetwork(OpenedNetwork):
                 f"Got {images.dtype} of shape {images.shape} instead."
             )
         probabilities = np.empty((len(images), self.n_classes), dtype=np.float32)
-        for start in range(0, len(images), self.batch_size):
-            batch = slice(start, start + self.batch_size)
-            pixels = normalise(images[batch].reshape(-1, *self.image_shape), self.normalisation)
-            logits = self.compute_logits(pixels)
-            if not np.isfinite(logits).all():
-                raise CheckpointError(
-                    f"{self.path}: a network must answer with finite numbers, got others; "
-                    "its weights are damaged or its training diverged: train it again"
-                )
-            probabilities[batch] = softmax(logits, axis=1)
+        with stage(self.name, len(images), "images") as predicting:
+            for start in range(0, len(images), self.batch_size):
+                batch = slice(start, start + self.batch_size)
+                pixels = normalise(images[batch].reshape(-1, *self.image_shape), self.normalisation)
+                logits = self.compute_logits(pixels)
+                if not np.isfinite(logits).all():
+                    raise CheckpointError(
+                        f"{self.path}: a network must answer with finite numbers, got others; "
+                        "its weights are damaged or its training diverged: train it again"
+                    )
+                probabilities[batch] = softmax(logits, axis=1)
+                predicting.advance(len(logits))
         return probabilities
 
 

@@ -6,13 +6,13 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from tqdm import tqdm
 
 from svmcifar.cnn.checkpoint import checkpoint_files, save_checkpoint
 from svmcifar.cnn.model_card import make_card
 from svmcifar.cnn.recipe import Recipe, device_name
 from svmcifar.cnn.torch_runtime import round_weights
 from svmcifar.cnn.training_loop import count_right, train_network
+from svmcifar.compute.progress import stage
 from svmcifar.data.dataset import CLASSES, Dataset
 from svmcifar.data.sampling import hold_out
 from svmcifar.errors import OutputError
@@ -70,7 +70,7 @@ def train_checkpoint(
 
     n_kept = int((~hold_out(train.classes, recipe.validation, recipe.seed)).sum())
     total = recipe.epochs * -(-n_kept // recipe.batch_size)
-    with tqdm(total=total, desc="training", unit=" batches", disable=not progress) as bar:
+    with stage("training", total, "batches", bar=progress) as training:
         trained = train_network(
             train.images.reshape(-1, *dataset.image_shape),
             train.classes,
@@ -79,7 +79,7 @@ def train_checkpoint(
             device=device,
             state_path=state,
             data_key=dataset.md5s["train"],
-            on_batch=bar.update,
+            on_batch=training.advance,
             on_epoch=on_epoch,
         )
     if half:

@@ -6,11 +6,15 @@ import sys
 import tempfile
 import warnings
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from functools import cache
 from typing import Any
 
 import numba
+from numba.core import event
 from numba.core.caching import FunctionCache
+
+from svmcifar.compute.progress import stage
 
 # More than the code of a function takes.
 _PROBE = bytes(2**18)
@@ -47,6 +51,25 @@ def cuda_jit(*, cache: bool = False, **options: Any) -> Callable[[Callable[..., 
         return dispatcher
 
     return decorate
+
+
+class _Compiling(event.Listener):
+    """Makes a stage of what numba compiles, which takes seconds; kept code is not compiled."""
+
+    def __init__(self) -> None:
+        self._stages: list[AbstractContextManager[Any]] = []
+
+    def on_start(self, event: Any) -> None:
+        """Begin a stage; one function may have others compiled."""
+        self._stages.append(stage("compiling, once after an installation"))
+        self._stages[-1].__enter__()
+
+    def on_end(self, event: Any) -> None:
+        """End the stage."""
+        self._stages.pop().__exit__(None, None, None)
+
+
+event.register("numba:compile", _Compiling())
 
 
 def _keep_code(dispatcher: Any) -> None:

@@ -7,6 +7,7 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
+from svmcifar.compute.progress import stage
 from svmcifar.data.dataset import Dataset
 from svmcifar.data.locations import (
     SYNTHETIC_SUMS,
@@ -98,11 +99,12 @@ class CifarDataset(Dataset):
 
     def _read_fields(self, name: str) -> "Fields":
         """Read one file and check its md5."""
-        content = self._source.read(name)
-        self._md5s[name] = bytes_md5(content)
-        if self._check_md5:
-            self._check_file(name, len(content))
-        return Fields(unpickle_fields(content, self._subject(name)), self._subject(name))
+        with stage(f"reading {name}"):
+            content = self._source.read(name)
+            self._md5s[name] = bytes_md5(content)
+            if self._check_md5:
+                self._check_file(name, len(content))
+            return Fields(unpickle_fields(content, self._subject(name)), self._subject(name))
 
     def _check_file(self, name: str, size_bytes: int) -> None:
         """Raise DataError unless the file just read is the official or the synthetic one."""

@@ -3,6 +3,7 @@
 import sys
 from pathlib import Path
 
+from svmcifar.compute.progress import Stage, stage
 from svmcifar.data.cifar100 import CIFAR_100
 from svmcifar.data.dataset import DatasetDescription
 from svmcifar.data.locations import ArchiveSource, bytes_md5, file_md5
@@ -24,8 +25,8 @@ def download_dataset(
 
     A good copy is left alone, and a good archive in `folder` is used.  Any other data set in
     that place (damaged, altered or synthetic) is moved aside, never deleted.  Where another process
-    downloads into the same folder and is faster, its files are used.  With `progress`, a progress
-    bar and messages go to standard error.  Return the folder that holds the files.
+    downloads into the same folder and is faster, its files are used.  With `progress`,
+    messages go to standard error.  Return the folder that holds the files.
 
     Raise DataError if the transfer fails, stops early or stalls for `timeout_s` seconds, or if
     the archive has another md5, and OutputError if `folder` cannot be written.
@@ -49,7 +50,7 @@ def download_dataset(
                 report(f"{archive}: using this archive, whose md5 is right")
             else:
                 archive = staging / description.archive_name
-                _fetch(description, archive, progress=progress, timeout_s=timeout_s)
+                _fetch(description, archive, timeout_s)
             _unpack(archive, staging, description)
             if archive.parent == staging:
                 archive.unlink()
@@ -65,24 +66,23 @@ def _has_md5(path: Path, md5: str) -> bool:
         return False
 
 
-def _fetch(
-    description: DatasetDescription, archive: Path, *, progress: bool, timeout_s: float
-) -> None:
+def _fetch(description: DatasetDescription, archive: Path, timeout_s: float) -> None:
     """Download the archive and check its md5."""
     import pooch
 
     pooch.get_logger().setLevel("WARNING")
     url = description.archive_url
     try:
-        pooch.retrieve(
-            url,
-            known_hash=f"md5:{description.archive_md5}",
-            path=archive.parent,
-            fname=archive.name,
-            downloader=pooch.HTTPDownloader(
-                progressbar=progress, chunk_size=_CHUNK_BYTES, timeout=timeout_s
-            ),
-        )
+        with stage("downloading", unit="B") as transfer:
+            pooch.retrieve(
+                url,
+                known_hash=f"md5:{description.archive_md5}",
+                path=archive.parent,
+                fname=archive.name,
+                downloader=pooch.HTTPDownloader(
+                    progressbar=_Transfer(transfer), chunk_size=_CHUNK_BYTES, timeout=timeout_s
+                ),
+            )
     except (OSError, ValueError) as error:
         if getattr(error, "errno", None):  # of the disk: those of the network have no number
             raise
@@ -91,6 +91,30 @@ def _fetch(
             "`svmcifar download` again, name a copy with --data, or make a stand-in with "
             "`svmcifar download --synthetic`"
         ) from error
+
+
+class _Transfer:
+    """What pooch takes for a progress bar: it counts the bytes of a stage."""
+
+    def __init__(self, transfer: Stage) -> None:
+        self._transfer = transfer
+        self.update = transfer.advance
+
+    @property
+    def total(self) -> int | None:
+        """Number of bytes in all, which pooch sets."""
+        return self._transfer.total
+
+    @total.setter
+    def total(self, n_bytes: int) -> None:
+        self._transfer.total = n_bytes or None
+
+    def reset(self) -> None:
+        """Start again, as pooch does before it says that all has arrived."""
+        self._transfer.done = 0
+
+    def close(self) -> None:
+        """Leave the stage to whoever began it."""
 
 
 def _unpack(archive: Path, folder: Path, description: DatasetDescription) -> None:

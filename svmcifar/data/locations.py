@@ -8,6 +8,7 @@ import zlib
 from pathlib import Path, PurePosixPath
 from typing import IO
 
+from svmcifar.compute.progress import stage
 from svmcifar.data.dataset import DatasetDescription
 from svmcifar.errors import DataError
 
@@ -92,7 +93,7 @@ class ArchiveSource:
 
     def _scan(self, wanted: str | None = None) -> None:
         try:
-            with tarfile.open(self.path, "r:*") as archive:
+            with stage("reading the archive"), tarfile.open(self.path, "r:*") as archive:
                 for member in archive:
                     name = data_member_name(member, self._description)
                     stream = archive.extractfile(member) if name else None

@@ -17,8 +17,8 @@ from pathlib import Path
 import joblib
 import numpy as np
 from numpy.typing import NDArray
-from tqdm import tqdm
 
+from svmcifar.compute.progress import Stage, stage
 from svmcifar.data.cifar100 import CIFAR_100
 from svmcifar.data.locations import SYNTHETIC_SUMS, file_md5
 from svmcifar.data.synthetic_shapes import FAMILIES, N_WORDS, SIDE_PX, draw_images
@@ -162,9 +162,9 @@ def _listed(names: set[str] | None) -> str:
 def _write_files(folder: Path, counts: dict[str, int], seed: int, progress: bool) -> None:
     """Write train, test, meta and their md5 sums into an empty folder."""
     n_images = sum(counts.values()) * len(FINE_CLASSES)
-    with tqdm(total=n_images, desc="synthetic", unit=" images", disable=not progress) as bar:
+    with stage("drawing synthetic images", n_images, "images", bar=progress) as drawing:
         for split_id, (split, n_per_class) in enumerate(counts.items()):
-            columns = _make_split(split, split_id, n_per_class, seed, bar)
+            columns = _make_split(split, split_id, n_per_class, seed, drawing)
             _write_pickle(folder / split, columns)
     names = {
         "fine_label_names": [name.encode() for name, _, _ in FINE_CLASSES],
@@ -174,7 +174,7 @@ def _write_files(folder: Path, counts: dict[str, int], seed: int, progress: bool
     (folder / SYNTHETIC_SUMS).write_bytes(_md5_lines(folder))
 
 
-def _make_split(split: str, split_id: int, n_per_class: int, seed: int, bar: tqdm) -> Columns:
+def _make_split(split: str, split_id: int, n_per_class: int, seed: int, drawing: Stage) -> Columns:
     """Draw the images of a split, in shuffled order; return the columns of its file."""
     n_images = n_per_class * len(FINE_CLASSES)
     shuffle = np.random.PCG64(np.random.SeedSequence(seed, spawn_key=(split_id,)))
@@ -193,7 +193,7 @@ def _make_split(split: str, split_id: int, n_per_class: int, seed: int, bar: tqd
             words = bits.random_raw(len(rows) * N_WORDS).reshape(len(rows), N_WORDS)
             images = draw_images(family, finish, words)
             data[rows] = images.reshape(len(rows), _N_VALUES)
-            bar.update(len(rows))
+            drawing.advance(len(rows))
 
     with ThreadPoolExecutor(joblib.cpu_count()) as pool:
         for _ in pool.map(draw_class, range(len(FINE_CLASSES))):

@@ -14,6 +14,7 @@ from sklearn.pipeline import Pipeline
 from sklearn.utils import gen_batches
 
 from svmcifar.compute.arrays import get_device, get_namespace, is_host, sklearn_dispatch, take_rows
+from svmcifar.compute.progress import stage
 from svmcifar.errors import InputError
 from svmcifar.features.augmentation import View, decision_views, training_views
 from svmcifar.features.reduce.ridge_scores import RidgeScores
@@ -28,6 +29,12 @@ _BATCH_ROWS = 2000
 # Wide features of all images do not fit the memory: the steps after them are fitted on a sample
 # of this many images.
 _WIDE_IMAGES = 10_000
+# What fitting a step is called.
+_STEP_WORDS = {
+    "standardize": "mean and deviation of features",
+    "pca": "principal components",
+    "whiten": "deviation of components",
+}
 
 
 def fit_features(pipeline: Pipeline, images: Any) -> Pipeline:
@@ -46,18 +53,21 @@ def fit_features(pipeline: Pipeline, images: Any) -> Pipeline:
             f"images."
         )
     with sklearn_dispatch(images):
-        source.fit(images)
-        X = source.transform(fitted_on)
+        with stage("learning features"):
+            source.fit(images)
+        with stage("features to learn components from"):
+            X = source.transform(fitted_on)
         for name, step in later:
             if name == "pca" and step.n_components > min(X.shape):
                 raise InputError(
                     f"PCA can keep at most {min(X.shape)} components of {X.shape[0]} images of "
                     f"{X.shape[1]} values. Got {step.n_components} instead. Keep fewer."
                 )
-            if step is later[-1][1]:
-                step.fit(X)
-            else:
-                X = step.fit_transform(X)
+            with stage(_STEP_WORDS[name]):
+                if step is later[-1][1]:
+                    step.fit(X)
+                else:
+                    X = step.fit_transform(X)
     if not is_host(images):
         bring_to_host(pipeline)
     return pipeline
@@ -96,7 +106,8 @@ def fit_transform_features(
     X = _compute(earlier, images, views, cache)
     if scores is None:
         return X
-    X = scores.fit_transform(X, y, len(views))
+    with stage("class scores"):
+        X = scores.fit_transform(X, y, len(views))
     bring_to_host(pipeline)
     return X
 
@@ -171,9 +182,11 @@ def _compute_views(pipeline: Pipeline, images: Any, views: Sequence[View]) -> An
         width = pipeline.transform(images[:1, :]).shape[1]
         shape = (n_views * n_images, width)
         features = xp.empty(shape, dtype=xp.float32, device=get_device(images))
-        for rows in gen_batches(n_images, _BATCH_ROWS):
-            start, stop = n_views * rows.start, n_views * rows.stop
-            for number, view in enumerate(views):
-                of_view = pipeline.transform(view(images[rows, :], rows))
-                features[start + number : stop : n_views, :] = of_view
+        with stage("features", n_views * n_images, "images") as computing:
+            for rows in gen_batches(n_images, _BATCH_ROWS):
+                start, stop = n_views * rows.start, n_views * rows.stop
+                for number, view in enumerate(views):
+                    of_view = pipeline.transform(view(images[rows, :], rows))
+                    features[start + number : stop : n_views, :] = of_view
+                    computing.advance(rows.stop - rows.start)
     return features

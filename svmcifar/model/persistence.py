@@ -27,6 +27,7 @@ import numpy as np
 import skops.io
 from sklearn.base import BaseEstimator
 
+from svmcifar.compute.progress import stage
 from svmcifar.data.dataset import SUPERCLASS_OF, Dataset
 from svmcifar.errors import InputError, ModelFileError, SvmCifarError
 from svmcifar.features import kinds
@@ -108,6 +109,11 @@ def save_model(
 
 def _save_classifier(model: ImageClassifier, path: str | Path, slim: bool) -> None:
     """Write the file of an image classifier."""
+    with stage("saving the model"):
+        _write_classifier(model, path, slim)
+
+
+def _write_classifier(model: ImageClassifier, path: str | Path, slim: bool) -> None:
     svc = copy.copy(model.svc)
     del svc.support_vectors_
     manifest = model.manifest
@@ -191,7 +197,7 @@ def load_classifier(
     n_jobs: int | None = None,
 ) -> ImageClassifier:
     """Load a model file as `load_model`; raise ModelFileError if it holds no image classifier."""
-    with _opened(path) as (archive, written):
+    with stage("loading the model"), _opened(path) as (archive, written):
         manifest = _classifier_manifest(written, path)
         renamed = _RENAMED if manifest.format < 3 else {}
         content = read_trusted(archive.read(_MODEL), path, trusted_types(), renamed)

@@ -1,7 +1,6 @@
 """RBFSVC: an exact multiclass RBF-kernel SVM as a scikit-learn classifier."""
 
 import copy
-from contextlib import nullcontext
 from numbers import Integral, Real
 from typing import Any
 
@@ -14,10 +13,10 @@ from sklearn.utils._param_validation import Interval, Options, StrOptions
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_is_fitted
-from tqdm import tqdm
 
 from svmcifar.compute.arrays import take_rows, to_host
 from svmcifar.compute.memory import parse_bytes
+from svmcifar.compute.progress import stage
 from svmcifar.compute.threads import count_workers
 from svmcifar.svm import validation
 from svmcifar.svm.backends.registry import BACKENDS, choose_backend
@@ -291,12 +290,12 @@ class RBFSVC(ClassifierMixin, BaseEstimator):
             [(samples.shape[1], kernel)], self.C, self.tol, self.max_iter
         )
         n_pairs = problem.n_classes * (problem.n_classes - 1) // 2
-        with tqdm(total=n_pairs, unit="pair") if self.verbose else nullcontext() as bar:
+        with stage("pairs", n_pairs, "pairs", bar=self.verbose) as solving:
             solution = backend.load()(
                 problem,
                 n_workers=count_workers(self.n_jobs),
                 memory_limit_bytes=limit_bytes,
-                progress=bar.update if bar else lambda n_pairs: None,
+                progress=solving.advance,
             )
         self.backend_ = backend.name
         self._keep_solution(training, problem, solution)

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from sklearn.utils import gen_batches
 
 from svmcifar.compute.arrays import take_rows, to_host
+from svmcifar.compute.progress import stage
 from svmcifar.compute.threads import count_workers
 from svmcifar.errors import InputError
 from svmcifar.svm.one_vs_one import pair_numbers
@@ -75,15 +76,17 @@ def fit_sigmoids_out_of_fold(
     numbers = pair_numbers(n_classes)
     for fold in range(folds.max() + 1):
         rows = np.flatnonzero((fold_of_row != fold) & (weight > 0))
-        model = fit_fold(take_rows(training.X, rows), codes[rows], weight[rows])
         held_out = np.flatnonzero(folds == fold)
-        X = take_rows(training.X, np.flatnonzero(fold_of_row == fold))
-        done = 0
-        for pairwise in Predictor(model).pairwise(X, n_views):
-            samples = held_out[done : done + len(pairwise)]
-            decisions[samples] = np.take_along_axis(pairwise, numbers[of_sample[samples]], axis=1)
-            kept.append(pairwise[is_kept[samples]])
-            done += len(pairwise)
+        with stage(f"probabilities, fold {fold + 1} of {folds.max() + 1}"):
+            model = fit_fold(take_rows(training.X, rows), codes[rows], weight[rows])
+            X = take_rows(training.X, np.flatnonzero(fold_of_row == fold))
+            done = 0
+            for pairwise in Predictor(model).pairwise(X, n_views):
+                samples = held_out[done : done + len(pairwise)]
+                pairs = numbers[of_sample[samples]]
+                decisions[samples] = np.take_along_axis(pairwise, pairs, axis=1)
+                kept.append(pairwise[is_kept[samples]])
+                done += len(pairwise)
 
     order = np.argsort(of_sample, kind="stable")[np.count_nonzero(of_sample < 0) :]
     starts = np.searchsorted(of_sample[order], np.arange(n_classes + 1))

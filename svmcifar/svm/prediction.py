@@ -15,6 +15,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from svmcifar.compute.arrays import get_namespace, move_beside, to_host
 from svmcifar.compute.memory import parse_bytes
+from svmcifar.compute.progress import stage
 from svmcifar.compute.threads import count_workers
 from svmcifar.svm.coupling import couple
 from svmcifar.svm.decision_function import OvOModel, pair_decisions
@@ -112,7 +113,11 @@ class Predictor:
         )
         samples = xp.astype(samples, dtype, copy=False)
         limit_bytes = None if svc.memory_limit is None else parse_bytes(svc.memory_limit)
-        return map(to_host, pair_decisions(model, samples, count_workers(svc.n_jobs), limit_bytes))
+        batches = pair_decisions(model, samples, count_workers(svc.n_jobs), limit_bytes)
+        with stage("predicting", samples.shape[0], "samples") as predicting:
+            for batch in batches:
+                yield to_host(batch)
+                predicting.advance(batch.shape[0])
 
     def _winners(self, pairwise: FloatArray) -> NDArray[np.intp]:
         """Return the class of each sample as an index into `classes_`."""

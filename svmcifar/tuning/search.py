@@ -14,8 +14,8 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.model_selection import check_cv
 from sklearn.utils import check_X_y
 from sklearn.utils.multiclass import check_classification_targets
-from tqdm import tqdm
 
+from svmcifar.compute.progress import stage
 from svmcifar.errors import InputError
 from svmcifar.svm.estimator import RBFSVC
 from svmcifar.svm.one_vs_one import class_pairs
@@ -128,8 +128,8 @@ def search_parts(svc: RBFSVC, grid: Grid, makers: Sequence[PartMaker]) -> Search
         times["features_s"] += perf_counter() - clock
         name = f"split {number} of {len(makers)}, {len(points)} settings"
         total = len(points) * len(class_pairs(len(np.unique(part.y_train))))
-        with tqdm(total=total, desc=name, unit="pair", disable=not svc.verbose) as bar:
-            scored.append(evaluate_points(part, points, svc, bar.update))
+        with stage(name, total, "pairs", bar=svc.verbose) as solving:
+            scored.append(evaluate_points(part, points, svc, solving.advance))
         times["solve_s"] += scored[-1].solve_s
         times["score_s"] += scored[-1].score_s
         del part  # before the next is made

@@ -1,6 +1,7 @@
 import json
 import subprocess
 import sys
+from functools import partial
 
 import numpy as np
 import pandas as pd
@@ -99,7 +100,7 @@ def test_download_makes_the_synthetic_set(folder, monkeypatch):
 
     full = synthetic.write_synthetic
     sizes = {"train_per_class": 1, "test_per_class": 1}
-    monkeypatch.setattr(synthetic, "write_synthetic", lambda path: full(path, **sizes))
+    monkeypatch.setattr(synthetic, "write_synthetic", partial(full, **sizes))
     assert "SYNTHETIC" in run("download", "--synthetic", "--data", "sets")
     assert (folder / "sets/synthetic-cifar-100/SYNTHETIC.md5").exists()
 
