@@ -5,6 +5,7 @@ from dataclasses import fields, replace
 import numpy as np
 
 from svmcifar.compare.comparison import (
+    ClassTest,
     Comparison,
     Cost,
     DataDescription,
@@ -14,11 +15,18 @@ from svmcifar.compare.comparison import (
     ModelEntry,
     PairedTest,
     PredictedClass,
+    SuperclassAnswers,
 )
 from svmcifar.compare.scores import ModelScores
+from svmcifar.compare.training_terms import TrainingTerms
 from svmcifar.data.synthetic import COARSE_NAMES, FINE_CLASSES
 from svmcifar.metrics.evaluation import evaluate_predictions
-from svmcifar.metrics.paired_tests import bootstrap_difference, count_pairs, mcnemar_p
+from svmcifar.metrics.paired_tests import (
+    bootstrap_difference,
+    count_pairs,
+    holm_correction,
+    mcnemar_p,
+)
 
 SYNTHETIC_NAMES = {
     "coarse": list(COARSE_NAMES),
@@ -125,9 +133,19 @@ def make_comparison(
         ),
         class_names={kind: names[kind] for kind in kinds},
         superclass_of=names["coarse_of_fine"] if "coarse" in kinds else None,
-        models=[with_accuracy_per_mb(entry, scores) for entry in entries],
+        models=entries,
         scores=scores,
-        paired={kind: compare_all(truths[kind], predicted, kind) for kind in kinds},
+        paired={
+            kind: compare_all(
+                truths[kind], {m: of[kind][0] for m, of in predicted.items() if kind in of}
+            )
+            for kind in kinds
+        },
+        superclasses=[
+            by_rule(rule, truths["coarse"], predicted, of_fine, names["coarse"])
+            for rule in ("mapped", "summed")
+            if "coarse" in kinds
+        ],
         time_to_accuracy={kind: [] for kind in kinds},
         disagreements=Disagreements(
             *rivals, main, *found, [describe(i, truths, names, predicted) for i in pictured]
@@ -151,6 +169,7 @@ def make_comparison(
             "costs": "costs.csv",
             **{f"classes_{kind}": f"classes-{kind}.csv" for kind in kinds},
             "paired": "paired.csv",
+            "paired_classes": "paired-classes.csv",
             "figures": ["figures/accuracy.png", "figures/recall.png"],
         },
     )
@@ -179,16 +198,6 @@ def score(truth, ids, scores, names, uncalibrated):
     return ModelScores(**values, uncalibrated_log_loss=uncalibrated)
 
 
-def with_accuracy_per_mb(entry, scores):
-    per_mb = {
-        kind: 100 * of_kind[entry.id].accuracy / (entry.cost.n_bytes / 1e6)
-        if entry.id in of_kind
-        else None
-        for kind, of_kind in scores.items()
-    }
-    return replace(entry, cost=replace(entry.cost, accuracy_per_mb=per_mb))
-
-
 def network_predictions(fine_scores, of_fine):
     shares = np.exp(fine_scores - fine_scores.max(axis=1, keepdims=True))
     shares /= shares.sum(axis=1, keepdims=True)
@@ -199,16 +208,29 @@ def network_predictions(fine_scores, of_fine):
     }
 
 
-def compare_all(truth, predicted, kind):
-    able = [model_id for model_id in predicted if kind in predicted[model_id]]
-    svms = [a for a in able if a.startswith("svm")]
-    pairs = [(a, b) for b in svms for a in able if a not in svms]
-    for alike in (svms, [a for a in able if a.startswith("cnn")]):
+def by_rule(rule, truth, predicted, of_fine, names):
+    ids = {
+        m: of_fine[of["fine"][0]] if rule == "mapped" and "fine" in of else of["coarse"][0]
+        for m, of in predicted.items()
+    }
+    scores = {m: evaluate_predictions(truth, of, None, names) for m, of in ids.items()}
+    return SuperclassAnswers(rule, scores, compare_all(truth, ids))
+
+
+def compare_all(truth, ids):
+    svms = [a for a in ids if a.startswith("svm")]
+    pairs = [(a, b) for b in svms for a in ids if a not in svms]
+    for alike in (svms, [a for a in ids if a.startswith("cnn")]):
         pairs += [(a, b) for i, a in enumerate(alike) for b in alike[i + 1 :]]
     tests = []
     for a, b in pairs:
-        counts = count_pairs(truth, *(predicted[m][kind][0] for m in (a, b)))
-        tests.append(PairedTest(a, b, counts, mcnemar_p(counts), *bootstrap_difference(counts)))
+        counts = count_pairs(truth, ids[a], ids[b])
+        by_class = [count_pairs(*(of[truth == c] for of in (truth, ids[a], ids[b])))
+                    for c in range(truth.max() + 1)]  # fmt: skip
+        p = [mcnemar_p(of_class) for of_class in by_class]
+        classes = map(ClassTest, range(len(p)), by_class, p, holm_correction(p).tolist())
+        interval = bootstrap_difference(counts)
+        tests.append(PairedTest(a, b, counts, mcnemar_p(counts), *interval, tuple(classes)))
     return tests
 
 
@@ -251,6 +273,13 @@ def network_entry(model_id, number, n_images, accuracy):
         sha256=HASH,
         content_hash=None,
         runtime="ONNX Runtime 1.31.1",
+        terms=TrainingTerms(
+            n_images=45_000,
+            n_held_out=5_000,
+            augmentation="shifts and mirror images",
+            seed=number,
+            stored_weights="16 bits a weight",
+        ),
         cost=Cost(
             training_s=float(seconds[-1]),
             training_hardware=HOSTS[0],
@@ -264,6 +293,7 @@ def network_entry(model_id, number, n_images, accuracy):
         ),
         curve=LearningCurve(
             images="validation images",
+            held_out=True,
             seconds=tuple(seconds.tolist()),
             accuracy={"coarse": tuple((rates**0.7).tolist()), "fine": tuple(rates.tolist())},
         ),
@@ -302,6 +332,14 @@ def svm_entry(model_id, labels, n_images):
         sha256=HASH,
         content_hash=HASH,
         runtime="svmcifar, 2 threads",
+        terms=TrainingTerms(
+            n_images=50_000,
+            n_held_out=0,
+            augmentation="none",
+            seed=0,
+            stored_weights="float32 support vectors, float64 coefficients",
+            n_settings=48,
+        ),
         cost=Cost(
             training_s=109.4,
             training_hardware=f"{HOSTS[0]}, backend numba",

@@ -11,6 +11,7 @@ from svmcifar.cnn.image_network import ImageNetwork
 from svmcifar.cnn.model_card import REFERENCE_NORMALISATION
 from svmcifar.compare.comparison import Cost, ModelEntry
 from svmcifar.compare.predictions import Predictions
+from svmcifar.compare.training_terms import TrainingTerms
 from svmcifar.compute.image_shape import ImageShape
 from svmcifar.data.dataset import CLASSES, SUPERCLASSES
 from svmcifar.data.superclasses import sum_by_superclass
@@ -108,6 +109,7 @@ def entry_of(model_id, name, **changes):
         sha256=None,
         content_hash=None,
         runtime=None,
+        terms=TrainingTerms(n_images=500, n_held_out=0, seed=0),
         cost=replace(cost, **changes.pop("cost", {})),
         curve=None,
         made={

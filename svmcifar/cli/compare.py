@@ -126,7 +126,9 @@ def command(
             saved, svm_paths = _MODEL_NAME, (folder / _MODEL_NAME,)
             keep(*svm_paths)
         with_files = list(zip(svms, svm_paths, strict=True))
-        entries = describe_models(networks, with_files, predictions, ensemble=ensemble, notes=notes)
+        entries = describe_models(
+            networks, with_files, predictions, dataset, ensemble=ensemble, notes=notes
+        )
         typed = context.meta[__name__]
         with stage("scores and tests"):
             comparison = compare_predictions(entries, predictions, dataset, test, typed)

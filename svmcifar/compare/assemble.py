@@ -1,6 +1,6 @@
 """From models and test images to the content of the report."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from itertools import combinations
@@ -12,6 +12,7 @@ import numpy as np
 from svmcifar.cnn.image_network import ImageNetwork
 from svmcifar.compare.comparison import (
     CONFIDENCE,
+    ClassTest,
     Comparison,
     DataDescription,
     Disagreements,
@@ -19,6 +20,7 @@ from svmcifar.compare.comparison import (
     ModelEntry,
     PairedTest,
     PredictedClass,
+    SuperclassAnswers,
 )
 from svmcifar.compare.conclusions import conclude
 from svmcifar.compare.limitations import find_limitations
@@ -26,15 +28,23 @@ from svmcifar.compare.model_entries import distinct_names, ensemble_entry, netwo
 from svmcifar.compare.predictions import (
     Ids,
     Predictions,
+    answer_superclasses,
     combine_networks,
     predict_by_network,
     predict_by_svm,
 )
-from svmcifar.compare.scores import ModelScores, score_predictions
+from svmcifar.compare.scores import score_predictions
 from svmcifar.compare.time_to_accuracy import time_to_accuracy
 from svmcifar.compute.environment import describe_environment, utc_now
 from svmcifar.data.dataset import SUPERCLASSES, Dataset, Split
-from svmcifar.metrics.paired_tests import bootstrap_difference, count_pairs, mcnemar_p
+from svmcifar.metrics.evaluation import evaluate_predictions
+from svmcifar.metrics.paired_tests import (
+    bootstrap_difference,
+    count_pairs,
+    count_pairs_by_class,
+    holm_correction,
+    mcnemar_p,
+)
 from svmcifar.model.classifier import ImageClassifier
 
 _N_GRID = 9
@@ -72,19 +82,21 @@ def describe_models(
     networks: Sequence[ImageNetwork],
     svms: Sequence[tuple[ImageClassifier, Path]],
     predictions: PredictionsById,
+    dataset: Dataset,
     *,
     ensemble: str | None = None,
     notes: Mapping[str, str] | None = None,
 ) -> list[ModelEntry]:
-    """Describe the models of `ask_models` in its order, without the accuracy per megabyte.
+    """Describe the models of `ask_models` in its order.
 
     Each SVM comes with its file.  `notes` say where a model that the user did not name comes from,
     by model id.
     """
     notes = notes or {}
     names = distinct_names([f"CNN {network.name}" for network in networks])
+    n_images = len(dataset.read_split("train").filenames) if networks else 0
     entries = [
-        network_entry(network, predictions[model_id], name, model_id, notes.get(model_id))
+        network_entry(network, predictions[model_id], name, model_id, notes.get(model_id), n_images)
         for network, model_id, name in zip(networks, model_ids("cnn", networks), names, strict=True)
     ]
     if ensemble is not None:
@@ -126,6 +138,9 @@ def compare_predictions(
         }
         for kind in kinds
     }
+    ids = {
+        kind: {i: p.ids[kind] for i, p in predictions.items() if kind in p.ids} for kind in kinds
+    }
     describe = partial(_describe_image, test, predictions, class_names)
     kind_of = {entry.id: entry.kind for entry in models}
     comparison = Comparison(
@@ -142,9 +157,17 @@ def compare_predictions(
         ),
         class_names=class_names,
         superclass_of=None if superclass_of is None else superclass_of.tolist(),
-        models=[_with_accuracy_per_mb(entry, scores) for entry in models],
+        models=list(models),
         scores=scores,
-        paired={kind: _compare_pairs(truth[kind], predictions, kind, kind_of) for kind in kinds},
+        paired={kind: _compare_pairs(truth[kind], ids[kind], kind_of) for kind in kinds},
+        superclasses=(
+            []
+            if superclass_of is None
+            else [
+                _answer_by_rule(rule, predictions, superclass_of, truth, class_names, kind_of)
+                for rule in ("mapped", "summed")
+            ]
+        ),
         time_to_accuracy=time_to_accuracy(models, scores),
         disagreements=_find_disagreements(test, predictions, kinds[0], kind_of, describe),
         grid=[describe(i) for i in range(min(_N_GRID, len(test.images)))],
@@ -158,35 +181,47 @@ def _superclass_of(dataset: Dataset) -> Ids | None:
     return dataset.superclass_of if SUPERCLASSES in dataset.label_kinds else None
 
 
-def _with_accuracy_per_mb(
-    entry: ModelEntry, scores: Mapping[str, Mapping[str, ModelScores]]
-) -> ModelEntry:
-    """Add the accuracy in percent per million bytes of the model, by kind."""
-    megabytes = entry.cost.n_bytes / 1e6
-    ratios = {
-        kind: 100 * of_kind[entry.id].accuracy / megabytes if entry.id in of_kind else None
-        for kind, of_kind in scores.items()
-    }
-    return replace(entry, cost=replace(entry.cost, accuracy_per_mb=ratios))
-
-
 def _title_of(kind_of: Mapping[str, str]) -> str:
     return "CNN versus SVM" if "cnn" in kind_of.values() else "SVMs compared"
 
 
+def _answer_by_rule(
+    rule: str,
+    predictions: PredictionsById,
+    superclass_of: Ids,
+    truth: Mapping[str, Ids],
+    class_names: Mapping[str, Sequence[str]],
+    kind_of: Mapping[str, str],
+) -> SuperclassAnswers:
+    """Score and compare all models' superclasses by one rule."""
+    y_true, names = truth[SUPERCLASSES], class_names[SUPERCLASSES]
+    ids = {i: answer_superclasses(p, rule, superclass_of) for i, p in predictions.items()}
+    scores = {i: evaluate_predictions(y_true, of_model, None, names) for i, of_model in ids.items()}
+    return SuperclassAnswers(rule, scores, _compare_pairs(y_true, ids, kind_of))
+
+
 def _compare_pairs(
-    y_true: Ids, predictions: PredictionsById, kind: str, kind_of: Mapping[str, str]
+    y_true: Ids, ids: Mapping[str, Ids], kind_of: Mapping[str, str]
 ) -> list[PairedTest]:
     """Compare networks and ensembles with each SVM, then SVMs, then networks with one another."""
-    ids = {model_id: p.ids[kind] for model_id, p in predictions.items() if kind in p.ids}
     svms, networks = ([i for i in ids if kind_of[i] == of] for of in ("svm", "cnn"))
     with_svm = [(a, b) for b in svms for a in ids if kind_of[a] != "svm"]
     tests = []
     for a, b in (*with_svm, *combinations(svms, 2), *combinations(networks, 2)):
         counts = count_pairs(y_true, ids[a], ids[b])
         low, high = bootstrap_difference(counts, CONFIDENCE)
-        tests.append(PairedTest(a, b, counts, mcnemar_p(counts), low, high))
+        by_class = tuple(_compare_classes(y_true, ids[a], ids[b]))
+        tests.append(PairedTest(a, b, counts, mcnemar_p(counts), low, high, by_class))
     return tests
+
+
+def _compare_classes(y_true: Ids, a: Ids, b: Ids) -> Iterator[ClassTest]:
+    """Compare two models on each class that has images."""
+    by_class = count_pairs_by_class(y_true, a, b, int(y_true.max()) + 1)
+    seen = [(class_id, counts) for class_id, counts in enumerate(by_class) if counts]
+    p = [mcnemar_p(counts) for _, counts in seen]
+    for (class_id, counts), of_class, holm_p in zip(seen, p, holm_correction(p), strict=True):
+        yield ClassTest(class_id, counts, of_class, float(holm_p))
 
 
 def _find_disagreements(

@@ -4,12 +4,15 @@
 A model of superclasses alone has no entry for classes.
 """
 
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any, NamedTuple
 
 from svmcifar.compare.scores import ModelScores
+from svmcifar.compare.training_terms import TrainingTerms
 from svmcifar.data.dataset import SUPERCLASS_OF, kind_words
 from svmcifar.json_values import finite, plain
+from svmcifar.metrics.evaluation import Evaluation
 from svmcifar.metrics.paired_tests import N_RESAMPLES, SEED, PairedCounts
 
 FORMAT_NUMBER = 2
@@ -42,8 +45,6 @@ class Cost:
     n_bytes: int  # of the file; that of a slim SVM counts its support vectors as well
     n_parameters: int | None = None
     n_support_vectors: int | None = None
-    # Percentage of right predictions per million bytes, by kind.
-    accuracy_per_mb: dict[str, float | None] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -51,6 +52,7 @@ class LearningCurve:
     """A network's accuracy as it was trained."""
 
     images: str  # what it was measured on
+    held_out: bool  # whether these were not trained on
     seconds: tuple[float, ...]  # of training, after each epoch
     accuracy: dict[str, tuple[float, ...]]  # after each epoch, by kind
 
@@ -75,6 +77,7 @@ class ModelEntry:
     sha256: str | None = None
     content_hash: str | None = None  # of an SVM
     runtime: str | None
+    terms: TrainingTerms
     cost: Cost
     curve: LearningCurve | None = None
     made: dict[str, Any]  # a network's card, an SVM's manifest
@@ -92,6 +95,28 @@ class ModelEntry:
 
 
 @dataclass(frozen=True)
+class ClassTest:
+    """How two models differ on the images of one class."""
+
+    class_id: int
+    counts: PairedCounts
+    mcnemar_p: float  # of McNemar's exact test
+    holm_p: float  # the same by Holm's correction for the number of classes with images
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the class's part of report.json."""
+        return {
+            "class_id": self.class_id,
+            "n": self.counts.n,
+            "only_a": self.counts.only_a,
+            "only_b": self.counts.only_b,
+            "difference": self.counts.difference,
+            "mcnemar_p": self.mcnemar_p,
+            "holm_p": self.holm_p,
+        }
+
+
+@dataclass(frozen=True)
 class PairedTest:
     """How two models differ on the same images."""
 
@@ -101,9 +126,10 @@ class PairedTest:
     mcnemar_p: float  # of McNemar's exact test
     low: float  # ends of the bootstrap interval, of coverage `CONFIDENCE`, of `counts.difference`
     high: float
+    by_class: tuple[ClassTest, ...] = ()
 
     def swapped(self) -> "PairedTest":
-        """Return the same test with a and b exchanged."""
+        """Return the same test with a and b exchanged, without its classes."""
         counts = replace(self.counts, only_a=self.counts.only_b, only_b=self.counts.only_a)
         # 0.0 - x, since -x would be shown as -0.00 where x is 0.
         return PairedTest(self.b, self.a, counts, self.mcnemar_p, 0.0 - self.high, 0.0 - self.low)
@@ -124,7 +150,33 @@ class PairedTest:
                 "confidence": CONFIDENCE,
                 "method": BOOTSTRAP,
             },
+            "by_class": [of_class.to_json() for of_class in self.by_class],
         }
+
+
+@dataclass(frozen=True, eq=False)
+class SuperclassAnswers:
+    """All models' superclasses by one rule, so that they are scored alike.
+
+    A model that was trained on superclasses answers them by itself, whatever the rule.
+    """
+
+    rule: str  # "mapped" from the answered class, or "summed" over the scores of classes
+    scores: dict[str, Evaluation]  # by model id
+    paired: list[PairedTest]  # of the same pairs as `Comparison.paired`
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the rule's part of report.json, without what the scores of classes say."""
+        scores = {
+            model_id: {
+                "n_correct": s.n_correct,
+                "accuracy": s.accuracy,
+                "accuracy_interval": s.accuracy_interval,
+                "macro_f1": s.macro_f1,
+            }
+            for model_id, s in self.scores.items()
+        }
+        return {"scores": scores, "paired": [pair.to_json() for pair in self.paired]}
 
 
 @dataclass(frozen=True)
@@ -201,7 +253,8 @@ class Comparison:
     scores: dict[str, dict[str, ModelScores]]  # by kind, then by id of the models that predict it
     # By kind: all against each SVM, then pairs of SVMs, then of networks.
     paired: dict[str, list[PairedTest]]
-    time_to_accuracy: dict[str, list[TimeToAccuracy]]  # by kind, for networks with a curve
+    superclasses: list[SuperclassAnswers]  # by either rule; none without superclasses
+    time_to_accuracy: dict[str, list[TimeToAccuracy]]  # by kind, for curves on held-out images
     disagreements: Disagreements
     grid: list[ImagePredictions]  # the first test images
     conclusion: list[str] = field(default_factory=list)  # sentences
@@ -221,18 +274,18 @@ class Comparison:
         """Return the models of some kinds: "cnn", "ensemble", "svm"."""
         return [entry for entry in self.models if entry.kind in kinds]
 
-    def chief_pairs(self, kind: str) -> list[PairedTest]:
+    def chief_pairs(self, pairs: Sequence[PairedTest]) -> list[PairedTest]:
         """Return the paired tests with an SVM that one of the two rivals takes part in.
 
         The rivals are the models of `disagreements`; their own test comes first.
         """
         a, b = self.disagreements.a, self.disagreements.b
-        pairs = [
+        chief = [
             pair
-            for pair in self.paired[kind]
+            for pair in pairs
             if self.model(pair.b).kind == "svm" and (pair.a == a or pair.b == b)
         ]
-        return sorted(pairs, key=lambda pair: (pair.a, pair.b) != (a, b))
+        return sorted(chief, key=lambda pair: (pair.a, pair.b) != (a, b))
 
     def words(self, kind: str) -> tuple[str, str]:
         """Return the singular and the plural of the classes of a kind."""
@@ -259,6 +312,7 @@ class Comparison:
                 for kind, of_kind in self.scores.items()
             },
             "paired": {kind: [p.to_json() for p in pairs] for kind, pairs in self.paired.items()},
+            "superclasses": {by.rule: by.to_json() for by in self.superclasses},
             "disagreements": self.disagreements.to_json(),
             "grid": [image.to_json() for image in self.grid],
         }

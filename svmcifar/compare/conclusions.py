@@ -1,9 +1,15 @@
 """Conclusions of a comparison, sentences computed from its numbers."""
 
-from svmcifar.compare.comparison import CONFIDENCE, Comparison, ModelEntry, PairedTest
+from svmcifar.compare.comparison import (
+    CONFIDENCE,
+    Comparison,
+    ModelEntry,
+    PairedTest,
+    SuperclassAnswers,
+)
 from svmcifar.data.dataset import CLASSES, SUPERCLASSES
 
-_LEVEL = 0.05
+LEVEL = 0.05
 _LEAST_P = 0.0001
 _LEAST_RATIO = 1.05
 
@@ -15,11 +21,18 @@ def conclude(comparison: Comparison) -> list[str]:
     of them is in; then where the rivals differ, and what they cost.
     """
     main, shown = comparison.main_kind, comparison.disagreements
-    pairs = {kind: comparison.chief_pairs(kind) for kind in comparison.paired}
+    pairs = {kind: comparison.chief_pairs(tests) for kind, tests in comparison.paired.items()}
     a, b = comparison.model(shown.a), comparison.model(shown.b)
     sentences = [_accuracy_sentence(comparison, main, pair) for pair in pairs[main]]
+    sentences[0] += _training_images(a, b)
     sentences.append(_overlap_sentence(comparison, pairs[main][0]))
     sentences.append(_classes_sentence(comparison, a, b))
+    sentences += [
+        _rule_sentence(by, pair, a, b)
+        for by in comparison.superclasses
+        for pair in comparison.chief_pairs(by.paired)[:1]
+        if a.labels == CLASSES or b.labels == CLASSES
+    ]
     for kind in pairs:
         if kind != main:
             sentences += [_accuracy_sentence(comparison, kind, pair) for pair in pairs[kind]]
@@ -29,7 +42,7 @@ def conclude(comparison: Comparison) -> list[str]:
         for model in comparison.models
         if model.labels == SUPERCLASSES
     ]
-    return [*sentences, *_training_sentences(comparison, a, b), *_use_sentences(main, a, b)]
+    return [*sentences, *_training_sentences(comparison, a, b), *_use_sentences(a, b)]
 
 
 def describe_difference(pair: PairedTest, a: str, b: str) -> str:
@@ -40,7 +53,7 @@ def describe_difference(pair: PairedTest, a: str, b: str) -> str:
     """
     p = pair.mcnemar_p
     test = f"McNemar's test p {f'= {p:.2g}' if p >= _LEAST_P else f'< {_LEAST_P}'}"
-    is_shown = (pair.low > 0 or pair.high < 0) and p < _LEVEL
+    is_shown = (pair.low > 0 or pair.high < 0) and p < LEVEL
     if is_shown and pair.counts.difference < 0:
         return describe_difference(pair.swapped(), b, a)
     value, low, high = (100 * rate for rate in (pair.counts.difference, pair.low, pair.high))
@@ -95,7 +108,40 @@ def _classes_sentence(comparison: Comparison, a: ModelEntry, b: ModelEntry) -> s
     ]
     if leads:
         text += f"; the largest lead is that of {' and that of '.join(leads)}"
-    return f"{text}."
+    pair = comparison.chief_pairs(comparison.paired[comparison.main_kind])[0]
+    shown = [test.counts.difference for test in pair.by_class if test.holm_p < LEVEL]
+    found = "none is shown to differ"
+    if shown:
+        found = f"{a.name} is better in {sum(d > 0 for d in shown)} and {b.name} in "
+        found += f"{sum(d < 0 for d in shown)}"
+    return (
+        f"{text}. By McNemar's exact test with Holm's correction for the {len(pair.by_class)} of "
+        f"them {found}."
+    )
+
+
+def _training_images(a: ModelEntry, b: ModelEntry) -> str:
+    """Return a sentence for the headline if two models had not as many training images."""
+    n_a, n_b = a.terms.n_images, b.terms.n_images
+    if n_a is not None and n_a == n_b:
+        return ""
+    unknown = [model.name for model, n in ((a, n_a), (b, n_b)) if n is None]
+    if n_a is None or n_b is None:
+        return f" On how many images {' and '.join(unknown)} was trained is not known."
+    return f" {a.name} was trained on {n_a:,} images and {b.name} on {n_b:,}."
+
+
+def _rule_sentence(by: SuperclassAnswers, pair: PairedTest, a: ModelEntry, b: ModelEntry) -> str:
+    """Compare two models' superclasses by one rule for both."""
+    rule = {
+        "mapped": "the answered class mapped up to its superclass",
+        "summed": "the scores of its classes summed for each superclass",
+    }[by.rule]
+    percent_a, percent_b = (100 * by.scores[model.id].accuracy for model in (a, b))
+    return (
+        f"With {rule}, {a.name} is right for {percent_a:.2f} % and {b.name} for "
+        f"{percent_b:.2f} %: {describe_difference(pair, a.name, b.name)}."
+    )
 
 
 def _training_sentences(comparison: Comparison, a: ModelEntry, b: ModelEntry) -> list[str]:
@@ -127,16 +173,14 @@ def _training_sentences(comparison: Comparison, a: ModelEntry, b: ModelEntry) ->
     return sentences
 
 
-def _use_sentences(kind: str, a: ModelEntry, b: ModelEntry) -> list[str]:
+def _use_sentences(a: ModelEntry, b: ModelEntry) -> list[str]:
     of_a, of_b = a.cost, b.cost
     return [
         f"On this machine {a.name} answers {of_a.images_per_s:,.0f} images a second and "
         f"{b.name} {of_b.images_per_s:,.0f}: "
         f"{_ratio(of_a.images_per_s, of_b.images_per_s, a, b, 'as many')}.",
         f"{a.name} takes {of_a.n_bytes / 1e6:,.2f} MB and {b.name} "
-        f"{of_b.n_bytes / 1e6:,.2f} MB: {_ratio(of_a.n_bytes, of_b.n_bytes, a, b, 'as much')}. "
-        f"Each MB brings {a.name} {of_a.accuracy_per_mb[kind]:.3g} and {b.name} "
-        f"{of_b.accuracy_per_mb[kind]:.3g} percentage points of {_accuracy_of(kind)}.",
+        f"{of_b.n_bytes / 1e6:,.2f} MB: {_ratio(of_a.n_bytes, of_b.n_bytes, a, b, 'as much')}.",
     ]
 
 

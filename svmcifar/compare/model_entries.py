@@ -9,6 +9,7 @@ from typing import Any
 from svmcifar.cnn.image_network import ImageNetwork
 from svmcifar.compare.comparison import Cost, LearningCurve, ModelEntry
 from svmcifar.compare.predictions import Predictions
+from svmcifar.compare.training_terms import common_terms, network_terms, svm_terms
 from svmcifar.compute.environment import processor_name
 from svmcifar.compute.threads import count_workers
 from svmcifar.data.dataset import CLASSES, SUPERCLASSES, kind_words
@@ -30,9 +31,14 @@ _ACCURACIES = {SUPERCLASSES: f"{SUPERCLASSES}_accuracy", CLASSES: "accuracy"}
 
 
 def network_entry(
-    network: ImageNetwork, predictions: Predictions, name: str, model_id: str, note: str | None
+    network: ImageNetwork,
+    predictions: Predictions,
+    name: str,
+    model_id: str,
+    note: str | None,
+    n_images: int,
 ) -> ModelEntry:
-    """Describe a network, without its accuracy per megabyte."""
+    """Describe a network; `n_images` are the training images of the data set."""
     card = finite(network.card or {})
     summed = "; probabilities summed per superclass" if SUPERCLASSES in predictions.ids else ""
     return ModelEntry(
@@ -44,6 +50,7 @@ def network_entry(
         file=network.path.name,
         sha256=network.sha256,
         runtime=network.runtime,
+        terms=network_terms(network, n_images),
         cost=Cost(
             training_s=card.get("training_s"),
             training_hardware=card.get("device"),
@@ -71,6 +78,7 @@ def ensemble_entry(members: Sequence[ModelEntry], predictions: Predictions, how:
         description=f"{', '.join(m.name for m in members)}: {rule}",
         labels=CLASSES,
         runtime=_joined(m.runtime for m in members),
+        terms=common_terms(m.terms for m in members),
         cost=Cost(
             training_s=_total([c.training_s for c in costs]),
             training_hardware=_joined(c.training_hardware for c in costs),
@@ -90,7 +98,7 @@ def svm_entry(
     model_id: str,
     note: str | None,
 ) -> ModelEntry:
-    """Describe an SVM and its file, without its accuracy per megabyte.
+    """Describe an SVM and its file.
 
     Training time includes the features, and the size of a slim file the support vectors that it
     takes from the data set.  The manifest's training rows are replaced by their number.
@@ -124,6 +132,7 @@ def svm_entry(
         sha256=sha256,
         content_hash=manifest.content_hash,
         runtime=f"svmcifar, {workers}",
+        terms=svm_terms(model),
         cost=Cost(
             training_s=times["features_s"] + times["fit_s"],
             training_hardware=(
@@ -172,6 +181,7 @@ def _learning_curve(
         if history and all(isinstance(v, int | float) for c in columns.values() for v in c):
             return LearningCurve(
                 images=images,
+                held_out=measured == "validation",
                 seconds=tuple(accumulate(columns["seconds"])),
                 accuracy={kind: tuple(columns[key]) for kind, key in keys.items()},
             )

@@ -76,6 +76,20 @@ def predict_by_svm(
     return Predictions(ids, scores, "probabilities", inference_s, features_s)
 
 
+def answer_superclasses(predictions: Predictions, rule: str, superclass_of: Ids) -> Ids:
+    """Return a model's superclasses by a rule for all models, shape (n_images,).
+
+    They are "mapped" from the answered class, or those with the largest "summed" scores of their
+    classes: probabilities, or an SVM's decision values.  A model that was trained on superclasses
+    answers them by itself.
+    """
+    if CLASSES not in predictions.ids:
+        return predictions.ids[SUPERCLASSES]
+    if rule == "mapped":
+        return superclass_of[predictions.ids[CLASSES]]
+    return sum_by_superclass(predictions.scores[CLASSES], superclass_of).argmax(axis=1)
+
+
 def combine_networks(members: Sequence[Predictions], how: str) -> Predictions:
     """Combine networks' predictions; the time is that of all of them.
 

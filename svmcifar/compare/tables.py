@@ -38,6 +38,7 @@ def write_tables(
         "costs": _costs(comparison),
         **{f"classes_{kind}": _classes(comparison, kind) for kind in comparison.class_names},
         "paired": _paired(comparison),
+        "paired_classes": _class_tests(comparison),
     }
     names = {key: f"{key.replace('_', '-')}.csv" for key in tables}
     for key, table in tables.items():
@@ -84,8 +85,7 @@ def _costs(comparison: Comparison) -> pd.DataFrame:
     rows = []
     for entry in comparison.models:
         row = {"model": entry.id, "name": entry.name, **asdict(entry.cost)}
-        per_mb = row.pop("accuracy_per_mb")
-        rows.append(row | {f"{kind}_accuracy_per_mb": value for kind, value in per_mb.items()})
+        rows.append(row | {f"terms_{key}": value for key, value in vars(entry.terms).items()})
     return pd.DataFrame(rows)
 
 
@@ -97,11 +97,21 @@ def _classes(comparison: Comparison, kind: str) -> pd.DataFrame:
     return pd.concat(columns, axis=1)
 
 
+def _class_tests(comparison: Comparison) -> pd.DataFrame:
+    return pd.DataFrame(
+        {"labels": kind, "a": pair.a, "b": pair.b, **test.to_json()}
+        for kind, pairs in comparison.paired.items()
+        for pair in pairs
+        for test in pair.by_class
+    )
+
+
 def _paired(comparison: Comparison) -> pd.DataFrame:
     rows = []
     for kind, pairs in comparison.paired.items():
         for pair in pairs:
             row = {"labels": kind, **pair.to_json()}
+            del row["by_class"]
             difference = row.pop("difference")
             row["difference"] = difference.pop("value")
             rows.append(row | {f"difference_{key}": item for key, item in difference.items()})

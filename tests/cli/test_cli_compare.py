@@ -18,7 +18,7 @@ from svmcifar.svm.estimator import RBFSVC
 
 FILES = {
     "report.html", "report.json", "predictions.csv", "scores.csv", "costs.csv", "paired.csv",
-    "classes-coarse.csv", "classes-fine.csv", "figures",
+    "classes-coarse.csv", "classes-fine.csv", "paired-classes.csv", "figures",
 }  # fmt: skip
 
 

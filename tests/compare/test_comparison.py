@@ -59,7 +59,7 @@ def report(request, models, synthetic_data, split, tmp_path_factory):
     kind, out = request.param, tmp_path_factory.mktemp("report")
     predictions = ask_models(networks, [svms[kind]], synthetic_data, split, "vote")
     entries = describe_models(
-        networks, [(svms[kind], folder / f"{kind}.skops")], predictions,
+        networks, [(svms[kind], folder / f"{kind}.skops")], predictions, synthetic_data,
         ensemble="vote", notes={"cnn2": "found in the attic"},
     )  # fmt: skip
     comparison = compare_predictions(entries, predictions, synthetic_data, split, "typed")
@@ -188,7 +188,9 @@ def test_probabilities_of_the_svm(
     svm = train_small(RBFSVC(C=10.0, probability=True), label_kind=kind, n_components=12)
     save_model(svm, tmp_path / "svm.skops")
     predictions = ask_models(networks, [svm], synthetic_data, split)
-    entries = describe_models(networks, [(svm, tmp_path / "svm.skops")], predictions)
+    entries = describe_models(
+        networks, [(svm, tmp_path / "svm.skops")], predictions, synthetic_data
+    )
     comparison = compare_predictions(entries, predictions, synthetic_data, split)
     files = write_tables(comparison, predictions, split, tmp_path)
     write_json(replace(comparison, files=files), tmp_path)
@@ -246,6 +248,73 @@ def test_paired_recomputed_from_predictions(report):
             assert d["method"] == "paired bootstrap, 10000 resamples, seed 0"
 
 
+def test_classes_recomputed_from_predictions(report):
+    content, table, _ = read(report)
+    for labels, pairs in content["paired"].items():
+        y = table[f"true_{labels}"].to_numpy()
+        for pair in pairs:
+            a, b = (table[f"{pair[key]}_{labels}"].to_numpy() for key in ("a", "b"))
+            p = []
+            assert [test["class_id"] for test in pair["by_class"]] == sorted(set(y))
+            for test in pair["by_class"]:
+                right_a, right_b = (of[y == test["class_id"]] == test["class_id"] for of in (a, b))
+                only_a, only_b = (right_a & ~right_b).sum(), (right_b & ~right_a).sum()
+                assert (test["n"], test["only_a"], test["only_b"]) == (len(right_a), only_a, only_b)
+                n, least = int(only_a + only_b), int(min(only_a, only_b))
+                tail = sum(comb(n, k) for k in range(least + 1)) / 2**n
+                p.append(min(1.0, 2 * tail))
+                assert test["mcnemar_p"] == pytest.approx(p[-1], rel=1e-9)
+                assert test["difference"] == pytest.approx(right_a.mean() - right_b.mean())
+            # Holm: the largest, over all tests with no larger p, of p times the tests left.
+            for test, own in zip(pair["by_class"], p, strict=True):
+                left = [q * sum(other >= q for other in p) for q in p if q <= own]
+                assert test["holm_p"] == pytest.approx(min(1.0, max(left)), rel=1e-9)
+
+
+def test_superclasses_by_one_rule_for_all(report, models, split, superclass_of):
+    content, table, kind = read(report)
+    networks, svms, _ = models
+    y = table.true_coarse.to_numpy()
+    scores = {i: networks[k].predict_proba(split.images) for k, i in enumerate(("cnn", "cnn2"))}
+    if kind == "fine":
+        scores["svm"] = svms[kind].predict_with_decisions(split.images)[1]
+    for rule, by in content["superclasses"].items():
+        assert list(by["scores"]) == ["cnn", "cnn2", "ensemble", "svm"]
+        ids = {"svm": table.svm_coarse.to_numpy()}
+        for model_id, of_model in scores.items():
+            mapped = superclass_of[table[f"{model_id}_fine"].to_numpy(dtype=int)]
+            sums = [of_model[:, superclass_of == c].astype(float).sum(axis=1) for c in range(20)]
+            ids[model_id] = mapped if rule == "mapped" else np.argmax(sums, axis=0)
+        for model_id, of_model in ids.items():
+            assert by["scores"][model_id]["n_correct"] == (of_model == y).sum()
+            assert by["scores"][model_id]["accuracy"] == (of_model == y).mean()
+        pairs = {(pair["a"], pair["b"]): pair for pair in by["paired"]}
+        right_a, right_b = ids["cnn"] == y, ids["svm"] == y
+        pair = pairs["cnn", "svm"]
+        assert (pair["only_a"], pair["only_b"]) == (
+            (right_a & ~right_b).sum(), (right_b & ~right_a).sum(),
+        )  # fmt: skip
+    mapped, summed = content["superclasses"]["mapped"], content["superclasses"]["summed"]
+    assert mapped["scores"]["cnn"]["accuracy"] != summed["scores"]["cnn"]["accuracy"]
+    (said,) = [s for s in content["conclusion"] if s.startswith("With the answered class mapped")]
+    assert f"and SVM ({kind}) for {100 * mapped['scores']['svm']['accuracy']:.2f} %" in said
+    assert any(s.startswith("With the scores of its classes summed") for s in content["conclusion"])
+
+
+def test_terms_of_training_are_those_of_cards_and_manifests(report, models):
+    content, _, kind = read(report)
+    cnn, cnn2, ensemble, svm = (m["terms"] for m in content["models"])
+    # A card that is not of 'train-cnn' says how much was held out, and the data set the rest.
+    assert (cnn["n_images"], cnn["augmentation"], cnn["seed"]) == (None, None, None)
+    assert cnn["stored_weights"] == "625 bits a weight"  # 1 MB of a file for 12,800
+    assert set(cnn2.values()) == {None, cnn2["stored_weights"]}
+    assert ensemble == {**cnn2, "stored_weights": ensemble["stored_weights"]}
+    assert (svm["n_images"], svm["n_held_out"], svm["augmentation"]) == (500, 0, "none")
+    assert svm["seed"] == models[1][kind].manifest.training.seed
+    assert svm["stored_weights"] == "float32 support vectors, float64 coefficients"
+    assert svm["n_settings"] is None
+
+
 def test_pictures_and_their_answers(report):
     content, table, _ = read(report)
     right = {m: table[f"{m}_coarse"] == table.true_coarse for m in ("ensemble", "svm")}
@@ -297,13 +366,6 @@ def test_costs(report, models):
     for entry in content["models"]:
         cost = entry["cost"]
         assert cost["images_per_s"] == pytest.approx(200 / cost["inference_s"])
-        for labels in ("coarse", "fine"):
-            scores = content["scores"][labels].get(entry["id"])
-            if scores is None:
-                assert cost["accuracy_per_mb"][labels] is None
-            else:
-                per_mb = 100 * scores["accuracy"] / (cost["n_bytes"] / 1e6)
-                assert cost["accuracy_per_mb"][labels] == pytest.approx(per_mb)
     assert cnn["note"] is None
     assert cnn2["note"] == "found in the attic"
     assert "history" not in cnn["made"]
@@ -318,6 +380,7 @@ def test_tables_say_what_the_json_says(report):
     tables = {path.stem: pd.read_csv(path) for path in folder.glob("*.csv")}
     assert set(tables) == {
         "predictions", "scores", "costs", "classes-coarse", "classes-fine", "paired",
+        "paired-classes",
     }  # fmt: skip
     for row in tables["scores"].to_dict("records"):
         s = content["scores"][row["labels"]][row["model"]]
@@ -337,4 +400,7 @@ def test_tables_say_what_the_json_says(report):
         [p["difference"]["low"] for p in pairs], abs=1e-12
     )
     assert tables["paired"].mcnemar_p.tolist() == pytest.approx([p["mcnemar_p"] for p in pairs])
+    tests = [test for p in pairs for test in p["by_class"]]
+    holm = tables["paired-classes"].holm_p.tolist()
+    assert holm == pytest.approx([test["holm_p"] for test in tests])
     assert tables["costs"].n_bytes.tolist() == [m["cost"]["n_bytes"] for m in content["models"]]

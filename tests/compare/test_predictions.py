@@ -174,7 +174,7 @@ def test_learning_curve(tmp_path, synthetic_data, split, superclass_of):
 
     def entry(card):
         network = make_network(tmp_path / "n.pth", card=card)
-        return network_entry(network, predictions, "CNN n", "cnn", None)
+        return network_entry(network, predictions, "CNN n", "cnn", None, n_images=500)
 
     validated = entry(make_card(synthetic_data))
     curve = validated.curve

@@ -3,7 +3,14 @@ from math import comb
 import numpy as np
 import pytest
 
-from svmcifar.metrics.paired_tests import PairedCounts, bootstrap_difference, count_pairs, mcnemar_p
+from svmcifar.metrics.paired_tests import (
+    PairedCounts,
+    bootstrap_difference,
+    count_pairs,
+    count_pairs_by_class,
+    holm_correction,
+    mcnemar_p,
+)
 
 
 def counts_of(both_right=0, only_a=0, only_b=0, both_wrong=0):
@@ -54,6 +61,34 @@ def test_mcnemar_of_known_counts():
     # Only samples on which one model is right count, however many others there are.
     assert mcnemar_p(counts_of(9000, 2, 8, 990)) == 0.109375
     assert mcnemar_p(counts_of(1000, 3000, 900, 5100)) < 1e-200
+    # No p-value is 0, however few samples would do.
+    assert mcnemar_p(counts_of(only_a=5000)) == pytest.approx(2.2250738585072014e-308, rel=1e-12)
+
+
+def test_counts_by_class_add_up():
+    rng = np.random.default_rng(1)
+    y, a, b = rng.integers(0, 4, (3, 500))
+    by_class = count_pairs_by_class(y, a, b, 5)
+    assert by_class[4] is None
+    for c, counts in enumerate(by_class[:4]):
+        assert counts == count_pairs(y[y == c], a[y == c], b[y == c])
+    assert sum(counts.only_a for counts in by_class[:4]) == count_pairs(y, a, b).only_a
+
+
+def test_holm_by_its_steps():
+    """Reject the least p-value below level / tests left, in turn, until one is not."""
+    rng = np.random.default_rng(0)
+    for _ in range(50):
+        p = np.round(rng.random(8) ** 3, 2)  # with ties
+        corrected = holm_correction(p)
+        for level in (0.01, 0.05, 0.2, 0.7):
+            rejected, left = np.zeros(8, bool), 8
+            for i in np.argsort(p, kind="stable"):
+                if p[i] * left > level:
+                    break
+                rejected[i], left = True, left - 1
+            assert (corrected <= level).tolist() == rejected.tolist()
+    assert holm_correction([]).tolist() == []
 
 
 def exact_distribution(counts):

@@ -3,6 +3,8 @@
 import math
 from typing import TypeGuard
 
+from svmcifar.metrics.paired_tests import LEAST_P
+
 ABSENT = "–"
 _NBSP = "\N{NO-BREAK SPACE}"
 _MINUS = "\N{MINUS SIGN}"
@@ -78,8 +80,8 @@ def size(n_bytes: int) -> str:
 
 
 def probability(p: float) -> str:
-    """Return a p-value as "p = 0.034" or "p = 2 × 10⁻¹⁷"; 0 is below the least float."""
-    if p == 0:
+    """Return a p-value as "p = 0.034" or "p = 2 × 10⁻¹⁷"; the least one may be less."""
+    if p <= LEAST_P:
         return f"p{_NBSP}<{_NBSP}10⁻³⁰⁰"
     if p >= 0.001:
         return f"p{_NBSP}={_NBSP}{p:.3f}"

@@ -25,6 +25,7 @@ _FILE_WORDS = {
     "scores": "all scores",
     "costs": "time, size and speed of each model",
     "paired": "paired tests",
+    "paired_classes": "paired tests of each class",
     "model": "the SVM that was trained for this report",
 }
 
@@ -99,9 +100,16 @@ def _content(comparison: Comparison, pictures: NDArray[np.uint8]) -> dict[str, A
         "groups": groups,
         "axis": chart_layout.accuracy_axis(bounds),
         "paired_method": BOOTSTRAP if any(comparison.paired.values()) else "",
+        "terms": score_tables.terms_rows(comparison),
+        "rules": score_tables.rule_rows(comparison, models),
         "cost": score_tables.cost_rows(comparison),
         **_times(comparison, models, groups),
-        "recalls": score_tables.recall_rows(scores, models, (first, second)),
+        "recalls": score_tables.recall_rows(
+            scores,
+            models,
+            (first, second),
+            comparison.chief_pairs(comparison.paired[main])[0].by_class,
+        ),
         "main_names": names,
         "matrices": [
             {
@@ -134,7 +142,7 @@ def _group(comparison: Comparison, kind: str, models: list[ShownModel]) -> _Grou
         intervals=[(m, scores[m.id].accuracy, *scores[m.id].accuracy_interval) for m in scored],
         table=score_tables.score_rows(scores, scored),
         paired=paired,
-        in_words=paired_rows(comparison.chief_pairs(kind), models) or paired,
+        in_words=paired_rows(comparison.chief_pairs(comparison.paired[kind]), models) or paired,
         per_class=score_tables.recall_rows(scores, scored),
     )
 

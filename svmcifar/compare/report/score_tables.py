@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-from svmcifar.compare.comparison import Comparison
+from svmcifar.compare.comparison import ClassTest, Comparison
+from svmcifar.compare.conclusions import LEVEL
 from svmcifar.compare.report.formatting import (
     ABSENT,
     count,
@@ -23,6 +24,8 @@ from svmcifar.compare.report.model_styles import ShownModel
 from svmcifar.compare.scores import ModelScores
 from svmcifar.metrics.per_class import ClassExtreme
 from svmcifar.text import shown_name
+
+_UNKNOWN = "unknown"
 
 
 @dataclass(frozen=True)
@@ -53,6 +56,7 @@ class ClassRow:
     bars: list[Bar]  # one per model
     gap: float  # difference of two models' accuracies, or NaN
     difference: str  # the same in points
+    is_shown: bool  # whether a paired test shows it, corrected for the number of classes
 
 
 def score_rows(scores: Mapping[str, ModelScores], models: Sequence[ShownModel]) -> list[Row]:
@@ -95,29 +99,54 @@ def cost_rows(comparison: Comparison) -> list[Row]:
         _row("Model size", [c.n_bytes for c in costs], size, min),
         _row("Learned parameters", [c.n_parameters for c in costs], count),
         _row("Support vectors", [c.n_support_vectors for c in costs], count),
-        *(
-            _row(
-                f"Accuracy per MB, {comparison.words(kind)[1]} (points)",
-                [c.accuracy_per_mb[kind] for c in costs],
-                significant,
-                max,
-            )
-            for kind in comparison.class_names
-        ),
     )
+
+
+def terms_rows(comparison: Comparison) -> list[Row]:
+    """Lay out on what terms each model was trained; what is not known is said so."""
+    terms = [model.terms for model in comparison.models]
+
+    def number(value: int | None) -> str:
+        return _UNKNOWN if value is None else count(value)
+
+    def text(value: str | None) -> str:
+        return value or _UNKNOWN
+
+    return [
+        _row("Training images", [t.n_images for t in terms], number),
+        _row("Held out of them", [t.n_held_out for t in terms], number),
+        _row("Augmentation", [t.augmentation for t in terms], text),
+        _row("Seed", [t.seed for t in terms], number),
+        _row("Stored weights", [t.stored_weights for t in terms], text),
+        _row("Settings searched", [t.n_settings for t in terms], number),
+    ]
+
+
+def rule_rows(comparison: Comparison, models: Sequence[ShownModel]) -> list[Row]:
+    """Lay out each model's superclass accuracy by either rule."""
+    percent2 = partial(percent, decimals=2)
+    rows = []
+    for by in comparison.superclasses:
+        columns = [by.scores[model.id] for model in models]
+        name = {"mapped": "Answered class mapped up", "summed": "Scores of classes summed"}[by.rule]
+        rows.append(_row(name, [c.accuracy for c in columns], percent2, max))
+        rows.append(_row("95 % interval", [c.accuracy_interval for c in columns], _range))
+    return rows
 
 
 def recall_rows(
     scores: Mapping[str, ModelScores],
     models: Sequence[ShownModel],
     rivals: tuple[ShownModel, ShownModel] | None = None,
+    tests: Sequence[ClassTest] = (),
 ) -> list[ClassRow]:
     """Lay out the classes' accuracies on one kind of labels.
 
     With two rivals, classes are sorted by the accuracy of the first minus that of the second; ties
-    stay in class order, classes without images come last.
+    stay in class order, classes without images come last.  `tests` are those of the rivals.
     """
     rows = []
+    shown = {test.class_id for test in tests if test.holm_p < LEVEL}
     for of_class in zip(*(scores[m.id].per_class.itertuples() for m in models), strict=True):
         bars = [
             Bar(model, c.recall, c.recall_low, c.recall_high)
@@ -128,7 +157,8 @@ def recall_rows(
             first, second = (bars[models.index(model)].recall for model in rivals)
             gap = first - second
         name = shown_name(of_class[0].name)
-        rows.append(ClassRow(name, of_class[0].support, bars, gap, points(gap)))
+        is_shown = of_class[0].class_id in shown
+        rows.append(ClassRow(name, of_class[0].support, bars, gap, points(gap), is_shown))
     return sorted(rows, key=lambda row: -row.gap if is_known(row.gap) else 2.0)
 
 
