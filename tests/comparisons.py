@@ -3,6 +3,7 @@
 from dataclasses import fields, replace
 
 import numpy as np
+from scipy.special import softmax
 
 from svmcifar.compare.comparison import (
     ClassTest,
@@ -20,6 +21,8 @@ from svmcifar.compare.comparison import (
 from svmcifar.compare.scores import ModelScores
 from svmcifar.compare.training_terms import TrainingTerms
 from svmcifar.data.synthetic import COARSE_NAMES, FINE_CLASSES
+from svmcifar.metrics.calibration import reliability
+from svmcifar.metrics.error_places import error_places
 from svmcifar.metrics.evaluation import evaluate_predictions
 from svmcifar.metrics.paired_tests import (
     bootstrap_difference,
@@ -27,6 +30,7 @@ from svmcifar.metrics.paired_tests import (
     holm_correction,
     mcnemar_p,
 )
+from svmcifar.metrics.risk_coverage import risk_coverage
 
 SYNTHETIC_NAMES = {
     "coarse": list(COARSE_NAMES),
@@ -47,6 +51,7 @@ LONG_NAMES = {
 }  # fmt: skip
 HOSTS = ("AMD EPYC 7763 64-Core Processor, 16 threads (Linux)", "NVIDIA H200")
 PARAMETERS = {"C": 5.0, "gamma": "scale", "tol": 0.001, "class_weight": None, "backend": "auto"}
+JUDGED = ("reliability", "calibrated_reliability", "risk_coverage", "error_places")
 HASH = "5f7a0c1e" * 8
 
 
@@ -105,7 +110,11 @@ def make_comparison(
     scores = {
         kind: {
             model_id: score(
-                truths[kind], *of[kind], names[kind], 1.234 if "cnn" in model_id else None
+                truths[kind],
+                *of[kind],
+                names[kind],
+                1.234 if "cnn" in model_id else None,
+                of_fine if kind == "fine" and "coarse" in kinds else None,
             )
             for model_id, of in predicted.items()
             if kind in of
@@ -190,12 +199,31 @@ def changed(comparison, *model_changes):
     return replace(comparison, models=models)
 
 
-def score(truth, ids, scores, names, uncalibrated):
+def score(truth, ids, scores, names, uncalibrated, superclass_of):
     evaluation = evaluate_predictions(truth, ids, scores, names)
     values = {f.name: getattr(evaluation, f.name) for f in fields(evaluation)}
     if uncalibrated is not None:
         values |= {"calibration_error": 0.0321, "confident_accuracy": 0.777}
-    return ModelScores(**values, uncalibrated_log_loss=uncalibrated)
+    return ModelScores(
+        **values,
+        uncalibrated_log_loss=uncalibrated,
+        **judged(truth, ids, scores, uncalibrated is not None, superclass_of),
+    )
+
+
+def judged(truth, ids, scores, is_probability, superclass_of):
+    """How far scores can be believed; superclasses of classes say where errors fall."""
+    right, found = ids == truth, dict.fromkeys(JUDGED)
+    if scores is not None:
+        confidence = softmax(scores, axis=1)[np.arange(len(ids)), ids]
+        if is_probability:
+            found["reliability"] = reliability(right, confidence)
+        found["calibrated_reliability"] = reliability(right, np.sqrt(confidence))
+        name = "probability" if is_probability else "margin"
+        found["risk_coverage"] = risk_coverage(right, confidence, name)
+    if superclass_of is not None:
+        found["error_places"] = error_places(truth, ids, superclass_of)
+    return found
 
 
 def network_predictions(fine_scores, of_fine):

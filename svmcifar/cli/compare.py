@@ -25,6 +25,7 @@ _BUNDLED_NOTE = "the network that comes with svmcifar"
 _TRAINED_NOTE = "trained by this command, since no SVM was given"
 _MODEL_NAME = "model.skops"
 _C = 10.0
+_N_WORSE = 1000  # images that are made worse
 
 
 class _RecordingCommand(click.Command):
@@ -62,6 +63,15 @@ class _RecordingCommand(click.Command):
     help="Compare all networks together as well: the largest sum of probabilities, or the most "
     "votes, ties broken by the sum.",
 )
+@click.option(
+    "--robustness",
+    type=click.IntRange(min=1),
+    is_flag=False,
+    flag_value=_N_WORSE,
+    metavar="[IMAGES]",
+    help="Ask all models about test images with noise, blur, less contrast and a shift as well, "
+    f"each at five strengths: 20 questions an image.  Without a value: {_N_WORSE:,} images.",
+)
 @options.data
 @options.with_default("--out", click.Path(path_type=Path), "report", "The folder to write.")
 @options.jobs
@@ -75,6 +85,7 @@ def command(
     no_cnn: bool,
     svm_paths: tuple[Path, ...],
     ensemble: str | None,
+    robustness: int | None,
     data: str | None,
     skip_md5: bool,
     out: Path,
@@ -96,6 +107,7 @@ def command(
         model_ids,
     )
     from svmcifar.compare.report.write import write_report
+    from svmcifar.compare.robustness import measure_robustness
     from svmcifar.io.folders import check_folder, staged_folder
     from svmcifar.model.persistence import save_model
 
@@ -119,7 +131,11 @@ def command(
         keep = partial(save_model, svms[0], slim=True)
         keeping = options.kept_elsewhere(Path(_MODEL_NAME), keep)
 
-    predictions = ask_models(networks, svms, dataset, test, ensemble)
+    ask = partial(ask_models, networks, svms, dataset, ensemble=ensemble)
+    predictions = ask(test)
+    worse = robustness and measure_robustness(
+        ask, test, dataset.image_shape, robustness, predictions
+    )
     with keeping, staged_folder(out) as folder:
         saved = None
         if not svm_paths:
@@ -131,7 +147,9 @@ def command(
         )
         typed = context.meta[__name__]
         with stage("scores and tests"):
-            comparison = compare_predictions(entries, predictions, dataset, test, typed)
+            comparison = compare_predictions(
+                entries, predictions, dataset, test, typed, worse or None
+            )
         with stage("figures, tables and page"):
             write_report(comparison, predictions, dataset, test, folder, saved)
     click.echo(comparison.title)

@@ -24,6 +24,7 @@ from svmcifar.compare.comparison import (
 )
 from svmcifar.compare.conclusions import conclude
 from svmcifar.compare.limitations import find_limitations
+from svmcifar.compare.mixtures import mix_models
 from svmcifar.compare.model_entries import distinct_names, ensemble_entry, network_entry, svm_entry
 from svmcifar.compare.predictions import (
     Ids,
@@ -33,6 +34,7 @@ from svmcifar.compare.predictions import (
     predict_by_network,
     predict_by_svm,
 )
+from svmcifar.compare.robustness import Robustness
 from svmcifar.compare.scores import score_predictions
 from svmcifar.compare.time_to_accuracy import time_to_accuracy
 from svmcifar.compute.environment import describe_environment, utc_now
@@ -121,18 +123,21 @@ def compare_predictions(
     dataset: Dataset,
     test: Split,
     command: str = "",
+    robustness: Robustness | None = None,
 ) -> Comparison:
     """Score and compare the predictions of `ask_models`, and draw conclusions.
 
-    `models` come from `describe_models`; `command` is what the user typed, for the record.  The
-    result does not yet name the report's files.
+    `models` come from `describe_models`; `command` is what the user typed, for the record;
+    `robustness` is that of the same models.  The result does not yet name the report's files.
     """
     kinds, superclass_of = dataset.label_kinds, _superclass_of(dataset)
     truth = {kind: test.labels[kind] for kind in kinds}
     class_names = {kind: list(dataset.class_names(kind)) for kind in kinds}
     scores = {
         kind: {
-            model_id: score_predictions(truth[kind], predicted, kind, class_names[kind])
+            model_id: score_predictions(
+                truth[kind], predicted, kind, class_names[kind], superclass_of
+            )
             for model_id, predicted in predictions.items()
             if kind in predicted.ids
         }
@@ -171,6 +176,8 @@ def compare_predictions(
         time_to_accuracy=time_to_accuracy(models, scores),
         disagreements=_find_disagreements(test, predictions, kinds[0], kind_of, describe),
         grid=[describe(i) for i in range(min(_N_GRID, len(test.images)))],
+        mixtures=mix_models(truth, predictions, _mixed_pairs(models), superclass_of),
+        robustness=robustness,
     )
     return replace(
         comparison, conclusion=conclude(comparison), limitations=find_limitations(comparison)
@@ -222,6 +229,12 @@ def _compare_classes(y_true: Ids, a: Ids, b: Ids) -> Iterator[ClassTest]:
     p = [mcnemar_p(counts) for _, counts in seen]
     for (class_id, counts), of_class, holm_p in zip(seen, p, holm_correction(p), strict=True):
         yield ClassTest(class_id, counts, of_class, float(holm_p))
+
+
+def _mixed_pairs(models: Sequence[ModelEntry]) -> list[tuple[str, str]]:
+    """Return the ids of each network or ensemble with each SVM."""
+    svms = [entry.id for entry in models if entry.kind == "svm"]
+    return [(entry.id, svm) for entry in models if entry.kind != "svm" for svm in svms]
 
 
 def _find_disagreements(

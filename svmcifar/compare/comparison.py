@@ -8,6 +8,8 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any, NamedTuple
 
+from svmcifar.compare.mixtures import Mixture
+from svmcifar.compare.robustness import Robustness
 from svmcifar.compare.scores import ModelScores
 from svmcifar.compare.training_terms import TrainingTerms
 from svmcifar.data.dataset import SUPERCLASS_OF, kind_words
@@ -257,6 +259,8 @@ class Comparison:
     time_to_accuracy: dict[str, list[TimeToAccuracy]]  # by kind, for curves on held-out images
     disagreements: Disagreements
     grid: list[ImagePredictions]  # the first test images
+    mixtures: dict[str, list[Mixture]] = field(default_factory=dict)  # by kind
+    robustness: Robustness | None = None  # if it was asked for
     conclusion: list[str] = field(default_factory=list)  # sentences
     limitations: list[str] = field(default_factory=list)  # sentences
     files: dict[str, Any] = field(default_factory=dict)  # names beside report.json, by content
@@ -315,6 +319,8 @@ class Comparison:
             "superclasses": {by.rule: by.to_json() for by in self.superclasses},
             "disagreements": self.disagreements.to_json(),
             "grid": [image.to_json() for image in self.grid],
+            "mixtures": {kind: [m.to_json() for m in of] for kind, of in self.mixtures.items()},
+            "robustness": self.robustness and self.robustness.to_json(),
         }
         result: dict[str, Any] = finite(plain(content))
         return result

@@ -35,10 +35,8 @@ def temperature_log_loss(
     """Return the log loss of softmax(scores / T), with T fitted by cross-validation.
 
     An SVM's decision values are not probabilities, and no samples were kept back to calibrate them.
-    Each fold of the evaluated samples is scored with the temperature that minimises the loss of the
-    *other* folds: no sample helps to choose its own T, and the unit of the scores cancels out.  The
-    result is the loss of the scores once calibrated by one number, not of a model's own
-    probabilities.
+    The result is the loss of the scores once calibrated by one number (see `calibrate`), not of a
+    model's own probabilities.
 
     Parameters
     ----------
@@ -61,6 +59,40 @@ def temperature_log_loss(
     ValueError
         If the shapes do not match, a label is no class id, a score is not finite, or `n_folds` is
         out of range.
+    """
+    y, columns = check_scores(y_true, scores)
+    log_p, temperatures = calibrate(y, columns, n_folds)
+    return float(-np.take_along_axis(log_p, y[:, None], axis=1).mean()), temperatures
+
+
+def calibrate(
+    y: npt.NDArray[np.intp], scores: npt.NDArray[np.float64], n_folds: int = N_FOLDS
+) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
+    """Return log softmax(scores / T), with T fitted by cross-validation.
+
+    Each fold of the samples gets the temperature that minimises the log loss of the *other* folds:
+    no sample helps to choose its own T, and the unit of the scores cancels out.
+
+    Parameters
+    ----------
+    y : ndarray of int, shape (n_samples,)
+        True classes.
+    scores : ndarray of float64, shape (n_samples, n_classes)
+        Decision values, or logarithms of probabilities.
+    n_folds : int, default=5
+        2 <= n_folds <= n_samples.
+
+    Returns
+    -------
+    log_p : ndarray of float64, shape (n_samples, n_classes)
+        Logarithms of the calibrated probabilities.
+    temperatures : ndarray of float64, shape (n_folds,)
+        As `temperature_log_loss` returns them.
+
+    Raises
+    ------
+    ValueError
+        If `n_folds` is out of range.
 
     Notes
     -----
@@ -76,19 +108,17 @@ def temperature_log_loss(
     J. C. Platt, "Probabilistic outputs for support vector machines", in Advances in Large Margin
     Classifiers, MIT Press (2000), 61-74.
     """
-    y, columns = check_scores(y_true, scores)
     if not 2 <= n_folds <= len(y):
         raise ValueError(f"n_folds must be in the range [2, n_samples={len(y)}]. Got {n_folds}.")
     fold = np.empty(len(y), dtype=np.intp)
     fold[np.argsort(y, kind="stable")] = np.arange(len(y)) % n_folds
-    log_likelihood = np.empty(len(y))
+    log_p = np.empty(scores.shape)
     temperatures = np.empty(n_folds)
     for k in range(n_folds):
         held_out = fold == k
-        temperatures[k] = _fit_temperature(y[~held_out], columns[~held_out])
-        log_p = log_softmax(columns[held_out] / temperatures[k], axis=1)
-        log_likelihood[held_out] = np.take_along_axis(log_p, y[held_out, None], axis=1)[:, 0]
-    return float(-log_likelihood.mean()), temperatures
+        temperatures[k] = _fit_temperature(y[~held_out], scores[~held_out])
+        log_p[held_out] = log_softmax(scores[held_out] / temperatures[k], axis=1)
+    return log_p, temperatures
 
 
 def check_scores(

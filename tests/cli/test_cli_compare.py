@@ -17,8 +17,8 @@ from svmcifar.model.persistence import load_model, model_content_hash, save_mode
 from svmcifar.svm.estimator import RBFSVC
 
 FILES = {
-    "report.html", "report.json", "predictions.csv", "scores.csv", "costs.csv", "paired.csv",
-    "classes-coarse.csv", "classes-fine.csv", "paired-classes.csv", "figures",
+    "report.html", "report.json", "predictions.csv", "scores.npz", "scores.csv", "costs.csv",
+    "paired.csv", "classes-coarse.csv", "classes-fine.csv", "paired-classes.csv", "figures",
 }  # fmt: skip
 
 
@@ -155,6 +155,17 @@ def test_ensemble(compare, folder, synthetic_data, how):
             total[np.arange(200), q.argmax(axis=1)] += 100.0
     table = pd.read_csv("report/predictions.csv")
     assert table.ensemble_fine.tolist() == total.argmax(axis=1).tolist()
+
+
+def test_robustness(compare, folder):
+    compare("--cnn", "a.pth", "--robustness", "7")
+    assert read_report()["robustness"]["n_images"] == 7
+    with np.load(folder / "report/scores.npz") as arrays:
+        assert arrays["coarse/svm/ids/blur"].shape == (5, 7)
+    compare("--overwrite", "--cnn", "a.pth", "--robustness")
+    assert read_report()["robustness"]["n_images"] == 200  # all that there are
+    compare("--overwrite", "--cnn", "a.pth")
+    assert read_report()["robustness"] is None
 
 
 def test_overwriting(compare, folder):

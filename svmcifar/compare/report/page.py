@@ -23,6 +23,7 @@ PAGE_NAME = "report.html"
 _FILE_WORDS = {
     "predictions": "every image, every model’s answers",
     "scores": "all scores",
+    "model_scores": "every model’s scores of every image, for NumPy",
     "costs": "time, size and speed of each model",
     "paired": "paired tests",
     "paired_classes": "paired tests of each class",

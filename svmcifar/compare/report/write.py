@@ -9,6 +9,7 @@ from svmcifar.compare.comparison import Comparison
 from svmcifar.compare.predictions import Predictions
 from svmcifar.compare.report.figures import write_figures
 from svmcifar.compare.report.page import write_page
+from svmcifar.compare.score_file import write_scores
 from svmcifar.compare.tables import write_json, write_tables
 from svmcifar.data.dataset import Dataset, Split
 
@@ -26,6 +27,7 @@ def write_report(
     `predictions` are by model id, of the images of `test`.
     """
     files: dict[str, Any] = dict(write_tables(comparison, predictions, test, folder))
+    files["model_scores"] = write_scores(predictions, test, comparison.robustness, folder)
     files["figures"] = write_figures(comparison, folder)
     if model:
         files["model"] = model
