@@ -65,9 +65,19 @@ def _difference(state: Mapping[str, Any], architecture: Architecture) -> str | N
         expected = architecture.build().state_dict()
     for name in {**expected, **state}:
         wanted, got = _shape(expected.get(name)), _shape(state.get(name))
-        if wanted != got:
+        if wanted != got and not (name not in state and _is_counter(name)):
             return f"{name!r} of shape {got} where {architecture} has {wanted}"
     return None
+
+
+def with_counters(state: Mapping[str, Any], expected: Mapping[str, Any]) -> dict[str, Any]:
+    """Add the counters of batches that older files leave out, and that inference does not use."""
+    missing = {name: v for name, v in expected.items() if name not in state and _is_counter(name)}
+    return {**state, **missing}
+
+
+def _is_counter(name: str) -> bool:
+    return name.endswith(".num_batches_tracked")
 
 
 def _shape(value: Any) -> str:
@@ -79,5 +89,7 @@ def _unknown(got: str) -> CheckpointError:
         f"the {name} network ({network.layers})" for name, network in ARCHITECTURES.items()
     )
     return CheckpointError(
-        f"A state dict must be that of a known network: {known} of any width. Got {got} instead."
+        f"A state dict must be that of a known network: {known} of any width. Got {got} instead. "
+        f"Export another network with torch.onnx.export(..., external_data=False), and give the "
+        f".onnx file."
     )

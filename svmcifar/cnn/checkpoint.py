@@ -8,6 +8,7 @@ from itertools import zip_longest
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from svmcifar.cnn.formats import ONNX, SAFETENSORS, TORCH, kind_by_name, kind_of
 from svmcifar.cnn.image_network import ImageNetwork, OpenedNetwork
 from svmcifar.cnn.model_card import card_path, read_card, read_normalisation
 from svmcifar.compute.image_shape import ImageShape
@@ -18,8 +19,12 @@ from svmcifar.text import shortened
 if TYPE_CHECKING:
     from svmcifar.cnn.network import Network
 
-# The library that computes each kind of file, and the other kind.
-_SUFFIXES = {".pth": ("PyTorch", ".onnx"), ".onnx": ("ONNX Runtime", ".pth")}
+# The library that computes each kind of file, and another kind.
+_LIBRARIES = {
+    TORCH: ("PyTorch", ".onnx"),
+    SAFETENSORS: ("PyTorch and safetensors", ".onnx"),
+    ONNX: ("ONNX Runtime", ".pth"),
+}
 
 
 def checkpoint_files(path: Path) -> list[Path]:
@@ -77,25 +82,28 @@ def load_network(
     class_names: Sequence[str],
     image_shape: ImageShape,
     n_threads: int | None = None,
+    key: str | None = None,
 ) -> ImageNetwork:
-    """Load a network from a ``.pth`` or an ``.onnx`` file, with its model card if it has one.
+    """Load a network from a file, with its model card if it has one.
 
-    Nothing that the file holds is run but the network's own arithmetic.  Class names, in
-    the order of the class ids, and image shape are those of the data set; without
-    `n_threads` the runtime chooses.
+    The file is a state dict of PyTorch's (``.pth``, ``.pt``, ``.ckpt``, ``.bin``, ``.pth.tar``) or
+    ``.safetensors``, or an ``.onnx`` graph; weights of a graph may lie beside it in
+    ``NAME.onnx.data``.  Nothing that it holds is run but the network's own arithmetic.  Class
+    names, in the order of the class ids, and image shape are those of the data set; without
+    `n_threads` the runtime chooses.  `key` is where the state dict lies, if there are several.
 
     Raise CheckpointError if the file is missing, if it or its card is damaged or unknown, or
     if they do not fit each other or the data set; BackendUnavailableError if PyTorch (for
     ``.pth``) or ONNX Runtime (for ``.onnx``) is missing.
     """
     path = Path(path)
-    content = _read(path)
-    digest = sha256(content).hexdigest()
+    content, external = _read(path), _read_external(path)
+    digest = sha256(content + (external or b"")).hexdigest()
     card = read_card(path, digest)
     entries = card or {}
     if "classes" in entries:
         _check_names(card_path(path), entries["classes"], class_names)
-    opened = _open_network(path, content, image_shape, n_threads)
+    opened = _open_network(path, content, external, image_shape, n_threads, key)
     if opened.n_classes != len(class_names):
         raise CheckpointError(
             f"{path}: a network must distinguish the {len(class_names)} classes of the data set, "
@@ -104,13 +112,16 @@ def load_network(
     if "normalisation" in entries:
         normalisation = read_normalisation(card_path(path), entries["normalisation"])
         opened = replace(opened, normalisation=normalisation)
+    if opened.size != (image_shape.height, image_shape.width):
+        resized = "images resized to {} x {}".format(*opened.size)
+        opened = replace(opened, architecture=f"{opened.architecture}, {resized}")
     if opened.n_parameters is None:
         opened = replace(opened, n_parameters=entries.get("n_parameters"))
     return ImageNetwork(
         **vars(opened),
         path=path,
         name=path.stem,
-        n_bytes=len(content),
+        n_bytes=len(content) + len(external or b""),
         sha256=digest,
         card=card,
         image_shape=image_shape,
@@ -118,11 +129,7 @@ def load_network(
 
 
 def _read(path: Path) -> bytes:
-    if path.suffix not in _SUFFIXES:
-        raise CheckpointError(
-            f"{path}: a network's file must end in .pth (a PyTorch state dict) or .onnx, "
-            f"got '{path.suffix}'; rename or export it"
-        )
+    kind_by_name(path)
     try:
         content = path.read_bytes()
     except FileNotFoundError:
@@ -138,21 +145,37 @@ def _read(path: Path) -> bytes:
     return content
 
 
+def _read_external(path: Path) -> bytes | None:
+    """Read the weights beside a graph; None if there are none."""
+    external = path.with_name(f"{path.name}.data")
+    if kind_by_name(path) != ONNX or not external.is_file():
+        return None
+    return external.read_bytes()
+
+
 def _open_network(
-    path: Path, content: bytes, image_shape: ImageShape, n_threads: int | None
+    path: Path,
+    content: bytes,
+    external: bytes | None,
+    image_shape: ImageShape,
+    n_threads: int | None,
+    key: str | None,
 ) -> OpenedNetwork:
-    library, other = _SUFFIXES[path.suffix]
+    kind = kind_of(path, content)
+    library, other = _LIBRARIES[kind]
     try:
-        if path.suffix == ".pth":
-            from svmcifar.cnn.torch_runtime import open_network
+        if kind == ONNX:
+            from svmcifar.cnn.onnx_runtime import open_network as open_graph
         else:
-            from svmcifar.cnn.onnx_runtime import open_network
+            from svmcifar.cnn.torch_runtime import open_network as open_state
     except ImportError as error:
         raise BackendUnavailableError(
             f"{path}: a {path.suffix} file needs {library}, got '{error}'; "
             f"pip install 'svmcifar[cnn]', or use the {other} file beside it"
         ) from error
-    return open_network(path, content, image_shape, n_threads)
+    if kind == ONNX:
+        return open_graph(path, content, image_shape, n_threads, external)
+    return open_state(path, content, image_shape, n_threads, key)
 
 
 def _check_names(card: Path, names: list[str], expected: Sequence[str]) -> None:

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image
 from scipy.special import softmax
 
 from svmcifar.cnn.model_card import Normalisation
@@ -21,8 +22,8 @@ class OpenedNetwork:
 
     `n_parameters` counts learned weights, without the running statistics of batch
     normalisation; it is None where neither the file nor its model card holds the number.
-    `compute_logits` maps up to `batch_size` normalised images (n_images, *image_shape), float32,
-    to logits (n_images, n_classes), float32.
+    `compute_logits` maps up to `batch_size` images (n_images, channels, *size), normalised float32,
+    or uint8 if it `takes_bytes`, to logits (n_images, n_classes), float32.
     """
 
     architecture: str  # for example "reference, width 16, 10 classes"
@@ -30,8 +31,10 @@ class OpenedNetwork:
     n_parameters: int | None
     runtime: str  # for example "PyTorch 2.13.0, 2 threads"
     normalisation: Normalisation
+    size: tuple[int, int]  # height and width of the images that it takes
+    takes_bytes: bool = False  # whether it normalises images by itself
     batch_size: int
-    compute_logits: Callable[[NDArray[np.float32]], NDArray[np.float32]]
+    compute_logits: Callable[[Any], NDArray[np.float32]]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,7 +52,8 @@ class ImageNetwork(OpenedNetwork):
         """Compute the probability of each class, float32 (n_images, n_classes).
 
         Images are channel-first rows, uint8 (n_images, image_shape.n_values): raise InputError
-        for others, and CheckpointError if a logit is not finite.
+        for others, and CheckpointError if a logit is not finite.  They are resized, and normalised,
+        as the network needs them.
         """
         n_values = self.image_shape.n_values
         if images.dtype != np.uint8 or images.ndim != 2 or images.shape[1] != n_values:
@@ -61,7 +65,9 @@ class ImageNetwork(OpenedNetwork):
         with stage(self.name, len(images), "images") as predicting:
             for start in range(0, len(images), self.batch_size):
                 batch = slice(start, start + self.batch_size)
-                pixels = normalise(images[batch].reshape(-1, *self.image_shape), self.normalisation)
+                pixels: Any = resize(images[batch].reshape(-1, *self.image_shape), self.size)
+                if not self.takes_bytes:
+                    pixels = normalise(pixels, self.normalisation)
                 logits = self.compute_logits(pixels)
                 if not np.isfinite(logits).all():
                     raise CheckpointError(
@@ -71,6 +77,15 @@ class ImageNetwork(OpenedNetwork):
                 probabilities[batch] = softmax(logits, axis=1)
                 predicting.advance(len(logits))
         return probabilities
+
+
+def resize(images: NDArray[np.uint8], size: tuple[int, int]) -> NDArray[np.uint8]:
+    """Resize (n_images, 3, height, width) bilinearly, as torchvision does, unless they fit."""
+    if images.shape[2:] == size:
+        return images
+    pictures = (Image.fromarray(image) for image in images.transpose(0, 2, 3, 1))
+    resized = [np.asarray(p.resize(size[::-1], Image.Resampling.BILINEAR)) for p in pictures]
+    return np.ascontiguousarray(np.stack(resized).transpose(0, 3, 1, 2))
 
 
 def normalise(images: NDArray[np.uint8], normalisation: Normalisation) -> NDArray[np.float32]:

@@ -1,9 +1,11 @@
 """Networks from .onnx files, computed by ONNX Runtime."""
 
 import json
+import tempfile
 from collections.abc import Callable
-from functools import partial
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnxruntime
@@ -13,35 +15,59 @@ from svmcifar.cnn.image_network import OpenedNetwork
 from svmcifar.cnn.model_card import REFERENCE_NORMALISATION, Normalisation, read_normalisation
 from svmcifar.compute.image_shape import ImageShape
 from svmcifar.errors import CheckpointError
-from svmcifar.text import shortened
+from svmcifar.text import one_line, shortened
 
-_BATCH, _FLOAT = 128, "tensor(float)"
+_BATCH = 128
 _EXTERNAL_WEIGHTS = "session.model_external_initializers_file_folder_path"
+_INPUTS: dict[str, np.dtype[Any]] = {
+    "tensor(float)": np.dtype(np.float32),
+    "tensor(float16)": np.dtype(np.float16),
+    "tensor(double)": np.dtype(np.float64),
+    "tensor(uint8)": np.dtype(np.uint8),
+}
+_OUTPUTS = ("tensor(float)", "tensor(float16)", "tensor(double)")
+# Images that a graph is tried on, and how far its answers may differ, as a share of their range:
+# from run to run, and with the other images of a batch (quantised graphs scale whole batches).
+_N_PROBES = 4
+_MOST_BETWEEN_RUNS, _MOST_BETWEEN_BATCHES = 1e-3, 0.1
+
+Images = NDArray[np.float32] | NDArray[np.uint8]
+
+
+def external_path(path: Path) -> Path:
+    """Return the file beside a graph in which PyTorch keeps large weights."""
+    return path.with_name(f"{path.name}.data")
 
 
 def open_network(
-    path: Path, content: bytes, image_shape: ImageShape, n_threads: int | None
+    path: Path,
+    content: bytes,
+    image_shape: ImageShape,
+    n_threads: int | None,
+    external: bytes | None = None,
 ) -> OpenedNetwork:
     """Open the content of a file, an ONNX graph from images to logits, on the CPU.
 
-    Without `n_threads`, ONNX Runtime chooses.  Raise CheckpointError, which names `path`, if it
-    is no ONNX graph, keeps weights elsewhere, or has other inputs or outputs.
+    `external` is the content of the file beside it, `external_path`, if there is one: no other is
+    read.  Without `n_threads`, ONNX Runtime chooses.  Raise CheckpointError, which names `path`, if
+    it is no ONNX graph, keeps weights elsewhere, has other inputs or outputs, or answers at random.
     """
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 4  # errors come as exceptions
     options.intra_op_num_threads = n_threads or 0
-    # ONNX Runtime searches for weights in other files under `path`, a file: it reads none.
-    options.add_session_config_entry(_EXTERNAL_WEIGHTS, str(path.absolute()))
-    try:
-        session = onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
-    except Exception as error:  # its exceptions have no base of their own
-        raise CheckpointError(
-            f"{path}: an .onnx file must be an ONNX graph that holds its own weights, "
-            f"got '{_first_line(error)}'; copy it again, or export it anew with the weights inside"
-        ) from error
-    fixed_batch = _check_ends(path, session, image_shape)
-    compute_logits = partial(_compute_logits, path, session, fixed_batch)
-    n_classes = _probe(path, compute_logits, image_shape)
+    with tempfile.TemporaryDirectory() as folder:
+        # ONNX Runtime searches for weights in this folder, and refuses paths that lead out of it.
+        options.add_session_config_entry(_EXTERNAL_WEIGHTS, folder)
+        if external is not None:
+            Path(folder, external_path(path).name).write_bytes(external)
+        try:
+            session = onnxruntime.InferenceSession(
+                content, options, providers=["CPUExecutionProvider"]
+            )
+        except Exception as error:  # its exceptions have no base of their own
+            raise _refused(path, error) from error
+    graph = _Graph.of(path, session, image_shape)
+    compute_logits, n_classes = _probe(graph)
     threads = f", {n_threads} threads" if n_threads else ""
     about = session.get_modelmeta().custom_metadata_map
     return OpenedNetwork(
@@ -50,28 +76,94 @@ def open_network(
         n_parameters=None,
         runtime=f"ONNX Runtime {onnxruntime.__version__}{threads}",
         normalisation=_normalisation(path, about.get("normalisation")),
-        batch_size=fixed_batch or _BATCH,
+        size=(graph.height, graph.width),
+        takes_bytes=graph.dtype == np.uint8,
+        batch_size=graph.fixed_batch or _BATCH,
         compute_logits=compute_logits,
     )
 
 
-def _check_ends(path: Path, session: onnxruntime.InferenceSession, image_shape: ImageShape) -> int:
-    """Check types and shapes; return the number of images that the graph is fixed to, or 0."""
-    inputs, outputs = session.get_inputs(), session.get_outputs()
-    ends = [f"{end.type}{end.shape}" for end in (*inputs, *outputs)]
-    shape = (0, *image_shape)
-    if len(inputs) != 1 or inputs[0].type != _FLOAT or not _fits(inputs[0].shape, shape):
-        raise CheckpointError(
-            f"{path}: the graph must have one input, float (N, {str(tuple(image_shape))[1:]}, "
-            f"got {', '.join(ends[: len(inputs)]) or 'none'}; export it for such images"
+@dataclass(frozen=True)
+class _Graph:
+    """A graph with one input of images and one output of a row each."""
+
+    path: Path
+    session: onnxruntime.InferenceSession
+    output: str
+    dtype: np.dtype  # of its input
+    channels: int
+    height: int
+    width: int
+    channels_last: bool
+    fixed_batch: int  # number of images that it is fixed to, or 0
+
+    @classmethod
+    def of(
+        cls, path: Path, session: onnxruntime.InferenceSession, image_shape: ImageShape
+    ) -> "_Graph":
+        """Check types and shapes; sizes that are left open are those of `image_shape`."""
+        inputs, outputs = session.get_inputs(), session.get_outputs()
+        ends = [f"{end.type}{end.shape}" for end in (*inputs, *outputs)]
+        channels, *size = image_shape
+        sizes, channels_last = None, False
+        if len(inputs) == 1 and inputs[0].type in _INPUTS and len(inputs[0].shape) == 4:
+            n, *sizes = inputs[0].shape
+            channels_last = sizes[0] != channels and sizes[2] == channels
+            if channels_last:
+                sizes = [sizes[2], *sizes[:2]]
+        if sizes is None or not _fits([n, *sizes], (0, channels, 0, 0)):
+            raise CheckpointError(
+                f"{path}: the graph must have one input, images (N, {channels}, height, width) or "
+                f"(N, height, width, {channels}), got {', '.join(ends[: len(inputs)]) or 'none'}; "
+                f"export it for such images"
+            )
+        rows = [out for out in outputs if out.type in _OUTPUTS and _fits(out.shape, (0, 0))]
+        if len(rows) != 1:
+            raise CheckpointError(
+                f"{path}: the graph must have one output, float (N, n_classes), "
+                f"got {', '.join(ends[len(inputs) :])}; export it with the logits as its output"
+            )
+        height, width = (
+            got if isinstance(got, int) else wanted
+            for got, wanted in zip(sizes[1:], size, strict=True)
         )
-    if len(outputs) != 1 or outputs[0].type != _FLOAT or not _fits(outputs[0].shape, (0, 0)):
-        raise CheckpointError(
-            f"{path}: the graph must have one output, float (N, n_classes), "
-            f"got {', '.join(ends[len(inputs) :])}; export it with the logits as its output"
+        return cls(
+            path=path,
+            session=session,
+            output=rows[0].name,
+            dtype=_INPUTS[inputs[0].type],
+            channels=channels,
+            height=height,
+            width=width,
+            channels_last=channels_last,
+            fixed_batch=n if isinstance(n, int) else 0,
         )
-    n = inputs[0].shape[0]
-    return n if isinstance(n, int) else 0
+
+    def compute(self, images: Images) -> NDArray[np.float32]:
+        """Compute the answers to images (n, channels, height, width)."""
+        missing = max(self.fixed_batch - len(images), 0)
+        batch = np.pad(images, [(0, missing), (0, 0), (0, 0), (0, 0)]) if missing else images
+        if self.channels_last:
+            batch = np.ascontiguousarray(batch.transpose(0, 2, 3, 1))
+        batch = batch.astype(self.dtype, copy=False)
+        try:
+            (rows,) = self.session.run([self.output], {self.session.get_inputs()[0].name: batch})
+        except Exception as error:  # its exceptions have no base of their own
+            raise CheckpointError(
+                f"{self.path}: the graph must work on {len(batch)} images, "
+                f"got '{_first_line(error)}'; export it with a batch of any size"
+            ) from error
+        if rows.ndim != 2 or len(rows) != len(batch):
+            raise CheckpointError(
+                f"{self.path}: the graph must answer {len(batch)} images with as many rows of "
+                f"logits, got the shape {rows.shape}; export it with the logits as its output"
+            )
+        result: NDArray[np.float32] = rows[: len(images)].astype(np.float32, copy=False)
+        return result
+
+    def compute_from_probabilities(self, images: Images) -> NDArray[np.float32]:
+        """Compute logits for a graph that answers with probabilities: their logarithms."""
+        return np.log(np.maximum(self.compute(images), np.finfo(np.float32).tiny))
 
 
 def _fits(shape: list[int | str | None], wanted: tuple[int, ...]) -> bool:
@@ -82,42 +174,53 @@ def _fits(shape: list[int | str | None], wanted: tuple[int, ...]) -> bool:
     )
 
 
-def _compute_logits(
-    path: Path,
-    session: onnxruntime.InferenceSession,
-    fixed_batch: int,
-    images: NDArray[np.float32],
-) -> NDArray[np.float32]:
-    missing = max(fixed_batch - len(images), 0)
-    padded = np.pad(images, [(0, missing), (0, 0), (0, 0), (0, 0)]) if missing else images
-    try:
-        (logits,) = session.run(None, {session.get_inputs()[0].name: padded})
-    except Exception as error:  # its exceptions have no base of their own
-        raise CheckpointError(
-            f"{path}: the graph must work on {len(padded)} images, got '{_first_line(error)}'; "
-            "export it with a batch of any size"
-        ) from error
-    if logits.ndim != 2 or len(logits) != len(padded):
-        raise CheckpointError(
-            f"{path}: the graph must answer {len(padded)} images with as many rows of logits, "
-            f"got the shape {logits.shape}; export it with the logits as its output"
-        )
-    return logits[: len(images)]
+def _probe(graph: _Graph) -> tuple[Callable[[Images], NDArray[np.float32]], int]:
+    """Try some images; return what computes logits, and the number of classes.
+
+    Raise CheckpointError if answers differ from run to run, or with the other images of a batch, as
+    they do when a network was exported while it was training.
+    """
+    n_probes = min(_N_PROBES, graph.fixed_batch or _N_PROBES)
+    shape = n_probes, graph.channels, graph.height, graph.width
+    rng = np.random.default_rng(0)
+    images: Images
+    if graph.dtype == np.uint8:
+        images = rng.integers(0, 256, shape, dtype=np.uint8)
+    else:
+        images = rng.standard_normal(shape, dtype=np.float32)
+    together, again = graph.compute(images), graph.compute(images)
+    alone = np.concatenate([graph.compute(images[i : i + 1]) for i in range(n_probes)])
+    scale = float(np.ptp(together)) + float(np.finfo(np.float32).tiny)
+    for other, most, differ in (
+        (again, _MOST_BETWEEN_RUNS, "from run to run"),
+        (alone, _MOST_BETWEEN_BATCHES, "with the other images of a batch"),
+    ):
+        if np.isfinite(together).all() and np.abs(other - together).max() > most * scale:
+            raise CheckpointError(
+                f"{graph.path}: a network must answer an image in one way, and its answers differ "
+                f"{differ}; export it anew after network.eval()"
+            )
+    sums = together.sum(axis=1, dtype=np.float64)
+    is_probability = (together >= 0).all() and np.abs(sums - 1).max() < 1e-3
+    compute = graph.compute_from_probabilities if is_probability else graph.compute
+    return compute, together.shape[1]
 
 
-def _probe(
-    path: Path,
-    compute_logits: Callable[[NDArray[np.float32]], NDArray[np.float32]],
-    image_shape: ImageShape,
-) -> int:
-    """Try one gray image; return the number of classes."""
-    logits = compute_logits(np.zeros((1, *image_shape), np.float32))
-    if (logits >= 0).all() and abs(logits.sum() - 1) < 1e-4:
-        raise CheckpointError(
-            f"{path}: the graph must answer with logits, got probabilities; "
-            "export it without its softmax"
-        )
-    return logits.shape[1]
+def _refused(path: Path, error: Exception) -> CheckpointError:
+    """Return the error for a file that ONNX Runtime cannot open."""
+    reason = _first_line(error)
+    if "IR version" in reason or "till opset" in reason:
+        remedy = "upgrade onnxruntime, or export it for an older one (opset_version, ir_version)"
+        rule = f"must be of a version that ONNX Runtime {onnxruntime.__version__} reads"
+    elif "xternal" in reason:
+        name = external_path(path).name
+        remedy = f"put {name} beside it, or export it with external_data=False"
+        rule = f"must hold its weights, or have them in a file {name} beside it"
+    else:
+        rule, remedy = "must be an ONNX graph", "copy it again, or export it anew"
+    # Its messages begin with places in its own sources.
+    shown = one_line(reason.rpartition("Error: ")[2] or reason)[:150]
+    return CheckpointError(f"{path}: an .onnx file {rule}, got '{shown}'; {remedy}")
 
 
 def _normalisation(path: Path, text: str | None) -> Normalisation:

@@ -10,12 +10,15 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from safetensors.torch import load as safetensors_load
 from torch import Tensor
 
-from svmcifar.cnn.architectures import recognise
+from svmcifar.cnn.architectures import recognise, with_counters
+from svmcifar.cnn.formats import SAFETENSORS, kind_of
 from svmcifar.cnn.image_network import OpenedNetwork
 from svmcifar.cnn.model_card import REFERENCE_NORMALISATION
 from svmcifar.cnn.network import Network
+from svmcifar.cnn.state_dict import find_state
 from svmcifar.compute.image_shape import ImageShape
 from svmcifar.errors import BackendUnavailableError, CheckpointError
 
@@ -33,12 +36,16 @@ def require_safe_torch(path: Path) -> None:
 
 
 def open_network(
-    path: Path, content: bytes, image_shape: ImageShape, n_threads: int | None
+    path: Path,
+    content: bytes,
+    image_shape: ImageShape,
+    n_threads: int | None,
+    key: str | None = None,
 ) -> OpenedNetwork:
     """Open the content of a file, the state dict of a known network, on the CPU.
 
-    It may lie under the key ``state_dict``, and its names may begin with ``module.``, as they
-    do after training on several GPUs.  `n_threads` is set for all of PyTorch.
+    It may lie under a key, and its names may begin with what wrappers put before them (see
+    `svmcifar.cnn.state_dict.find_state`).  `n_threads` is set for all of PyTorch.
 
     Raise CheckpointError, which names `path`, if the file is damaged, holds anything but
     tensors and plain values, belongs to no known network, or to one for images of another
@@ -47,11 +54,19 @@ def open_network(
     require_safe_torch(path)
     if n_threads is not None:
         torch.set_num_threads(n_threads)
-    state = _unwrapped(_read(path, content))
     try:
+        state, others = find_state(_read(path, content), key)
         architecture = recognise(state)
     except CheckpointError as error:
+        if str(error).startswith(str(path)):
+            raise
         raise CheckpointError(f"{path}: {error}") from error
+    if others:
+        warnings.warn(
+            f"{path} holds several state dicts; for another one than was taken give "
+            f"--checkpoint-key {' or '.join(others)}",
+            stacklevel=2,
+        )
     if architecture.network.image_shape != image_shape:
         raise CheckpointError(
             f"{path}: a network must take images of shape {tuple(image_shape)}, got {architecture} "
@@ -64,7 +79,7 @@ def open_network(
         )
     try:
         network = architecture.build()
-        network.load_state_dict(state)
+        network.load_state_dict(with_counters(state, network.state_dict()))
     except RuntimeError as error:  # a small file can claim to hold huge tensors
         raise CheckpointError(
             f"{path}: the network must fit the memory, got {architecture} and "
@@ -77,6 +92,7 @@ def open_network(
         n_parameters=count_parameters(network),
         runtime=f"PyTorch {torch.__version__}, {torch.get_num_threads()} threads",
         normalisation=REFERENCE_NORMALISATION,
+        size=(image_shape.height, image_shape.width),
         batch_size=_BATCH,
         compute_logits=partial(_compute_logits, network),
     )
@@ -120,6 +136,14 @@ def count_parameters(network: Network) -> int:
 
 
 def _read(path: Path, content: bytes) -> Any:
+    if kind_of(path, content) == SAFETENSORS:
+        try:
+            return safetensors_load(content)
+        except Exception as error:  # a damaged file fails in any way
+            raise CheckpointError(
+                f"{path}: a .safetensors file must be whole, got {_named(error, str(error))}; "
+                "copy it again"
+            ) from error
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # on the pickle's age: it is read or refused
@@ -136,13 +160,6 @@ def _read(path: Path, content: bytes) -> Any:
             f"{path}: a .pth file must be whole, got {_named(error, reason)}; "
             "copy it again, or save it with torch.save(network.state_dict(), ...)"
         ) from error
-
-
-def _unwrapped(loaded: Any) -> dict[str, Any]:
-    state = loaded.get("state_dict", loaded) if isinstance(loaded, dict) else None
-    if not isinstance(state, dict):
-        return {}
-    return {str(name).removeprefix("module."): value for name, value in state.items()}
 
 
 def _is_plain(name: str, value: Tensor) -> bool:

@@ -136,10 +136,11 @@ def test_other_classes(saved, names, message):
         load_network(saved, names, SHAPE)
 
 
-@pytest.mark.parametrize("suffix", SUFFIXES)
-def test_images_of_another_shape(saved, suffix):
-    with pytest.raises(CheckpointError, match=r"3, 32, 32\D.*; (use|export)"):
-        load_network(saved.with_suffix(suffix), NAMES, ImageShape(3, 32, 16))
+def test_images_of_another_shape(saved):
+    with pytest.raises(CheckpointError, match=r"3, 32, 32\D.*; use"):
+        load_network(saved, NAMES, ImageShape(3, 32, 16))
+    graph = load_network(saved.with_suffix(".onnx"), NAMES, ImageShape(3, 32, 16))
+    assert graph.architecture.endswith(", images resized to 32 x 32")
 
 
 def test_card_of_another_checkpoint(saved, tmp_path):

@@ -165,12 +165,8 @@ SOFTMAX = helper.make_node("Softmax", ["y"], ["z"])
 @pytest.mark.parametrize(
     ("model", "message"),
     [
-        (linear(("N", 32, 32, 3)), r"one input, float (N, 3, 32, 32), got tensor(float)['N', 32"),
-        (linear(("N", 3, 64, 16)), "got tensor(float)['N', 3, 64, 16]"),
         (linear(("N", 3072)), "got tensor(float)['N', 3072]"),
         (linear((0, 3, 32, 32)), "got tensor(float)[0, 3, 32, 32]"),
-        (linear(kind=TensorProto.UINT8), "got tensor(uint8)['N', 3, 32, 32]"),
-        (linear(kind=TensorProto.DOUBLE), "got tensor(double)"),
         (
             linear(more=[helper.make_tensor_value_info("x2", FLOAT, [1])]),
             "got tensor(float)['N', 3, 32, 32], tensor(float)[1]",
@@ -184,14 +180,18 @@ SOFTMAX = helper.make_node("Softmax", ["y"], ["z"])
         ),
         (
             linear(
-                output=helper.make_tensor_value_info("z", TensorProto.DOUBLE, ["N", 5]),
-                last=[helper.make_node("Cast", ["y"], ["z"], to=TensorProto.DOUBLE)],
+                output=helper.make_tensor_value_info("z", TensorProto.INT32, ["N", 5]),
+                last=[helper.make_node("Cast", ["y"], ["z"], to=TensorProto.INT32)],
             ),
-            "one output, float (N, n_classes), got tensor(double)['N', 5]",
+            "one output, float (N, n_classes), got tensor(int32)['N', 5]",
         ),
-        (linear(last=[SOFTMAX]), "with logits, got probabilities"),
         (linear(n_classes=4), "the 5 classes of the data set, got one for 4"),
-        (linear(("N", 3, "h", 16)), "got tensor(float)['N', 3, 'h', 16]"),
+        (linear(("N", 3, "h", 16)), "must work on 4 images"),
+        (
+            linear(("N", 1, 64, 48)),
+            "(N, 3, height, width) or (N, height, width, 3), got",
+        ),
+        (linear(kind=TensorProto.INT64), "got tensor(int64)['N', 3, 32, 32]"),
     ],
 )
 def test_graphs_that_do_not_fit(write, model, message):
@@ -207,13 +207,13 @@ def test_a_graph_with_two_outputs(write):
 def test_a_graph_that_fails_on_images(write):
     model = linear(("N", "c", "h", "w"))
     model.graph.initializer[0].CopyFrom(numpy_helper.from_array(np.ones((5, 9), np.float32), "w"))
-    assert "must work on 1 images" in refused(write(model))
+    assert "must work on 4 images" in refused(write(model))
 
 
 def test_a_graph_that_answers_with_other_rows(write):
     last = [helper.make_node("Concat", ["y", "y"], ["z"], axis=0)]
     output = helper.make_tensor_value_info("z", FLOAT, ["M", 5])
-    assert "got the shape (2, 5)" in refused(write(linear(last=last, output=output)))
+    assert "got the shape (8, 5)" in refused(write(linear(last=last, output=output)))
 
 
 def test_normalisation_in_the_metadata_must_be_one(write):
@@ -259,7 +259,7 @@ def in_constant(model):
 @pytest.mark.parametrize("place", ["weights.bin", "../folder/weights.bin", "{folder}/weights.bin"])
 @pytest.mark.parametrize("find", [in_initializer, in_constant])
 def test_weights_in_another_file(write, tmp_path, monkeypatch, find, place):
-    """They are not read, wherever they lie: the hash of the file would not count them."""
+    """Only those with the name that PyTorch gives them are read, and count in the hash."""
     folder = tmp_path / "folder"
     folder.mkdir()
     monkeypatch.chdir(folder)
@@ -272,4 +272,4 @@ def test_weights_in_another_file(write, tmp_path, monkeypatch, find, place):
     tensor.data_location = TensorProto.EXTERNAL
     entry = tensor.external_data.add()
     entry.key, entry.value = "location", place.format(folder=folder)
-    assert "export it anew with the weights inside" in refused(write(model))
+    assert "export it" in refused(write(model))
