@@ -39,9 +39,11 @@ def make_network(path, seed=0, card=None, strength=0.05):
         n_bytes=1_000_000 + seed,
         sha256=hashlib.sha256(content).hexdigest(),
         card=card,
+        class_names=tuple(f"class {i}" for i in range(100)),
         runtime="Test runtime 1.0",
         image_shape=ImageShape(3, 32, 32),
         normalisation=REFERENCE_NORMALISATION,
+        size=(32, 32),
         batch_size=64,
         compute_logits=compute_logits,
     )

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from svmcifar.cli import options
+from svmcifar.cli.image_models import BUNDLED, network_path
 from svmcifar.cli.progress import with_progress
 from svmcifar.compute.progress import stage
 from svmcifar.data.dataset import CLASSES, kind_words
@@ -20,7 +21,6 @@ if TYPE_CHECKING:
     from svmcifar.features.cache import FeatureCache
     from svmcifar.model.classifier import ImageClassifier
 
-_BUNDLED = "bundled"
 _BUNDLED_NOTE = "the network that comes with svmcifar"
 _TRAINED_NOTE = "trained by this command, since no SVM was given"
 _MODEL_NAME = "model.skops"
@@ -43,7 +43,7 @@ class _RecordingCommand(click.Command):
     "cnns",
     multiple=True,
     is_flag=False,
-    flag_value=_BUNDLED,
+    flag_value=BUNDLED,
     metavar="[PATH]",
     help="A network, .pth or .onnx; may be given several times.  Without a value, and if no "
     "--cnn is given: the network that comes with svmcifar.",
@@ -113,7 +113,7 @@ def command(
 
     if no_cnn and (cnns or len(svm_paths) < 2):
         raise click.UsageError("--no-cnn needs at least two --svm, and no --cnn.")
-    cnns = cnns or (() if no_cnn else (_BUNDLED,))
+    cnns = cnns or (() if no_cnn else (BUNDLED,))
     if ensemble and len(cnns) < 2:
         raise click.UsageError("--ensemble needs at least two networks; give --cnn once more.")
     check_folder(out, overwrite)
@@ -121,7 +121,7 @@ def command(
     cache = options.open_feature_cache(no_cache)
     networks = _load_networks(cnns, dataset, jobs)
     ids = model_ids("cnn", networks)
-    notes = {i: _BUNDLED_NOTE for i, cnn in zip(ids, cnns, strict=True) if cnn == _BUNDLED}
+    notes = {i: _BUNDLED_NOTE for i, cnn in zip(ids, cnns, strict=True) if cnn == BUNDLED}
     svms = _load_svms(svm_paths, dataset, cache, jobs)
     test = dataset.read_split("test")
     keeping: AbstractContextManager[None] = nullcontext()
@@ -162,7 +162,6 @@ def _load_networks(
     cnns: tuple[str, ...], dataset: "Dataset", jobs: int | None
 ) -> "list[ImageNetwork]":
     """Load the networks; raise CheckpointError if two are the same."""
-    from svmcifar.cnn.bundled import bundled_checkpoint
     from svmcifar.cnn.checkpoint import load_network
     from svmcifar.compute.threads import count_workers
     from svmcifar.errors import CheckpointError
@@ -170,7 +169,7 @@ def _load_networks(
     class_names = dataset.class_names(CLASSES)
     networks: dict[str, ImageNetwork] = {}
     for cnn in cnns:
-        path = bundled_checkpoint(dataset.is_synthetic) if cnn == _BUNDLED else Path(cnn)
+        path = network_path(Path(cnn), dataset.is_synthetic)
         network = load_network(path, class_names, dataset.image_shape, count_workers(jobs))
         if other := networks.get(network.sha256):
             raise CheckpointError(

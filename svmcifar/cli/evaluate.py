@@ -6,6 +6,7 @@ from pathlib import Path
 import click
 
 from svmcifar.cli import options
+from svmcifar.cli.image_models import load_image_model
 from svmcifar.cli.progress import with_progress
 
 
@@ -32,7 +33,10 @@ def command(
     no_cache: bool,
     overwrite: bool,
 ) -> None:
-    """Score MODEL on the test images.
+    """Score MODEL, an SVM or a network, on the test images.
+
+    MODEL is a file of 'svmcifar train', a network (.pth, .onnx ...), or the word
+    'bundled' for the network that comes with svmcifar.
 
     Prints accuracy with its 95 % interval, top-5 accuracy, precision, recall,
     F1, kappa, hinge loss, calibrated log loss, and the scores of every class.
@@ -43,28 +47,31 @@ def command(
     from svmcifar.data.dataset import kind_words
     from svmcifar.io.files import atomic_path, written_together
     from svmcifar.model.evaluate import evaluate_classifier
-    from svmcifar.model.persistence import load_classifier
     from svmcifar.plots.confusion_matrix import confusion_figure
     from svmcifar.plots.figures import save_figure
 
     options.check_outputs(overwrite, json_path, figure=figure_path, keep=[model_path])
     on_gpu = options.wants_gpu(device)
     dataset = options.open_data(data, skip_md5)
-    model = load_classifier(model_path, dataset, options.open_feature_cache(no_cache), jobs)
+    cache = options.open_feature_cache(no_cache)
+    model = load_image_model(model_path, dataset, cache, jobs, on_gpu)
     result = evaluate_classifier(model, dataset, split, on_gpu=on_gpu)
 
     synthetic = dataset.is_synthetic
     kind = kind_words(result.label_kind, dataset.label_kinds)[1]
     click.echo(options.titled(f"{split} images, {len(result.scores.per_class)} {kind}", synthetic))
     click.echo(result.scores.to_text())
-    if result.superclass_scores:
-        upper = result.superclass_scores
-        low, high = upper.accuracy_interval
-        click.echo(
-            f"\nmapped up to superclasses: accuracy {upper.accuracy:.2%} "
-            f"(95 % interval {low:.2%} to {high:.2%})"
-            + ("" if upper.log_loss is None else f", log loss {upper.log_loss:.4f} nats")
-        )
+    for rule, upper in (
+        ("\nmapped up to superclasses", result.superclass_scores),
+        ("scores summed by superclass", result.summed_superclass_scores),
+    ):
+        if upper:
+            low, high = upper.accuracy_interval
+            click.echo(
+                f"{rule}: accuracy {upper.accuracy:.2%} "
+                f"(95 % interval {low:.2%} to {high:.2%})"
+                + ("" if upper.log_loss is None else f", log loss {upper.log_loss:.4f} nats")
+            )
     click.echo(f"\npredicted in {result.predict_s:.1f} s{' on the GPU' if on_gpu else ''}")
     with written_together():
         if json_path:

@@ -5,6 +5,7 @@ from pathlib import Path
 import click
 
 from svmcifar.cli import options
+from svmcifar.cli.image_models import load_image_model
 from svmcifar.cli.progress import with_progress
 
 _N_IMAGES = 9
@@ -29,15 +30,16 @@ def command(
 ) -> None:
     """Draw the first nine test images with their predicted and true class names.
 
+    MODEL is a file of 'svmcifar train', a network (.pth, .onnx ...), or the word
+    'bundled' for the network that comes with svmcifar.
     For the accuracy of MODEL see 'svmcifar evaluate'.
     """
     from svmcifar.model.evaluate import require_same_classes
-    from svmcifar.model.persistence import load_classifier
     from svmcifar.plots.figures import image_grid_figure, save_figure
 
     options.check_outputs(overwrite, figure=out, keep=[model_path])
     dataset = options.open_data(data, skip_md5)
-    model = load_classifier(model_path, dataset, options.open_feature_cache(no_cache), jobs)
+    model = load_image_model(model_path, dataset, options.open_feature_cache(no_cache), jobs)
     require_same_classes(model, dataset)
     test = dataset.read_split("test")
     images = test.images[:_N_IMAGES]

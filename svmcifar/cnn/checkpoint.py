@@ -79,7 +79,7 @@ def save_checkpoint(
 
 def load_network(
     path: str | Path,
-    class_names: Sequence[str],
+    class_names: Sequence[str] | None,
     image_shape: ImageShape,
     n_threads: int | None = None,
     key: str | None = None,
@@ -89,8 +89,9 @@ def load_network(
     The file is a state dict of PyTorch's (``.pth``, ``.pt``, ``.ckpt``, ``.bin``, ``.pth.tar``) or
     ``.safetensors``, or an ``.onnx`` graph; weights of a graph may lie beside it in
     ``NAME.onnx.data``.  Nothing that it holds is run but the network's own arithmetic.  Class
-    names, in the order of the class ids, and image shape are those of the data set; without
-    `n_threads` the runtime chooses.  `key` is where the state dict lies, if there are several.
+    names, in the order of the class ids, and image shape are those of the data set; names that
+    are None are taken from the card.  Without `n_threads` the runtime chooses.  `key` is where the
+    state dict lies, if there are several.
 
     Raise CheckpointError if the file is missing, if it or its card is damaged or unknown, or
     if they do not fit each other or the data set; BackendUnavailableError if PyTorch (for
@@ -101,6 +102,11 @@ def load_network(
     digest = sha256(content + (external or b"")).hexdigest()
     card = read_card(path, digest)
     entries = card or {}
+    if class_names is None and (class_names := entries.get("classes")) is None:
+        raise CheckpointError(
+            f"{path}: the network's classes must have names, and no card beside it has them; pass "
+            "--data to take those of the data set"
+        )
     if "classes" in entries:
         _check_names(card_path(path), entries["classes"], class_names)
     opened = _open_network(path, content, external, image_shape, n_threads, key)
@@ -124,6 +130,7 @@ def load_network(
         n_bytes=len(content) + len(external or b""),
         sha256=digest,
         card=card,
+        class_names=tuple(class_names),
         image_shape=image_shape,
     )
 

@@ -18,6 +18,11 @@ _TO_ONNX = "convert it with 'python -m tf2onnx.convert --keras FILE --output mod
 _STATE_DICT = "save it with torch.save(network.state_dict(), ...), or export it to .onnx"
 
 
+def is_network_name(path: Path) -> bool:
+    """Return whether a file's name is that of a network, be it one that is read or of Keras."""
+    return path.name.lower().endswith((*_ENDS, *_KERAS))
+
+
 def kind_by_name(path: Path) -> str:
     """Return the kind of a network's file by its name.
 

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,7 +13,11 @@ from scipy.special import softmax
 from svmcifar.cnn.model_card import Normalisation
 from svmcifar.compute.image_shape import ImageShape
 from svmcifar.compute.progress import stage
+from svmcifar.data.dataset import CLASSES
 from svmcifar.errors import CheckpointError, InputError
+
+# The smallest normal float32: below it a network's probability may be 0.
+_LEAST_PROBABILITY = float(np.finfo(np.float32).tiny)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,7 +50,38 @@ class ImageNetwork(OpenedNetwork):
     n_bytes: int
     sha256: str
     card: dict[str, Any] | None
+    class_names: tuple[str, ...]
     image_shape: ImageShape
+
+    # With these it is an `svmcifar.model.image_model.ImageModel`.
+    label_kind: ClassVar[str] = CLASSES
+    has_probabilities: ClassVar[bool] = True
+
+    @property
+    def data_label(self) -> str:
+        """Name of the data set that it was trained on, by its card."""
+        return str(self._data.get("label", "unknown data"))
+
+    @property
+    def is_synthetic(self) -> bool:
+        """Whether that is a synthetic stand-in, by its card."""
+        return self._data.get("synthetic") is True
+
+    @property
+    def _data(self) -> dict[str, Any]:
+        data: dict[str, Any] = (self.card or {}).get("data", {})
+        return data
+
+    def predict(self, images: NDArray[np.uint8]) -> NDArray[np.int64]:
+        """Predict the most probable class of each image, as `predict_proba`."""
+        return self.predict_with_probabilities(images)[0]
+
+    def predict_with_probabilities(
+        self, images: NDArray[np.uint8]
+    ) -> tuple[NDArray[np.int64], None, NDArray[np.float64]]:
+        """Predict the most probable class ids, with all probabilities, none of them 0."""
+        probabilities = self.predict_proba(images).astype(np.float64)
+        return probabilities.argmax(axis=1), None, np.maximum(probabilities, _LEAST_PROBABILITY)
 
     def predict_proba(self, images: NDArray[np.uint8]) -> NDArray[np.float32]:
         """Compute the probability of each class, float32 (n_images, n_classes).

@@ -29,10 +29,10 @@ from svmcifar.compare.model_entries import distinct_names, ensemble_entry, netwo
 from svmcifar.compare.predictions import (
     Ids,
     Predictions,
-    answer_superclasses,
     combine_networks,
     predict_by_network,
     predict_by_svm,
+    superclasses_by_rule,
 )
 from svmcifar.compare.robustness import Robustness
 from svmcifar.compare.scores import score_predictions
@@ -202,7 +202,7 @@ def _answer_by_rule(
 ) -> SuperclassAnswers:
     """Score and compare all models' superclasses by one rule."""
     y_true, names = truth[SUPERCLASSES], class_names[SUPERCLASSES]
-    ids = {i: answer_superclasses(p, rule, superclass_of) for i, p in predictions.items()}
+    ids = {i: superclasses_by_rule(p, rule, superclass_of) for i, p in predictions.items()}
     scores = {i: evaluate_predictions(y_true, of_model, None, names) for i, of_model in ids.items()}
     return SuperclassAnswers(rule, scores, _compare_pairs(y_true, ids, kind_of))
 

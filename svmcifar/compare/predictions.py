@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from svmcifar.cnn.image_network import ImageNetwork
 from svmcifar.data.dataset import CLASSES, LABEL_KINDS, SUPERCLASSES
-from svmcifar.data.superclasses import sum_by_superclass
+from svmcifar.data.superclasses import answer_superclasses, sum_by_superclass
 from svmcifar.model.classifier import ImageClassifier
 
 Ids = NDArray[np.int64]
@@ -76,18 +76,15 @@ def predict_by_svm(
     return Predictions(ids, scores, "probabilities", inference_s, features_s)
 
 
-def answer_superclasses(predictions: Predictions, rule: str, superclass_of: Ids) -> Ids:
-    """Return a model's superclasses by a rule for all models, shape (n_images,).
+def superclasses_by_rule(predictions: Predictions, rule: str, superclass_of: Ids) -> Ids:
+    """Return a model's superclasses by a rule of `answer_superclasses`, shape (n_images,).
 
-    They are "mapped" from the answered class, or those with the largest "summed" scores of their
-    classes: probabilities, or an SVM's decision values.  A model that was trained on superclasses
-    answers them by itself.
+    A model that was trained on superclasses answers them by itself, whatever the rule.
     """
     if CLASSES not in predictions.ids:
         return predictions.ids[SUPERCLASSES]
-    if rule == "mapped":
-        return superclass_of[predictions.ids[CLASSES]]
-    return sum_by_superclass(predictions.scores[CLASSES], superclass_of).argmax(axis=1)
+    ids, scores = predictions.ids[CLASSES], predictions.scores[CLASSES]
+    return answer_superclasses(rule, ids, scores, superclass_of)
 
 
 def combine_networks(members: Sequence[Predictions], how: str) -> Predictions:

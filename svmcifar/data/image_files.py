@@ -1,5 +1,10 @@
-"""Image files as rows of a data set's form."""
+"""Image files as rows of a data set's form, and where they are."""
 
+import os
+import re
+import warnings
+from collections.abc import Iterable, Iterator
+from glob import glob, has_magic
 from pathlib import Path
 
 import numpy as np
@@ -7,7 +12,67 @@ from numpy.typing import NDArray
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from svmcifar.compute.image_shape import ImageShape
+from svmcifar.compute.progress import stage
 from svmcifar.errors import DataError
+
+# Formats that Pillow does not read, but a folder's files of which are meant as images.
+_FOREIGN_SUFFIXES = {".heic", ".heif", ".svg", ".svgz"}
+_HEIC_BRANDS = {b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1"}
+
+
+def find_images(places: Iterable[Path]) -> list[Path]:
+    """List the image files that are meant by files, folders and patterns, in this order.
+
+    A folder means the image files in it and in folders within, by their suffix and in the order of
+    their names, without hidden ones; a name with ``*``, ``?`` or ``[`` that is no file's means what
+    it matches (``**`` any folders).  Raise DataError if a folder or a pattern means nothing.
+    """
+    found: list[Path] = []
+    for place in places:
+        if place.is_dir():
+            inside = list(_images_within(place))
+        elif has_magic(str(place)) and not os.path.lexists(place):
+            matches = map(Path, sorted(glob(str(place), recursive=True)))
+            inside = [path for path in matches if not path.is_dir()]
+        else:
+            inside = [place]
+        if not inside:
+            raise DataError(f"{place}: it must mean at least one image file, and does none")
+        found += inside
+    return found
+
+
+def _images_within(folder: Path) -> Iterator[Path]:
+    """Yield the image files of a folder and those within, sorted by name."""
+    Image.init()
+    suffixes = _FOREIGN_SUFFIXES | {
+        suffix
+        for suffix, form in Image.registered_extensions().items()
+        if form in Image.OPEN and Image.MIME.get(form, "").startswith("image/")
+    }
+    for parent, folders, names in os.walk(folder):
+        folders[:] = sorted(name for name in folders if not name.startswith("."))
+        for name in sorted(names):
+            path = Path(parent, name)
+            if path.suffix.lower() in suffixes and not name.startswith("."):
+                yield path
+
+
+def read_images(
+    paths: Iterable[Path], shape: ImageShape
+) -> tuple[list[Path], list[NDArray[np.uint8]], list[DataError]]:
+    """Read image files as `read_image`; return what could be read, its rows, and the errors."""
+    paths = list(paths)
+    readable, rows, errors = [], [], []
+    with stage("reading images", len(paths), "images") as reading:
+        for path in paths:
+            try:
+                rows.append(read_image(path, shape))
+                readable.append(path)
+            except DataError as error:
+                errors.append(error)
+            reading.advance()
+    return readable, rows, errors
 
 
 def read_image(path: str | Path, shape: ImageShape) -> NDArray[np.uint8]:
@@ -18,17 +83,40 @@ def read_image(path: str | Path, shape: ImageShape) -> NDArray[np.uint8]:
     green and blue planes, shape (n_values,), uint8.  Raise DataError if Pillow cannot read it.
     """
     try:
-        with Image.open(path) as file:
-            upright = _to_rgba(ImageOps.exif_transpose(file), path)
+        with warnings.catch_warnings():
+            # Pillow warns of half the size at which it refuses.
+            warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+            with Image.open(path) as file:
+                upright = _to_rgba(ImageOps.exif_transpose(file), path)
     except UnidentifiedImageError as error:
-        raise DataError(f"{path}: must be an image file, and this is none; name another") from error
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+        raise DataError(f"{path}: must be an image file{_what_it_is(path)}") from error
+    except Image.DecompressionBombError as error:
+        size = re.search(r"\d+", str(error))
+        got = f", got {int(size[0]) / 1e6:.0f}" if size else ""
+        most = 2 * (Image.MAX_IMAGE_PIXELS or 0) / 1e6
+        raise DataError(
+            f"{path}: an image must have at most {most:.0f} megapixels{got}; make it smaller first"
+        ) from error
+    except (OSError, SyntaxError, ValueError) as error:
         reason = getattr(error, "strerror", None) or error
         raise DataError(f"{path}: the image must be readable, got '{reason}'") from error
     white = Image.new("RGBA", upright.size, "white")
     picture = Image.alpha_composite(white, upright).convert("RGB")
     picture = ImageOps.fit(picture, (shape.width, shape.height), Image.Resampling.LANCZOS)
     return np.asarray(picture).transpose(2, 0, 1).reshape(-1)
+
+
+def _what_it_is(path: str | Path) -> str:
+    """Say what a file is that Pillow does not read, and what to do: the end of a message."""
+    with open(path, "rb") as file:
+        start = file.read(1024)
+    if start[4:8] == b"ftyp":
+        if start[8:12] in _HEIC_BRANDS:
+            return " of a format that Pillow reads, got HEIC; convert it to JPEG or PNG first"
+        return ", and this is a film or another file of ISO media; name a picture"
+    if b"<svg" in start or (start[:2] == b"\x1f\x8b" and Path(path).suffix == ".svgz"):
+        return " with pixels, got SVG, a drawing; convert it to PNG first"
+    return ", and this is none; name another"
 
 
 def _to_rgba(picture: Image.Image, path: str | Path) -> Image.Image:

@@ -32,6 +32,11 @@ class ImageClassifier:
     cache: "FeatureCache | None" = field(default=None, repr=False, compare=False)  # not saved
 
     @property
+    def data_label(self) -> str:
+        """Name of the data set that it was trained on."""
+        return self.manifest.data.label
+
+    @property
     def is_synthetic(self) -> bool:
         """Whether it was trained on the synthetic stand-in."""
         return self.manifest.data.synthetic
@@ -61,6 +66,12 @@ class ImageClassifier:
     def predict_with_decisions(self, images: Any) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
         """Predict class ids, with one-vs-rest decision values (n_images, n_classes), float64."""
         return self.predict_features(self.compute_features(images))
+
+    def predict_with_probabilities(
+        self, images: Any
+    ) -> tuple[NDArray[np.int64], NDArray[np.float64], NDArray[np.float64] | None]:
+        """Predict as `predict_with_decisions`, with class probabilities; None if there are none."""
+        return self.predict_features_with_probabilities(self.compute_features(images))
 
     def compute_features(self, images: Any) -> Any:
         """Compute the features for prediction, (n_images * n_views, n_features), float32.

@@ -8,10 +8,11 @@ import numpy as np
 
 from svmcifar.compute.arrays import to_device
 from svmcifar.data.dataset import CLASSES, SUPERCLASSES, Dataset
-from svmcifar.data.superclasses import sum_by_superclass
+from svmcifar.data.superclasses import answer_superclasses, sum_by_superclass
 from svmcifar.errors import ModelFileError
 from svmcifar.metrics.evaluation import Evaluation, evaluate_predictions
 from svmcifar.model.classifier import ImageClassifier
+from svmcifar.model.image_model import ImageModel
 
 
 @dataclass(frozen=True)
@@ -24,11 +25,13 @@ class ModelEvaluation:
     scores: Evaluation  # on labels of that kind
     # Of predicted classes mapped up to superclasses, if there are any, with summed probabilities.
     superclass_scores: Evaluation | None
+    # Of superclasses whose classes have the largest sum of probabilities, or of decision values.
+    summed_superclass_scores: Evaluation | None
     predict_s: float  # seconds for features, which may be cached, and predictions
 
     def to_dict(self) -> dict[str, Any]:
         """Return everything as plain types for JSON."""
-        upper = self.superclass_scores
+        upper, summed = self.superclass_scores, self.summed_superclass_scores
         return {
             "data": self.data_label,
             "split": self.split,
@@ -36,17 +39,18 @@ class ModelEvaluation:
             "predict_s": self.predict_s,
             "scores": self.scores.to_dict(),
             "superclass_scores": None if upper is None else upper.to_dict(),
+            "summed_superclass_scores": None if summed is None else summed.to_dict(),
         }
 
 
 def evaluate_classifier(
-    model: ImageClassifier, dataset: Dataset, split: str = "test", *, on_gpu: bool = False
+    model: ImageModel, dataset: Dataset, split: str = "test", *, on_gpu: bool = False
 ) -> ModelEvaluation:
     """Predict a split and score the predictions.
 
     Parameters
     ----------
-    model : ImageClassifier
+    model : ImageClassifier or another ImageModel
     dataset : Dataset
     split : {"test", "train"}, default="test"
     on_gpu : bool, default=False
@@ -63,26 +67,35 @@ def evaluate_classifier(
     images = dataset.read_split(split)
     clock = perf_counter()
     inputs = to_device(images.images) if on_gpu else images.images
-    features = model.compute_features(inputs)
-    predictions, decisions, p = model.predict_features_with_probabilities(features)
+    predictions, decisions, p = model.predict_with_probabilities(inputs)
     predict_s = perf_counter() - clock
     truth = images.labels[model.label_kind]
     scores = evaluate_predictions(truth, predictions, decisions, model.class_names, p)
-    upper = None
+    upper = summed = None
     if model.label_kind == CLASSES and SUPERCLASSES in dataset.label_kinds:
         truth, names = images.labels[SUPERCLASSES], dataset.class_names(SUPERCLASSES)
-        superclass_of = np.array(model.superclass_of)
+        superclass_of = dataset.superclass_of
+        if isinstance(model, ImageClassifier):  # as they were when it was trained
+            superclass_of = np.array(model.superclass_of)
+        values = decisions if p is None else p
+        assert values is not None  # each model has one or the other
+        mapped, by_sum = (
+            answer_superclasses(rule, predictions, values, superclass_of)
+            for rule in ("mapped", "summed")
+        )
         if p is not None:
             p = sum_by_superclass(p, superclass_of)
-        upper = evaluate_predictions(truth, superclass_of[predictions], None, names, p)
-    return ModelEvaluation(dataset.label, split, model.label_kind, scores, upper, predict_s)
+        upper, summed = (
+            evaluate_predictions(truth, ids, None, names, p) for ids in (mapped, by_sum)
+        )
+    return ModelEvaluation(dataset.label, split, model.label_kind, scores, upper, summed, predict_s)
 
 
-def require_same_classes(model: ImageClassifier, dataset: Dataset) -> None:
+def require_same_classes(model: ImageModel, dataset: Dataset) -> None:
     """Raise ModelFileError if the classes of a data set are not the model's."""
-    if list(dataset.class_names(model.label_kind)) != model.class_names:
+    if list(dataset.class_names(model.label_kind)) != list(model.class_names):
         raise ModelFileError(
             f"The model's classes must be those of the data set. The model was trained on "
-            f"{model.manifest.data.label}, got {dataset.location} ({dataset.label}); pass the "
+            f"{model.data_label}, got {dataset.location} ({dataset.label}); pass the "
             f"right --data"
         )

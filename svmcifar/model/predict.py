@@ -11,12 +11,12 @@ from numpy.typing import NDArray
 from svmcifar.compute.arrays import to_device
 from svmcifar.data.dataset import Dataset
 from svmcifar.errors import InputError
-from svmcifar.model.classifier import ImageClassifier
 from svmcifar.model.evaluate import require_same_classes
+from svmcifar.model.image_model import ImageModel
 
 
 def predict_files(
-    model: ImageClassifier,
+    model: ImageModel,
     paths: Sequence[Path],
     images: Sequence[NDArray[np.uint8]],
     *,
@@ -34,7 +34,7 @@ def predict_files(
 
 
 def predict_split(
-    model: ImageClassifier, dataset: Dataset, split: str, *, top: int = 0, on_gpu: bool = False
+    model: ImageModel, dataset: Dataset, split: str, *, top: int = 0, on_gpu: bool = False
 ) -> pd.DataFrame:
     """Predict a split of a data set.
 
@@ -58,7 +58,7 @@ def predict_split(
 
 
 def _predict(
-    model: ImageClassifier, images: NDArray[np.uint8], top: int, on_gpu: bool
+    model: ImageModel, images: NDArray[np.uint8], top: int, on_gpu: bool
 ) -> dict[str, Any]:
     """Return predicted ids and names as columns, and the most probable classes."""
     if top and not model.has_probabilities:
@@ -69,8 +69,7 @@ def _predict(
     inputs = to_device(images) if on_gpu else images
     if not top:
         return _named(model, "predicted", model.predict(inputs))
-    features = model.compute_features(inputs)
-    ids, _, probabilities = model.predict_features_with_probabilities(features)
+    ids, _, probabilities = model.predict_with_probabilities(inputs)
     columns = _named(model, "predicted", ids)
     if probabilities is not None:
         order = np.argsort(-probabilities, axis=1, kind="stable")[:, :top]
@@ -81,6 +80,6 @@ def _predict(
     return columns
 
 
-def _named(model: ImageClassifier, prefix: str, ids: NDArray[np.integer]) -> dict[str, Any]:
+def _named(model: ImageModel, prefix: str, ids: NDArray[np.integer]) -> dict[str, Any]:
     """Return columns of class ids and names."""
     return {f"{prefix}_id": ids, f"{prefix}_name": [model.class_names[c] for c in ids]}
