@@ -18,6 +18,7 @@ from svmcifar.compare.comparison import (
     PredictedClass,
     SuperclassAnswers,
 )
+from svmcifar.compare.machines import Machine
 from svmcifar.compare.scores import ModelScores
 from svmcifar.compare.training_terms import TrainingTerms
 from svmcifar.data.synthetic import COARSE_NAMES, FINE_CLASSES
@@ -50,6 +51,7 @@ LONG_NAMES = {
     "coarse_of_fine": [(7 * i + 3) % 20 for i in range(100)],
 }  # fmt: skip
 HOSTS = ("AMD EPYC 7763 64-Core Processor, 16 threads (Linux)", "NVIDIA H200")
+MACHINE = Machine("AMD EPYC 7763 64-Core Processor", 16, 16)
 PARAMETERS = {"C": 5.0, "gamma": "scale", "tol": 0.001, "class_weight": None, "backend": "auto"}
 JUDGED = ("reliability", "calibrated_reliability", "risk_coverage", "error_places")
 HASH = "5f7a0c1e" * 8
@@ -310,9 +312,13 @@ def network_entry(model_id, number, n_images, accuracy):
         ),
         cost=Cost(
             training_s=float(seconds[-1]),
+            training_cpu_s=5123.4,
             training_hardware=HOSTS[0],
+            training_machine=MACHINE,
             features_s=None,
             inference_s=n_images / 2345.6,
+            inference_cpu_s=0.4,
+            inference_load=1.25,
             images_per_s=2345.6,
             inference_hardware=f"{HOSTS[0]}, ONNX Runtime 1.31.1",
             n_bytes=1_234_567,
@@ -332,7 +338,14 @@ def network_entry(model_id, number, n_images, accuracy):
 
 def ensemble_entry(members, n_images):
     costs = [member.cost for member in members]
-    totals = ("training_s", "inference_s", "n_bytes", "n_parameters")
+    totals = (
+        "training_s",
+        "training_cpu_s",
+        "inference_s",
+        "inference_cpu_s",
+        "n_bytes",
+        "n_parameters",
+    )
     cost = replace(costs[0], **{key: sum(getattr(c, key) for c in costs) for key in totals})
     return replace(
         members[0],
@@ -370,9 +383,13 @@ def svm_entry(model_id, labels, n_images):
         ),
         cost=Cost(
             training_s=109.4,
+            training_cpu_s=190.0,
             training_hardware=f"{HOSTS[0]}, backend numba",
+            training_machine=MACHINE,
             features_s=n_images / 900.0,
             inference_s=n_images / 512.3,
+            inference_cpu_s=1.7,
+            inference_load=1.25,
             images_per_s=512.3,
             inference_hardware=f"{HOSTS[0]}, 2 threads",
             n_bytes=287_654_321,

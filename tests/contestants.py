@@ -10,6 +10,7 @@ from scipy.special import softmax
 from svmcifar.cnn.image_network import ImageNetwork
 from svmcifar.cnn.model_card import REFERENCE_NORMALISATION
 from svmcifar.compare.comparison import Cost, ModelEntry
+from svmcifar.compare.machines import Machine
 from svmcifar.compare.predictions import Predictions
 from svmcifar.compare.training_terms import TrainingTerms
 from svmcifar.compute.image_shape import ImageShape
@@ -82,6 +83,8 @@ def predictions_of(classes, superclass_of, scores=None, kind="probabilities", su
         scores=by_kind,
         score_kind=kind,
         inference_s=2.0 if kind == "probabilities" else 8.0,
+        inference_cpu_s=3.0 if kind == "probabilities" else 15.0,
+        load=0.5,
         features_s=None if kind == "probabilities" else 1.0,
     )
 
@@ -92,8 +95,10 @@ def entry_of(model_id, name, **changes):
     cost = Cost(
         training_s=30.0 if is_svm else 600.0,
         training_hardware="Abacus, backend numba" if is_svm else "Abacus, 2 threads",
+        training_machine=Machine("Abacus", 2, 2),
         features_s=None,
         inference_s=0.8 if is_svm else 0.2,
+        inference_cpu_s=1.5 if is_svm else 0.3,
         images_per_s=250.0 if is_svm else 1000.0,
         inference_hardware=None,
         n_bytes=500_000_000 if is_svm else 2_000_000,

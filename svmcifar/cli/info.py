@@ -101,7 +101,11 @@ def _classifier_lines(manifest: "Manifest") -> dict[str, Any]:
     features = training.features
     views = f", {seen}" if (seen := describe_views(features.augment)) else ""
     drawn = "" if training.rows is None else ", drawn"
-    seconds = [f"{k[:-2]} {v:.1f} s" for k, v in manifest.times.items() if k.endswith("_s")]
+    seconds = [
+        f"{k[:-2].replace('_cpu', ' CPU')} {v:.1f} s"
+        for k, v in manifest.times.items()
+        if k.endswith("_s")
+    ]
     if manifest.times.get("features_found"):
         seconds.append("features found in the cache")
     return {

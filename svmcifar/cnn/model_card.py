@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Sequence
+from math import isnan
 from pathlib import Path
 from typing import Any, NamedTuple, TypeGuard
 
@@ -40,6 +41,7 @@ def make_card(
     recipe: dict[str, Any],
     history: list[dict[str, float]],
     training_s: float,
+    training_cpu_s: float,
     device: str,
     validation_rows: int,
     test: dict[str, int],
@@ -49,10 +51,11 @@ def make_card(
 
     Class names are in the order of the logits, `recipe` has the fields of
     `svmcifar.cnn.recipe.Recipe`, and `history` is that of
-    `svmcifar.cnn.training_loop.TrainedNetwork`.  `validation_rows` is the number of training
-    images that were held out.  `test` holds ``n`` test images and the number that the weights
-    as they are saved get right, ``KIND_right`` by kind of label; `data` holds ``label``,
-    ``synthetic`` and ``md5s`` of the data set.
+    `svmcifar.cnn.training_loop.TrainedNetwork`.  `training_cpu_s` is NaN if that of a part of the
+    training is not known.  `validation_rows` is the number of training images that were held out.
+    `test` holds ``n`` test images and the number that the weights as they are saved get right,
+    ``KIND_right`` by kind of label; `data` holds ``label``, ``synthetic`` and ``md5s`` of the data
+    set.
 
     `save_checkpoint` adds the ``architecture``, ``n_parameters`` and the hashes of the ``files``.
     """
@@ -68,7 +71,9 @@ def make_card(
             "recipe": recipe,
             "history": history,
             "training_s": training_s,
+            "training_cpu_s": None if isnan(training_cpu_s) else training_cpu_s,
             "device": device,
+            "host": environment["host"],
             "validation_rows": validation_rows,
             "test": test,
             "data": data,
@@ -141,7 +146,7 @@ def _check_entries(path: Path, card: dict[str, Any]) -> None:
         for entry in card.get(key, []):
             if not isinstance(entry, kind):
                 raise _invalid(path, f"one with proper {key!r}, got {_short(entry)} in it")
-    numbers = {key: card.get(key) for key in ("training_s", "n_parameters")}
+    numbers = {key: card.get(key) for key in ("training_s", "training_cpu_s", "n_parameters")}
     for number, entry in enumerate(card.get("history", [])):
         numbers |= {f"history {number}: {name}": value for name, value in entry.items()}
     for name, value in numbers.items():

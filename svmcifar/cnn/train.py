@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import asdict
+from math import nan
 from pathlib import Path
 from typing import Any
 
@@ -91,6 +92,7 @@ def train_checkpoint(
         recipe=asdict(recipe),
         history=trained.history,
         training_s=sum(entry["seconds"] for entry in trained.history),
+        training_cpu_s=sum(entry.get("cpu_seconds", nan) for entry in trained.history),
         device=device_name(device),
         validation_rows=len(trained.validation_rows),
         test={"n": len(test.classes)} | {f"{kind}_right": n for kind, n in right.items()},

@@ -4,7 +4,6 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from math import isfinite
 from pathlib import Path
-from time import perf_counter
 from typing import Any
 
 import numpy as np
@@ -19,6 +18,7 @@ from svmcifar.cnn.model_card import MEAN, STD
 from svmcifar.cnn.network import Network
 from svmcifar.cnn.recipe import Recipe
 from svmcifar.cnn.resume import History, load_state, save_state
+from svmcifar.compute.stopwatch import Stopwatch
 from svmcifar.data.dataset import CLASSES, SUPERCLASSES
 from svmcifar.data.sampling import hold_out
 from svmcifar.errors import InputError
@@ -37,7 +37,8 @@ class TrainedNetwork:
     history : list of dict
         An entry an epoch: ``epoch`` (from 1), loss, accuracy and accuracy of superclasses of
         ``train`` (on augmented images, while learning) and of ``validation`` (if images are
-        held out) by the names of `_scores`, ``learning_rate`` at its end, ``seconds``.
+        held out) by the names of `_scores`, ``learning_rate`` at its end, ``seconds``,
+        ``cpu_seconds``.
     validation_rows : ndarray of int
         Indices of the training images that were held out.
     """
@@ -96,7 +97,7 @@ def train_network(
     is_bfloat16 = recipe.precision == "bfloat16"
 
     for epoch in range(len(history) + 1, recipe.epochs + 1):
-        started = perf_counter()
+        clock = Stopwatch()
         # Drawn anew from seed and epoch, so that a resumed training draws the same.
         generator = torch.Generator(device).manual_seed(recipe.seed * 1_000_003 + epoch)
         sums = torch.zeros(3, device=device)
@@ -124,7 +125,8 @@ def train_network(
             entry |= _scores("validation", sums, len(validation))
         entry |= {
             "learning_rate": float(schedule.get_last_lr()[0]),
-            "seconds": perf_counter() - started,
+            "seconds": clock.wall_s,
+            "cpu_seconds": clock.cpu_s,
         }
         history.append(entry)
         save_state(state_path, identity, parts, history)

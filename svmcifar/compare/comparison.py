@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any, NamedTuple
 
+from svmcifar.compare.machines import Machine
 from svmcifar.compare.mixtures import Mixture
 from svmcifar.compare.robustness import Robustness
 from svmcifar.compare.scores import ModelScores
@@ -38,10 +39,14 @@ class DataDescription:
 class Cost:
     """What a model costs; None where it is not known or does not apply."""
 
-    training_s: float | None  # seconds, features included
+    training_s: float | None  # seconds on the clock, features included
+    training_cpu_s: float | None = None  # seconds of the processor, of all threads together
     training_hardware: str | None
+    training_machine: Machine = field(default_factory=Machine)
     features_s: float | None = None  # seconds of `inference_s` that an SVM's features took
-    inference_s: float  # seconds for all test images
+    inference_s: float  # seconds on the clock for all test images
+    inference_cpu_s: float  # seconds of the processor, of all threads together
+    inference_load: float | None = None  # load average of the machine just before
     images_per_s: float
     inference_hardware: str | None
     n_bytes: int  # of the file; that of a slim SVM counts its support vectors as well
@@ -91,6 +96,9 @@ class ModelEntry:
         for key, value in vars(self).items():
             if key == "curve":
                 content |= {key: value and value.to_json(), "curve_of": value and value.images}
+            elif key == "cost":
+                machine = value.training_machine._asdict()
+                content[key] = vars(value) | {"training_machine": machine}
             elif key != "features" or value is not None:
                 content[key] = value
         return content

@@ -7,6 +7,7 @@ from svmcifar.compare.comparison import (
     PairedTest,
     SuperclassAnswers,
 )
+from svmcifar.compare.machines import are_same
 from svmcifar.data.dataset import CLASSES, SUPERCLASSES
 
 LEVEL = 0.05
@@ -145,16 +146,11 @@ def _rule_sentence(by: SuperclassAnswers, pair: PairedTest, a: ModelEntry, b: Mo
 
 
 def _training_sentences(comparison: Comparison, a: ModelEntry, b: ModelEntry) -> list[str]:
-    seconds, b_seconds = a.cost.training_s, b.cost.training_s
-    assert b_seconds is not None  # manifests hold it
-    b_took = f"{b.name} took {_duration(b_seconds)} ({b.cost.training_hardware})"
-    sentence = f"How long {a.name} was trained is not known; {b_took}."
-    if seconds:
+    sentence = f"How long {a.name} was trained is not known; {b.name} took {_training(b)}."
+    if a.cost.training_s:
         sentence = (
-            f"Training took {a.name} {_duration(seconds)} "
-            f"({a.cost.training_hardware or 'hardware not recorded'}) and {b.name} "
-            f"{_duration(b_seconds)} ({b.cost.training_hardware}): "
-            f"{_ratio(seconds, b_seconds, a, b, 'as long')}."
+            f"Training took {a.name} {_training(a)} and {b.name} {_training(b)}"
+            f"{_training_ratio(a, b)}."
         )
     sentences = [sentence]
     for reached in comparison.time_to_accuracy[comparison.main_kind]:
@@ -173,12 +169,34 @@ def _training_sentences(comparison: Comparison, a: ModelEntry, b: ModelEntry) ->
     return sentences
 
 
+def _training(model: ModelEntry) -> str:
+    """Describe a training's time, which manifests hold and cards may."""
+    cost = model.cost
+    cpu = "" if cost.training_cpu_s is None else f"{_duration(cost.training_cpu_s)} of CPU time; "
+    hardware = cost.training_hardware or "hardware not recorded"
+    return f"{_duration(cost.training_s or 0.0)} ({cpu}{hardware})"
+
+
+def _training_ratio(a: ModelEntry, b: ModelEntry) -> str:
+    """Compare two trainings if they ran on one machine: by CPU time where both have it."""
+    same = are_same([a.cost.training_machine, b.cost.training_machine])
+    if not same:
+        where = "on different machines" if same is False else "perhaps on different machines"
+        return f", {where}"
+    cpu_a, cpu_b = a.cost.training_cpu_s, b.cost.training_cpu_s
+    if cpu_a and cpu_b:
+        return f": {_ratio(cpu_a, cpu_b, a, b, 'as much CPU time')}"
+    return f": {_ratio(a.cost.training_s or 0.0, b.cost.training_s or 1.0, a, b, 'as long')}"
+
+
 def _use_sentences(a: ModelEntry, b: ModelEntry) -> list[str]:
     of_a, of_b = a.cost, b.cost
     return [
         f"On this machine {a.name} answers {of_a.images_per_s:,.0f} images a second and "
         f"{b.name} {of_b.images_per_s:,.0f}: "
-        f"{_ratio(of_a.images_per_s, of_b.images_per_s, a, b, 'as many')}.",
+        f"{_ratio(of_a.images_per_s, of_b.images_per_s, a, b, 'as many')}. All test images take "
+        f"{a.name} {_duration(of_a.inference_cpu_s)} of CPU time and {b.name} "
+        f"{_duration(of_b.inference_cpu_s)}.",
         f"{a.name} takes {of_a.n_bytes / 1e6:,.2f} MB and {b.name} "
         f"{of_b.n_bytes / 1e6:,.2f} MB: {_ratio(of_a.n_bytes, of_b.n_bytes, a, b, 'as much')}.",
     ]

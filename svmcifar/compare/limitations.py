@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Sequence
 
 from svmcifar.compare.comparison import Comparison, ModelEntry
+from svmcifar.compare.machines import are_same
 from svmcifar.data.dataset import CLASSES, SUPERCLASSES
 from svmcifar.data.registry import DATASETS
 
@@ -104,12 +105,24 @@ def _has_probabilities(svm: ModelEntry) -> bool:
 def _of_time(models: Sequence[ModelEntry]) -> Iterator[str]:
     yield (
         "Times of training are as recorded when each model was trained; inference was timed once, "
-        "on this machine, whatever else it was doing."
+        f"on this machine{_loads(models)}. Seconds of the processor are those of all threads."
     )
-    known = [entry for entry in models if entry.cost.training_hardware is not None]
-    if len({str(entry.cost.training_hardware).split(",")[0] for entry in known}) > 1:
-        where = "; ".join(f"{entry.name}: {entry.cost.training_hardware}" for entry in known)
-        yield (
-            f"Models were trained on different hardware ({where}): their times of training do not "
-            "compare."
-        )
+    same = are_same(entry.cost.training_machine for entry in models)
+    if same:
+        return
+    where = "; ".join(
+        f"{entry.name}: {entry.cost.training_machine.describe() or 'not recorded'}"
+        for entry in models
+    )
+    what = "were trained on different machines"
+    if same is None:
+        what = "may have been trained on different machines, for not all records tell"
+    yield f"Models {what} ({where}): their times of training do not compare."
+
+
+def _loads(models: Sequence[ModelEntry]) -> str:
+    """Say how busy the machine was when the models predicted."""
+    loads = [entry.cost.inference_load for entry in models if entry.cost.inference_load is not None]
+    if not loads:
+        return ", whatever else it was doing"
+    return f", whose load average was {min(loads):.1f} to {max(loads):.1f} before"

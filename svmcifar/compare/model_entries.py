@@ -8,6 +8,7 @@ from typing import Any
 
 from svmcifar.cnn.image_network import ImageNetwork
 from svmcifar.compare.comparison import Cost, LearningCurve, ModelEntry
+from svmcifar.compare.machines import Machine, machine_of_card, shared
 from svmcifar.compare.predictions import Predictions
 from svmcifar.compare.training_terms import common_terms, network_terms, svm_terms
 from svmcifar.compute.environment import processor_name
@@ -17,6 +18,7 @@ from svmcifar.features.augmentation import describe_views
 from svmcifar.features.pipeline import step_names
 from svmcifar.json_values import finite
 from svmcifar.model.classifier import ImageClassifier
+from svmcifar.svm.backends.registry import BACKENDS
 from svmcifar.text import one_line
 
 # Long lists of a card that the report has in another place.
@@ -53,7 +55,9 @@ def network_entry(
         terms=network_terms(network, n_images),
         cost=Cost(
             training_s=card.get("training_s"),
+            training_cpu_s=card.get("training_cpu_s"),
             training_hardware=card.get("device"),
+            training_machine=machine_of_card(card),
             **_inference_cost(predictions, f"{processor_name()}, {network.runtime}"),
             n_bytes=network.n_bytes,
             n_parameters=network.n_parameters,
@@ -81,7 +85,9 @@ def ensemble_entry(members: Sequence[ModelEntry], predictions: Predictions, how:
         terms=common_terms(m.terms for m in members),
         cost=Cost(
             training_s=_total([c.training_s for c in costs]),
+            training_cpu_s=_total([c.training_cpu_s for c in costs]),
             training_hardware=_joined(c.training_hardware for c in costs),
+            training_machine=shared([c.training_machine for c in costs]),
             **_inference_cost(predictions, _joined(c.inference_hardware for c in costs)),
             n_bytes=sum(c.n_bytes for c in costs),
             n_parameters=_total([c.n_parameters for c in costs]),
@@ -135,6 +141,12 @@ def svm_entry(
         terms=svm_terms(model),
         cost=Cost(
             training_s=times["features_s"] + times["fit_s"],
+            training_cpu_s=_total([times.get("features_cpu_s"), times.get("fit_cpu_s")]),
+            training_machine=Machine(
+                None if BACKENDS[fit.backend].uses_gpu else manifest.host["processor"],
+                manifest.host.get("cores"),
+                times.get("n_threads"),
+            ),
             training_hardware=(
                 f"{manifest.host['processor']}, backend {fit.backend}"
                 + (", features found in the cache" if times.get("features_found") else "")
@@ -164,6 +176,8 @@ def _inference_cost(predictions: Predictions, hardware: str | None) -> dict[str,
     n_images = len(next(iter(predictions.ids.values())))
     return {
         "inference_s": predictions.inference_s,
+        "inference_cpu_s": predictions.inference_cpu_s,
+        "inference_load": predictions.load,
         "images_per_s": n_images / predictions.inference_s,
         "inference_hardware": hardware,
     }

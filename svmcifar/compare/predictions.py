@@ -2,12 +2,12 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from time import perf_counter
 
 import numpy as np
 from numpy.typing import NDArray
 
 from svmcifar.cnn.image_network import ImageNetwork
+from svmcifar.compute.stopwatch import Stopwatch
 from svmcifar.data.dataset import CLASSES, LABEL_KINDS, SUPERCLASSES
 from svmcifar.data.superclasses import answer_superclasses, sum_by_superclass
 from svmcifar.model.classifier import ImageClassifier
@@ -30,6 +30,8 @@ class Predictions:
     scores: Mapping[str, Scores]  # (n_images, n_classes)
     score_kind: str  # "probabilities", "votes" (plus mean probabilities) or "decisions" (an SVM's)
     inference_s: float  # seconds for all images, features included
+    inference_cpu_s: float  # seconds of the processor, of all threads together
+    load: float | None  # load average of the machine just before; None where it is not known
     features_s: float | None = None  # seconds of these for an SVM's features
 
 
@@ -41,13 +43,13 @@ def predict_by_network(
     `superclass_of` has the superclass id of each class; None where there are no superclasses.
     """
     network.predict_proba(images[:_WARM_UP_IMAGES])
-    clock = perf_counter()
+    clock = Stopwatch()
     probabilities = network.predict_proba(images).astype(np.float64)
-    inference_s = perf_counter() - clock
+    spent = clock.wall_s, clock.cpu_s, clock.load
     scores = {CLASSES: probabilities}
     if superclass_of is not None:
         scores[SUPERCLASSES] = sum_by_superclass(probabilities, superclass_of)
-    return _ranked(scores, "probabilities", inference_s)
+    return _ranked(scores, "probabilities", *spent)
 
 
 def predict_by_svm(
@@ -59,21 +61,21 @@ def predict_by_svm(
     """
     model = replace(model, cache=None)
     model.predict(images[:_WARM_UP_IMAGES])
-    clock = perf_counter()
+    clock = Stopwatch()
     features = model.compute_features(images)
-    features_s = perf_counter() - clock
+    features_s = clock.wall_s
     predicted, decisions, probabilities = model.predict_features_with_probabilities(features)
-    inference_s = perf_counter() - clock
+    spent = clock.wall_s, clock.cpu_s, clock.load, features_s
     ids = {model.label_kind: predicted}
     if model.label_kind == CLASSES and superclass_of is not None:
         ids[SUPERCLASSES] = superclass_of[predicted]
     if probabilities is None:
         scores = {model.label_kind: decisions}
-        return Predictions(ids, scores, "decisions", inference_s, features_s)
+        return Predictions(ids, scores, "decisions", *spent)
     scores = {model.label_kind: probabilities}
     if SUPERCLASSES in ids and superclass_of is not None and model.label_kind == CLASSES:
         scores[SUPERCLASSES] = sum_by_superclass(probabilities, superclass_of)
-    return Predictions(ids, scores, "probabilities", inference_s, features_s)
+    return Predictions(ids, scores, "probabilities", *spent)
 
 
 def superclasses_by_rule(predictions: Predictions, rule: str, superclass_of: Ids) -> Ids:
@@ -102,11 +104,24 @@ def combine_networks(members: Sequence[Predictions], how: str) -> Predictions:
                 total[np.arange(len(total)), m.ids[kind]] += 1.0
         scores[kind] = total
     score_kind = "probabilities" if how == "sum" else "votes"
-    return _ranked(scores, score_kind, sum(m.inference_s for m in members))
+    loads = [m.load for m in members if m.load is not None]
+    return _ranked(
+        scores,
+        score_kind,
+        sum(m.inference_s for m in members),
+        sum(m.inference_cpu_s for m in members),
+        max(loads, default=None),
+    )
 
 
-def _ranked(scores: Mapping[str, Scores], score_kind: str, inference_s: float) -> Predictions:
+def _ranked(
+    scores: Mapping[str, Scores],
+    score_kind: str,
+    inference_s: float,
+    inference_cpu_s: float,
+    load: float | None,
+) -> Predictions:
     """Predict the argmax of the scores, with kinds in their usual order."""
     ordered = {kind: scores[kind] for kind in LABEL_KINDS if kind in scores}
     ids = {kind: of_kind.argmax(axis=1) for kind, of_kind in ordered.items()}
-    return Predictions(ids, ordered, score_kind, inference_s)
+    return Predictions(ids, ordered, score_kind, inference_s, inference_cpu_s, load)

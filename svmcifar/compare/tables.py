@@ -2,7 +2,6 @@
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -84,7 +83,9 @@ def _scores(comparison: Comparison) -> pd.DataFrame:
 def _costs(comparison: Comparison) -> pd.DataFrame:
     rows = []
     for entry in comparison.models:
-        row = {"model": entry.id, "name": entry.name, **asdict(entry.cost)}
+        row = {"model": entry.id, "name": entry.name, **vars(entry.cost)}
+        machine = row.pop("training_machine")._asdict()
+        row |= {f"training_{part}": value for part, value in machine.items()}
         rows.append(row | {f"terms_{key}": value for key, value in vars(entry.terms).items()})
     return pd.DataFrame(rows)
 

@@ -1,5 +1,6 @@
 """Description of the software and the machine, for manifests and model cards."""
 
+import os
 import platform
 import subprocess
 from datetime import UTC, datetime
@@ -17,7 +18,7 @@ def describe_environment() -> dict[str, Any]:
     """Describe software and machine, JSON-ready.
 
     ``versions``, ``git_commit`` (None outside a checkout) and ``host`` with the system, the
-    processor and the BLAS kernels in use.
+    processor, the number of its cores and the BLAS kernels in use.
     """
     versions = {"python": platform.python_version(), "svmcifar": svmcifar.__version__}
     versions |= {package: version(package) for package in _PACKAGES}
@@ -27,6 +28,7 @@ def describe_environment() -> dict[str, Any]:
         "host": {
             "system": platform.platform(),
             "processor": processor_name(),
+            "cores": os.cpu_count(),
             "blas": blas_kernels(),
         },
     }

@@ -63,6 +63,7 @@ class Manifest:
     training: Training
     fit: FitReport
     # Seconds, ``features_s`` and ``fit_s``; ``features_found`` if some were in the feature cache.
+    # Newer ones have seconds of the processor, ``..._cpu_s``, and ``n_threads`` too.
     times: dict[str, Any]
     format: int = FORMAT_NUMBER
     slim: bool = False  # whether support vectors are left out of the file

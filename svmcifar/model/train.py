@@ -1,6 +1,5 @@
 """From a data set to a trained image classifier."""
 
-from time import perf_counter
 from typing import Any
 
 import numpy as np
@@ -9,6 +8,8 @@ from sklearn.pipeline import Pipeline
 
 from svmcifar.compute.arrays import to_device, wait_for
 from svmcifar.compute.environment import describe_environment, utc_now
+from svmcifar.compute.stopwatch import Stopwatch
+from svmcifar.compute.threads import count_workers
 from svmcifar.data.dataset import SUPERCLASSES, Dataset, Split
 from svmcifar.data.sampling import draw_rows
 from svmcifar.features.augmentation import training_views
@@ -124,14 +125,14 @@ def _fit_features(
     cache: FeatureCache | None,
 ) -> tuple[Any, dict[str, Any]]:
     """Fit the features on a split; return the training samples, and times for the manifest."""
-    clock, n_found = perf_counter(), cache.n_found if cache else 0
+    clock, n_found = Stopwatch(), cache.n_found if cache else 0
     images = to_device(split.images) if on_gpu else split.images
     # Ridge scores of the classes for superclasses too: they carry more information.
     X = fit_transform_features(
         pipeline, images, split.classes, augment=augment, seed=seed, cache=cache
     )
     wait_for(X)
-    times: dict[str, Any] = {"features_s": perf_counter() - clock}
+    times: dict[str, Any] = {"features_s": clock.wall_s, "features_cpu_s": clock.cpu_s}
     if cache and cache.n_found > n_found:
         times["features_found"] = True
     return X, times
@@ -139,7 +140,11 @@ def _fit_features(
 
 def _fit_svm(svc: RBFSVC, X: Any, y: NDArray[np.int64]) -> dict[str, float]:
     """Fit the SVM on all views of images with labels y; return times for the manifest."""
-    clock = perf_counter()
+    clock = Stopwatch()
     n_views = X.shape[0] // len(y)
     svc.fit(X, np.repeat(y, n_views), n_views=n_views)
-    return {"fit_s": perf_counter() - clock}
+    return {
+        "fit_s": clock.wall_s,
+        "fit_cpu_s": clock.cpu_s,
+        "n_threads": count_workers(svc.n_jobs),
+    }

@@ -110,6 +110,8 @@ def test_card_has_the_scores_of_the_weights_as_saved(train, synthetic_data, fold
     }  # fmt: skip
     assert card["versions"]["torch"] == torch.__version__
     assert card["training_s"] == sum(entry["seconds"] for entry in card["history"])
+    assert card["training_cpu_s"] == sum(entry["cpu_seconds"] for entry in card["history"]) > 0
+    assert card["host"]["processor"]
     assert card["validation_rows"] == 100
     assert len(card["history"]) == 3
 

@@ -1,6 +1,8 @@
 import json
+import os
 import subprocess
 import sys
+from math import nan
 
 import pytest
 
@@ -40,6 +42,7 @@ def test_made_card_is_read_back(write):
         recipe={"width": 16, "epochs": 2},
         history=[{"epoch": 1, "train_loss": 3.5}, {"epoch": 2, "train_loss": 3.25}],
         training_s=12.5,
+        training_cpu_s=nan,
         device="a processor, 2 threads",
         validation_rows=5000,
         test={"n": 10000, "fine_right": 6000, "coarse_right": 7300},
@@ -54,6 +57,8 @@ def test_made_card_is_read_back(write):
     assert card["history"][1] == {"epoch": 2, "train_loss": 3.25}
     assert card["test"]["coarse_right"] == 7300
     assert card["versions"]["svmcifar"]
+    assert card["training_cpu_s"] is None  # of a part of the training it is not known
+    assert card["host"]["cores"] == os.cpu_count()
     assert {"created", "git_commit", "recipe", "training_s", "device", "data"} < set(card)
     assert read_card(write(card), SHA256) == card
 

@@ -52,7 +52,9 @@ def test_history_has_an_entry_an_epoch(tmp_path):
     assert [entry["epoch"] for entry in seen] == [1, 2, 3]
     scores = {"loss", "accuracy", "coarse_accuracy"}
     names = {f"{images}_{score}" for images in ("train", "validation") for score in scores}
-    assert all(set(entry) == names | {"epoch", "learning_rate", "seconds"} for entry in seen)
+    assert all(
+        set(entry) == names | {"epoch", "learning_rate", "seconds", "cpu_seconds"} for entry in seen
+    )
     assert len(trained.validation_rows) == 8
 
 

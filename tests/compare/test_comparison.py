@@ -359,6 +359,16 @@ def test_costs(report, models):
     manifest = svms[kind].manifest
     times = manifest.times
     assert svm["cost"]["training_s"] == times["features_s"] + times["fit_s"]
+    assert svm["cost"]["training_cpu_s"] == times["features_cpu_s"] + times["fit_cpu_s"] > 0
+    host = manifest.host
+    assert svm["cost"]["training_machine"] == {
+        "processor": host["processor"], "cores": host["cores"], "threads": times["n_threads"],
+    }  # fmt: skip
+    machine = {"processor": "Abacus 3000, 2 threads", "cores": None, "threads": None}
+    assert cnn["cost"]["training_machine"] == machine
+    cpu_s = [entry["cost"]["inference_cpu_s"] for entry in (cnn, cnn2)]
+    assert ensemble["cost"]["inference_cpu_s"] == sum(cpu_s) > 0
+    assert cnn["cost"]["training_cpu_s"] is None
     assert svm["cost"]["n_bytes"] == (folder / f"{kind}.skops").stat().st_size
     assert svm["cost"]["n_support_vectors"] == len(svms[kind].svc.support_vectors_)
     assert 0 < svm["cost"]["features_s"] < svm["cost"]["inference_s"]

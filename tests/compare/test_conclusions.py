@@ -14,6 +14,7 @@ from svmcifar.compare.assemble import compare_predictions
 from svmcifar.compare.comparison import LearningCurve, PairedTest
 from svmcifar.compare.conclusions import describe_difference
 from svmcifar.compare.limitations import find_limitations
+from svmcifar.compare.machines import Machine
 from svmcifar.compare.training_terms import TrainingTerms
 from svmcifar.metrics.paired_tests import PairedCounts
 
@@ -214,6 +215,7 @@ def test_conclusion_of_costs(concluded):
         "20 times as long for Net."
     ) in text
     assert "Net answers 1,000 images a second and Svm 250: 4 times as many for Net." in text
+    assert "All test images take Net 0.3 s of CPU time and Svm 1.5 s." in text
     assert "Net takes 2.00 MB and Svm 500.00 MB: 250 times as much for Svm." in text
     assert "Each MB" not in text
     text = say(training_s=3.0, images_per_s=50.0, n_bytes=500_000_000)
@@ -221,6 +223,18 @@ def test_conclusion_of_costs(concluded):
     assert "10 times as long for Svm." in text
     assert "5 times as many for Svm." in text
     assert "Svm 500.00 MB: about the same." in text
+    elsewhere = say(training_machine=Machine("Abacus", 4, 2))
+    assert "and Svm 30 s (Abacus, backend numba), on different machines." in elsewhere
+    elsewhere = say(training_machine=Machine("Abacus"))
+    assert "and Svm 30 s (Abacus, backend numba), perhaps on different machines." in elsewhere
+    content = concluded(
+        {"cnn": first(150), "svm": first(100)},
+        cnn={"cost": {"training_cpu_s": 1100.0}}, svm={"cost": {"training_cpu_s": 55.0}},
+    )  # fmt: skip
+    assert (
+        "Training took Net 10.0 min (18.3 min of CPU time; Abacus, 2 threads) and Svm 30 s (55 s "
+        "of CPU time; Abacus, backend numba): 20 times as much CPU time for Net."
+    ) in content.conclusion
     text = say(training_s=None, training_hardware=None)
     assert "How long Net was trained is not known; Svm took 30 s" in text
     assert "2.1 h (hardware not recorded)" in say(training_s=7560.0, training_hardware=None)
@@ -295,7 +309,20 @@ def test_limits(concluded, synthetic_data):
     assert "Net was trained without 5000 training images" in held_out
     some = limits(svm=made | {"training": training | {"rows": 123}})
     assert "Svm was trained on 123 of the training images" in some
-    slide_rule = {"cost": {"training_hardware": "Slide rule, numba"}, **changes["svm"]}
-    moved = concluded({"cnn": first(150), "svm": first(9)}, **changes | {"svm": slide_rule})
-    elsewhere = limits(moved)
-    assert "different hardware (Net: Abacus, 2 threads; Svm: Slide rule, numba)" in elsewhere
+    assert "different machines" not in plain
+    assert "this machine, whatever else it was doing. Seconds of the processor" in plain
+
+    def trained_on(*machine):
+        moved = {"cost": {"training_machine": Machine(*machine)}, **changes["svm"]}
+        return limits(concluded({"cnn": first(150), "svm": first(9)}, **changes | {"svm": moved}))
+
+    said = "Models were trained on different machines (Net: Abacus, 2 cores, 2 threads; Svm: "
+    assert f"{said}Slide rule)" in trained_on("Slide rule")
+    assert f"{said}Abacus, 4 cores, 2 threads)" in trained_on("Abacus", 4, 2)
+    said = "may have been trained on different machines, for not all records tell (Net: Abacus, 2 "
+    assert f"{said}cores, 2 threads; Svm: Abacus)" in trained_on("Abacus")
+    assert f"{said}cores, 2 threads; Svm: not recorded)" in trained_on()
+    assert "different machines" not in trained_on("Abacus", 2, 1)
+    busy = {"cost": {"inference_load": 1.84}, **changes["cnn"]}
+    busy = concluded({"cnn": first(150), "svm": first(9)}, **changes | {"cnn": busy})
+    assert "on this machine, whose load average was 1.8 to 1.8 before." in limits(busy)

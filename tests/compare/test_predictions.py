@@ -144,7 +144,9 @@ def test_probability_of_zero_has_a_finite_loss():
     p = np.zeros((10, 3))
     p[:, 0] = 1.0
     y = np.array([0] * 9 + [1])
-    predictions = Predictions({"coarse": p.argmax(axis=1)}, {"coarse": p}, "probabilities", 1.0)
+    predictions = Predictions(
+        {"coarse": p.argmax(axis=1)}, {"coarse": p}, "probabilities", 1.0, 2.0, None
+    )
     s = score_predictions(y, predictions, "coarse", ["a", "b", "c"])
     assert s.uncalibrated_log_loss == pytest.approx(-log(np.finfo(np.float32).tiny) / 10)
     assert 0 < s.log_loss < 5
@@ -158,7 +160,9 @@ def test_calibration_makes_log_loss_blind_to_overconfidence():
     losses = []
     for factor in (1.0, 5.0):
         p = softmax(factor * logits, axis=1)
-        predictions = Predictions({"coarse": p.argmax(axis=1)}, {"coarse": p}, "probabilities", 1.0)
+        predictions = Predictions(
+            {"coarse": p.argmax(axis=1)}, {"coarse": p}, "probabilities", 1.0, 2.0, None
+        )
         losses.append(score_predictions(y, predictions, "coarse", [str(c) for c in range(20)]))
     assert losses[1].log_loss == pytest.approx(losses[0].log_loss, rel=1e-6)
     assert losses[1].uncalibrated_log_loss > 1.5 * losses[0].uncalibrated_log_loss

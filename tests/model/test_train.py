@@ -1,4 +1,5 @@
 import json
+import os
 
 import numpy as np
 import pytest
@@ -6,6 +7,7 @@ from devices import on_device, stand_in_for_gpu
 from sklearn.preprocessing import StandardScaler
 from sklearn.svm import SVC
 
+from svmcifar.compute.threads import count_workers
 from svmcifar.errors import MemoryLimitError
 from svmcifar.model import train
 from svmcifar.model.evaluate import evaluate_classifier
@@ -81,7 +83,12 @@ def test_manifest_tells_how_it_was_made(train_small, synthetic_data):
     assert manifest["fit"]["n_iter"] == model.svc.n_iter_.sum()
     assert manifest["fit"]["memory_plan"] == model.svc.memory_plan_
     assert manifest["versions"]["scikit-learn"]
-    assert manifest["times"]["fit_s"] > 0
+    assert set(manifest["times"]) == {
+        "features_s", "features_cpu_s", "fit_s", "fit_cpu_s", "n_threads",
+    }  # fmt: skip
+    assert all(value > 0 for value in manifest["times"].values())
+    assert manifest["times"]["n_threads"] == count_workers(None)
+    assert manifest["host"]["cores"] == os.cpu_count()
 
 
 @pytest.mark.filterwarnings("ignore:invalid value:RuntimeWarning:array_api_strict")

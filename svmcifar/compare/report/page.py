@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from svmcifar.compare.comparison import BOOTSTRAP, Comparison, ModelEntry
+from svmcifar.compare.machines import are_same
 from svmcifar.compare.report import chart_layout, formatting, score_tables
 from svmcifar.compare.report.galleries import galleries, nine_images
 from svmcifar.compare.report.model_styles import STYLES, ShownModel, rivals, show_models
@@ -169,7 +170,7 @@ def _times(
         ),
         "training_curve": any("training" in of for _, of in curved),
         "hardware": hardware,
-        "mixed_hardware": len({name.split(",")[0] for _, name in hardware}) > 1,
+        "same_machine": are_same(entry.cost.training_machine for entry in comparison.models),
     }
 
 

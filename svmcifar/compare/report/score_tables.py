@@ -8,6 +8,7 @@ from typing import Any
 
 from svmcifar.compare.comparison import ClassTest, Comparison
 from svmcifar.compare.conclusions import LEVEL
+from svmcifar.compare.machines import are_same
 from svmcifar.compare.report.formatting import (
     ABSENT,
     count,
@@ -85,16 +86,26 @@ def score_rows(scores: Mapping[str, ModelScores], models: Sequence[ShownModel]) 
 def cost_rows(comparison: Comparison) -> list[Row]:
     """Lay out what each model costs, without the rows that no model has."""
     costs = [model.cost for model in comparison.models]
+    machines = [cost.training_machine for cost in costs]
+    load = partial(decimal, decimals=1)
+    least = min if are_same(machines) else None  # no best of times that do not compare
 
     def text(value: str | None) -> str:
         return value or ABSENT
 
     return _known_rows(
-        _row("Training time", [c.training_s for c in costs], duration, min),
+        _row("Training, CPU time", [c.training_cpu_s for c in costs], duration, least),
+        _row("Training, on the clock", [c.training_s for c in costs], duration, least),
+        _row("Training threads", [m.threads for m in machines], count),
+        _row("Training processor", [m.processor for m in machines], text),
+        _row("Its cores", [m.cores for m in machines], count),
         _row("Trained on", [c.training_hardware for c in costs], text),
-        _row("Inference, images a second", [c.images_per_s for c in costs], significant, max),
-        _row("Inference, all images", [c.inference_s for c in costs], duration, min),
+        _row("Inference, CPU time", [c.inference_cpu_s for c in costs], duration, min),
+        _row("Inference, on the clock", [c.inference_s for c in costs], duration, min),
         _row("of which features", [c.features_s for c in costs], duration),
+        _row("of which features", [c.features_s for c in costs], duration),
+        _row("Inference, images a second", [c.images_per_s for c in costs], significant, max),
+        _row("Load average before", [c.inference_load for c in costs], load),
         _row("Inference on", [c.inference_hardware for c in costs], text),
         _row("Model size", [c.n_bytes for c in costs], size, min),
         _row("Learned parameters", [c.n_parameters for c in costs], count),

@@ -6,10 +6,11 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from comparisons import changed, make_comparison
+from comparisons import MACHINE, changed, make_comparison
 from pagetree import PICTURES, read, section, table_of
 from PIL import Image
 
+from svmcifar.compare.machines import Machine
 from svmcifar.compare.report.chart_layout import accuracy_axis
 from svmcifar.metrics.paired_tests import PairedCounts
 
@@ -97,8 +98,16 @@ def test_nothing_is_best_where_there_is_one_model(page):
 
 def test_cost_table_holds_the_costs(comparison, page):
     rows = table_of(section(page, "cost"), "What each model costs")
-    assert [td.text for td in rows["Training time"]] == ["56 min 40 s", "1 min 49 s"]
-    assert [bool(td.all("b")) for td in rows["Training time"]] == [False, True]
+    for name, values in (
+        ("Training, CPU time", ["1 h 25 min", "3 min 10 s"]),
+        ("Training, on the clock", ["56 min 40 s", "1 min 49 s"]),
+    ):
+        assert [td.text for td in rows[name]] == values
+        assert [bool(td.all("b")) for td in rows[name]] == [False, True]
+    assert [td.text for td in rows["Training processor"]] == ["AMD EPYC 7763 64-Core Processor"] * 2
+    assert [td.text for td in rows["Its cores"]] == ["16", "16"]
+    assert [td.text for td in rows["Inference, CPU time"]] == ["0.400 s", "1.70 s"]
+    assert [td.text for td in rows["Load average before"]] == ["1.2", "1.2"]
     assert [td.text for td in rows["Model size"]] == ["1.23 MB", "288 MB"]
     assert [td.text for td in rows["Learned parameters"]] == ["305,124", "–"]
     assert [td.text for td in rows["Support vectors"]] == ["–", "46,123"]
@@ -347,9 +356,14 @@ def test_one_curve_of_training_images_among_others_is_said():
 
 def test_other_hardware_is_said(comparison, page):
     assert "same hardware" not in page.all("body")[0].text
-    root = read(changed(comparison, {"training_hardware": "NVIDIA H200"}))
+    gpu = {"training_hardware": "NVIDIA H200", "training_machine": Machine("NVIDIA H200")}
+    root = read(changed(comparison, gpu))
     assert "Not all models were trained on the same hardware" in section(root, "cost").text
     assert "NVIDIA H200" in section(root, "time").text
+    rows = table_of(section(root, "cost"), "What each model costs")
+    assert not any(td.all("b") for td in rows["Training, on the clock"])
+    unknown = changed(comparison, {"training_machine": Machine(MACHINE.processor)})
+    assert "Not every record tells the processor" in section(read(unknown), "cost").text
 
 
 def test_provenance_and_files_are_there(comparison, page):
