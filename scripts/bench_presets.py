@@ -24,7 +24,7 @@ from svmcifar.io.files import atomic_path, check_output
 def run(*arguments: str | Path) -> dict[str, float]:
     """Run a command of svmcifar; give its seconds and its peak memory in bytes."""
     clock = perf_counter()
-    command = [sys.executable, "-m", "svmcifar.cli", *map(str, arguments)]
+    command = [sys.executable, "-m", "svmcifar", *map(str, arguments)]
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
     _, status, usage = os.wait4(process.pid, 0)
     process.returncode = os.waitstatus_to_exitcode(status)
@@ -44,7 +44,7 @@ def measure(preset: str, labels: str, seed: int, limit: int | None, folder: Path
     evaluate = run("evaluate", model, "--json", scores, "--overwrite", "--no-cache")
     with manifest.open("wb") as file:
         subprocess.run(
-            [sys.executable, "-m", "svmcifar.cli", "info", model, "--json"], stdout=file, check=True
+            [sys.executable, "-m", "svmcifar", "info", model, "--json"], stdout=file, check=True
         )
     made, scored = json.loads(manifest.read_text()), json.loads(scores.read_text())
     return {

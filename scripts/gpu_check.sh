@@ -89,7 +89,7 @@ mkdir -p "$out"
 
 echo "== environment"
 {
-    "$python" -m svmcifar.cli info
+    "$python" -m svmcifar info
     if command -v nvidia-smi >/dev/null; then
         echo
         nvidia-smi --query-gpu=name,driver_version,memory.total,memory.used,compute_cap \
@@ -105,7 +105,7 @@ find_data "$python"
 if [[ -z ${SVMCIFAR_DATA:-} ]] &&
     ! "$python" -c 'import svmcifar; svmcifar.open_dataset()' 2>/dev/null; then
     echo "data: CIFAR-100 is not here; drawing a SYNTHETIC stand-in of the same size"
-    "$python" -m svmcifar.cli download --synthetic --data build/gpu-check
+    "$python" -m svmcifar download --synthetic --data build/gpu-check
     export SVMCIFAR_DATA=$PWD/build/gpu-check/synthetic-cifar-100
 fi
 echo "data: ${SVMCIFAR_DATA:-where svmcifar finds it}"

@@ -5,10 +5,11 @@ from pathlib import Path
 import click
 
 from svmcifar.cli import options
+from svmcifar.cli.help import GroupedCommand
 from svmcifar.cli.progress import with_progress
 
 
-@click.command()
+@click.command(cls=GroupedCommand)
 @options.data
 @options.out("data/labels.csv", "The CSV to write.")
 @options.overwrite

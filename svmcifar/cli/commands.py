@@ -3,8 +3,11 @@
 NumPy and what needs it are imported only when a command runs, so that help is instant.
 """
 
+import os
 import sys
 import warnings
+from contextlib import nullcontext
+from difflib import get_close_matches
 from importlib import import_module
 from typing import Any
 
@@ -30,6 +33,7 @@ _COMMANDS = {
 }
 
 
+_COMPLETE = "_SVMCIFAR_COMPLETE"  # by click's rule, set by shells that ask for completions
 # "color" keeps click from removing the escape sequences of names: they are shown.
 _SETTINGS = {"help_option_names": ["-h", "--help"], "color": True}
 
@@ -38,8 +42,8 @@ class _Commands(click.Group):
     """Imports a command's module when the command is used."""
 
     def main(self, *args: Any, **kwargs: Any) -> Any:
-        """Run the command line; all that it prints is visible text."""
-        with visible_streams():
+        """Run the command line; all that it prints is visible text, but completions for shells."""
+        with nullcontext() if _COMPLETE in os.environ else visible_streams():
             return super().main(*args, **kwargs)
 
     def list_commands(self, context: click.Context) -> list[str]:
@@ -49,6 +53,15 @@ class _Commands(click.Group):
         if name not in _COMMANDS:
             return None
         return import_module(f"svmcifar.cli.{_COMMANDS[name]}").command
+
+    def resolve_command(
+        self, context: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Return the command that is named; name those that look like it if there is none."""
+        if args[0] not in _COMMANDS and (near := get_close_matches(args[0], _COMMANDS)):
+            names = " or ".join(map(repr, near))
+            context.fail(f"No such command {args[0]!r}. Did you mean {names}?")
+        return super().resolve_command(context, args)
 
     def invoke(self, context: click.Context) -> Any:
         """Run the command; an error that the user can fix is one line and exit code 1."""

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 import click
 
 from svmcifar.cli import options
-from svmcifar.cli.image_models import BUNDLED, network_path
+from svmcifar.cli.help import GroupedCommand
+from svmcifar.cli.image_models import BUNDLED, is_network, network_path
 from svmcifar.cli.progress import with_progress
 from svmcifar.compute.progress import stage
 from svmcifar.data.dataset import CLASSES, kind_words
@@ -28,13 +29,23 @@ _C = 10.0
 _N_WORSE = 1000  # images that are made worse
 
 
-class _RecordingCommand(click.Command):
+class _RecordingCommand(GroupedCommand):
     """Keeps the command line as typed, for the report."""
 
+    allow_extra_args = True
+
     def parse_args(self, context: click.Context, args: list[str]) -> list[str]:
-        """Record the arguments, then parse them."""
+        """Record the arguments, then parse them; models are named by options alone."""
         context.meta[__name__] = shlex.join(["svmcifar", "compare", *args])
-        return super().parse_args(context, args)
+        super().parse_args(context, args)
+        if context.args and not context.resilient_parsing:
+            path = context.args[0]
+            option = "--cnn" if is_network(Path(path)) else "--svm"
+            raise click.UsageError(
+                f"Models are named by --svm and --cnn. Got {path!r}. Write {option} before it.",
+                context,
+            )
+        return context.args
 
 
 @click.command(cls=_RecordingCommand)

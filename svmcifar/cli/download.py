@@ -5,10 +5,11 @@ from pathlib import Path
 import click
 
 from svmcifar.cli import options
+from svmcifar.cli.help import GroupedCommand
 from svmcifar.cli.progress import with_progress
 
 
-@click.command()
+@click.command(cls=GroupedCommand)
 @options.with_default(
     "--data",
     click.Path(file_okay=False, path_type=Path),

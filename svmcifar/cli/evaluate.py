@@ -6,16 +6,23 @@ from pathlib import Path
 import click
 
 from svmcifar.cli import options
-from svmcifar.cli.image_models import load_image_model
+from svmcifar.cli.help import GroupedCommand
+from svmcifar.cli.image_models import is_network, load_image_model
 from svmcifar.cli.progress import with_progress
 
 
-@click.command()
+@click.command(cls=GroupedCommand)
 @options.model
 @options.data
 @options.split
-@click.option("--json", "json_path", type=options.FILE, help="Write all scores to this JSON file.")
+@click.option(
+    "--json",
+    "json_path",
+    type=options.FILE,
+    help="Write all scores to this JSON file; - is standard output.",
+)
 @options.figure("the confusion matrix")
+@click.option("--per-class", is_flag=True, help="Print the scores of all classes, however many.")
 @options.device
 @options.jobs
 @options.no_cache
@@ -28,6 +35,7 @@ def command(
     split: str,
     json_path: Path | None,
     figure_path: Path | None,
+    per_class: bool,
     device: str,
     jobs: int | None,
     no_cache: bool,
@@ -39,28 +47,31 @@ def command(
     'bundled' for the network that comes with svmcifar.
 
     Prints accuracy with its 95 % interval, top-5 accuracy, precision, recall,
-    F1, kappa, hinge loss, calibrated log loss, and the scores of every class.
+    F1, kappa, hinge loss, calibrated log loss, and the scores of the classes: of more
+    than 25 the best and the worst five.
     The log loss of a model that was trained with --probability is that of its
     probabilities; their expected calibration error, and the accuracy of the half
     of the images with the largest probabilities, are printed too.
     """
     from svmcifar.data.dataset import kind_words
-    from svmcifar.io.files import atomic_path, written_together
+    from svmcifar.io.files import written_together
     from svmcifar.model.evaluate import evaluate_classifier
     from svmcifar.plots.confusion_matrix import confusion_figure
     from svmcifar.plots.figures import save_figure
 
+    options.reserve_output(json_path)
     options.check_outputs(overwrite, json_path, figure=figure_path, keep=[model_path])
     on_gpu = options.wants_gpu(device)
     dataset = options.open_data(data, skip_md5)
     cache = options.open_feature_cache(no_cache)
     model = load_image_model(model_path, dataset, cache, jobs, on_gpu)
+    n_found = cache.n_found if cache else 0
     result = evaluate_classifier(model, dataset, split, on_gpu=on_gpu)
 
     synthetic = dataset.is_synthetic
     kind = kind_words(result.label_kind, dataset.label_kinds)[1]
     click.echo(options.titled(f"{split} images, {len(result.scores.per_class)} {kind}", synthetic))
-    click.echo(result.scores.to_text())
+    click.echo(result.scores.to_text(per_class))
     for rule, upper in (
         ("\nmapped up to superclasses", result.superclass_scores),
         ("scores summed by superclass", result.summed_superclass_scores),
@@ -72,12 +83,18 @@ def command(
                 f"(95 % interval {low:.2%} to {high:.2%})"
                 + ("" if upper.log_loss is None else f", log loss {upper.log_loss:.4f} nats")
             )
-    click.echo(f"\npredicted in {result.predict_s:.1f} s{' on the GPU' if on_gpu else ''}")
+    found = ", found in the cache" if cache and cache.n_found > n_found else ""
+    features = "" if is_network(model_path) else f", features included{found}"
+    where = " on the GPU" if on_gpu else ""
+    click.echo(
+        f"\npredicted {result.scores.n_samples:,} images in {result.predict_s:.1f} s{where}"
+        f"{features}"
+    )
     with written_together():
         if json_path:
             scores = json.dumps(result.to_dict(), indent=2, allow_nan=False)
-            with atomic_path(json_path) as temporary:
-                temporary.write_text(scores + "\n")
+            with options.written(json_path) as file:
+                file.write(scores + "\n")
         if figure_path:
             title = options.titled(f"Confusion matrix, {split} images (%)", synthetic)
             names = result.scores.per_class["name"].tolist()

@@ -1,14 +1,16 @@
 """Options and arguments that commands share, and what they do with them."""
 
+import sys
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, redirect_stdout, suppress
 from functools import reduce
 from math import isfinite
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any
 
 import click
 
+from svmcifar.cli.terminal import data_output
 from svmcifar.data.dataset import LABEL_KINDS, SUPERCLASSES
 from svmcifar.errors import InputError, OutputError
 
@@ -32,6 +34,9 @@ class FiniteRange(click.FloatRange):
         return number
 
 
+STANDARD_OUTPUT = Path("-")
+# Key of `Context.meta`: standard output, if it is for data alone.
+_RESERVED = f"{__name__}.reserved"
 FILE = click.Path(dir_okay=False, path_type=Path)
 COUNT = click.IntRange(min=1)
 POSITIVE = FiniteRange(min=0, min_open=True)
@@ -81,6 +86,10 @@ def _check_size(_context: click.Context, _option: click.Parameter, value: str | 
 
     if value is not None:
         parse_bytes(value)
+        if value.strip().isdigit():
+            raise click.BadParameter(
+                f"{value} has no unit; write {value}GB, {value}MB or {value}B."
+            )
     return value
 
 
@@ -120,6 +129,9 @@ solver = group(
         help="Weight classes inversely to their frequency.",
     ),
 )
+verbose = click.option(
+    "--verbose", is_flag=True, help="Print what the solver did: plan, steps, gap, BLAS, hash."
+)
 overwrite = click.option("--overwrite", is_flag=True, help="Replace files that exist already.")
 model = click.argument("model_path", metavar="MODEL", type=click.Path(path_type=Path))
 split = with_default(
@@ -147,12 +159,49 @@ def check_outputs(
 
     kept = list(keep)
     for path in filter(None, (*paths, figure)):
+        if path == STANDARD_OUTPUT:
+            if _RESERVED in click.get_current_context().meta and path != figure:
+                continue
+            raise OutputError("-: this output cannot go to standard output; name a file")
         check_output(path, overwrite, kept)
         kept.append(path)
     if figure:
         from svmcifar.plots.figures import check_figure_path
 
         check_figure_path(figure)
+
+
+def reserve_output(*paths: Path | None) -> None:
+    """If one of the outputs is standard output, let all that is not data go to standard error.
+
+    Raise UsageError if several are.
+    """
+    n = paths.count(STANDARD_OUTPUT)
+    if n > 1:
+        raise click.UsageError("Only one output can be standard output; name files for the others.")
+    if n:
+        context = click.get_current_context()
+        context.meta[_RESERVED] = sys.stdout
+        context.with_resource(redirect_stdout(sys.stderr))
+
+
+@contextmanager
+def written(path: Path) -> Iterator[IO[str]]:
+    """Yield a text file in UTF-8 that appears at `path` as by `atomic_path`, or standard output.
+
+    The latter must have been reserved.
+    """
+    from svmcifar.io.files import atomic_path
+
+    if path == STANDARD_OUTPUT:
+        with data_output(click.get_current_context().meta[_RESERVED]) as stream:
+            yield stream
+        return
+    with (
+        atomic_path(path) as temporary,
+        temporary.open("w", encoding="utf-8", errors="surrogateescape", newline="") as file,
+    ):
+        yield file
 
 
 @contextmanager

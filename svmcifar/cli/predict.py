@@ -7,14 +7,14 @@ from typing import BinaryIO
 import click
 
 from svmcifar.cli import options
+from svmcifar.cli.help import GroupedCommand
 from svmcifar.cli.image_models import is_network, load_image_model
 from svmcifar.cli.progress import with_progress
-from svmcifar.cli.terminal import data_output
 from svmcifar.errors import DataError
 from svmcifar.text import one_line
 
 
-@click.command()
+@click.command(cls=GroupedCommand)
 @options.model
 @click.argument("images", nargs=-1, type=click.Path(path_type=Path))
 @click.option(
@@ -26,7 +26,9 @@ from svmcifar.text import one_line
 )
 @options.data
 @options.split
-@options.out(None, "The CSV to write.  [default: predictions.csv; standard output for IMAGES]")
+@options.out(
+    None, "The CSV to write; - is standard output.  [default: predictions.csv; - for IMAGES]"
+)
 @click.option(
     "--top",
     type=options.COUNT,
@@ -71,7 +73,6 @@ def command(
     from svmcifar.data.image_files import find_images, read_images
     from svmcifar.data.registry import DATASETS
     from svmcifar.io.csv_files import write_table
-    from svmcifar.io.files import atomic_path
     from svmcifar.model.persistence import read_manifest
     from svmcifar.model.predict import predict_files, predict_split
 
@@ -79,8 +80,9 @@ def command(
         images += tuple(Path(os.fsdecode(line)) for line in files_from.read().splitlines() if line)
         if not images:
             raise click.UsageError("--files-from names no image.")
-    if out is None and not images:
-        out = Path("predictions.csv")
+    if out is None:
+        out = options.STANDARD_OUTPUT if images else Path("predictions.csv")
+    options.reserve_output(out)
     images = tuple(find_images(images))
     options.check_outputs(overwrite, out, keep=[model_path, *images])
     on_gpu = options.wants_gpu(device)
@@ -98,12 +100,9 @@ def command(
         table = predict_split(model, dataset, split, top=top or 0, on_gpu=on_gpu)
     else:
         table = predict_files(model, readable, pixels, top=top or 0, on_gpu=on_gpu)
-    if out is None:
-        with data_output() as stream:
-            write_table(table, stream)
-    else:
-        with atomic_path(out) as temporary:
-            write_table(table, temporary)
+    with options.written(out) as file:
+        write_table(table, file)
+    if out != options.STANDARD_OUTPUT:
         synthetic = " (SYNTHETIC)" if model.is_synthetic else ""
         click.echo(f"{out}: {len(table)} predictions{synthetic}")
     if errors:

@@ -81,6 +81,11 @@ def gives_way(context: click.Context, name: str, to: str) -> bool:
     return own < other
 
 
+def comes_from_file(context: click.Context, name: str) -> bool:
+    """Return whether a parameter's value is that of a preset or config."""
+    return _source(context, name) in ("preset", "config")
+
+
 def _source(context: click.Context, name: str) -> str:
     """Return the source of a parameter's value, one of `_SOURCES`."""
     source = context.get_parameter_source(name)

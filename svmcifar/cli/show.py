@@ -5,13 +5,14 @@ from pathlib import Path
 import click
 
 from svmcifar.cli import options
+from svmcifar.cli.help import GroupedCommand
 from svmcifar.cli.image_models import load_image_model
 from svmcifar.cli.progress import with_progress
 
 _N_IMAGES = 9
 
 
-@click.command()
+@click.command(cls=GroupedCommand)
 @options.model
 @options.data
 @options.out("grid.png", "The picture to write (.png, .svg or .pdf).")

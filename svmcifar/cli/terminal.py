@@ -53,9 +53,8 @@ def visible_streams() -> Iterator[None]:
 
 
 @contextmanager
-def data_output() -> Iterator[IO[str]]:
+def data_output(stream: TextIO) -> Iterator[IO[str]]:
     """Yield standard output for data: to anything but a terminal they go as to a file, in UTF-8."""
-    stream = sys.stdout
     if not isinstance(stream, VisibleStream) or stream.isatty():
         yield stream
         return

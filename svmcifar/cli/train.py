@@ -1,15 +1,18 @@
 """svmcifar train."""
 
+import shlex
 from functools import partial
 from pathlib import Path
+from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from svmcifar.cli import options
 from svmcifar.cli.feature_options import feature_options
+from svmcifar.cli.help import GroupedCommand
 from svmcifar.cli.progress import with_progress
-from svmcifar.cli.settings import settings_in_effect, settings_options
+from svmcifar.cli.settings import comes_from_file, settings_in_effect, settings_options
 from svmcifar.errors import OutputError
 
 if TYPE_CHECKING:
@@ -27,10 +30,14 @@ class _Gamma(click.ParamType):
         """Read "scale", "auto" or a number above 0."""
         if value in ("scale", "auto"):
             return value
-        return options.POSITIVE.convert(value, parameter, context)
+        try:
+            number = float(value)
+        except ValueError:
+            self.fail(f"{value!r} is neither 'scale', 'auto' nor a number.", parameter, context)
+        return options.POSITIVE.convert(number, parameter, context)
 
 
-@click.command()
+@click.command(cls=GroupedCommand)
 @settings_options
 @options.data
 @click.option(
@@ -69,6 +76,7 @@ class _Gamma(click.ParamType):
     "--slim", is_flag=True, help="Leave support vectors out; loading then needs the data set."
 )
 @options.overwrite
+@options.verbose
 @with_progress
 @click.pass_context
 def command(
@@ -96,15 +104,18 @@ def command(
     out: Path,
     slim: bool,
     overwrite: bool,
+    verbose: bool,
 ) -> None:
     """Train an exact one-vs-one RBF-kernel SVM and save it."""
     from svmcifar.compute.blas import blas_kernels
+    from svmcifar.compute.memory import format_bytes
     from svmcifar.data.labels import check_or_write_label_csv
     from svmcifar.io.files import written_together
     from svmcifar.model.persistence import save_model
-    from svmcifar.model.train import train_classifier
+    from svmcifar.model.train import count_held_out, train_classifier
     from svmcifar.svm.estimator import RBFSVC
 
+    clock = perf_counter()
     options.check_outputs(overwrite, out, keep=[config] if config else [])
     svc = RBFSVC(
         C=C,
@@ -121,6 +132,8 @@ def command(
     cache = options.open_feature_cache(no_cache)
     dataset = options.open_data(data, skip_md5)
     train = dataset.read_split("train")
+    n_images = min(limit or len(train.images), len(train.images))
+    features = _fitting_components(context, features, n_images)
     map_csv = _label_csv(label_csv, dataset)
     options.check_outputs(overwrite, out, keep=[map_csv] if map_csv else [])
     if settings := settings_in_effect(context):
@@ -128,7 +141,8 @@ def command(
     click.echo(f"data         {dataset.label}, {dataset.location}")
     where = f"map in {map_csv}" if map_csv else "map not written: name a file with --label-csv"
     click.echo(f"labels       {labels}, {where}")
-    click.echo(f"BLAS         {'; '.join(blas_kernels())}")
+    if verbose:
+        click.echo(f"BLAS         {'; '.join(blas_kernels())}")
     options.warn_of_slow_kernels()
     model = train_classifier(
         dataset,
@@ -146,7 +160,36 @@ def command(
         save(out)
         if map_csv:
             check_or_write_label_csv(dataset, map_csv)
-    _report(model, out)
+    _report(model, verbose)
+    if held_out := count_held_out(model, train):
+        _report_accuracy(*held_out)
+    click.echo(f"time         {perf_counter() - clock:.1f} s in all")
+    synthetic = ", trained on SYNTHETIC data" if model.is_synthetic else ""
+    click.echo(f"saved        {out} ({format_bytes(out.stat().st_size)}){synthetic}")
+    altered = ["--skip-md5"] if skip_md5 else []
+    named = ["--data", data] if data else []
+    click.echo(f"next         {shlex.join(['svmcifar', 'evaluate', str(out), *named, *altered])}")
+
+
+def _fitting_components(
+    context: click.Context, features: "FeatureSettings", n_images: int
+) -> "FeatureSettings":
+    """Lower the components of a preset or config to those that so few images have, and say so."""
+    fitting = features.with_components_of(n_images)
+    parts = {
+        "pca": (features.n_components, fitting.n_components),
+        "ridge_pca": (features.ridge_components, fitting.ridge_components),
+    }
+    changed = {name: of_name for name, of_name in parts.items() if len({*of_name}) > 1}
+    if not changed or not all(comes_from_file(context, name) for name in changed):
+        return features  # what the user asks for is not changed, but refused
+    words = [f"{k.replace('_', '-')} {old} to {new or 'none'}" for k, (old, new) in changed.items()]
+    click.echo(
+        f"WARNING: {n_images:,} images have {n_images - 1:,} principal components: lowered "
+        f"{', '.join(words)}.",
+        err=True,
+    )
+    return fitting
 
 
 def _label_csv(named: Path | None, dataset: "Dataset") -> Path | None:
@@ -184,9 +227,8 @@ def _usable(backend: str, strict: bool) -> str:
     return "sklearn"
 
 
-def _report(model: "ImageClassifier", out: Path) -> None:
+def _report(model: "ImageClassifier", verbose: bool) -> None:
     """Print the results of the fit."""
-    from svmcifar.compute.memory import format_bytes
     from svmcifar.features.augmentation import describe_views
     from svmcifar.features.pipeline import step_names
 
@@ -200,12 +242,24 @@ def _report(model: "ImageClassifier", out: Path) -> None:
         f"fit          {fit.n_samples} samples{views}, {fit.n_pairs} pairs, "
         f"{times['fit_s']:.1f} s, backend {fit.backend}"
     )
-    click.echo(f"memory plan  {plan}")
-    click.echo(
-        f"convergence  {fit.n_iter} SMO steps, largest KKT gap {fit.largest_gap:.3g}, "
-        + ("every pair converged" if not unconverged else f"{unconverged} pairs NOT converged")
-    )
+    if verbose:
+        click.echo(f"memory plan  {plan}")
+    if verbose or unconverged:
+        click.echo(
+            f"convergence  {fit.n_iter} SMO steps, largest KKT gap {fit.largest_gap:.3g}, "
+            + ("every pair converged" if not unconverged else f"{unconverged} pairs NOT converged")
+        )
     click.echo(f"model        {fit.n_support} support vectors, gamma {fit.gamma:.6g}")
-    click.echo(f"content hash {model.manifest.content_hash}")
-    synthetic = ", trained on SYNTHETIC data" if model.is_synthetic else ""
-    click.echo(f"saved        {out} ({format_bytes(out.stat().st_size)}){synthetic}")
+    if verbose:
+        click.echo(f"content hash {model.manifest.content_hash}")
+
+
+def _report_accuracy(n_right: int, n: int) -> None:
+    """Print the accuracy on training images that were left out."""
+    from svmcifar.metrics.per_class import accuracy_interval
+
+    low, high = accuracy_interval(n_right, n)
+    click.echo(
+        f"accuracy     {n_right / n:.2%} of {n:,} training images that --limit left out "
+        f"(95 % interval {low:.2%} to {high:.2%})"
+    )

@@ -7,6 +7,7 @@ from typing import Any
 import click
 
 from svmcifar.cli import options
+from svmcifar.cli.help import GroupedCommand
 from svmcifar.cli.progress import with_progress
 from svmcifar.data.dataset import CLASSES, SUPERCLASSES
 from svmcifar.errors import OutputError
@@ -16,7 +17,7 @@ from svmcifar.text import shortened
 _ACCURACIES = {"classes": "accuracy", "superclasses": f"{SUPERCLASSES}_accuracy"}
 
 
-@click.command()
+@click.command(cls=GroupedCommand)
 @options.data
 @options.with_default(
     "--width",

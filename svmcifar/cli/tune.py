@@ -1,5 +1,6 @@
 """svmcifar tune."""
 
+import shlex
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from itertools import chain
@@ -10,6 +11,7 @@ import click
 
 from svmcifar.cli import options
 from svmcifar.cli.feature_options import feature_options, to_options
+from svmcifar.cli.help import GroupedCommand
 from svmcifar.cli.progress import with_progress
 from svmcifar.svm.path.grid import DEFAULT_C, DEFAULT_GAMMA, Gamma, Grid
 
@@ -39,7 +41,7 @@ class _Values(click.ParamType):
             self.fail(str(error), parameter, context)
 
 
-@click.command()
+@click.command(cls=GroupedCommand)
 @options.data
 @options.labels("Search for the superclasses or for the classes.")
 @feature_options(several_pca=True)
@@ -76,11 +78,16 @@ class _Values(click.ParamType):
 @options.jobs
 @options.no_cache
 @options.out("tuned.toml", "The best setting, for 'svmcifar train --config'.")
-@click.option("--table", type=options.FILE, help="Write every setting with its scores to this CSV.")
+@click.option(
+    "--table",
+    type=options.FILE,
+    help="Write every setting with its scores to this CSV; - is standard output.",
+)
 @click.option(
     "--heatmap", type=options.FILE, help="Draw the scores to this file (.png, .svg or .pdf)."
 )
 @options.overwrite
+@options.verbose
 @with_progress
 def command(
     data: str | None,
@@ -104,6 +111,7 @@ def command(
     table: Path | None,
     heatmap: Path | None,
     overwrite: bool,
+    verbose: bool,
 ) -> None:
     """Search C, gamma and the number of components on training images.
 
@@ -111,13 +119,15 @@ def command(
     are not read. Every distance is computed once, whatever the number of settings.
     """
     from svmcifar.data.sampling import draw_rows, fold_splits, holdout_split
+    from svmcifar.io.csv_files import write_table
     from svmcifar.io.files import written_together
     from svmcifar.svm.estimator import RBFSVC
-    from svmcifar.tuning.output import write_config, write_table
+    from svmcifar.tuning.output import write_config
     from svmcifar.tuning.tune import require_searchable, tune
 
     if folds and holdout:
         raise click.UsageError("--folds and --holdout exclude each other; leave one of them out.")
+    options.reserve_output(out, table)
     options.check_outputs(overwrite, out, table, figure=heatmap)
     # Validate before the data is read.
     grid = Grid(chain(*C), chain(*gamma), n_components)
@@ -142,7 +152,7 @@ def command(
     _print_heading(dataset, labels, splits, grid)
     options.warn_of_slow_kernels()
     result = tune(svc, grid, train, splits, features, label_kind=labels, seed=seed, cache=cache)
-    _report(result)
+    _report(result, verbose)
     best = result.best
     chosen = replace(features, n_components=best.n_components or features.n_components)
     config = {
@@ -156,13 +166,18 @@ def command(
         "seed": seed,
     }
     with written_together():
-        write_config(out, config, _comments(result, dataset))
+        with options.written(out) as file:
+            write_config(file, config, _comments(result, dataset))
         if table:
-            write_table(result, table)
+            with options.written(table) as file:
+                write_table(result.table, file)
         if heatmap:
             _draw_heatmap(result, heatmap, labels, dataset.is_synthetic)
-    click.echo(f"saved        {', '.join(map(str, filter(None, (out, table, heatmap))))}")
-    click.echo(f"next         svmcifar train --config {out}")
+    files = [path for path in (out, table, heatmap) if path not in (None, options.STANDARD_OUTPUT)]
+    if files:
+        click.echo(f"saved        {', '.join(map(str, files))}")
+    if out in files:
+        click.echo(f"next         svmcifar train --config {shlex.quote(str(out))}")
 
 
 def _print_heading(
@@ -181,7 +196,7 @@ def _print_heading(
         click.echo(f"             components {', '.join(map(str, grid.n_components))}")
 
 
-def _report(result: "SearchResult") -> None:
+def _report(result: "SearchResult", verbose: bool) -> None:
     """Print times and the best settings; warn if the best is at an end of the grid."""
     from svmcifar.tuning.output import result_lines
 
@@ -191,7 +206,8 @@ def _report(result: "SearchResult") -> None:
         f"{times['features_s']:.1f} s, pairs {times['solve_s']:.1f} s, held-out images "
         f"{times['score_s']:.1f} s"
     )
-    click.echo(f"memory plan  {result.memory_plan}")
+    if verbose:
+        click.echo(f"memory plan  {result.memory_plan}")
     click.echo("\n".join(result_lines(result)))
     for edge in result.edges:
         click.echo(f"WARNING: {edge}; search beyond it.", err=True)

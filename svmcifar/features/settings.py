@@ -1,7 +1,7 @@
 """Settings of the features: one object from the command line to the model file."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from math import inf
 from numbers import Integral
 from typing import Any
@@ -96,6 +96,19 @@ class FeatureSettings:
                 f"The weight of class scores must be at least 0 and finite. "
                 f"Got {self.ridge_scores} instead."
             )
+
+    def with_components_of(self, n_images: int) -> "FeatureSettings":
+        """Lower the numbers of components to those that there are of so many images.
+
+        Once the mean is subtracted, one component fewer than images.
+        """
+        if self.n_components is None:
+            return self
+        n_components = min(self.n_components, n_images - 1)
+        ridge = self.ridge_components and min(self.ridge_components, n_images - 1)
+        if ridge is not None and ridge <= n_components:
+            ridge = None  # the components that are kept
+        return replace(self, n_components=n_components, ridge_components=ridge)
 
     def to_manifest(self) -> dict[str, Any]:
         """Return the settings by the manifest's keys."""

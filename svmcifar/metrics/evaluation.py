@@ -64,8 +64,12 @@ class Evaluation:
         """Return the scores as plain types for JSON; NaN and infinity become None."""
         return finite(plain(vars(self) | {"per_class": self.per_class.to_dict("records")}))
 
-    def to_text(self) -> str:
-        """Return an aligned summary for the terminal, with no trailing newline."""
+    def to_text(self, all_classes: bool = False) -> str:
+        """Return an aligned summary for the terminal, with no trailing newline.
+
+        Of more than 25 classes only those with the five highest and the five lowest accuracies are
+        listed, unless `all_classes` is set.
+        """
         low, high = (_percent(bound, 2) for bound in self.accuracy_interval)
         interval = f"95 % interval {low} to {high} %; {self.n_correct} of {self.n_samples}"
         lines = [_score_line("accuracy", self.accuracy, "%", interval)]
@@ -94,7 +98,13 @@ class Evaluation:
             name, *others = map(shortened, (extreme.name, *extreme.tied_with))
             tied = f" (tied: {', '.join(others)})" if others else ""
             lines.append(f"{title} class: {name} {_percent(extreme.recall)} %{tied}")
-        return "\n".join([*lines, "", *_table_lines(self.per_class)])
+        seen = self.per_class[self.per_class["support"] > 0]
+        if all_classes or len(seen) <= _TOP_CLASSES_MIN:
+            return "\n".join([*lines, "", *_table_lines(self.per_class)])
+        ranked = seen.sort_values(["recall", "class_id"], ascending=[False, True])
+        heading, *best = _table_lines(ranked[:_TOP])
+        worst = _table_lines(ranked[-_TOP:])[1:]
+        return "\n".join([*lines, "", f"best and worst {_TOP}", heading, *best, "...", *worst])
 
 
 def evaluate_predictions(

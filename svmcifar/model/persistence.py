@@ -15,6 +15,7 @@ afterwards.
 
 import copy
 import json
+import os
 import warnings
 import zipfile
 import zlib
@@ -272,7 +273,7 @@ def _opened(path: str | Path) -> Iterator[tuple[zipfile.ZipFile, dict[str, Any]]
             f"{path}: the model file must be readable, got '{error.strerror}'"
         ) from error
     except zipfile.BadZipFile as error:
-        raise ModelFileError(_foreign(path)) from error
+        raise ModelFileError(_truncated(path) or _foreign(path)) from error
     with archive:
         if not {_MANIFEST, _MODEL} <= set(archive.namelist()):
             raise ModelFileError(_foreign(path))
@@ -296,6 +297,19 @@ def _foreign(path: str | Path) -> str:
     return (
         f"{path}: a model file must be one that svmcifar wrote, and this is not; "
         f"make one with 'svmcifar train'"
+    )
+
+
+def _truncated(path: str | Path) -> str | None:
+    """Describe a file that begins as a model file does, or is empty; None for any other."""
+    with Path(path).open("rb") as file:
+        start = file.read(4)
+        n_bytes = file.seek(0, os.SEEK_END)
+    if start not in (b"", b"PK\x03\x04"):
+        return None
+    return (
+        f"{path}: the model file is truncated: it has {n_bytes} bytes and no end; copy it again or "
+        f"train the model again"
     )
 
 

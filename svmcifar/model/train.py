@@ -8,6 +8,7 @@ from sklearn.pipeline import Pipeline
 
 from svmcifar.compute.arrays import to_device, wait_for
 from svmcifar.compute.environment import describe_environment, utc_now
+from svmcifar.compute.progress import stage
 from svmcifar.compute.stopwatch import Stopwatch
 from svmcifar.compute.threads import count_workers
 from svmcifar.data.dataset import SUPERCLASSES, Dataset, Split
@@ -22,6 +23,9 @@ from svmcifar.model.manifest import DataSource, Manifest, Training
 from svmcifar.svm.backends.registry import choose_backend
 from svmcifar.svm.estimator import RBFSVC, WITHOUT_EFFECT
 from svmcifar.svm.fit_report import describe_fit
+
+# Held-out images to ask: an interval of two percentage points to both sides, in seconds.
+N_HELD_OUT = 2000
 
 
 def train_classifier(
@@ -114,6 +118,28 @@ def train_classifier(
         augment=features.augment,
         manifest=manifest,
     )
+
+
+def count_held_out(
+    model: ImageClassifier, train: Split, n_most: int = N_HELD_OUT
+) -> tuple[int, int] | None:
+    """Count right predictions of training images that a model was not trained on.
+
+    At most `n_most` of the images in `train`, the split that it was trained on a part of, are
+    drawn, evenly over their classes.  Return how many are right and how many were asked; None if
+    the model was trained on all of them.
+    """
+    rows = model.manifest.training.rows
+    if rows is None or len(rows) == len(train.images):
+        return None
+    left_out = np.setdiff1d(np.arange(len(train.images)), rows)
+    if len(left_out) > n_most:
+        seed = model.manifest.training.seed
+        left_out = left_out[draw_rows(train.classes[left_out], n_most, seed)]
+    images = train.take(left_out)
+    with stage("images that were left out"):
+        is_right = model.predict(images.images) == images.labels[model.label_kind]
+    return int(is_right.sum()), len(is_right)
 
 
 def _fit_features(

@@ -1,12 +1,9 @@
-"""Write a search's result as text, as CSV, and as a config for `svmcifar train`."""
+"""Write a search's result as text, and as a config for `svmcifar train`."""
 
 import json
 from collections.abc import Mapping, Sequence
-from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
-from svmcifar.io.csv_files import write_table as write_csv
-from svmcifar.io.files import atomic_path
 from svmcifar.tuning.result import SearchResult
 
 
@@ -43,19 +40,10 @@ def _gamma(row: Any) -> str:
     return f"{number} ({row.setting})" if row.setting.endswith("x") else number
 
 
-def write_table(result: SearchResult, path: str | Path) -> None:
-    """Write every setting as a CSV, the best first; raise OutputError if that fails."""
-    with atomic_path(path) as temporary:
-        write_csv(result.table, temporary)
-
-
-def write_config(
-    path: str | Path, options: Mapping[str, Any], comments: Sequence[str] = ()
-) -> None:
+def write_config(file: IO[str], options: Mapping[str, Any], comments: Sequence[str] = ()) -> None:
     """Write options of `svmcifar train` as flat TOML for its ``--config``.
 
     `options` are text, numbers or lists of these by long name without dashes; None is left out.
-    Raise OutputError if the file cannot be written.
     """
     lines = [f"# {' '.join(comment.split())}" for comment in comments]
     lines += [  # strings, numbers and lists of them are the same in JSON and in TOML
@@ -63,5 +51,4 @@ def write_config(
         for name, value in options.items()
         if value is not None
     ]
-    with atomic_path(path) as temporary:
-        temporary.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    file.write("\n".join(lines) + "\n")

@@ -1,4 +1,5 @@
 import json
+import re
 import subprocess
 import sys
 from functools import partial
@@ -14,6 +15,7 @@ from PIL import Image
 
 from svmcifar.cli import main
 from svmcifar.compute import gpu
+from svmcifar.features.cache import FeatureCache
 from svmcifar.model.persistence import load_model, save_model
 
 COMMANDS = ["download", "build-labels", "train", "train-cnn", "evaluate"]
@@ -55,7 +57,7 @@ def test_help_imports_no_numerics():
 
 def test_module_can_be_run():
     done = subprocess.run(
-        [sys.executable, "-m", "svmcifar.cli", "--version"], capture_output=True, text=True
+        [sys.executable, "-m", "svmcifar", "--version"], capture_output=True, text=True
     )
     assert done.returncode == 0
     assert "svmcifar, version" in done.stdout
@@ -264,8 +266,29 @@ def test_predictions_on_the_gpu(model_path, synthetic_folder, folder, monkeypatc
     there = run("evaluate", model_path, "--data", synthetic_folder, "--device", "gpu")
     assert [images.shape for images in sent] == [(200, 3072)] * 2
     assert (folder / "there.csv").read_text() == (folder / "here.csv").read_text()
-    assert " s on the GPU\n" in there
-    assert here.split("predicted in")[0] == there.split("predicted in")[0]
+    assert " s on the GPU, features" in there
+    assert here.split("\npredicted ")[0] == there.split("\npredicted ")[0]
     Image.new("RGB", (40, 40), "red").save(folder / "red.png")
     assert "red.png," in run("predict", model_path, "red.png", "--device", "gpu")
     assert sent[2].shape == (1, 3072)
+
+
+def test_evaluate_lists_all_classes_if_asked(train_small, synthetic_folder):
+    save_model(train_small(label_kind="fine"), "fine.skops")
+    short = run("evaluate", "fine.skops", "--data", synthetic_folder)
+    whole = run("evaluate", "fine.skops", "--data", synthetic_folder, "--per-class")
+    assert "best and worst 5" in short
+    assert whole.count("\n") == short.count("\n") + 100 - 12
+    assert re.search(r"predicted 200 images in \d+\.\d s, features included\n", short)
+
+
+def test_features_found_in_the_cache_are_no_time_of_prediction(
+    train_small, synthetic_folder, folder, monkeypatch
+):
+    save_model(train_small(), "m.skops")
+    monkeypatch.setenv("SVMCIFAR_CACHE", str(folder / "cache"))
+    monkeypatch.setenv("SVMCIFAR_CACHE_LIMIT", "1GB")
+    monkeypatch.setattr(FeatureCache.__init__, "__defaults__", (0.0,))
+    first, second = (run("evaluate", "m.skops", "--data", synthetic_folder) for _ in range(2))
+    assert "features included\n" in first
+    assert "features included, found in the cache\n" in second

@@ -1,5 +1,7 @@
 import json
 import pickle
+import re
+import shlex
 import shutil
 
 import numpy as np
@@ -11,6 +13,7 @@ from datafiles import make_fields, write_fields
 from svmcifar.cli import main
 from svmcifar.features.extract.pixels import RawPixels
 from svmcifar.model.persistence import load_model, read_manifest
+from svmcifar.model.train import count_held_out
 
 pytestmark = pytest.mark.usefixtures("folder")
 
@@ -22,13 +25,22 @@ def test_train_tells_what_it_did(synthetic_folder, folder):
         "data         SYNTHETIC stand-in",
         "labels       coarse, map in data/labels-SYNTHETIC.csv",
         "500 samples, 190 pairs",
-        "memory plan  whole kernel matrix, blocks within classes kept, ",
-        "every pair converged",
-        f"content hash {manifest.content_hash}",
         "saved        model.skops (",
         "trained on SYNTHETIC data",
     ):
         assert expected in output
+    *_, time, _, following = output.splitlines()
+    assert re.fullmatch(r"time         \d+\.\d s in all", time)
+    assert following == f"next         svmcifar evaluate model.skops --data {synthetic_folder}"
+    for_authors = (
+        "memory plan  whole kernel matrix, blocks within classes kept, ",
+        "every pair converged",
+        "BLAS         ",
+        f"content hash {manifest.content_hash}",
+    )
+    assert not any(words in output for words in for_authors)
+    output = run("train", "--data", synthetic_folder, "--overwrite", "--verbose")
+    assert all(words in output for words in for_authors)
     assert len((folder / "data/labels-SYNTHETIC.csv").read_text().splitlines()) == 101
     assert manifest.fit.backend == "numba"
 
@@ -65,7 +77,8 @@ def test_backends_predict_alike(synthetic_folder, synthetic_data, backend):
 
 
 def test_memory_plan_is_told(synthetic_folder):
-    output = run("train", "--data", synthetic_folder, "--backend", "sklearn", "--limit", 200)
+    solver = ("--backend", "sklearn", "--verbose")
+    output = run("train", "--data", synthetic_folder, *solver, "--limit", 200)
     assert "memory plan  the backend's own\n" in output
     assert read_manifest("model.skops").fit.memory_plan is None
 
@@ -236,3 +249,60 @@ def test_manifest_is_complete_json(synthetic_folder):
         "created", "versions", "git_commit", "host", "data", "training", "fit", "times",
         "format", "slim", "content_hash", "stored_hash",
     }  # fmt: skip
+
+
+def test_images_that_were_left_out_are_scored(synthetic_folder, synthetic_data):
+    output = run("train", "--data", synthetic_folder, "--limit", 300, "--pca", 20)
+    model, train = load_model("model.skops"), synthetic_data.read_split("train")
+    left_out = np.setdiff1d(np.arange(500), model.manifest.training.rows)
+    right = (model.predict(train.images[left_out]) == train.labels["coarse"][left_out]).mean()
+    assert f"accuracy     {right:.2%} of 200 training images that --limit left out" in output
+    output = run("train", "--data", synthetic_folder, "--limit", 500, "--out", "all.skops")
+    assert "accuracy" not in output
+
+
+def test_few_of_many_left_out_images_are_drawn_evenly(train_small, synthetic_data):
+    model, train = train_small(limit=200), synthetic_data.read_split("train")
+    left_out = np.setdiff1d(np.arange(500), model.manifest.training.rows)
+    asked = []
+    model.predict = lambda images: asked.append(images) or np.zeros(len(images))
+    assert count_held_out(model, train, n_most=100)[1] == 100
+    by_image = {image.tobytes(): row for row, image in enumerate(train.images)}
+    rows = [by_image[image.tobytes()] for image in asked[0]]
+    assert set(rows) <= set(left_out)
+    assert len(set(train.classes[rows])) == 100
+
+
+def test_the_next_command_can_be_pasted(synthetic_folder):
+    run("train", "--data", synthetic_folder, "--limit", 100, "--out", "a b.skops", "--skip-md5")
+    output = run("train", "--data", synthetic_folder, "--limit", 100, "--out", "it's.skops")
+    command = shlex.split(output.splitlines()[-1].removeprefix("next "))
+    assert command == ["svmcifar", "evaluate", "it's.skops", "--data", str(synthetic_folder)]
+    assert "images, 20 superclasses" in run(*command[1:])
+
+
+def test_few_images_lower_the_components_of_a_preset(synthetic_folder):
+    arguments = ["train", "--preset", "hog", "--limit", "150", "--data", str(synthetic_folder)]
+    result = CliRunner().invoke(main, arguments, catch_exceptions=False)
+    assert result.exit_code == 0, result.output
+    said = "150 images have 149 principal components: lowered"
+    assert f"WARNING: {said} pca 512 to 149, ridge-pca 2048 to none." in result.stderr
+    features = read_manifest("model.skops").training.features
+    assert (features.n_components, features.ridge_components) == (149, None)
+    some = [*arguments, "--overwrite", "--pca", "100"]
+    assert "lowered ridge-pca 2048 to 149." in CliRunner().invoke(main, some).stderr
+    asked = "PCA can keep at most 150 components of 150 images. Got 400 instead"
+    assert asked in fail(*arguments, "--overwrite", "--pca", "300", "--ridge-pca", "400")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "expected"),
+    [
+        (["--gamma", "foo"], "'foo' is neither 'scale', 'auto' nor a number."),
+        (["--gamma", "-1"], "-1.0 is not in the range x>0."),
+        (["--gamma", "nan"], "nan is not finite."),
+        (["--memory-limit", "2"], "2 has no unit; write 2GB, 2MB or 2B."),
+    ],
+)
+def test_values_are_refused_with_those_that_there_are(arguments, expected):
+    assert expected in fail("train", *arguments, exit_code=2)

@@ -33,7 +33,9 @@ def folder(tmp_path, monkeypatch):
 
 
 def test_a_search_tells_what_it_found(synthetic_folder, folder):
-    output = run("tune", "--data", synthetic_folder, *QUICK, "--pca", 5, "--pca", 12)
+    search = ("tune", "--data", synthetic_folder, *QUICK, "--pca", 5, "--pca", 12)
+    assert "memory plan" not in run(*search, "--out", "other.toml")
+    output = run(*search, "--verbose")
     for expected in (
         "data         SYNTHETIC stand-in, ",
         "labels       coarse\n",

@@ -85,7 +85,7 @@ def test_every_command_that_works_long_has_quiet():
 
 
 def test_training_never_leaves_a_terminal_without_a_change(synthetic_folder):
-    command = [sys.executable, "-m", "svmcifar.cli", "train", "--preset", "patches-small"]
+    command = [sys.executable, "-m", "svmcifar", "train", "--preset", "patches-small"]
     options = ["--filters", "40", "--pca", "64", "--ridge-pca", "96", "--data", synthetic_folder]
     code, output, changes = run_in_terminal(*command, *map(str, options))
     assert code == 0, output

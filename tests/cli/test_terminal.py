@@ -11,7 +11,7 @@ def svmcifar(*arguments, **options):
     """Run the command line in a process of its own, without what it prints of its versions."""
     options = {"capture_output": True} | options
     environment = os.environ | options.pop("env", {})
-    command = [sys.executable, "-m", "svmcifar.cli", *arguments]
+    command = [sys.executable, "-m", "svmcifar", *arguments]
     return subprocess.run(command, env=environment, **options)
 
 

@@ -3,6 +3,7 @@
 import json
 import math
 import re
+from collections import Counter
 
 import numpy as np
 import pandas as pd
@@ -316,6 +317,26 @@ def test_to_text_is_aligned_and_starts_with_the_accuracy():
     no_scores = evaluate_predictions(y, p, None, names).to_text()
     assert "loss" not in no_scores
     assert "top-5" not in no_scores
+
+
+def test_of_many_classes_the_best_and_the_worst_five_are_listed():
+    y, p, _ = random_predictions(40)
+    names = [f"class_{i}" for i in range(40)]
+    evaluation = evaluate_predictions(y, p, None, names)
+    lines = evaluation.to_text().splitlines()
+    whole = evaluation.to_text(all_classes=True).splitlines()
+    blank = lines.index("")
+    assert lines[: blank + 1] == whole[: blank + 1]
+    assert lines[blank + 1] == "best and worst 5"
+    heading, *listed = lines[blank + 2 :]
+    assert heading.split()[:2] == ["id", "class"]
+    assert listed[5] == "..."
+    counts = Counter(np.asarray(y)[np.asarray(y) == np.asarray(p)].tolist())
+    rates = sorted(((-counts[c] / n, c) for c, n in Counter(np.asarray(y).tolist()).items()))
+    ids = [int(line.split()[0]) for line in listed if line != "..."]
+    assert ids == [c for _, c in [*rates[:5], *rates[-5:]]]
+    assert [line.split() for line in whole[blank + 2 :]][ids[0]] == listed[0].split()
+    assert len(whole) == blank + 2 + 40
 
 
 def test_too_few_samples_for_the_folds_leave_out_the_log_loss():

@@ -187,7 +187,7 @@ def test_missing_file(tmp_path):
     _refused(tmp_path / "none.skops", "must exist")
 
 
-@pytest.mark.parametrize("content", [b"", b"no model at all", pickle.dumps({"a": 1})])
+@pytest.mark.parametrize("content", [b"no model at all", pickle.dumps({"a": 1})])
 def test_foreign_file(tmp_path, content):
     (tmp_path / "m.skops").write_bytes(content)
     _refused(tmp_path / "m.skops", "must be one that svmcifar wrote")
@@ -201,11 +201,11 @@ def test_foreign_archives(tmp_path):
     _refused(tmp_path / "svc.skops", "must be one that svmcifar wrote")
 
 
-@pytest.mark.parametrize("share", [0.2, 0.5, 0.9, 0.999])
+@pytest.mark.parametrize("share", [0, 0.2, 0.5, 0.9, 0.999])
 def test_truncated_file(saved, tmp_path, share):
     content = saved.read_bytes()
     (tmp_path / "m.skops").write_bytes(content[: int(len(content) * share)])
-    _refused(tmp_path / "m.skops", "must be one that svmcifar wrote|damaged")
+    _refused(tmp_path / "m.skops", f"is truncated: it has {int(len(content) * share)} bytes")
 
 
 @pytest.mark.parametrize("member", ["manifest.json", "model.skops", "support_vectors.npy"])
