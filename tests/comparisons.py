@@ -19,8 +19,11 @@ from svmcifar.compare.comparison import (
     SuperclassAnswers,
 )
 from svmcifar.compare.machines import Machine
+from svmcifar.compare.mixtures import Mixture
+from svmcifar.compare.robustness import Robustness
 from svmcifar.compare.scores import ModelScores
 from svmcifar.compare.training_terms import TrainingTerms
+from svmcifar.data.corruptions import STRENGTHS
 from svmcifar.data.synthetic import COARSE_NAMES, FINE_CLASSES
 from svmcifar.metrics.calibration import reliability
 from svmcifar.metrics.error_places import error_places
@@ -31,6 +34,7 @@ from svmcifar.metrics.paired_tests import (
     holm_correction,
     mcnemar_p,
 )
+from svmcifar.metrics.per_class import accuracy_interval
 from svmcifar.metrics.risk_coverage import risk_coverage
 
 SYNTHETIC_NAMES = {
@@ -83,6 +87,7 @@ def make_comparison(
     accuracies=(0.66, 0.63, 0.6, 0.58, 0.55),
     seed=0,
     kinds=("coarse", "fine"),
+    robust=True,
 ):
     """A comparison of all that the report knows; `truth` holds fine ids."""
     rng = np.random.default_rng(seed)
@@ -158,6 +163,8 @@ def make_comparison(
             if "coarse" in kinds
         ],
         time_to_accuracy={kind: [] for kind in kinds},
+        mixtures={kind: mix(truths[kind], predicted, kind, members and "cnn") for kind in kinds},
+        robustness=make_worse(truths, predicted) if robust else None,
         disagreements=Disagreements(
             *rivals, main, *found, [describe(i, truths, names, predicted) for i in pictured]
         ),
@@ -211,6 +218,46 @@ def score(truth, ids, scores, names, uncalibrated, superclass_of):
         uncalibrated_log_loss=uncalibrated,
         **judged(truth, ids, scores, uncalibrated is not None, superclass_of),
     )
+
+
+def mix(truth, predicted, kind, network):
+    """The network as it is, for a mixture that gains nothing."""
+    if not network or any(kind not in predicted[m] for m in (network, "svm")):
+        return []
+    ids = predicted[network][kind][0]
+    counts = count_pairs(truth, ids, ids)
+    interval = accuracy_interval(int((ids == truth).sum()), len(truth))
+    return [
+        Mixture(
+            network=network,
+            svm="svm",
+            weight=0.5,
+            n_correct=counts.both_right,
+            accuracy=counts.both_right / counts.n,
+            accuracy_interval=interval,
+            better=network,
+            counts=counts,
+            mcnemar_p=1.0,
+            low=-0.01,
+            high=0.02,
+        )
+    ]
+
+
+def make_worse(truths, predicted):
+    """Accuracy that falls evenly with the strength."""
+    accuracy = {
+        kind: {m: float((of[kind][0] == y).mean()) for m, of in predicted.items() if kind in of}
+        for kind, y in truths.items()
+    }
+    worse = {
+        kind: {
+            m: {name: [rate * (1 - 0.1 * s) for s in range(1, 6)] for name in STRENGTHS}
+            for m, rate in of.items()
+        }
+        for kind, of in accuracy.items()
+    }
+    return Robustness(np.arange(100), accuracy, worse, {})
 
 
 def judged(truth, ids, scores, is_probability, superclass_of):

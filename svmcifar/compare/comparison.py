@@ -20,7 +20,7 @@ from svmcifar.metrics.paired_tests import N_RESAMPLES, SEED, PairedCounts
 
 FORMAT_NUMBER = 2
 CONFIDENCE = 0.95
-BOOTSTRAP = f"paired bootstrap, {N_RESAMPLES} resamples, seed {SEED}"
+BOOTSTRAP = f"paired bootstrap, {N_RESAMPLES:,} resamples, seed {SEED}"
 _MCNEMAR = "exact binomial test on the images that only one model has right"
 
 

@@ -53,9 +53,9 @@ def _of_training_images(comparison: Comparison, models: Sequence[ModelEntry]) ->
                 "may have seen more images or fewer, or test images of this set."
             )
         if held_out:
-            yield f"{entry.name} was trained without {held_out} training images that it held out."
+            yield f"{entry.name} was trained without {held_out:,} training images that it held out."
         if entry.kind == "svm" and (n_rows := entry.made["training"]["rows"]) is not None:
-            yield f"{entry.name} was trained on {n_rows} of the training images."
+            yield f"{entry.name} was trained on {n_rows:,} of the training images."
 
 
 def _of_superclasses(

@@ -129,7 +129,7 @@ def svm_entry(
         name=name,
         description=(
             f"Exact one-vs-one RBF-kernel SVM: C = {training.parameters['C']:g}, "
-            f"gamma = {fit.gamma:.6g}; {' > '.join(features)}, {fit.n_features} "
+            f"gamma = {fit.gamma:.6g}; {' > '.join(features)}, {fit.n_features:,} "
             f"features{augmented}; {classes}"
         ),
         labels=model.label_kind,

@@ -245,7 +245,7 @@ def test_paired_recomputed_from_predictions(report):
             ends = np.quantile(drawn, [0.025, 0.975])
             np.testing.assert_allclose((d["low"], d["high"]), ends, atol=0.00501)
             assert d["confidence"] == 0.95
-            assert d["method"] == "paired bootstrap, 10000 resamples, seed 0"
+            assert d["method"] == "paired bootstrap, 10,000 resamples, seed 0"
 
 
 def test_classes_recomputed_from_predictions(report):

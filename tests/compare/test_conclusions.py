@@ -306,7 +306,7 @@ def test_limits(concluded, synthetic_data):
     assert "Net was trained on other data (old photographs)" in limits(cnn=other)
     assert "Svm was trained on other data (old photographs)" in limits(svm=other)
     held_out = limits(cnn=made | {"validation_rows": 5000})
-    assert "Net was trained without 5000 training images" in held_out
+    assert "Net was trained without 5,000 training images" in held_out
     some = limits(svm=made | {"training": training | {"rows": 123}})
     assert "Svm was trained on 123 of the training images" in some
     assert "different machines" not in plain

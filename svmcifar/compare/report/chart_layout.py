@@ -102,18 +102,19 @@ def time_axis(seconds: Sequence[float]) -> Axis:
 
 
 def time_chart(comparison: Comparison, models: Sequence[ShownModel], kind: str) -> TimeChart | None:
-    """Lay out accuracy against training time; None where no model has a time and an accuracy."""
-    scores = comparison.scores[kind]
-    curves, ends = [], []
-    for model, entry in zip(models, comparison.models, strict=True):
-        if entry.curve is not None:
-            points = zip(entry.curve.seconds, entry.curve.accuracy[kind], strict=True)
-            curves.append((model, entry.curve.images, [(s, rate) for s, rate in points if s]))
-        seconds = entry.cost.training_s
-        if seconds and model.id in scores:
-            ends.append((model, seconds, scores[model.id].accuracy))
-    pairs = [(s, rate) for _, s, rate in ends] + [p for _, _, curve in curves for p in curve]
-    if not pairs:
+    """Lay out accuracy against training time, all kinds of labels on the same axes.
+
+    None where no model has a time and an accuracy.
+    """
+    lines = {of: _time_lines(comparison, models, of) for of in comparison.class_names}
+    pairs = [
+        pair
+        for curves, ends in lines.values()
+        for pair in [(s, rate) for _, s, rate in ends]
+        + [p for _, _, curve in curves for p in curve]
+    ]
+    curves, ends = lines[kind]
+    if not curves and not ends:
         return None
     x, y = time_axis([s for s, _ in pairs]), accuracy_axis([rate for _, rate in pairs])
     return TimeChart(
@@ -126,6 +127,24 @@ def time_chart(comparison: Comparison, models: Sequence[ShownModel], kind: str) 
         ],
         marks=_place_marks(ends, x, y),
     )
+
+
+def _time_lines(
+    comparison: Comparison, models: Sequence[ShownModel], kind: str
+) -> tuple[
+    list[tuple[ShownModel, str, list[tuple[float, float]]]], list[tuple[ShownModel, float, float]]
+]:
+    """Return learning curves, and the models' times and accuracies."""
+    scores = comparison.scores[kind]
+    curves, ends = [], []
+    for model, entry in zip(models, comparison.models, strict=True):
+        if entry.curve is not None:
+            points = zip(entry.curve.seconds, entry.curve.accuracy[kind], strict=True)
+            curves.append((model, entry.curve.images, [(s, rate) for s, rate in points if s]))
+        seconds = entry.cost.training_s
+        if seconds and model.id in scores:
+            ends.append((model, seconds, scores[model.id].accuracy))
+    return curves, ends
 
 
 def confusion_cells(confusion: npt.ArrayLike, names: Sequence[str]) -> list[list[Cell]]:

@@ -11,6 +11,14 @@ from matplotlib.ticker import FixedLocator, NullLocator
 
 from svmcifar.compare.comparison import Comparison
 from svmcifar.compare.report.chart_layout import tick_label, time_axis
+from svmcifar.compare.report.confusion_maps import class_order
+from svmcifar.compare.report.line_charts import (
+    MOST_MARKED,
+    LineChart,
+    reliability_charts,
+    risk_charts,
+    robustness_charts,
+)
 from svmcifar.compare.report.model_styles import ShownModel, rivals, show_models
 from svmcifar.compare.report.score_tables import recall_rows
 from svmcifar.plots.confusion_matrix import confusion_figure
@@ -92,9 +100,9 @@ def time_figure(comparison: Comparison) -> Figure | None:
         return None
     kinds = comparison.class_names
     figure = _new_figure(comparison, "Accuracy against training time", 5.2 * len(kinds), 4.6)
-    span = time_axis(known)
+    span, shared = time_axis(known), None
     for column, kind in enumerate(kinds, start=1):
-        axes = figure.add_subplot(1, len(kinds), column)
+        axes = shared = figure.add_subplot(1, len(kinds), column, sharey=shared)
         _draw_times(axes, comparison, models, kind)
         axes.set_xscale("log")
         axes.set_xlim(span.low, span.high)
@@ -102,11 +110,70 @@ def time_figure(comparison: Comparison) -> Figure | None:
         axes.xaxis.set_minor_locator(NullLocator())
         axes.set_xticklabels([tick_label(tick) for tick in span.ticks])
         axes.set_title(comparison.title_of(kind), loc="left")
-        axes.set_xlabel("training time, wall clock")
+        axes.set_xlabel("training time, wall clock (logarithmic)")
         axes.set_ylabel("accuracy (%)")
         axes.grid(color="0.9")
     handles, texts = figure.axes[0].get_legend_handles_labels()
     figure.legend(handles, texts, loc="outside lower center", ncols=2, frameon=False)
+    return figure
+
+
+def reliability_figure(comparison: Comparison) -> Figure | None:
+    """Draw accuracy against confidence, before and after calibration; None without scores."""
+    models = show_models(comparison)
+    charts = [
+        chart
+        for kind in comparison.class_names
+        for chart in reliability_charts(comparison, models, kind)
+    ]
+    return _line_figure(comparison, "Reliability", charts)
+
+
+def risk_figure(comparison: Comparison) -> Figure | None:
+    """Draw risk against coverage, a panel per kind of labels; None without scores."""
+    charts = risk_charts(comparison, show_models(comparison))
+    return _line_figure(comparison, "Risk against coverage", charts)
+
+
+def robustness_figure(comparison: Comparison) -> Figure | None:
+    """Draw accuracy on worse images, a panel per corruption; None if it was not measured."""
+    charts = robustness_charts(comparison, show_models(comparison))
+    words = comparison.words(comparison.main_kind)[1]
+    return _line_figure(comparison, f"Worse images, {words}", charts)
+
+
+def _line_figure(comparison: Comparison, title: str, charts: list[LineChart]) -> Figure | None:
+    """Draw charts two a row, with one legend."""
+    if not charts:
+        return None
+    n_rows = -(-len(charts) // 2)
+    figure = _new_figure(comparison, title, 9.6, 1.0 + 3.4 * n_rows)
+    labelled = {}
+    for number, chart in enumerate(charts, start=1):
+        axes = figure.add_subplot(n_rows, 2, number)
+        x_scale = 1 if chart.x.high > 1 else 100
+        if chart.diagonal:
+            axes.plot([0, 100], [0, 100], color="0.6", linestyle="dotted")
+        for model, points in chart.lines:
+            style: dict[str, Any] = {"color": model.style.colour}
+            if len(points) <= MOST_MARKED:
+                style["marker"] = model.style.marker
+            x, y = [x_scale * x for x, _ in points], [100 * y for _, y in points]
+            labelled[model.name] = axes.plot(x, y, **style)[0]
+        axes.set_xlim(x_scale * chart.x.low, x_scale * chart.x.high)
+        axes.set_ylim(100 * chart.y.low, 100 * chart.y.high)
+        axes.set_title(chart.title, loc="left", fontsize=10)
+        axes.set_xlabel(chart.x_title)
+        axes.set_ylabel(chart.y_title)
+        axes.grid(color="0.9")
+    names = list(labelled)
+    figure.legend(
+        labelled.values(),
+        names,
+        loc="outside lower center",
+        ncols=min(3, len(names)),
+        frameon=False,
+    )
     return figure
 
 
@@ -116,6 +183,9 @@ def _draw_all(comparison: Comparison) -> Iterator[tuple[str, tuple[str, ...], Fi
         ("accuracy", accuracy_figure),
         ("superclasses", recall_figure),
         ("time-to-accuracy", time_figure),
+        ("calibration", reliability_figure),
+        ("risk-coverage", risk_figure),
+        ("robustness", robustness_figure),
     ):
         if (chart := draw(comparison)) is not None:
             yield stem, (".png", ".svg"), chart
@@ -124,7 +194,9 @@ def _draw_all(comparison: Comparison) -> Iterator[tuple[str, tuple[str, ...], Fi
         for model_id, scores in of_kind.items():
             name = shortened(comparison.model(model_id).name)
             title = f"{name}: {words}, {comparison.data.label}"
-            matrix = confusion_figure(scores.confusion, comparison.class_names[kind], title)
+            order, _ = class_order(comparison, kind)
+            names = [comparison.class_names[kind][i] for i in order]
+            matrix = confusion_figure(scores.confusion[np.ix_(order, order)], names, title)
             yield f"confusion-{kind}-{model_id}", (".png",), matrix
 
 

@@ -1,7 +1,7 @@
 """Text of numbers and names, not yet escaped; None and NaN are an en dash."""
 
 import math
-from typing import TypeGuard
+from typing import Any, TypeGuard
 
 from svmcifar.metrics.paired_tests import LEAST_P
 
@@ -46,6 +46,11 @@ def decimal(value: float | None, decimals: int = 3) -> str:
 def count(value: int | None) -> str:
     """Return an integer with thousands separators."""
     return ABSENT if value is None else f"{value:,}"
+
+
+def plain_text(value: Any) -> str:
+    """Return a parameter as text, an integer with thousands separators."""
+    return count(value) if type(value) is int else str(value)
 
 
 def significant(value: float | None, digits: int = 3) -> str:

@@ -18,6 +18,8 @@ class Style(NamedTuple):
 
 # Okabe and Ito's colours, darkened where white paper needs it; a marker goes with each, for print
 # and colour-blind readers.  style.css has the colours of dark screens.
+_MOST_SHOWN = 30  # letters of a model's name
+
 STYLES = {
     "svm": Style("#0072b2", "square", "s"),
     "cnn1": Style("#d55e00", "circle", "o"),
@@ -51,9 +53,24 @@ def show_models(comparison: Comparison) -> list[ShownModel]:
         kind: cycle([slot for slot in STYLES if slot.startswith(kind)])
         for kind in ("cnn", "ensemble", "svm")
     }
+    names = _short_names([m.name for m in comparison.models])
     return [
-        ShownModel(m.id, m.kind, shortened(m.name), next(slots[m.kind])) for m in comparison.models
+        ShownModel(m.id, m.kind, name, next(slots[m.kind]))
+        for m, name in zip(comparison.models, names, strict=True)
     ]
+
+
+def _short_names(names: list[str]) -> list[str]:
+    """Return names that columns and legends hold: cut in their middle, numbered if then alike."""
+    short: list[str] = []
+    for name in map(shortened, names):
+        if len(name) > _MOST_SHOWN:
+            name = f"{name[: _MOST_SHOWN // 2].rstrip()}…{name[1 - _MOST_SHOWN // 2 :].lstrip()}"
+        numbered, number = name, 2
+        while numbered in short:
+            numbered, number = f"{name} ({number})", number + 1
+        short.append(numbered)
+    return short
 
 
 def rivals(comparison: Comparison, models: list[ShownModel]) -> tuple[ShownModel, ShownModel]:

@@ -12,13 +12,20 @@ from numpy.typing import NDArray
 
 from svmcifar.compare.comparison import BOOTSTRAP, Comparison, ModelEntry
 from svmcifar.compare.machines import are_same
-from svmcifar.compare.report import chart_layout, formatting, score_tables
+from svmcifar.compare.report import (
+    belief_tables,
+    chart_layout,
+    confusion_maps,
+    formatting,
+    line_charts,
+    score_tables,
+)
 from svmcifar.compare.report.galleries import galleries, nine_images
 from svmcifar.compare.report.model_styles import STYLES, ShownModel, rivals, show_models
 from svmcifar.compare.report.paired_tests import PairedRow, paired_rows
 from svmcifar.io.files import atomic_path
 from svmcifar.plots.confusion_matrix import FIRST_DARK_SHADE, SHADE_PERCENTS
-from svmcifar.text import shown_name, visible
+from svmcifar.text import shortened, shown_name, visible
 
 PAGE_NAME = "report.html"
 _FILE_WORDS = {
@@ -121,11 +128,19 @@ def _content(comparison: Comparison, pictures: NDArray[np.uint8]) -> dict[str, A
                 "mistakes": chart_layout.frequent_mistakes(scores[model.id].confusion, names),
             }
             for model in models
+            if len(names) <= confusion_maps.MOST_WITH_NUMBERS
         ],
+        "maps": confusion_maps.draw_maps(comparison, models),
+        **_beliefs(comparison, models, groups),
         "galleries": galleries(comparison, pictures, first, second),
         "nine": nine_images(comparison, pictures, models),
         "made": [
-            {"shown": model, "entry": entry, "facts": _model_facts(entry)}
+            {
+                "shown": model,
+                "name": shortened(entry.name),
+                "entry": entry,
+                "facts": _model_facts(entry),
+            }
             for model, entry in zip(models, comparison.models, strict=True)
         ],
         "environment": _environment_facts(comparison),
@@ -147,6 +162,44 @@ def _group(comparison: Comparison, kind: str, models: list[ShownModel]) -> _Grou
         in_words=paired_rows(comparison.chief_pairs(comparison.paired[kind]), models) or paired,
         per_class=score_tables.recall_rows(scores, scored),
     )
+
+
+def _beliefs(
+    comparison: Comparison, models: list[ShownModel], groups: list[_Group]
+) -> dict[str, Any]:
+    """Return the template's variables on what can be believed, mixtures and worse images."""
+    return {
+        "reliability": [
+            (group, line_charts.reliability_charts(comparison, group.models, group.kind))
+            for group in groups
+        ],
+        "most_marked": line_charts.MOST_MARKED,
+        "least_in_bin": line_charts.LEAST_IN_BIN,
+        "risks": line_charts.risk_charts(comparison, models),
+        "beliefs": [
+            (group, belief_tables.belief_rows(comparison, group.models, group.kind))
+            for group in groups
+        ],
+        "places": [
+            (group, rows)
+            for group in groups
+            if (rows := belief_tables.place_rows(comparison, group.models, group.kind))
+        ],
+        "mixtures": [
+            (group, pairs)
+            for group in groups
+            if (
+                pairs := belief_tables.mixture_rows(comparison.mixtures.get(group.kind, ()), models)
+            )
+        ],
+        "reach": 0.98 / len(worse.rows) ** 0.5 if (worse := comparison.robustness) else None,
+        "worse_charts": line_charts.robustness_charts(comparison, models),
+        "worse": [
+            (group, rows)
+            for group in groups
+            if (rows := belief_tables.worse_rows(comparison, group.models, group.kind))
+        ],
+    }
 
 
 def _times(

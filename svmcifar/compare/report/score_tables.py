@@ -17,6 +17,7 @@ from svmcifar.compare.report.formatting import (
     is_known,
     percent,
     percent_range,
+    plain_text,
     points,
     significant,
     size,
@@ -65,21 +66,21 @@ def score_rows(scores: Mapping[str, ModelScores], models: Sequence[ShownModel]) 
     columns = [scores[model.id] for model in models]
     percent2 = partial(percent, decimals=2)
     uncalibrated = [c.uncalibrated_log_loss for c in columns]
-    return _known_rows(
-        _row("Accuracy", [c.accuracy for c in columns], percent2, max),
-        _row("95 % interval", [c.accuracy_interval for c in columns], _range),
-        _row("Right answers", columns, _right_answers),
-        _row("Top-5 accuracy", [c.top5_accuracy for c in columns], percent2, max),
-        _row("Macro precision", [c.macro_precision for c in columns], percent2, max),
-        _row("Macro recall", [c.macro_recall for c in columns], percent2, max),
-        _row("Macro F1", [c.macro_f1 for c in columns], percent2, max),
-        _row("Cohen’s kappa", [c.cohen_kappa for c in columns], decimal, max),
-        _row("Log loss, calibrated (nats)", [c.log_loss for c in columns], decimal, min),
-        _row("Log loss, as answered (nats)", uncalibrated, decimal, min),
-        _row("Calibration error", [c.calibration_error for c in columns], percent2, min),
-        _row("More confident half", [c.confident_accuracy for c in columns], percent2, max),
-        _row("Best class", [c.best_class for c in columns], _extreme),
-        _row("Worst class", [c.worst_class for c in columns], _extreme),
+    return known_rows(
+        make_row("Accuracy", [c.accuracy for c in columns], percent2, max),
+        make_row("95 % interval", [c.accuracy_interval for c in columns], _range),
+        make_row("Right answers", columns, _right_answers),
+        make_row("Top-5 accuracy", [c.top5_accuracy for c in columns], percent2, max),
+        make_row("Macro precision", [c.macro_precision for c in columns], percent2, max),
+        make_row("Macro recall", [c.macro_recall for c in columns], percent2, max),
+        make_row("Macro F1", [c.macro_f1 for c in columns], percent2, max),
+        make_row("Cohen’s kappa", [c.cohen_kappa for c in columns], decimal, max),
+        make_row("Log loss, calibrated (nats)", [c.log_loss for c in columns], decimal, min),
+        make_row("Log loss, as answered (nats)", uncalibrated, decimal, min),
+        make_row("Calibration error", [c.calibration_error for c in columns], percent2, min),
+        make_row("More confident half", [c.confident_accuracy for c in columns], percent2, max),
+        make_row("Best class", [c.best_class for c in columns], _extreme),
+        make_row("Worst class", [c.worst_class for c in columns], _extreme),
     )
 
 
@@ -93,23 +94,22 @@ def cost_rows(comparison: Comparison) -> list[Row]:
     def text(value: str | None) -> str:
         return value or ABSENT
 
-    return _known_rows(
-        _row("Training, CPU time", [c.training_cpu_s for c in costs], duration, least),
-        _row("Training, on the clock", [c.training_s for c in costs], duration, least),
-        _row("Training threads", [m.threads for m in machines], count),
-        _row("Training processor", [m.processor for m in machines], text),
-        _row("Its cores", [m.cores for m in machines], count),
-        _row("Trained on", [c.training_hardware for c in costs], text),
-        _row("Inference, CPU time", [c.inference_cpu_s for c in costs], duration, min),
-        _row("Inference, on the clock", [c.inference_s for c in costs], duration, min),
-        _row("of which features", [c.features_s for c in costs], duration),
-        _row("of which features", [c.features_s for c in costs], duration),
-        _row("Inference, images a second", [c.images_per_s for c in costs], significant, max),
-        _row("Load average before", [c.inference_load for c in costs], load),
-        _row("Inference on", [c.inference_hardware for c in costs], text),
-        _row("Model size", [c.n_bytes for c in costs], size, min),
-        _row("Learned parameters", [c.n_parameters for c in costs], count),
-        _row("Support vectors", [c.n_support_vectors for c in costs], count),
+    return known_rows(
+        make_row("Training, CPU time", [c.training_cpu_s for c in costs], duration, least),
+        make_row("Training, on the clock", [c.training_s for c in costs], duration, least),
+        make_row("Training threads", [m.threads for m in machines], count),
+        make_row("Training processor", [m.processor for m in machines], text),
+        make_row("Its cores", [m.cores for m in machines], count),
+        make_row("Trained on", [c.training_hardware for c in costs], text),
+        make_row("Inference, CPU time", [c.inference_cpu_s for c in costs], duration, min),
+        make_row("Inference, on the clock", [c.inference_s for c in costs], duration, min),
+        make_row("of which features", [c.features_s for c in costs], duration),
+        make_row("Inference, images a second", [c.images_per_s for c in costs], significant, max),
+        make_row("Load average before", [c.inference_load for c in costs], load),
+        make_row("Inference on", [c.inference_hardware for c in costs], text),
+        make_row("Model size", [c.n_bytes for c in costs], size, min),
+        make_row("Learned parameters", [c.n_parameters for c in costs], count),
+        make_row("Support vectors", [c.n_support_vectors for c in costs], count),
     )
 
 
@@ -124,12 +124,12 @@ def terms_rows(comparison: Comparison) -> list[Row]:
         return value or _UNKNOWN
 
     return [
-        _row("Training images", [t.n_images for t in terms], number),
-        _row("Held out of them", [t.n_held_out for t in terms], number),
-        _row("Augmentation", [t.augmentation for t in terms], text),
-        _row("Seed", [t.seed for t in terms], number),
-        _row("Stored weights", [t.stored_weights for t in terms], text),
-        _row("Settings searched", [t.n_settings for t in terms], number),
+        make_row("Training images", [t.n_images for t in terms], number),
+        make_row("Held out of them", [t.n_held_out for t in terms], number),
+        make_row("Augmentation", [t.augmentation for t in terms], text),
+        make_row("Seed", [t.seed for t in terms], number),
+        make_row("Stored weights", [t.stored_weights for t in terms], text),
+        make_row("Settings searched", [t.n_settings for t in terms], number),
     ]
 
 
@@ -140,8 +140,8 @@ def rule_rows(comparison: Comparison, models: Sequence[ShownModel]) -> list[Row]
     for by in comparison.superclasses:
         columns = [by.scores[model.id] for model in models]
         name = {"mapped": "Answered class mapped up", "summed": "Scores of classes summed"}[by.rule]
-        rows.append(_row(name, [c.accuracy for c in columns], percent2, max))
-        rows.append(_row("95 % interval", [c.accuracy_interval for c in columns], _range))
+        rows.append(make_row(name, [c.accuracy for c in columns], percent2, max))
+        rows.append(make_row("95 % interval", [c.accuracy_interval for c in columns], _range))
     return rows
 
 
@@ -182,12 +182,12 @@ def flat_items(value: Any, name: str = "") -> Iterator[tuple[str, str]]:
         for number, item in enumerate(value, start=1):
             yield from flat_items(item, f"{name}.{number}")
     elif isinstance(value, list | tuple):
-        yield name, ", ".join(map(str, value))
+        yield name, ", ".join(map(plain_text, value))
     elif value is not None:
-        yield name, str(value)
+        yield name, plain_text(value)
 
 
-def _row(
+def make_row(
     name: str,
     values: Sequence[Any],
     text: Callable[[Any], str],
@@ -202,7 +202,8 @@ def _row(
     return Row(name, list(map(text, values)), best)
 
 
-def _known_rows(*rows: Row) -> list[Row]:
+def known_rows(*rows: Row) -> list[Row]:
+    """Leave out the rows that no model has."""
     return [row for row in rows if set(row.cells) != {ABSENT}]
 
 

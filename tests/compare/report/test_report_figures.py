@@ -9,6 +9,9 @@ from PIL import Image
 from svmcifar.compare.report.figures import (
     accuracy_figure,
     recall_figure,
+    reliability_figure,
+    risk_figure,
+    robustness_figure,
     time_figure,
     write_figures,
 )
@@ -103,6 +106,30 @@ def test_unknown_times_are_left_out(comparison):
     assert time_figure(changed(less, *[{"curve": None}] * 4)) is None
 
 
+def test_lines_of_risk_reliability_and_worse_images(comparison):
+    risk, reliability, worse = (
+        draw(comparison) for draw in (risk_figure, reliability_figure, robustness_figure)
+    )
+    assert titles(risk) == ["20 superclasses", "100 fine classes"]
+    curve = comparison.scores["fine"]["svm"].risk_coverage
+    line = risk.axes[1].lines[-1]
+    np.testing.assert_allclose(line.get_xdata(), 100 * np.array(curve.coverages))
+    np.testing.assert_allclose(line.get_ydata(), 100 * np.array(curve.risks))
+    assert len(reliability.axes) == 4
+    assert titles(worse) == ["Noise", "Blur", "Contrast", "Shift"]
+    rates = comparison.robustness.worse["coarse"]["svm"]["shift"]
+    np.testing.assert_allclose(worse.axes[3].lines[-1].get_ydata()[1:], 100 * np.array(rates))
+    assert len({axes.get_ylim() for axes in worse.axes}) == 1
+    for figure in (risk, reliability, worse):
+        assert_nothing_is_cut_off(figure)
+
+
+def test_time_panels_share_their_axes_and_say_logarithmic(comparison):
+    first, second = time_figure(comparison).axes
+    assert (first.get_xlim(), first.get_ylim()) == (second.get_xlim(), second.get_ylim())
+    assert "(logarithmic)" in first.get_xlabel()
+
+
 def test_files_are_written_and_named(tmp_path):
     comparison = make_comparison(names=SYNTHETIC_NAMES, synthetic=True)
     names = write_figures(comparison, tmp_path)
@@ -113,6 +140,12 @@ def test_files_are_written_and_named(tmp_path):
         "figures/superclasses.svg",
         "figures/time-to-accuracy.png",
         "figures/time-to-accuracy.svg",
+        "figures/calibration.png",
+        "figures/calibration.svg",
+        "figures/risk-coverage.png",
+        "figures/risk-coverage.svg",
+        "figures/robustness.png",
+        "figures/robustness.svg",
         "figures/confusion-coarse-cnn.png",
         "figures/confusion-coarse-svm.png",
         "figures/confusion-fine-cnn.png",
