@@ -58,8 +58,9 @@ def mix_models(
     Both models' scores become probabilities by temperatures that were fitted on other images than
     those they are used on (see `svmcifar.metrics.losses.calibrate`), and count alike.  A better
     weight would have to be fitted on images that neither model learned from, and these are no
-    others than the test images, for all that is known here.  Classes are mixed where both models have scores of them, and summed to superclasses; else
-    superclasses are.  A pair without scores of the same labels has no mixture.
+    others than the test images, for all that is known here.  Classes are mixed where both models
+    have scores of them, and summed to superclasses; else superclasses are.  A pair without scores
+    of the same labels has no mixture.
     """
     mixtures: dict[str, list[Mixture]] = {kind: [] for kind in truth}
     for network, svm in pairs:
