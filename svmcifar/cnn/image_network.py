@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from scipy.special import softmax
 
-from svmcifar.cnn.model_card import Normalisation
+from svmcifar.cnn.model_card import REFERENCE_NORMALISATION, Normalisation
 from svmcifar.compute.image_shape import ImageShape
 from svmcifar.compute.progress import stage
 from svmcifar.data.dataset import CLASSES
@@ -34,7 +34,8 @@ class OpenedNetwork:
     n_classes: int
     n_parameters: int | None
     runtime: str  # for example "PyTorch 2.13.0, 2 threads"
-    normalisation: Normalisation
+    # None where the file does not say; the reference's is taken then, unless another is chosen.
+    normalisation: Normalisation | None
     size: tuple[int, int]  # height and width of the images that it takes
     takes_bytes: bool = False  # whether it normalises images by itself
     batch_size: int
@@ -102,7 +103,7 @@ class ImageNetwork(OpenedNetwork):
                 batch = slice(start, start + self.batch_size)
                 pixels: Any = resize(images[batch].reshape(-1, *self.image_shape), self.size)
                 if not self.takes_bytes:
-                    pixels = normalise(pixels, self.normalisation)
+                    pixels = normalise(pixels, self.normalisation or REFERENCE_NORMALISATION)
                 logits = self.compute_logits(pixels)
                 if not np.isfinite(logits).all():
                     raise CheckpointError(

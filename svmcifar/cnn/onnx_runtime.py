@@ -12,7 +12,7 @@ import onnxruntime
 from numpy.typing import NDArray
 
 from svmcifar.cnn.image_network import OpenedNetwork
-from svmcifar.cnn.model_card import REFERENCE_NORMALISATION, Normalisation, read_normalisation
+from svmcifar.cnn.model_card import Normalisation, read_normalisation
 from svmcifar.compute.image_shape import ImageShape
 from svmcifar.errors import CheckpointError
 from svmcifar.text import one_line, shortened
@@ -223,10 +223,10 @@ def _refused(path: Path, error: Exception) -> CheckpointError:
     return CheckpointError(f"{path}: an .onnx file {rule}, got '{shown}'; {remedy}")
 
 
-def _normalisation(path: Path, text: str | None) -> Normalisation:
+def _normalisation(path: Path, text: str | None) -> Normalisation | None:
     """Read the normalisation that `svmcifar.cnn.onnx_export` keeps in the metadata."""
     if text is None:
-        return REFERENCE_NORMALISATION
+        return None
     try:
         return read_normalisation(path, json.loads(text))
     except (ValueError, RecursionError):

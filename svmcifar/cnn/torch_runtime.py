@@ -16,7 +16,6 @@ from torch import Tensor
 from svmcifar.cnn.architectures import recognise, with_counters
 from svmcifar.cnn.formats import SAFETENSORS, kind_of
 from svmcifar.cnn.image_network import OpenedNetwork
-from svmcifar.cnn.model_card import REFERENCE_NORMALISATION
 from svmcifar.cnn.network import Network
 from svmcifar.cnn.state_dict import find_state
 from svmcifar.compute.image_shape import ImageShape
@@ -91,7 +90,7 @@ def open_network(
         n_classes=architecture.n_classes,
         n_parameters=count_parameters(network),
         runtime=f"PyTorch {torch.__version__}, {torch.get_num_threads()} threads",
-        normalisation=REFERENCE_NORMALISATION,
+        normalisation=None,
         size=(image_shape.height, image_shape.width),
         batch_size=_BATCH,
         compute_logits=partial(_compute_logits, network),

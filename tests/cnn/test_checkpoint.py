@@ -208,7 +208,7 @@ def test_state_dicts_as_others_save_them(saved, images, write, wrap):
     expected = load_network(saved, NAMES, SHAPE).predict_proba(images)
     np.testing.assert_array_equal(network.predict_proba(images), expected)
     assert network.card is None
-    assert network.normalisation == REFERENCE_NORMALISATION
+    assert network.normalisation is None
 
 
 def test_tensors_from_a_gpu_come_to_the_host(saved, images, write, tmp_path):
