@@ -1,12 +1,17 @@
 """The known architectures: a state dict is recognised as one of them, and its network built."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
+from svmcifar.cnn.families.family import Family
+from svmcifar.cnn.families.residual_function import ResidualFunctionNet
+from svmcifar.cnn.families.resnet import ResNet
+from svmcifar.cnn.families.vgg import VGG
 from svmcifar.cnn.network import Network
 from svmcifar.cnn.reference import ReferenceNetwork
 from svmcifar.errors import CheckpointError
@@ -14,6 +19,9 @@ from svmcifar.errors import CheckpointError
 ARCHITECTURES: dict[str, type[Network]] = {
     "reference": ReferenceNetwork,
 }
+
+# Networks that others train; a family is a file of its own.
+FAMILIES: tuple[type[Family], ...] = (ResNet, ResidualFunctionNet, VGG)
 
 
 @dataclass(frozen=True)
@@ -37,37 +45,77 @@ class Architecture:
         return self.network(self.width, self.n_classes)
 
 
-def recognise(state: Mapping[str, Any]) -> Architecture:
+@dataclass(frozen=True, eq=False)
+class Inferred:
+    """An architecture of a family, with the sizes that the shapes of a state dict have."""
+
+    family: type[Family]
+    state: Mapping[str, Any]
+    n_classes: int
+
+    def __str__(self) -> str:
+        n_layers = sum(value.ndim > 1 for value in self.state.values())
+        return f"{self.family.__name__} of {n_layers} weighted layers, {self.n_classes} classes"
+
+    def build(self) -> nn.Module:
+        """Build a network with random weights."""
+        return self.family(self.state)
+
+
+def recognise(state: Mapping[str, Any]) -> Architecture | Inferred:
     """Return the architecture of a state dict.
 
-    Raise CheckpointError if the names or shapes are those of no known network.
+    Raise CheckpointError if the names or shapes are those of no known network: it names the nearest
+    one, and what differs.
     """
-    candidates = [
-        Architecture(name, *sizes)
-        for name, network in ARCHITECTURES.items()
-        if (sizes := network.sizes_in(state))
-    ]
-    if not candidates:
-        raise _unknown(f"{len(state)} entries, first {next(iter(state), 'none')!r}")
     for name, value in state.items():
         if not isinstance(value, Tensor):
             raise _unknown(f"{name!r} of type {type(value).__name__}, which is no tensor")
-    differences = {candidate: _difference(state, candidate) for candidate in candidates}
-    for candidate, difference in differences.items():
-        if difference is None:
-            return candidate
-    raise _unknown(str(differences[candidates[0]]))
+    candidates: list[Architecture | Inferred] = [*_trained_here(state)]
+    missing = []
+    for family in FAMILIES:
+        try:
+            candidates += _inferred(family, state)
+        except KeyError as error:
+            missing.append(f"no {error} where {family.__name__} has it")
+    if not candidates:
+        entries = f"{len(state)} entries, first {next(iter(state), 'none')!r}"
+        raise _unknown(next(iter(missing), entries))
+    differences = {candidate: _differences(state, candidate) for candidate in candidates}
+    nearest = min(candidates, key=lambda candidate: len(differences[candidate]))
+    if differences[nearest]:
+        first, *more = differences[nearest]
+        raise _unknown(f"{first}{f' and {len(more)} other differences' if more else ''}")
+    return nearest
 
 
-def _difference(state: Mapping[str, Any], architecture: Architecture) -> str | None:
-    """Describe the first entry that the architecture has in another shape or not at all."""
+def _trained_here(state: Mapping[str, Any]) -> Iterator[Architecture]:
+    for name, network in ARCHITECTURES.items():
+        if sizes := network.sizes_in(state):
+            yield Architecture(name, *sizes)
+
+
+def _inferred(family: type[Family], state: Mapping[str, Any]) -> list[Inferred]:
+    """Return the network of a family, if there is one; raise KeyError if a weight is missing."""
+    # Of another family, a layer has other shapes.
+    with suppress(ValueError, TypeError, RuntimeError), torch.device("meta"):
+        if (network := family.of(state)) is not None:
+            *_, last = (value for value in network.state_dict().values() if value.ndim == 2)
+            return [Inferred(family, state, last.shape[0])]
+    return []
+
+
+def _differences(state: Mapping[str, Any], architecture: Architecture | Inferred) -> list[str]:
+    """Describe the entries that the architecture has in another shape or not at all."""
     with torch.device("meta"):
         expected = architecture.build().state_dict()
-    for name in {**expected, **state}:
-        wanted, got = _shape(expected.get(name)), _shape(state.get(name))
-        if wanted != got and not (name not in state and _is_counter(name)):
-            return f"{name!r} of shape {got} where {architecture} has {wanted}"
-    return None
+    return [
+        f"{name!r} of shape {_shape(state.get(name))} where {architecture} has "
+        f"{_shape(expected.get(name))}"
+        for name in {**expected, **state}
+        if _shape(expected.get(name)) != _shape(state.get(name))
+        and not (name not in state and _is_counter(name))
+    ]
 
 
 def with_counters(state: Mapping[str, Any], expected: Mapping[str, Any]) -> dict[str, Any]:
@@ -85,11 +133,11 @@ def _shape(value: Any) -> str:
 
 
 def _unknown(got: str) -> CheckpointError:
-    known = " or ".join(
-        f"the {name} network ({network.layers})" for name, network in ARCHITECTURES.items()
-    )
+    known = {f"the {name} network": network.layers for name, network in ARCHITECTURES.items()}
+    known |= {family.__name__: family.layers for family in FAMILIES}
+    names = "; ".join(f"{name} ({layers})" for name, layers in known.items())
     return CheckpointError(
-        f"A state dict must be that of a known network: {known} of any width. Got {got} instead. "
+        f"A state dict must be that of a known network: {names}. Got {got} instead. "
         f"Export another network with torch.onnx.export(..., external_data=False), and give the "
         f".onnx file."
     )

@@ -50,12 +50,13 @@ def save_checkpoint(
     Raise OutputError if the name does not end in ``.pth`` or a file cannot be written, and
     CheckpointError if a weight is not finite or beyond the range of float16.
     """
-    from svmcifar.cnn.architectures import recognise
+    from svmcifar.cnn.architectures import Architecture, recognise
     from svmcifar.cnn.torch_runtime import count_parameters, state_to_store, to_bytes
 
     pth, onnx, json_file = checkpoint_files(path)
     state = state_to_store(path, network, half)
     architecture = recognise(state)
+    assert isinstance(architecture, Architecture)
     graph = architecture.network.to_onnx(
         {name: value.numpy() for name, value in state.items()},
         str(architecture),

@@ -11,9 +11,9 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from safetensors.torch import load as safetensors_load
-from torch import Tensor
+from torch import Tensor, nn
 
-from svmcifar.cnn.architectures import recognise, with_counters
+from svmcifar.cnn.architectures import Architecture, recognise, with_counters
 from svmcifar.cnn.formats import SAFETENSORS, kind_of
 from svmcifar.cnn.image_network import OpenedNetwork
 from svmcifar.cnn.network import Network
@@ -66,7 +66,7 @@ def open_network(
             f"--checkpoint-key {' or '.join(others)}",
             stacklevel=2,
         )
-    if architecture.network.image_shape != image_shape:
+    if isinstance(architecture, Architecture) and architecture.network.image_shape != image_shape:
         raise CheckpointError(
             f"{path}: a network must take images of shape {tuple(image_shape)}, got {architecture} "
             f"for {tuple(architecture.network.image_shape)}; use a network for these images"
@@ -85,6 +85,13 @@ def open_network(
             f"{_named(error, str(error))}; use another network"
         ) from error
     network.eval().to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    try:
+        _compute_logits(network, np.zeros((1, *image_shape), np.float32))
+    except RuntimeError as error:
+        raise CheckpointError(
+            f"{path}: the network must work on images of shape {tuple(image_shape)}, got "
+            f"{architecture} and {_named(error, str(error))}; use a network for these images"
+        ) from error
     return OpenedNetwork(
         architecture=str(architecture),
         n_classes=architecture.n_classes,
@@ -129,7 +136,7 @@ def round_weights(network: Network) -> None:
             value.copy_(value.half())
 
 
-def count_parameters(network: Network) -> int:
+def count_parameters(network: nn.Module) -> int:
     """Count learned weights."""
     return sum(value.numel() for value in network.parameters())
 
@@ -176,6 +183,7 @@ def _is_large(value: Tensor) -> bool:
 
 
 @torch.inference_mode()
-def _compute_logits(network: Network, images: NDArray[np.float32]) -> NDArray[np.float32]:
+def _compute_logits(network: nn.Module, images: NDArray[np.float32]) -> NDArray[np.float32]:
     batch = torch.from_numpy(images).contiguous(memory_format=torch.channels_last)
-    return network(batch).numpy()
+    logits: NDArray[np.float32] = network(batch).numpy()
+    return logits

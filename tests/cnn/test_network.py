@@ -119,5 +119,5 @@ def test_an_architecture_is_a_line_of_the_table(monkeypatch, images, tmp_path):
         assert loaded.architecture == "linear, width 4, 100 classes"
         assert loaded.n_parameters == 4 * 3 * 32 * 32 + 4 + 4 * 100 + 100
         np.testing.assert_allclose(loaded.predict_proba(images), expected, rtol=1e-4)
-    with pytest.raises(CheckpointError, match=r"reference network .* or the linear network"):
+    with pytest.raises(CheckpointError, match=r"reference network .*; the linear network"):
         recognise({})

@@ -1,0 +1,1 @@
+"""Families of networks that people train on CIFAR, built from the names and shapes of weights."""
