@@ -4,13 +4,19 @@ import shlex
 from contextlib import AbstractContextManager, nullcontext
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from svmcifar.cli import options
 from svmcifar.cli.help import GroupedCommand
-from svmcifar.cli.image_models import BUNDLED, is_network, network_path
+from svmcifar.cli.image_models import (
+    BUNDLED,
+    NetworkReading,
+    is_network,
+    network_options,
+    open_network,
+)
 from svmcifar.cli.progress import with_progress
 from svmcifar.compute.progress import stage
 from svmcifar.data.dataset import CLASSES, kind_words
@@ -83,6 +89,7 @@ class _RecordingCommand(GroupedCommand):
     help="Ask all models about test images with noise, blur, less contrast and a shift as well, "
     f"each at five strengths: 20 questions an image.  Without a value: {_N_WORSE:,} images.",
 )
+@network_options(multiple=True)
 @options.data
 @options.with_default("--out", click.Path(path_type=Path), "report", "The folder to write.")
 @options.jobs
@@ -97,6 +104,8 @@ def command(
     svm_paths: tuple[Path, ...],
     ensemble: str | None,
     robustness: int | None,
+    normalise: tuple[str, ...],
+    checkpoint_key: tuple[str, ...],
     data: str | None,
     skip_md5: bool,
     out: Path,
@@ -127,10 +136,11 @@ def command(
     cnns = cnns or (() if no_cnn else (BUNDLED,))
     if ensemble and len(cnns) < 2:
         raise click.UsageError("--ensemble needs at least two networks; give --cnn once more.")
+    readings = _readings(normalise, checkpoint_key, len(cnns))
     check_folder(out, overwrite)
     dataset = options.open_data(data, skip_md5)
     cache = options.open_feature_cache(no_cache)
-    networks = _load_networks(cnns, dataset, jobs)
+    networks = _load_networks(cnns, readings, dataset, jobs)
     ids = model_ids("cnn", networks)
     notes = {i: _BUNDLED_NOTE for i, cnn in zip(ids, cnns, strict=True) if cnn == BUNDLED}
     svms = _load_svms(svm_paths, dataset, cache, jobs)
@@ -169,25 +179,36 @@ def command(
     click.echo(f"report: {out / 'report.html'}")
 
 
+def _readings(
+    normalise: tuple[str, ...], keys: tuple[str, ...], n_networks: int
+) -> list[NetworkReading]:
+    """Return how each network is read: by one value for all of them, or one for each, in order."""
+    columns = []
+    for flag, values in (("--normalise", normalise), ("--checkpoint-key", keys)):
+        if len(values) not in (0, 1, n_networks):
+            raise click.UsageError(
+                f"{flag} may be given once for all networks, or once for each of the {n_networks}, "
+                f"in their order; it is given {len(values)} times."
+            )
+        columns.append(values if len(values) == n_networks else (*values, None)[:1] * n_networks)
+    return [NetworkReading(*values) for values in zip(*columns, strict=True)]
+
+
 def _load_networks(
-    cnns: tuple[str, ...], dataset: "Dataset", jobs: int | None
+    cnns: tuple[str, ...], readings: list[NetworkReading], dataset: "Dataset", jobs: int | None
 ) -> "list[ImageNetwork]":
     """Load the networks; raise CheckpointError if two are the same."""
-    from svmcifar.cnn.checkpoint import load_network
-    from svmcifar.compute.threads import count_workers
     from svmcifar.errors import CheckpointError
 
-    class_names = dataset.class_names(CLASSES)
-    networks: dict[str, ImageNetwork] = {}
-    for cnn in cnns:
-        path = network_path(Path(cnn), dataset.is_synthetic)
-        network = load_network(path, class_names, dataset.image_shape, count_workers(jobs))
-        if other := networks.get(network.sha256):
+    networks: dict[Any, ImageNetwork] = {}
+    for cnn, reading in zip(cnns, readings, strict=True):
+        network = open_network(Path(cnn), dataset, jobs, reading)
+        if other := networks.get((network.sha256, reading)):
             raise CheckpointError(
                 f"{cnn}: a network may be given once, and it is the same as {other.path}; "
                 "leave one of them out"
             )
-        networks[network.sha256] = network
+        networks[network.sha256, reading] = network
     return list(networks.values())
 
 

@@ -7,7 +7,12 @@ import click
 
 from svmcifar.cli import options
 from svmcifar.cli.help import GroupedCommand
-from svmcifar.cli.image_models import is_network, load_image_model
+from svmcifar.cli.image_models import (
+    NetworkReading,
+    is_network,
+    load_image_model,
+    network_options,
+)
 from svmcifar.cli.progress import with_progress
 
 
@@ -24,6 +29,7 @@ from svmcifar.cli.progress import with_progress
 @options.figure("the confusion matrix")
 @click.option("--per-class", is_flag=True, help="Print the scores of all classes, however many.")
 @options.device
+@network_options()
 @options.jobs
 @options.no_cache
 @options.overwrite
@@ -37,6 +43,8 @@ def command(
     figure_path: Path | None,
     per_class: bool,
     device: str,
+    normalise: str | None,
+    checkpoint_key: str | None,
     jobs: int | None,
     no_cache: bool,
     overwrite: bool,
@@ -64,7 +72,8 @@ def command(
     on_gpu = options.wants_gpu(device)
     dataset = options.open_data(data, skip_md5)
     cache = options.open_feature_cache(no_cache)
-    model = load_image_model(model_path, dataset, cache, jobs, on_gpu)
+    reading = NetworkReading(normalise, checkpoint_key)
+    model = load_image_model(model_path, dataset, cache, jobs, reading, on_gpu)
     n_found = cache.n_found if cache else 0
     result = evaluate_classifier(model, dataset, split, on_gpu=on_gpu)
 

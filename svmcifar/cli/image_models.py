@@ -1,16 +1,51 @@
 """Models that commands take: SVMs and networks."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, NamedTuple
 
+import click
+
+from svmcifar.cli import options
 from svmcifar.errors import InputError
+from svmcifar.text import one_line
 
 if TYPE_CHECKING:
+    from svmcifar.cnn.image_network import ImageNetwork
     from svmcifar.data.dataset import Dataset
     from svmcifar.features.cache import FeatureCache
     from svmcifar.model.image_model import ImageModel
 
 BUNDLED = "bundled"
+# Training images on which normalisations are tried.
+_N_TRIED = 2000
+
+
+class NetworkReading(NamedTuple):
+    """How a network is read where its file does not tell; see `network_options`."""
+
+    normalise: str | None = None
+    key: str | None = None
+
+
+def network_options(**settings: Any) -> options.Decorator:
+    """Add the options of how networks are read; `settings` are click's, of both."""
+    return options.group(
+        click.option(
+            "--normalise",
+            metavar="NAME",
+            help="How images are normalised for a network: cifar100, cifar10, imagenet, half, none "
+            "(0 to 1), 0-255, or means and deviations as 0.5,0.5,0.5/0.2,0.2,0.2.  [default: as "
+            "its file or card says, else whichever is best on training images]",
+            **settings,
+        ),
+        click.option(
+            "--checkpoint-key",
+            metavar="KEY",
+            help="Where a network's weights lie in a checkpoint that holds several, such as "
+            "model_ema.",
+            **settings,
+        ),
+    )
 
 
 def is_network(path: Path) -> bool:
@@ -32,6 +67,7 @@ def load_image_model(
     dataset: "Dataset | None",
     cache: "FeatureCache | None",
     jobs: int | None,
+    reading: NetworkReading,
     on_gpu: bool = False,
 ) -> "ImageModel":
     """Load an SVM or a network; without a data set, a network's card must name its classes."""
@@ -39,15 +75,38 @@ def load_image_model(
 
     if not is_network(path):
         return load_classifier(path, dataset, cache, jobs)
+    if on_gpu:
+        raise InputError(f"{path}: a network predicts on the CPU; leave out --device")
+    return open_network(path, dataset, jobs, reading)
 
+
+def open_network(
+    path: Path, dataset: "Dataset | None", jobs: int | None, reading: NetworkReading
+) -> "ImageNetwork":
+    """Load a network and settle its normalisation; say which, if it had to be found out."""
     from svmcifar.cnn.checkpoint import load_network
+    from svmcifar.cnn.normalisation import settle_normalisation
     from svmcifar.compute.threads import count_workers
     from svmcifar.data.dataset import CLASSES
     from svmcifar.data.registry import DATASETS
+    from svmcifar.data.sampling import draw_rows
 
-    if on_gpu:
-        raise InputError(f"{path}: a network predicts on the CPU; leave out --device")
     names = dataset.class_names(CLASSES) if dataset else None
     shape = (dataset or DATASETS[0]).description.image_shape
     file = network_path(path, synthetic=dataset is not None and dataset.is_synthetic)
-    return load_network(file, names, shape, count_workers(jobs))
+    network = load_network(file, names, shape, count_workers(jobs), reading.key)
+
+    def draw() -> tuple[Any, Any]:
+        if dataset is None:
+            raise InputError(
+                f"{path}: how images are normalised for the network must be known, and neither its "
+                f"file nor a card says; pass --normalise, or --data to find out"
+            )
+        train = dataset.read_split("train")
+        chosen = train.take(draw_rows(train.classes, min(_N_TRIED, len(train.classes)), seed=0))
+        return chosen.images, chosen.classes
+
+    settled = settle_normalisation(network, reading.normalise, draw)
+    if network.normalisation is None and reading.normalise is None and not network.takes_bytes:
+        click.echo(f"{one_line(str(path))}: images are normalised {settled.normalised}", err=True)
+    return settled

@@ -8,7 +8,12 @@ import click
 
 from svmcifar.cli import options
 from svmcifar.cli.help import GroupedCommand
-from svmcifar.cli.image_models import is_network, load_image_model
+from svmcifar.cli.image_models import (
+    NetworkReading,
+    is_network,
+    load_image_model,
+    network_options,
+)
 from svmcifar.cli.progress import with_progress
 from svmcifar.errors import DataError
 from svmcifar.text import one_line
@@ -37,6 +42,7 @@ from svmcifar.text import one_line
     "was trained with --probability.",
 )
 @options.device
+@network_options()
 @options.jobs
 @options.no_cache
 @options.overwrite
@@ -51,6 +57,8 @@ def command(
     out: Path | None,
     top: int | None,
     device: str,
+    normalise: str | None,
+    checkpoint_key: str | None,
     jobs: int | None,
     no_cache: bool,
     overwrite: bool,
@@ -95,7 +103,8 @@ def command(
     if errors and not readable:
         raise _listed(errors, len(images))
     cache = options.open_feature_cache(no_cache)
-    model = load_image_model(model_path, dataset, cache, jobs, on_gpu)
+    reading = NetworkReading(normalise, checkpoint_key)
+    model = load_image_model(model_path, dataset, cache, jobs, reading, on_gpu)
     if dataset and not images:
         table = predict_split(model, dataset, split, top=top or 0, on_gpu=on_gpu)
     else:

@@ -6,7 +6,7 @@ import click
 
 from svmcifar.cli import options
 from svmcifar.cli.help import GroupedCommand
-from svmcifar.cli.image_models import load_image_model
+from svmcifar.cli.image_models import NetworkReading, load_image_model, network_options
 from svmcifar.cli.progress import with_progress
 
 _N_IMAGES = 9
@@ -16,6 +16,7 @@ _N_IMAGES = 9
 @options.model
 @options.data
 @options.out("grid.png", "The picture to write (.png, .svg or .pdf).")
+@network_options()
 @options.jobs
 @options.no_cache
 @options.overwrite
@@ -25,6 +26,8 @@ def command(
     data: str | None,
     skip_md5: bool,
     out: Path,
+    normalise: str | None,
+    checkpoint_key: str | None,
     jobs: int | None,
     no_cache: bool,
     overwrite: bool,
@@ -40,7 +43,9 @@ def command(
 
     options.check_outputs(overwrite, figure=out, keep=[model_path])
     dataset = options.open_data(data, skip_md5)
-    model = load_image_model(model_path, dataset, options.open_feature_cache(no_cache), jobs)
+    cache = options.open_feature_cache(no_cache)
+    reading = NetworkReading(normalise, checkpoint_key)
+    model = load_image_model(model_path, dataset, cache, jobs, reading)
     require_same_classes(model, dataset)
     test = dataset.read_split("test")
     images = test.images[:_N_IMAGES]

@@ -53,6 +53,7 @@ class ImageNetwork(OpenedNetwork):
     card: dict[str, Any] | None
     class_names: tuple[str, ...]
     image_shape: ImageShape
+    normalised: str = ""  # where its normalisation comes from
 
     # With these it is an `svmcifar.model.image_model.ImageModel`.
     label_kind: ClassVar[str] = CLASSES

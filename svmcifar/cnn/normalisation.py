@@ -58,19 +58,20 @@ def parse_normalisation(text: str) -> Normalisation:
 
 def settle_normalisation(
     network: ImageNetwork, named: str | None, draw: Callable[[], tuple[Images, Classes]]
-) -> tuple[ImageNetwork, str]:
-    """Return the network with its normalisation, and a sentence on where that comes from.
+) -> ImageNetwork:
+    """Return the network with its normalisation, and with words on where that comes from.
 
     It is the one that is `named` (see `parse_normalisation`), else what the file or its card says,
     else whichever suits the network best on the training images, rows with their classes, that
     `draw` returns.  Warn if the network is hardly better than chance on these whatever is tried.
     """
     if network.takes_bytes:
-        return network, "by the graph itself"
+        return replace(network, normalised="by the graph itself")
     if named is not None:
-        return replace(network, normalisation=parse_normalisation(named)), f"as named: {named}"
+        normalisation = parse_normalisation(named)
+        return replace(network, normalisation=normalisation, normalised=f"as named: {named}")
     if network.normalisation is not None:
-        return network, "as its file or card says"
+        return replace(network, normalised="as its file or card says")
     images, classes = draw()
     best, tried = choose_normalisation(network, images, classes)
     shown = ", ".join(f"{one.name} {one.accuracy:.1%}" for one in tried)
@@ -82,10 +83,8 @@ def settle_normalisation(
             f"on another data set",
             stacklevel=2,
         )
-    return (
-        best,
-        f"{tried[0].name}, the best of {len(tried)} on {len(images):,} training images ({shown})",
-    )
+    of_images = f"{len(tried)} on {len(images):,} training images"
+    return replace(best, normalised=f"by {tried[0].name}, the best of {of_images} ({shown})")
 
 
 def choose_normalisation(

@@ -42,12 +42,13 @@ def network_entry(
 ) -> ModelEntry:
     """Describe a network; `n_images` are the training images of the data set."""
     card = finite(network.card or {})
+    normalised = network.normalised and f"; images normalised {network.normalised}"
     summed = "; probabilities summed per superclass" if SUPERCLASSES in predictions.ids else ""
     return ModelEntry(
         id=model_id,
         kind="cnn",
         name=name,
-        description=f"CNN: {network.architecture}{summed}",
+        description=f"CNN: {network.architecture}{normalised}{summed}",
         labels=CLASSES,
         file=network.path.name,
         sha256=network.sha256,

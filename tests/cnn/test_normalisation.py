@@ -54,19 +54,21 @@ def test_each_normalisation_is_found(network, drawn, name):
     assert len(tried) == len(NORMALISATIONS)
     right = (network.predict_proba(drawn[0]).argmax(axis=1) == drawn[1]).mean()
     assert tried[0].accuracy == pytest.approx(right, abs=0.01)
-    _, sentence = settle_normalisation(other, None, lambda: drawn)
-    assert sentence.startswith(f"{name}, the best of 6 on ")
+    settled = settle_normalisation(other, None, lambda: drawn)
+    assert settled.normalised.startswith(f"by {name}, the best of 6 on ")
+    assert settled.normalisation == NORMALISATIONS[name]
 
 
 def test_what_is_known_is_not_tried(network):
     def draw():
         raise AssertionError("no image is needed")
 
-    assert settle_normalisation(network, None, draw)[1] == "as its file or card says"
-    named, sentence = settle_normalisation(network, "0.1,0.2,0.3/1,1,2", draw)
+    assert settle_normalisation(network, None, draw).normalised == "as its file or card says"
+    named = settle_normalisation(network, "0.1,0.2,0.3/1,1,2", draw)
     assert named.normalisation == Normalisation((0.1, 0.2, 0.3), (1.0, 1.0, 2.0))
-    assert sentence == "as named: 0.1,0.2,0.3/1,1,2"
-    assert "itself" in settle_normalisation(replace(network, takes_bytes=True), "half", draw)[1]
+    assert named.normalised == "as named: 0.1,0.2,0.3/1,1,2"
+    of_bytes = settle_normalisation(replace(network, takes_bytes=True), "half", draw)
+    assert of_bytes.normalised == "by the graph itself"
 
 
 def test_a_network_of_other_classes_is_no_better_than_chance(network, drawn):
