@@ -88,6 +88,7 @@ def make_comparison(
     seed=0,
     kinds=("coarse", "fine"),
     robust=True,
+    seeds=(),
 ):
     """A comparison of all that the report knows; `truth` holds fine ids."""
     rng = np.random.default_rng(seed)
@@ -162,6 +163,7 @@ def make_comparison(
             for rule in ("mapped", "summed")
             if "coarse" in kinds
         ],
+        seeds=list(seeds),
         time_to_accuracy={kind: [] for kind in kinds},
         mixtures={kind: mix(truths[kind], predicted, kind, members and "cnn") for kind in kinds},
         robustness=make_worse(truths, predicted) if robust else None,

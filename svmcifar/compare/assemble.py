@@ -36,6 +36,7 @@ from svmcifar.compare.predictions import (
 )
 from svmcifar.compare.robustness import Robustness
 from svmcifar.compare.scores import score_predictions
+from svmcifar.compare.seeds import group_by_seed
 from svmcifar.compare.time_to_accuracy import time_to_accuracy
 from svmcifar.compute.environment import describe_environment, utc_now
 from svmcifar.data.dataset import SUPERCLASSES, Dataset, Split
@@ -173,6 +174,7 @@ def compare_predictions(
                 for rule in ("mapped", "summed")
             ]
         ),
+        seeds=group_by_seed(models, scores),
         time_to_accuracy=time_to_accuracy(models, scores),
         disagreements=_find_disagreements(test, predictions, kinds[0], kind_of, describe),
         grid=[describe(i) for i in range(min(_N_GRID, len(test.images)))],

@@ -189,6 +189,29 @@ class SuperclassAnswers:
         return {"scores": scores, "paired": [pair.to_json() for pair in self.paired]}
 
 
+class Spread(NamedTuple):
+    """Mean, sample standard deviation and extremes of several accuracies."""
+
+    mean: float
+    std: float
+    low: float
+    high: float
+
+
+@dataclass(frozen=True)
+class SeedGroup:
+    """Models that differ in the seed of their training alone."""
+
+    models: list[str]  # ids
+    seeds: list[int]  # in the same order
+    accuracy: dict[str, Spread]  # by kind of labels
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the group's part of report.json."""
+        accuracy = {kind: spread._asdict() for kind, spread in self.accuracy.items()}
+        return {"models": self.models, "seeds": self.seeds, "accuracy": accuracy}
+
+
 @dataclass(frozen=True)
 class TimeToAccuracy:
     """When a network's learning curve reached an SVM's accuracy."""
@@ -264,6 +287,7 @@ class Comparison:
     # By kind: all against each SVM, then pairs of SVMs, then of networks.
     paired: dict[str, list[PairedTest]]
     superclasses: list[SuperclassAnswers]  # by either rule; none without superclasses
+    seeds: list[SeedGroup]  # of models that differ in nothing else
     time_to_accuracy: dict[str, list[TimeToAccuracy]]  # by kind, for curves on held-out images
     disagreements: Disagreements
     grid: list[ImagePredictions]  # the first test images
@@ -324,6 +348,7 @@ class Comparison:
                 for kind, of_kind in self.scores.items()
             },
             "paired": {kind: [p.to_json() for p in pairs] for kind, pairs in self.paired.items()},
+            "seeds": [group.to_json() for group in self.seeds],
             "superclasses": {by.rule: by.to_json() for by in self.superclasses},
             "disagreements": self.disagreements.to_json(),
             "grid": [image.to_json() for image in self.grid],

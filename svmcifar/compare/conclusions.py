@@ -5,6 +5,7 @@ from svmcifar.compare.comparison import (
     Comparison,
     ModelEntry,
     PairedTest,
+    SeedGroup,
     SuperclassAnswers,
 )
 from svmcifar.compare.machines import are_same
@@ -37,6 +38,7 @@ def conclude(comparison: Comparison) -> list[str]:
     for kind in pairs:
         if kind != main:
             sentences += [_accuracy_sentence(comparison, kind, pair) for pair in pairs[kind]]
+    sentences += [_seeds_sentence(comparison, group) for group in comparison.seeds]
     sentences += [
         f"{model.name} was trained on the superclasses: it has no answers on the "
         f"{comparison.title_of(CLASSES)}."
@@ -91,6 +93,19 @@ def _overlap_sentence(comparison: Comparison, pair: PairedTest) -> str:
         f"Both are right for {both} of the images, {a} alone for {only_a}, {b} alone for "
         f"{only_b}, and neither for {neither}."
     )
+
+
+def _seeds_sentence(comparison: Comparison, group: SeedGroup) -> str:
+    """Give mean and spread of models that differ in their seed alone."""
+    *others, last = (comparison.model(model_id).name for model_id in group.models)
+    parts = [
+        f"on the {comparison.title_of(kind)} their accuracy is {100 * spread.mean:.2f} % on "
+        f"average, with a standard deviation of {100 * spread.std:.2f} points "
+        f"({100 * spread.low:.2f} to {100 * spread.high:.2f} %)"
+        for kind, spread in group.accuracy.items()
+    ]
+    names, seeds = f"{', '.join(others)} and {last}", ", ".join(map(str, group.seeds))
+    return f"{names} differ in the seed alone ({seeds}): {'; '.join(parts)}."
 
 
 def _classes_sentence(comparison: Comparison, a: ModelEntry, b: ModelEntry) -> str:

@@ -11,10 +11,11 @@ from svmcifar.data.registry import DATASETS
 def find_limitations(comparison: Comparison) -> list[str]:
     """Write sentences on the scope of the conclusions, in general and for these models."""
     svms, networks = comparison.of_kind("svm"), comparison.of_kind("cnn")
+    seeds = "but for those given with several seeds, " if comparison.seeds else ""
     return [
         *_of_images(comparison),
         "Intervals and tests say how much the choice of test images matters. They do not say how "
-        "much training matters: each model was trained once"
+        f"much training matters: {seeds}each model was trained once"
         + (", and another seed would change a network's answers." if networks else "."),
         *_of_many_tests(comparison),
         *_of_training_images(comparison, [*networks, *svms]),

@@ -110,6 +110,7 @@ def _content(comparison: Comparison, pictures: NDArray[np.uint8]) -> dict[str, A
         "axis": chart_layout.accuracy_axis(bounds),
         "paired_method": BOOTSTRAP if any(comparison.paired.values()) else "",
         "terms": score_tables.terms_rows(comparison),
+        "seeds": score_tables.seed_facts(comparison),
         "rules": score_tables.rule_rows(comparison, models),
         "cost": score_tables.cost_rows(comparison),
         **_times(comparison, models, groups),

@@ -133,6 +133,23 @@ def terms_rows(comparison: Comparison) -> list[Row]:
     ]
 
 
+def seed_facts(comparison: Comparison) -> list[tuple[str, str]]:
+    """List mean and spread of models that differ in their seed alone."""
+    facts = []
+    for group in comparison.seeds:
+        names = ", ".join(comparison.model(model_id).name for model_id in group.models)
+        for kind, spread in group.accuracy.items():
+            facts.append(
+                (
+                    f"{names}, {comparison.title_of(kind)}",
+                    f"{percent(spread.mean, 2)} ± {points(spread.std, 2).lstrip('+')} points "
+                    f"({percent_range(spread.low, spread.high, 2)}), seeds "
+                    f"{', '.join(map(str, group.seeds))}",
+                )
+            )
+    return facts
+
+
 def rule_rows(comparison: Comparison, models: Sequence[ShownModel]) -> list[Row]:
     """Lay out each model's superclass accuracy by either rule."""
     percent2 = partial(percent, decimals=2)
