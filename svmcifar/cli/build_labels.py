@@ -7,6 +7,7 @@ import click
 from svmcifar.cli import options
 from svmcifar.cli.help import GroupedCommand
 from svmcifar.cli.progress import with_progress
+from svmcifar.data.dataset import SUPERCLASSES
 
 
 @click.command(cls=GroupedCommand)
@@ -25,6 +26,8 @@ def command(data: str | None, skip_md5: bool, out: Path, overwrite: bool) -> Non
 
     options.check_outputs(overwrite, out)
     dataset = options.open_data(data, skip_md5)
+    if SUPERCLASSES in dataset.description.n_classes:
+        dataset.require_kind(SUPERCLASSES)
     write_label_csv(dataset, out, overwrite=overwrite)
     kinds = dataset.label_kinds
     counts = [f"{len(dataset.class_names(k))} {kind_words(k, kinds)[1]}" for k in reversed(kinds)]

@@ -115,7 +115,7 @@ data = group(
     click.option(
         "--data",
         metavar="PATH",
-        help="Folder or .tar.gz archive of the data set.  [default: $SVMCIFAR_DATA, then "
+        help="Folder, .tar.gz or .zip archive of the data set.  [default: $SVMCIFAR_DATA, then "
         "data/cifar-100-python, then the usual folders of torchvision and Keras]",
     ),
     click.option("--skip-md5", is_flag=True, help="Accept a data set that was altered on purpose."),

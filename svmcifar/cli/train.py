@@ -13,6 +13,7 @@ from svmcifar.cli.feature_options import feature_options
 from svmcifar.cli.help import GroupedCommand
 from svmcifar.cli.progress import with_progress
 from svmcifar.cli.settings import comes_from_file, settings_in_effect, settings_options
+from svmcifar.data.dataset import SUPERCLASSES
 from svmcifar.errors import OutputError
 
 if TYPE_CHECKING:
@@ -131,6 +132,7 @@ def command(
     features.validate()
     cache = options.open_feature_cache(no_cache)
     dataset = options.open_data(data, skip_md5)
+    dataset.require_kind(labels)
     train = dataset.read_split("train")
     n_images = min(limit or len(train.images), len(train.images))
     features = _fitting_components(context, features, n_images)
@@ -139,7 +141,7 @@ def command(
     if settings := settings_in_effect(context):
         click.echo(f"settings     {settings}")
     click.echo(f"data         {dataset.label}, {dataset.location}")
-    where = f"map in {map_csv}" if map_csv else "map not written: name a file with --label-csv"
+    where = f"map in {map_csv}" if map_csv else "map not written"
     click.echo(f"labels       {labels}, {where}")
     if verbose:
         click.echo(f"BLAS         {'; '.join(blas_kernels())}")
@@ -197,6 +199,8 @@ def _label_csv(named: Path | None, dataset: "Dataset") -> Path | None:
     from svmcifar.data.labels import check_label_csv, label_rows
     from svmcifar.io.files import check_output
 
+    if SUPERCLASSES in dataset.description.n_classes and SUPERCLASSES not in dataset.label_kinds:
+        return None  # they contradict one another, and the classes alone are trained on
     suffix = "-SYNTHETIC" if dataset.is_synthetic else ""
     path = named or Path("data", f"labels{suffix}.csv")
     if path.exists():

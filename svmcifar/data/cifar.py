@@ -11,8 +11,7 @@ from svmcifar.compute.progress import stage
 from svmcifar.data.dataset import Dataset
 from svmcifar.data.locations import (
     SYNTHETIC_SUMS,
-    ArchiveSource,
-    FolderSource,
+    Source,
     bytes_md5,
     source_at,
     usual_places,
@@ -28,7 +27,7 @@ class CifarDataset(Dataset):
     unless `check_md5` is False.
     """
 
-    def __init__(self, source: FolderSource | ArchiveSource, *, check_md5: bool = True) -> None:
+    def __init__(self, source: Source, *, check_md5: bool = True) -> None:
         self.location = source.path
         self._source = source
         self._check_md5 = check_md5
@@ -51,7 +50,7 @@ class CifarDataset(Dataset):
         about = cls.description
         return (
             f"a folder that holds {', '.join(about.files)}, or {about.folder_name}/, "
-            f"or {about.archive_name}, or be that archive"
+            f"or {about.archive_name} or a zip archive of it, or be such an archive"
         )
 
     @cached_property
@@ -103,10 +102,10 @@ class CifarDataset(Dataset):
             content = self._source.read(name)
             self._md5s[name] = bytes_md5(content)
             if self._check_md5:
-                self._check_file(name, len(content))
+                self._check_file(name, content)
             return Fields(unpickle_fields(content, self._subject(name)), self._subject(name))
 
-    def _check_file(self, name: str, size_bytes: int) -> None:
+    def _check_file(self, name: str, content: bytes) -> None:
         """Raise DataError unless the file just read is the official or the synthetic one."""
         md5, sums = self._md5s[name], self._synthetic_md5s
         official = self.description.files[name]
@@ -114,8 +113,10 @@ class CifarDataset(Dataset):
             return
         if sums is not None:
             rule = f"altered: the md5 must be {sums[name]} as in {SYNTHETIC_SUMS}, got {md5}"
-        elif size_bytes < official.size_bytes:
-            rule = f"truncated: the official file has {official.size_bytes} bytes, got {size_bytes}"
+        elif self._is_truncated(name, content):
+            rule = (
+                f"truncated: the official file has {official.size_bytes} bytes, got {len(content)}"
+            )
         else:
             rule = f"altered: the official md5 is {official.md5}, got {md5}"
         remedy = "svmcifar download" + (" --synthetic" if sums is not None else "")
@@ -123,6 +124,14 @@ class CifarDataset(Dataset):
             f"{self._subject(name)}: {rule}; get it again with `{remedy}`, "
             "or pass --skip-md5 for a data set altered on purpose"
         )
+
+    def _is_truncated(self, name: str, content: bytes) -> bool:
+        """Return whether content is less than a file, and not one that was written again."""
+        try:
+            unpickle_fields(content, self._subject(name))
+        except DataError:
+            return len(content) < self.description.files[name].size_bytes
+        return False
 
 
 class Fields:
@@ -137,6 +146,8 @@ class Fields:
         images = self._values.get(key)
         if not isinstance(images, np.ndarray):
             raise self._malformed(key, "an array", _extent(images))
+        if images.dtype != np.uint8:
+            raise self._malformed(key, "an array of uint8", f"one of {images.dtype}")
         if images.ndim != 2 or images.shape[1] != n_values or not len(images):
             rule = f"at least one row of {n_values} pixels"
             raise self._malformed(key, rule, f"shape {images.shape}")
@@ -151,6 +162,9 @@ class Fields:
             got = " ".join(repr(odd[0]).split())[:40]
             raise self._malformed(key, f"integers in 0..{n_classes - 1}", got)
         return np.array(values, dtype=np.int64)
+
+    def __contains__(self, key: str) -> bool:
+        return key in self._values
 
     def texts(self, key: str, count: int) -> list[str]:
         """Return `count` texts of one line, which CSV files and terminals can show."""

@@ -1,5 +1,6 @@
 """CIFAR-100: 100 fine classes in 20 superclasses (coarse classes) of five."""
 
+import warnings
 from functools import cached_property
 
 import numpy as np
@@ -52,50 +53,100 @@ class Cifar100(CifarDataset):
             kind: fields.labels(f"{kind}_labels", len(images), count)
             for kind, count in self.description.n_classes.items()
         }
-        n_superclasses = self.description.n_classes[SUPERCLASSES]
-        self._pairs[name] = np.unique(labels[CLASSES] * n_superclasses + labels[SUPERCLASSES])
-        return Split(name, images, labels, fields.texts("filenames", len(images)))
+        n_classes, n_superclasses = (self.description.n_classes[k] for k in (CLASSES, SUPERCLASSES))
+        pairs = labels[CLASSES] * n_superclasses + labels[SUPERCLASSES]
+        counts = np.bincount(pairs, minlength=n_classes * n_superclasses)
+        self._counts[name] = counts.reshape(n_classes, n_superclasses)
+        if "filenames" in fields:
+            filenames = fields.texts("filenames", len(images))
+        else:  # in a data set that was written again; they only name images
+            filenames = [f"{name}_{number:05}" for number in range(len(images))]
+        return Split(name, images, labels, filenames)
 
     @cached_property
-    def _pairs(self) -> dict[str, NDArray[np.int64]]:
-        """Distinct pairs of class and superclass, each as one number, of the splits read so far."""
+    def _counts(self) -> dict[str, NDArray[np.int64]]:
+        """Images by class and superclass, (100, 20), in the splits read so far."""
         return {}
 
     @cached_property
+    def label_kinds(self) -> tuple[str, ...]:
+        """The kinds of labels; of a data set altered on purpose, those that make sense."""
+        is_altered = not self._check_md5
+        return (CLASSES,) if is_altered and self._contradiction else super().label_kinds
+
+    def require_kind(self, kind: str) -> None:
+        """Raise DataError unless the data set has labels of this kind that make sense."""
+        if kind not in self.label_kinds and self._contradiction:
+            raise DataError(f"{self._contradiction}, or pass --labels {CLASSES}")
+        super().require_kind(kind)
+
+    @property
     def superclass_of(self) -> NDArray[np.int64]:
         """The superclass of each class, shape (100,), int64.
 
-        Derived from the labels of both splits, which are read unless they were before.  Raise
-        DataError if a split lacks a class, has a class in two superclasses or a superclass
-        without exactly five classes, or if the splits disagree or cannot be read.
+        That of most of the class's images in both splits, which are read unless they were before.
+        Warn if images of a class lie in others, as after an experiment with noisy labels.  Raise
+        DataError if a split lacks a class or cannot be read; if a class has no superclass of most
+        images, a superclass other than five classes, or the splits disagree, raise DataError too
+        or, for a data set altered on purpose, return each class as its own.
         """
+        if SUPERCLASSES not in self.label_kinds:
+            return np.arange(self.description.n_classes[CLASSES])
+        if isinstance(self._superclasses, str):
+            raise DataError(self._superclasses)
+        return self._superclasses
+
+    @property
+    def _contradiction(self) -> str | None:
+        """What is wrong with the superclasses, if anything is."""
+        return self._superclasses if isinstance(self._superclasses, str) else None
+
+    @cached_property
+    def _superclasses(self) -> NDArray[np.int64] | str:
+        """The superclass of each class, or what is wrong with them."""
         in_train, in_test = (self._superclass_in(name) for name in ("train", "test"))
+        remedy = "get the official files with `svmcifar download`"
+        for found in (in_train, in_test):
+            if isinstance(found, str):
+                return f"{found}; {remedy}"
         if differing := np.flatnonzero(in_train != in_test).tolist():
             label = differing[0]
-            raise DataError(
+            return (
                 f"{self.location}: train and test must agree, got fine class {label} in "
-                f"superclass {in_train[label]} in train and {in_test[label]} in test; "
-                "get the official files with `svmcifar download`"
+                f"superclass {in_train[label]} in train and {in_test[label]} in test; {remedy}"
             )
         return in_train
 
-    def _superclass_in(self, name: str) -> NDArray[np.int64]:
-        """Return the superclass of each class in one split; raise DataError unless there is one."""
-        if name not in self._pairs:
+    def _superclass_in(self, name: str) -> NDArray[np.int64] | str:
+        """Return the superclass of each class in one split, or what is wrong with them.
+
+        Raise DataError if the split lacks a class.
+        """
+        if name not in self._counts:
             self.read_split(name)
-        n_classes, n_superclasses = (self.description.n_classes[k] for k in (CLASSES, SUPERCLASSES))
-        labels, superclasses = np.divmod(self._pairs[name], n_superclasses)
-        counts = np.bincount(labels, minlength=n_classes)
+        counts = self._counts[name]
+        n_classes, n_superclasses = counts.shape
+        n_images, most = counts.sum(axis=1), counts.max(axis=1)
+        rule = f"{self.location / name}: each of the {n_classes} fine classes must"
+        if missing := np.flatnonzero(n_images == 0).tolist():
+            raise DataError(
+                f"{rule} have images, got none of fine class {missing[0]}; "
+                "get the official files with `svmcifar download`"
+            )
+        if divided := np.flatnonzero(2 * most <= n_images).tolist():
+            n_found = np.count_nonzero(counts[divided[0]])
+            return f"{rule} lie in one superclass, got fine class {divided[0]} in {n_found}"
+        superclasses = counts.argmax(axis=1)
         sizes = np.bincount(superclasses, minlength=n_superclasses)
-        if odd := np.flatnonzero(counts != 1).tolist():
-            rule = f"each of the {n_classes} fine classes must lie in one superclass"
-            got = f"fine class {odd[0]} in {counts[odd[0]]}"
-        elif sizes.max() != (size := n_classes // n_superclasses):
-            rule = f"each of the {n_superclasses} superclasses must have {size} fine classes"
-            got = f"{sizes.max()} in superclass {sizes.argmax()}"
-        else:
-            return superclasses
-        raise DataError(
-            f"{self.location / name}: {rule}, got {got}; "
-            "get the official files with `svmcifar download`"
-        )
+        if sizes.max() != (size := n_classes // n_superclasses):
+            return (
+                f"{self.location / name}: each of the {n_superclasses} superclasses must have "
+                f"{size} fine classes, got {sizes.max()} in superclass {sizes.argmax()}"
+            )
+        if n_others := int((n_images - most).sum()):
+            warnings.warn(
+                f"{self.location / name}: {n_others} images lie in another superclass than most "
+                f"of their fine class; a class is taken to be in that of most of its images",
+                stacklevel=2,
+            )
+        return superclasses

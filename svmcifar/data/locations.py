@@ -4,7 +4,10 @@ import hashlib
 import lzma
 import os
 import tarfile
+import zipfile
 import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
 from typing import IO
 
@@ -14,8 +17,9 @@ from svmcifar.errors import DataError
 
 SYNTHETIC_SUMS = "SYNTHETIC.md5"  # beside the data files, it marks a data set as synthetic
 
-_ARCHIVE_SUFFIXES = (".tar.gz", ".tgz", ".tar.xz", ".tar.bz2", ".tar")
+_ARCHIVE_SUFFIXES = (".tar.gz", ".tgz", ".tar.xz", ".tar.bz2", ".tar", ".zip")
 _CHUNK_BYTES = 2**20
+_NO_END = "File is not a zip file"  # zipfile's words for one that only begins as one
 _KEEP_LIMIT_BYTES = 64 * 2**20
 _TORCHVISION_ROOTS = ("data", "data/cifar100", ".", "~/data", "~/data/cifar100", "~/datasets")
 _CLIP_ROOT = "~/.cache"
@@ -106,24 +110,82 @@ class ArchiveSource:
                     else:
                         self._md5s[name] = _stream_md5(stream)
         except (*ARCHIVE_ERRORS, OSError) as error:
-            reason = " ".join(str(error).split())[:100]
-            raise DataError(
-                f"{self.path}: must be a folder with {', '.join(self._description.files)} or a "
-                f"whole tar archive of one, got a file that does not read as one ({reason}); "
-                "get it again with `svmcifar download`"
+            # tarfile tells what each of its ways to open a file has met.
+            is_foreign = "could not be opened" in str(error)
+            raise _unreadable_archive(
+                self.path, self._description, "it is no archive" if is_foreign else error
             ) from error
 
     def _missing(self, name: str) -> DataError:
-        return DataError(
-            f"{self.path}: the archive must hold {self._description.folder_name}/{name}, got none; "
-            "get the official archive with `svmcifar download`"
-        )
+        return _missing_member(self.path, self._description, name)
 
 
-def source_at(place: Path, description: DatasetDescription) -> FolderSource | ArchiveSource | None:
+class ZipSource:
+    """A zip archive of such a folder, whose members are read one by one and never extracted."""
+
+    def __init__(self, path: Path, description: DatasetDescription) -> None:
+        self.path = path
+        self._description = description
+
+    def read(self, name: str) -> bytes:
+        """Read one member whole."""
+        with stage("reading the archive"), self._opened(name) as member:
+            if member is None:
+                raise _missing_member(self.path, self._description, name)
+            return member.read()
+
+    def md5(self, name: str) -> str:
+        """Return the md5 of one member, read in pieces."""
+        with stage("reading the archive"), self._opened(name) as member:
+            if member is None:
+                raise _missing_member(self.path, self._description, name)
+            return _stream_md5(member)
+
+    def synthetic_sums(self) -> bytes | None:
+        """Read the md5s that mark a synthetic data set; None if there are none."""
+        with self._opened(SYNTHETIC_SUMS) as member:
+            return None if member is None else member.read()
+
+    @contextmanager
+    def _opened(self, name: str) -> Iterator[IO[bytes] | None]:
+        """Open the member that is a data file, if there is one."""
+        try:
+            with zipfile.ZipFile(self.path) as archive:
+                for member in archive.namelist():
+                    if _data_name(member, self._description) == name:
+                        with archive.open(member) as stream:
+                            yield stream
+                        return
+                yield None
+        # RuntimeError and NotImplementedError: it is encrypted, or compressed in a strange way.
+        except (zipfile.BadZipFile, RuntimeError, *ARCHIVE_ERRORS, OSError) as error:
+            reason = "it is truncated" if str(error) == _NO_END else error
+            raise _unreadable_archive(self.path, self._description, reason) from error
+
+
+def _unreadable_archive(path: Path, description: DatasetDescription, reason: object) -> DataError:
+    return DataError(
+        f"{path}: must be a folder with {', '.join(description.files)} or a whole tar or zip "
+        f"archive of one, got a file that does not read as one "
+        f"({' '.join(str(reason).split())[:100]}); get it again with `svmcifar download`"
+    )
+
+
+def _missing_member(path: Path, description: DatasetDescription, name: str) -> DataError:
+    return DataError(
+        f"{path}: the archive must hold {description.folder_name}/{name}, got none; "
+        "get the official archive with `svmcifar download`"
+    )
+
+
+Source = FolderSource | ArchiveSource | ZipSource
+
+
+def source_at(place: Path, description: DatasetDescription) -> Source | None:
     """Find a data set at `place`: the folder of its files, its archive, or the parent of either.
 
-    Any file is taken for the archive; None if there is nothing.
+    One of the files stands for their folder; any other file is taken for the archive.  None if
+    there is nothing.
     """
     path = Path(os.path.expanduser(place))
     inner = path / description.folder_name
@@ -132,8 +194,19 @@ def source_at(place: Path, description: DatasetDescription) -> FolderSource | Ar
             return FolderSource(folder)
     for archive in (path, *(Path(f"{inner}{suffix}") for suffix in _ARCHIVE_SUFFIXES)):
         if archive.is_file():
-            return ArchiveSource(archive, description)
+            if archive.name in description.files:
+                return FolderSource(archive.parent)
+            return (ZipSource if _is_zip(archive) else ArchiveSource)(archive, description)
     return None
+
+
+def _is_zip(path: Path) -> bool:
+    """Return whether a file begins as zip archives do, whole or truncated."""
+    try:
+        with path.open("rb") as file:
+            return file.read(4) == b"PK\x03\x04"
+    except OSError:
+        return False
 
 
 def usual_places(description: DatasetDescription) -> list[Path]:
@@ -156,10 +229,15 @@ def data_member_name(member: tarfile.TarInfo, description: DatasetDescription) -
 
     None for anything else, such as links and files in other folders.
     """
-    path = PurePosixPath(member.name)
+    return _data_name(member.name, description) if member.isfile() else None
+
+
+def _data_name(member: str, description: DatasetDescription) -> str | None:
+    """Return the data file that a member of this name is; None for any other."""
+    path = PurePosixPath(member)
     is_known = path.name in (*description.files, SYNTHETIC_SUMS)
     is_in_place = path.parts[:-1] in ((description.folder_name,), ())
-    return path.name if is_known and is_in_place and member.isfile() else None
+    return path.name if is_known and is_in_place else None
 
 
 def bytes_md5(content: bytes) -> str:

@@ -1,31 +1,47 @@
 """Read plain data out of a pickle without trusting it.
 
 A pickle is a program.  This reader lets it build lists, dictionaries, text, numbers and arrays of
-uint8, and nothing else: it imports no module, and replaces even NumPy's own constructors, because
-a forged dtype or array state can corrupt memory.
+integers, and nothing else: it imports no module, and replaces even NumPy's own constructors,
+because a forged dtype or array state can corrupt memory.
 """
 
 import io
 import pickle
+import re
 from typing import Any
 
 import numpy as np
 
 from svmcifar.errors import DataError
 
+_INTEGERS = re.compile("[<>|=]?([iu][1248])")
+
+
+class _ForeignTypeError(ValueError):
+    """An array is of another type than integers."""
+
 
 class _Dtype:
-    """Stand-in for `numpy.dtype` that remembers the type code."""
+    """Stand-in for `numpy.dtype` that remembers the type code and the byte order."""
 
     def __init__(self, code: str | bytes, *_: object) -> None:
         self.code = as_text(code)
+        self.order = self.code[:1] if self.code[:1] in "<>" else "="
 
-    def __setstate__(self, state: object) -> None:
-        """Ignore byte order and flags, which say nothing about one-byte items."""
+    def __setstate__(self, state: tuple[Any, ...]) -> None:
+        order = as_text(state[1])
+        self.order = order if order in ("<", ">") else "="
+
+    def read(self, content: bytes) -> np.ndarray:
+        """Return the integers in some bytes."""
+        known = _INTEGERS.fullmatch(self.code)
+        if known is None:
+            raise _ForeignTypeError(self.code)
+        return np.frombuffer(content, dtype=np.dtype(self.order + known[1]))
 
 
 class _Array:
-    """Stand-in for `numpy.ndarray` that holds uint8 alone."""
+    """Stand-in for `numpy.ndarray` that holds integers alone."""
 
     values: np.ndarray | None = None
 
@@ -37,11 +53,14 @@ class _Array:
         self.fill(content, dtype, shape, "F" if is_fortran else "C")
 
     def fill(self, content: bytes, dtype: _Dtype, shape: tuple[int, ...], order: Any) -> "_Array":
-        if dtype.code not in ("u1", "|u1"):
-            raise ValueError(f"an array of type {dtype.code!r} where only 'u1' is allowed")
-        values = np.frombuffer(content, dtype=np.uint8).reshape(shape, order=order)
+        values = dtype.read(content).reshape(shape, order=order)
         self.values = np.ascontiguousarray(values)
         return self
+
+
+def _scalar(dtype: _Dtype, content: bytes) -> int:
+    """Stand-in for `numpy.core.multiarray.scalar`: an integer of Python's."""
+    return int(dtype.read(content).item())
 
 
 def _encode(text: str, encoding: str) -> bytes:
@@ -52,7 +71,7 @@ def _encode(text: str, encoding: str) -> bytes:
 
 
 class _PlainUnpickler(pickle.Unpickler):
-    """Unpickler that knows five names, each by a harmless stand-in."""
+    """Unpickler that knows six names, each by a harmless stand-in."""
 
     def __init__(self, content: bytes, subject: str) -> None:
         # With "bytes", Python 2's strings stay bytes; "latin1" would copy the pixels twice more.
@@ -65,6 +84,8 @@ class _PlainUnpickler(pickle.Unpickler):
         match module.replace("numpy._core.", "numpy.core."), name:
             case "numpy.core.multiarray", "_reconstruct":
                 return _Array
+            case "numpy.core.multiarray", "scalar":
+                return lambda *args: _scalar(*args)
             case "numpy", "ndarray":
                 return "numpy.ndarray"  # only ever an argument of _reconstruct, never called
             case "numpy", "dtype":
@@ -74,7 +95,7 @@ class _PlainUnpickler(pickle.Unpickler):
             case "_codecs", "encode":
                 return lambda *args: _encode(*args)
         raise DataError(
-            f"{self._subject}: a data file may hold only lists, text, numbers and uint8 arrays, "
+            f"{self._subject}: a data file may hold only lists, text, numbers and integer arrays, "
             f"but its pickle asks for {f'{module}.{name}'!r}, which was not run; "
             "get the official files with `svmcifar download`"
         )
@@ -107,7 +128,7 @@ def as_text(value: str | bytes) -> str:
 def unpickle_fields(content: bytes, subject: str) -> dict[str, Any]:
     """Read the dictionary in a whole pickle, of any protocol, without running foreign code.
 
-    Values are plain Python objects, or C-contiguous arrays of uint8, read-only where they share
+    Values are plain Python objects, or C-contiguous arrays of integers, read-only where they share
     the unpickled bytes.  The strings of Python 2 are bytes: see `as_text`.  Raise DataError, with
     `subject` as the file, if the pickle asks for a name beyond those that such files need, is
     truncated or malformed, or holds no dictionary.
@@ -122,6 +143,12 @@ def unpickle_fields(content: bytes, subject: str) -> dict[str, Any]:
         }
     except DataError:
         raise
+    except _ForeignTypeError as error:
+        raise DataError(
+            f"{subject}: the arrays in a data file must be of integers, got one of type "
+            f"{str(error)!r}; write it again with integers, or get the official files with "
+            f"`svmcifar download`"
+        ) from error
     except Exception as error:  # a malformed pickle may raise anything
         reason = " ".join(f"{type(error).__name__}: {error}".split())[:100]
         raise DataError(

@@ -306,3 +306,19 @@ def test_few_images_lower_the_components_of_a_preset(synthetic_folder):
 )
 def test_values_are_refused_with_those_that_there_are(arguments, expected):
     assert expected in fail("train", *arguments, exit_code=2)
+
+
+def test_labels_that_contradict_one_another_leave_the_classes(altered, folder):
+    fields = make_fields("train")
+    fields["coarse_labels"] = np.random.default_rng(0).permutation(fields["coarse_labels"])
+    write_fields(altered / "train", fields, protocol=4)
+    data = ("--data", altered, "--skip-md5")
+    for command in ("train", "build-labels"):
+        error = fail(command, *data)
+        assert "each of the 100 fine classes must lie in one superclass, got fine class" in error
+        assert error.endswith(", or pass --labels fine")
+    output = run("train", *data, "--labels", "fine")
+    assert "labels       fine, map not written\n" in output
+    assert [path.name for path in folder.iterdir() if path.name != altered.name] == ["model.skops"]
+    assert "test images, 100 classes" in run("evaluate", "model.skops", *data)
+    assert "100 predictions" in run("predict", "model.skops", *data)

@@ -14,6 +14,7 @@ from datafiles import (
     read_of,
     to_pictures,
     write_fields,
+    write_sums,
 )
 
 from svmcifar.data.cifar100 import CIFAR_100, Cifar100
@@ -88,9 +89,10 @@ def test_wrong_md5_of_synthetic(altered, name):
     assert "SYNTHETIC.md5" in message
 
 
-def test_unofficial_smaller_file_is_called_truncated(altered):
+def test_a_part_of_a_file_is_called_truncated(altered):
     (altered / "SYNTHETIC.md5").unlink()
-    size = (altered / "train").stat().st_size
+    size = (altered / "train").stat().st_size // 2
+    (altered / "train").write_bytes((altered / "train").read_bytes()[:size])
     message = data_error_of(open_dataset(altered).read_split, "train")
     assert "truncated" in message
     assert "155249918 bytes" in message
@@ -146,7 +148,12 @@ def test_malformed_sums(altered):
         ("test", {"data": np.zeros((100, 3071), np.uint8)}, r"shape \(100, 3071\)"),
         ("test", {"data": np.zeros((0, 3072), np.uint8)}, r"shape \(0, 3072\)"),
         ("test", {"data": np.zeros((100, 3, 1024), np.uint8)}, "shape"),
-        ("test", {"data": np.zeros((100, 3072), np.float32)}, "only 'u1' is allowed"),
+        (
+            "test",
+            {"data": np.zeros((100, 3072), np.float32)},
+            "of integers, got one of type 'f4'",
+        ),
+        ("test", {"data": np.zeros((100, 3072), np.int16)}, "of uint8, got one of int16"),
         ("test", {"fine_labels": [0] * 99}, "'fine_labels' must be 100 labels.* got 99"),
         ("test", {"fine_labels": None}, "'fine_labels' must be 100 labels.* got nothing"),
         ("test", {"fine_labels": [0] * 99 + [100]}, r"integers in 0\.\.99, got 100"),
@@ -186,7 +193,12 @@ def contradicting(altered):
 
 
 def superclass_error_of(dataset):
-    return data_error_of(lambda: dataset.superclass_of)
+    assert dataset.label_kinds == ("fine",)
+    assert dataset.superclass_of.tolist() == list(range(100))
+    message = data_error_of(dataset.require_kind, "coarse")
+    assert message.endswith(", or pass --labels fine")
+    dataset.require_kind("fine")
+    return message
 
 
 def test_superclasses(tiny_dataset):
@@ -205,9 +217,10 @@ def test_superclasses_need_no_split_twice(tiny_dataset, monkeypatch):
 
 @pytest.mark.parametrize("name", ["train", "test"])
 def test_every_class_must_be_in_both_splits(contradicting, name):
-    message = superclass_error_of(contradicting(name, [("fine_labels", 7, 8)]))
+    dataset = contradicting(name, [("fine_labels", 7, 8)])
+    message = data_error_of(lambda: dataset.superclass_of)
     assert f"{name}: each of the 100 fine classes" in message
-    assert "got fine class 7 in 0" in message
+    assert "got none of fine class 7" in message
 
 
 def test_a_class_in_two_superclasses_is_refused(altered):
@@ -255,3 +268,73 @@ def test_official_files(official_dataset):
     names = {kind: official_dataset.class_names(kind)[ids[0]] for kind, ids in train.labels.items()}
     assert names == {"fine": "cattle", "coarse": "large_omnivores_and_herbivores"}
     assert official_dataset.label == "CIFAR-100"
+
+
+def write_more(folder, per_class):
+    """Write training images anew, so many of each class; return their fields."""
+    fields = make_fields("train")
+    fine = np.repeat(np.arange(100), per_class)
+    data = np.random.default_rng(0).integers(0, 256, (len(fine), 3072), dtype=np.uint8)
+    names = [f"{i}.png" for i in range(len(fine))]
+    fields |= {"fine_labels": fine, "coarse_labels": coarse_of(fine), "data": data}
+    fields |= {"filenames": names}
+    write_fields(folder / "train", fields, protocol=4)
+    return fields
+
+
+def test_noisy_labels_leave_a_class_in_the_superclass_of_most_of_its_images(altered):
+    fields = write_more(altered, 5)
+    noisy = fields["fine_labels"].copy()
+    noisy[::5] = (noisy[::5] + 1) % 100
+    write_fields(altered / "train", fields | {"fine_labels": noisy}, protocol=4)
+    dataset = open_dataset(altered, check_md5=False)
+    with pytest.warns(UserWarning, match="train: 100 images lie in another superclass than most"):
+        superclass_of = dataset.superclass_of
+    assert superclass_of.tolist() == coarse_of(range(100)).tolist()
+    assert dataset.label_kinds == ("coarse", "fine")
+    assert dataset.read_split("train").classes.tolist() == noisy.tolist()
+
+
+def test_contradicting_superclasses_of_data_with_an_md5_are_refused(contradicting, altered):
+    contradicting("train", [("coarse_labels", 3, 4)])
+    write_sums(altered)
+    dataset = open_dataset(altered)
+    assert dataset.label_kinds == ("coarse", "fine")
+    assert "got 10 in superclass 4" in data_error_of(lambda: dataset.superclass_of)
+
+
+# As people write it again
+
+
+@pytest.mark.parametrize("dtype", ["u1", "i1", "<i2", ">i2", "<u4", "<i8", ">i8", ">u8"])
+@pytest.mark.parametrize("protocol", [2, 4, 5])
+@pytest.mark.parametrize("form", [np.asarray, list])
+def test_labels_may_be_integers_of_any_type(altered, dtype, protocol, form):
+    fields = make_fields("train")
+    labels = {key: form(np.array(fields[key], dtype)) for key in ("fine_labels", "coarse_labels")}
+    write_fields(altered / "train", fields | labels, protocol)
+    assert_is_tiny(open_dataset(altered, check_md5=False))
+
+
+@pytest.mark.parametrize("labels", [np.linspace(0, 1, 200), list(np.linspace(0, 1, 200))])
+def test_labels_that_are_no_integers_are_called_that(altered, labels):
+    write_fields(altered / "train", make_fields("train") | {"fine_labels": labels}, protocol=4)
+    message = data_error_of(open_dataset(altered, check_md5=False).read_split, "train")
+    assert "must be of integers, got one of type 'f8'" in message
+
+
+def test_images_need_no_filenames(altered):
+    fields = make_fields("train")
+    del fields["filenames"]
+    write_fields(altered / "train", fields)
+    split = open_dataset(altered, check_md5=False).read_split("train")
+    assert split.filenames[:2] == ["train_00000", "train_00001"]
+    assert len(set(split.filenames)) == 200
+
+
+def test_a_whole_file_that_is_smaller_is_not_called_truncated(altered):
+    (altered / "SYNTHETIC.md5").unlink()
+    message = data_error_of(open_dataset(altered).read_split, "train")
+    assert "truncated" not in message
+    assert "altered: the official md5 is 16019d7e" in message
+    assert "--skip-md5" in message

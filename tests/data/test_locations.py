@@ -1,6 +1,7 @@
 """Finding the data set, in folders and in archives."""
 
 import os
+import zipfile
 from pathlib import Path
 
 import pytest
@@ -148,10 +149,66 @@ def test_truncated_archive(tiny_dataset, tmp_path):
 
 def test_file_that_is_no_archive(tmp_path):
     (tmp_path / "notes.txt").write_text("hello")
-    assert "notes.txt" in data_error_of(open_dataset(tmp_path / "notes.txt").class_names, "fine")
+    message = data_error_of(open_dataset(tmp_path / "notes.txt").class_names, "fine")
+    assert "notes.txt: must be a folder" in message
+    assert "got a file that does not read as one (it is no archive)" in message
 
 
 def test_archive_without_one_member(altered, tmp_path):
     (altered / "meta").unlink()
     dataset = open_dataset(write_archive(altered, tmp_path / "a.tar.gz"))
     assert "cifar-100-python/meta" in data_error_of(dataset.class_names, "fine")
+
+
+@pytest.mark.parametrize("name", ["train", "test", "meta"])
+def test_a_data_file_stands_for_its_folder(tiny_dataset, name):
+    assert open_dataset(tiny_dataset / name).location == tiny_dataset
+
+
+def test_a_data_file_without_the_others_is_told_what_lacks(altered):
+    (altered / "meta").unlink()
+    message = data_error_of(open_dataset(altered / "train").class_names, "fine")
+    assert f"{altered / 'meta'}: a data file must be readable, got 'No such file" in message
+
+
+def zip_of(folder, archive, inside="", **options):
+    with zipfile.ZipFile(archive, "w", **options) as opened:
+        opened.writestr(f"{inside}other/train", "of something else")
+        for path in folder.iterdir():
+            opened.write(path, f"{inside}{path.name}")
+    return archive
+
+
+@pytest.mark.parametrize("inside", ["", "cifar-100-python/"])
+@pytest.mark.parametrize("compression", [zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED])
+def test_zip_archive(tiny_dataset, tmp_path, inside, compression):
+    archive = tmp_path / "cifar-100-python.zip"
+    zip_of(tiny_dataset, archive, inside, compression=compression)
+    for place in (archive, tmp_path):
+        dataset = open_dataset(place)
+        assert dataset.location == archive
+        assert dataset.md5s == md5s_of(tiny_dataset)
+        assert_is_tiny(dataset, "train")
+        assert_is_tiny(dataset, "test")
+        assert dataset.is_synthetic
+    assert os.listdir(tmp_path) == [archive.name], "nothing may be extracted"
+
+
+def test_zip_archives_are_never_trusted_more_than_files(altered, tmp_path):
+    (altered / "train").write_bytes(b"\x80\x02cos\nsystem\n.")
+    dataset = open_dataset(zip_of(altered, tmp_path / "a.zip"), check_md5=False)
+    assert "'os.system', which was not run" in data_error_of(dataset.read_split, "train")
+
+
+def test_zip_archives_with_faults_have_one_line(altered, tmp_path):
+    whole = zip_of(altered, tmp_path / "a.zip").read_bytes()
+    for damaged in (whole[: len(whole) // 2], whole.replace(b"\x00" * 8, b"\x01" * 8, 1)):
+        (tmp_path / "b.zip").write_bytes(damaged)
+        dataset = open_dataset(tmp_path / "b.zip", check_md5=False)
+        assert "b.zip: " in data_error_of(getattr, dataset, "md5s")
+    (tmp_path / "b.zip").write_bytes(whole[: len(whole) // 2])
+    message = data_error_of(open_dataset(tmp_path / "b.zip").read_split, "train")
+    assert "got a file that does not read as one (it is truncated)" in message
+    (altered / "meta").unlink()
+    message = data_error_of(open_dataset(zip_of(altered, tmp_path / "c.zip")).class_names, "fine")
+    assert "c.zip: the archive must hold cifar-100-python/meta, got none" in message

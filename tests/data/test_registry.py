@@ -91,7 +91,7 @@ def test_usual_places_of_each_are_searched(stripes, monkeypatch):
 
 def test_what_a_place_must_hold_is_said_of_each(stripes):
     message = data_error_of(open_dataset, stripes.parent)
-    assert "cifar-100-python.tar.gz, or be that archive, or a folder that holds stripes" in message
+    assert "or be such an archive, or a folder that holds stripes" in message
 
 
 def test_labels_without_superclasses(stripes):

@@ -117,7 +117,12 @@ def test_foreign_name_stays_on_one_line(altered):
     [
         (b"cnumpy\nndarray\n(J\x04\x00\x00\x00tR", "not callable"),
         (b"c_codecs\nencode\n(X\x01\x00\x00\x00aX\x05\x00\x00\x00rot13tR", "encoding 'rot13'"),
-        (b"cnumpy.core.multiarray\nscalar\n", "asks for 'numpy.core.multiarray.scalar'"),
+        (b"cnumpy.core.multiarray\n_scalar\n", "asks for 'numpy.core.multiarray._scalar'"),
+        (
+            b"cnumpy.core.multiarray\nscalar\n(cnumpy\ndtype\n(X\x02\x00\x00\x00O8tRX\x08\x00\x00"
+            b"\x0012345678tR",
+            "of integers, got one of type 'O8'",
+        ),
         (b"cnumpy\nfromfile\n", "asks for 'numpy.fromfile'"),
         (b"cnumpy.random\ndtype\n", "asks for 'numpy.random.dtype'"),
         (b"cbuiltins\neval\n", "asks for 'builtins.eval'"),
