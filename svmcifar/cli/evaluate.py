@@ -83,7 +83,7 @@ def command(
     click.echo(result.scores.to_text(per_class))
     for rule, upper in (
         ("\nmapped up to superclasses", result.superclass_scores),
-        ("scores summed by superclass", result.summed_superclass_scores),
+        ("probabilities summed by superclass", result.summed_superclass_scores),
     ):
         if upper:
             low, high = upper.accuracy_interval

@@ -39,7 +39,7 @@ from svmcifar.compare.scores import score_predictions
 from svmcifar.compare.seeds import group_by_seed
 from svmcifar.compare.time_to_accuracy import time_to_accuracy
 from svmcifar.compute.environment import describe_environment, utc_now
-from svmcifar.data.dataset import SUPERCLASSES, Dataset, Split
+from svmcifar.data.dataset import CLASSES, SUPERCLASSES, Dataset, Split
 from svmcifar.metrics.evaluation import evaluate_predictions
 from svmcifar.metrics.paired_tests import (
     bootstrap_difference,
@@ -204,7 +204,10 @@ def _answer_by_rule(
 ) -> SuperclassAnswers:
     """Score and compare all models' superclasses by one rule."""
     y_true, names = truth[SUPERCLASSES], class_names[SUPERCLASSES]
-    ids = {i: superclasses_by_rule(p, rule, superclass_of) for i, p in predictions.items()}
+    ids = {
+        model_id: superclasses_by_rule(predicted, rule, truth[CLASSES], superclass_of)
+        for model_id, predicted in predictions.items()
+    }
     scores = {i: evaluate_predictions(y_true, of_model, None, names) for i, of_model in ids.items()}
     return SuperclassAnswers(rule, scores, _compare_pairs(y_true, ids, kind_of))
 

@@ -171,7 +171,7 @@ class SuperclassAnswers:
     A model that was trained on superclasses answers them by itself, whatever the rule.
     """
 
-    rule: str  # "mapped" from the answered class, or "summed" over the scores of classes
+    rule: str  # "mapped" from the answered class, or "summed" over probabilities of classes
     scores: dict[str, Evaluation]  # by model id
     paired: list[PairedTest]  # of the same pairs as `Comparison.paired`
 

@@ -151,7 +151,7 @@ def _rule_sentence(by: SuperclassAnswers, pair: PairedTest, a: ModelEntry, b: Mo
     """Compare two models' superclasses by one rule for both."""
     rule = {
         "mapped": "the answered class mapped up to its superclass",
-        "summed": "the scores of its classes summed for each superclass",
+        "summed": "the probabilities of its classes summed for each superclass",
     }[by.rule]
     percent_a, percent_b = (100 * by.scores[model.id].accuracy for model in (a, b))
     return (

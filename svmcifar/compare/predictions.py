@@ -10,6 +10,7 @@ from svmcifar.cnn.image_network import ImageNetwork
 from svmcifar.compute.stopwatch import Stopwatch
 from svmcifar.data.dataset import CLASSES, LABEL_KINDS, SUPERCLASSES
 from svmcifar.data.superclasses import answer_superclasses, sum_by_superclass
+from svmcifar.metrics.losses import calibrated_probabilities
 from svmcifar.model.classifier import ImageClassifier
 
 Ids = NDArray[np.int64]
@@ -78,15 +79,21 @@ def predict_by_svm(
     return Predictions(ids, scores, "probabilities", *spent)
 
 
-def superclasses_by_rule(predictions: Predictions, rule: str, superclass_of: Ids) -> Ids:
+def superclasses_by_rule(
+    predictions: Predictions, rule: str, classes: Ids, superclass_of: Ids
+) -> Ids:
     """Return a model's superclasses by a rule of `answer_superclasses`, shape (n_images,).
 
-    A model that was trained on superclasses answers them by itself, whatever the rule.
+    A model that was trained on superclasses answers them by itself, whatever the rule.  Decision
+    values are calibrated before they are summed, with the true `classes` of other images; votes of
+    an ensemble are summed as they are.
     """
     if CLASSES not in predictions.ids:
         return predictions.ids[SUPERCLASSES]
-    ids, scores = predictions.ids[CLASSES], predictions.scores[CLASSES]
-    return answer_superclasses(rule, ids, scores, superclass_of)
+    scores = predictions.scores[CLASSES]
+    if rule == "summed" and predictions.score_kind == "decisions":
+        scores = calibrated_probabilities(classes, scores)
+    return answer_superclasses(rule, predictions.ids[CLASSES], scores, superclass_of)
 
 
 def combine_networks(members: Sequence[Predictions], how: str) -> Predictions:

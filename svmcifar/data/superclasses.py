@@ -14,7 +14,7 @@ def sum_by_superclass(
 def answer_superclasses(
     rule: str,
     classes: NDArray[np.int64],
-    scores: NDArray[np.float64],
+    probabilities: NDArray[np.float64],
     superclass_of: NDArray[np.int64],
 ) -> NDArray[np.int64]:
     """Return superclasses by a rule that every model of classes can be held to.
@@ -23,11 +23,11 @@ def answer_superclasses(
     ----------
     rule : {"mapped", "summed"}
         Whether to map the predicted class up, or to take the superclass whose classes have the
-        largest sum of scores.
+        largest sum of probabilities.
     classes : ndarray of shape (n_images,)
         Predicted class ids.
-    scores : ndarray of shape (n_images, n_classes)
-        Probabilities, or decision values of a model that has none.
+    probabilities : ndarray of shape (n_images, n_classes)
+        A model without any has those of `svmcifar.metrics.losses.calibrated_probabilities`.
     superclass_of : ndarray of shape (n_classes,)
         Superclass id of each class.
 
@@ -37,4 +37,4 @@ def answer_superclasses(
     """
     if rule == "mapped":
         return superclass_of[classes]
-    return sum_by_superclass(scores, superclass_of).argmax(axis=1)
+    return sum_by_superclass(probabilities, superclass_of).argmax(axis=1)

@@ -121,6 +121,15 @@ def calibrate(
     return log_p, temperatures
 
 
+def calibrated_probabilities(
+    y: npt.NDArray[np.integer], scores: npt.NDArray[np.float64]
+) -> npt.NDArray[np.float64]:
+    """Return the probabilities of `calibrate`; of fewer samples than folds those with T = 1."""
+    if len(y) < N_FOLDS:
+        return softmax(scores, axis=1)
+    return np.exp(calibrate(y.astype(np.intp), scores)[0])
+
+
 def check_scores(
     y: npt.ArrayLike, scores: npt.ArrayLike, n_classes: int | None = None
 ) -> tuple[npt.NDArray[np.intp], npt.NDArray[np.float64]]:

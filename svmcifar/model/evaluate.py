@@ -11,6 +11,7 @@ from svmcifar.data.dataset import CLASSES, SUPERCLASSES, Dataset
 from svmcifar.data.superclasses import answer_superclasses, sum_by_superclass
 from svmcifar.errors import ModelFileError
 from svmcifar.metrics.evaluation import Evaluation, evaluate_predictions
+from svmcifar.metrics.losses import calibrated_probabilities
 from svmcifar.model.classifier import ImageClassifier
 from svmcifar.model.image_model import ImageModel
 
@@ -25,7 +26,7 @@ class ModelEvaluation:
     scores: Evaluation  # on labels of that kind
     # Of predicted classes mapped up to superclasses, if there are any, with summed probabilities.
     superclass_scores: Evaluation | None
-    # Of superclasses whose classes have the largest sum of probabilities, or of decision values.
+    # Of superclasses whose classes have the largest sum of probabilities, by `answer_superclasses`.
     summed_superclass_scores: Evaluation | None
     predict_s: float  # seconds for features, which may be cached, and predictions
 
@@ -73,12 +74,14 @@ def evaluate_classifier(
     scores = evaluate_predictions(truth, predictions, decisions, model.class_names, p)
     upper = summed = None
     if model.label_kind == CLASSES and SUPERCLASSES in dataset.label_kinds:
+        values = p
+        if values is None:
+            assert decisions is not None  # each model has one or the other
+            values = calibrated_probabilities(truth, decisions)
         truth, names = images.labels[SUPERCLASSES], dataset.class_names(SUPERCLASSES)
         superclass_of = dataset.superclass_of
         if isinstance(model, ImageClassifier):  # as they were when it was trained
             superclass_of = np.array(model.superclass_of)
-        values = decisions if p is None else p
-        assert values is not None  # each model has one or the other
         mapped, by_sum = (
             answer_superclasses(rule, predictions, values, superclass_of)
             for rule in ("mapped", "summed")

@@ -394,7 +394,10 @@ def superclasses(report, truth, models, superclass_of):
             elif rule == "mapped":
                 ids[model_id] = superclass_of[fine.ids]
             else:
-                ids[model_id] = summed(fine.scores, superclass_of).argmax(axis=1)
+                p = fine.scores
+                if fine.score_kind == "decisions":
+                    p = calibrated(truth["fine"], fine.logits)[0]
+                ids[model_id] = summed(p, superclass_of).argmax(axis=1)
         found[rule] = {
             "scores": {
                 m: {

@@ -156,7 +156,7 @@ def rule_rows(comparison: Comparison, models: Sequence[ShownModel]) -> list[Row]
     rows = []
     for by in comparison.superclasses:
         columns = [by.scores[model.id] for model in models]
-        name = {"mapped": "Answered class mapped up", "summed": "Scores of classes summed"}[by.rule]
+        name = {"mapped": "Answered class mapped up", "summed": "Probabilities summed"}[by.rule]
         rows.append(make_row(name, [c.accuracy for c in columns], percent2, max))
         rows.append(make_row("95 % interval", [c.accuracy_interval for c in columns], _range))
     return rows

@@ -132,7 +132,7 @@ def test_superclasses_by_either_rule(comparison, page):
     rows = table_of(section(page, "accuracy"), "Superclass accuracy by either rule")
     for by, name in zip(
         comparison.superclasses,
-        ("Answered class mapped up", "Scores of classes summed"),
+        ("Answered class mapped up", "Probabilities summed"),
         strict=True,
     ):
         accuracies = [by.scores[model.id].accuracy for model in comparison.models]
