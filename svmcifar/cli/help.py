@@ -5,7 +5,7 @@ import click
 # Options without their dashes, in the order of the groups.
 _GROUPS = {
     "Models": "cnn no-cnn svm ensemble robustness normalise checkpoint-key",
-    "Settings": "preset config",
+    "Settings": "preset config searched",
     "Images and labels": "data skip-md5 synthetic label-csv labels split limit holdout folds "
     "validation files-from",
     "Features": "features filters patch-size pooling threshold filter-kind hog-cell "

@@ -69,6 +69,12 @@ class _Gamma(click.ParamType):
 )
 @options.limit("Train on this many images, drawn evenly over the classes.")
 @options.seed("Random seed of images for --limit, patches and folds.")
+@click.option(
+    "--searched",
+    type=options.COUNT,
+    metavar="N",
+    help="How many settings were tried to find these, for reports; configs of 'svmcifar tune' say.",
+)
 @options.memory_limit("kernel blocks and samples")
 @options.jobs
 @options.no_cache
@@ -99,6 +105,7 @@ def command(
     strict: bool,
     limit: int | None,
     seed: int,
+    searched: int | None,
     memory_limit: str | None,
     jobs: int | None,
     no_cache: bool,
@@ -155,6 +162,7 @@ def command(
         limit=limit,
         seed=seed,
         preset=preset,
+        n_settings=searched,
         cache=cache,
     )
     save = partial(save_model, model, slim=slim, overwrite=overwrite)

@@ -164,6 +164,7 @@ def command(
         "max-iter": max_iter,
         "class-weight": class_weight,
         "seed": seed,
+        "searched": len(result.table),
     }
     with written_together():
         with options.written(out) as file:

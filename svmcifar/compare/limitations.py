@@ -68,9 +68,9 @@ def _of_superclasses(
         yield "A network's probability of a superclass is the sum over its classes."
     if of_classes := [svm for svm in svms if svm.labels == CLASSES]:
         yield (
-            f"The superclass of {_listed(of_classes)} is that of the one class answered, for "
-            "decision values cannot be summed as probabilities can. Models trained on the "
-            "superclasses themselves may do better."
+            f"The superclass of {_listed(of_classes)} is that of the one class answered; what all "
+            "models get by one rule stands beside it. Models trained on the superclasses "
+            "themselves may do better."
         )
 
 

@@ -17,9 +17,9 @@ class Machine(NamedTuple):
 
     def describe(self) -> str | None:
         """Return it in words, None if nothing is known."""
-        cores = None if self.cores is None else f"{self.cores} cores"
-        threads = None if self.threads is None else f"{self.threads} threads"
-        return ", ".join(filter(None, (self.processor, cores, threads))) or None
+        counts = (("core", self.cores), ("thread", self.threads))
+        parts = [f"{n} {word}{'s' * (n > 1)}" for word, n in counts if n is not None]
+        return ", ".join(filter(None, (self.processor, *parts))) or None
 
 
 def machine_of_card(card: dict[str, Any]) -> Machine:

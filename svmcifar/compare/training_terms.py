@@ -51,6 +51,7 @@ def svm_terms(model: ImageClassifier) -> TrainingTerms:
         n_held_out=0,
         augmentation=describe_views(model.augment) or "none",
         seed=manifest.training.seed,
+        n_settings=manifest.training.n_settings,
         stored_weights=f"{vectors} support vectors, {coefficients} coefficients",
     )
 

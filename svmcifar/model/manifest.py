@@ -35,6 +35,7 @@ class Training:
     rows: list[int] | None  # training images that were drawn; None for all
     seed: int
     preset: str | None = None  # name of the preset that settings came from
+    n_settings: int | None = None  # settings that were tried to find these, if it is known
     feature_dtype: str = "float32"  # older releases could cache features as float16
 
     def to_dict(self) -> dict[str, Any]:
@@ -43,6 +44,7 @@ class Training:
             "label_kind": self.label_kind,
             "parameters": plain(self.parameters),
             "preset": self.preset,
+            "n_settings": self.n_settings,
             **plain(self.features.to_manifest()),
             "feature_dtype": self.feature_dtype,
             "rows": self.rows,

@@ -38,6 +38,7 @@ def train_classifier(
     limit: int | None = None,
     seed: int = 0,
     preset: str | None = None,
+    n_settings: int | None = None,
     cache: FeatureCache | None = None,
 ) -> ImageClassifier:
     """Select images of the training split, fit the features, fit the SVM.
@@ -63,6 +64,8 @@ def train_classifier(
         Random seed of that draw and of the features.
     preset : str, optional
         Name of the preset that settings come from, for the manifest.
+    n_settings : int, optional
+        Number of settings that were tried to find these, for the manifest.
     cache : FeatureCache, optional
         Cache of features; the manifest records whether any were found (``features_found``).
 
@@ -105,6 +108,7 @@ def train_classifier(
             rows=None if rows is None else rows.tolist(),
             seed=seed,
             preset=preset,
+            n_settings=n_settings,
         ),
         fit=describe_fit(svc),
         times=times,

@@ -70,6 +70,7 @@ def test_the_config_trains_the_best_setting(synthetic_folder, synthetic_data, fo
         "labels": "fine", "features": ["hog"], "pca": 12, "whiten": 0.5, "augment": "flip",
         "ridge-scores": 0.0, "C": best["C"], "gamma": best["gamma"], "tol": 0.01,
         "max-iter": 100000, "class-weight": "balanced", "seed": 6,
+        "searched": len(pd.read_csv("all.csv")),
     }  # fmt: skip
     comments = [line for line in text.splitlines() if line.startswith("#")]
     assert f"# SYNTHETIC stand-in, md5 of train {synthetic_data.md5s['train']}" in comments
@@ -78,6 +79,7 @@ def test_the_config_trains_the_best_setting(synthetic_folder, synthetic_data, fo
     run("train", "--data", synthetic_folder, "--config", "best.toml", "--slim")
     training = read_manifest("model.skops").training.to_dict()
     assert training["seed"] == 6
+    assert training["n_settings"] == config["searched"] > 1
     assert training["parameters"]["C"] == best["C"]
     assert training["parameters"]["gamma"] == best["gamma"]
     assert (training["n_components"], training["whiten"]) == (12, 0.5)

@@ -35,6 +35,7 @@ VALUES = {
     "class-weight": ("balanced", "balanced", "balanced"),
     "limit": (100, 200, 300),
     "seed": (1, 2, 3),
+    "searched": (48, 1, 2),
 }
 OF_THE_RUN = [
     "backend", "config", "data", "jobs", "label-csv", "memory-limit", "no-cache", "out",

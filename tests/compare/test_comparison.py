@@ -22,6 +22,7 @@ from sklearn.metrics import (
 
 from svmcifar.compare.assemble import ask_models, compare_predictions, describe_models
 from svmcifar.compare.tables import write_json, write_tables
+from svmcifar.compare.training_terms import svm_terms
 from svmcifar.data.superclasses import sum_by_superclass
 from svmcifar.metrics.calibration import calibration_scores
 from svmcifar.metrics.losses import temperature_log_loss
@@ -320,6 +321,9 @@ def test_terms_of_training_are_those_of_cards_and_manifests(report, models):
     assert svm["seed"] == models[1][kind].manifest.training.seed
     assert svm["stored_weights"] == "float32 support vectors, float64 coefficients"
     assert svm["n_settings"] is None
+    manifest = models[1][kind].manifest
+    searched = replace(manifest, training=replace(manifest.training, n_settings=48))
+    assert svm_terms(replace(models[1][kind], manifest=searched)).n_settings == 48
 
 
 def test_pictures_and_their_answers(report):

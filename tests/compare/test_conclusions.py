@@ -294,8 +294,8 @@ def test_limits(concluded, synthetic_data):
     assert "2 pairs were compared" in plain  # superclasses and fine classes
     assert "6 pairs were compared" in limits(two)
     assert "pairs were compared" not in limits(coarse)
-    assert "decision values cannot be summed" in plain
-    assert "decision values cannot be summed" not in limits(coarse)
+    assert "The superclass of Svm is that of the one class answered; what all" in plain
+    assert "the one class answered" not in limits(coarse)
     both = concluded({"cnn": first(150), "svm": first(9), "svm2": first(100)}, **changes)
     assert "The superclass of Svm and Svm2 is that of the one class answered" in limits(both)
     assert "The features of Svm and Svm2 are pixels > standardize; other" in limits(both)

@@ -10,7 +10,9 @@ def test_cards_tell_what_they_tell():
     torch = pytest.importorskip("torch")
     card = {"device": device_name(torch.device("cpu")), "host": {"cores": 7}}
     machine = machine_of_card(card)
-    assert machine.describe() == f"{machine.processor}, 7 cores, {torch.get_num_threads()} threads"
+    n_threads = torch.get_num_threads()
+    threads = f"{n_threads} thread{'s' if n_threads > 1 else ''}"
+    assert machine.describe() == f"{machine.processor}, 7 cores, {threads}"
     assert card["device"].startswith(machine.processor)
     del card["host"]  # as older releases wrote them
     assert machine_of_card(card) == machine._replace(cores=None)
