@@ -66,6 +66,12 @@ class _Commands(click.Group):
     def invoke(self, context: click.Context) -> Any:
         """Run the command; an error that the user can fix is one line and exit code 1."""
         try:
+            os.getcwd()
+        except OSError as error:
+            raise click.ClickException(
+                f"the working folder must exist, got '{error.strerror}'; change to another"
+            ) from error
+        try:
             return super().invoke(context)
         except SvmCifarError as error:
             raise click.ClickException(" ".join(str(error).split())) from error

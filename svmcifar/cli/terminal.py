@@ -1,13 +1,14 @@
 """Standard output and error, to which no text that others chose can send control characters."""
 
 import io
+import shlex
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import IO, Any, TextIO
 
 from svmcifar.errors import OutputError
-from svmcifar.text import visible
+from svmcifar.text import one_line, visible
 
 
 class VisibleStream:
@@ -37,6 +38,14 @@ class VisibleStream:
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self.stream, name)
+
+
+def shell_word(text: str) -> str:
+    """Quote a word of a command that is printed, so that it can be pasted into a shell."""
+    if one_line(text) == text:
+        return shlex.quote(text)
+    escaped = one_line(text.replace("\\", r"\\").replace("'", r"\'"))
+    return f"$'{escaped}'"  # bash, zsh and ksh undo these escapes
 
 
 @contextmanager

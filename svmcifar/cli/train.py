@@ -1,6 +1,5 @@
 """svmcifar train."""
 
-import shlex
 from functools import partial
 from pathlib import Path
 from time import perf_counter
@@ -13,6 +12,7 @@ from svmcifar.cli.feature_options import feature_options
 from svmcifar.cli.help import GroupedCommand
 from svmcifar.cli.progress import with_progress
 from svmcifar.cli.settings import comes_from_file, settings_in_effect, settings_options
+from svmcifar.cli.terminal import shell_word
 from svmcifar.data.dataset import SUPERCLASSES
 from svmcifar.errors import OutputError
 
@@ -148,7 +148,12 @@ def command(
     if settings := settings_in_effect(context):
         click.echo(f"settings     {settings}")
     click.echo(f"data         {dataset.label}, {dataset.location}")
-    where = f"map in {map_csv}" if map_csv else "map not written"
+    if map_csv:
+        where = f"map in {map_csv}"
+    elif SUPERCLASSES in dataset.label_kinds:
+        where = "map not written: name a file with --label-csv"
+    else:
+        where = "map not written, since superclasses contradict one another"
     click.echo(f"labels       {labels}, {where}")
     if verbose:
         click.echo(f"BLAS         {'; '.join(blas_kernels())}")
@@ -178,7 +183,8 @@ def command(
     click.echo(f"saved        {out} ({format_bytes(out.stat().st_size)}){synthetic}")
     altered = ["--skip-md5"] if skip_md5 else []
     named = ["--data", data] if data else []
-    click.echo(f"next         {shlex.join(['svmcifar', 'evaluate', str(out), *named, *altered])}")
+    words = map(shell_word, ["svmcifar", "evaluate", str(out), *named, *altered])
+    click.echo(f"next         {' '.join(words)}")
 
 
 def _fitting_components(

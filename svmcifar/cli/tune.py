@@ -1,6 +1,5 @@
 """svmcifar tune."""
 
-import shlex
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from itertools import chain
@@ -13,6 +12,7 @@ from svmcifar.cli import options
 from svmcifar.cli.feature_options import feature_options, to_options
 from svmcifar.cli.help import GroupedCommand
 from svmcifar.cli.progress import with_progress
+from svmcifar.cli.terminal import shell_word
 from svmcifar.svm.path.grid import DEFAULT_C, DEFAULT_GAMMA, Gamma, Grid
 
 if TYPE_CHECKING:
@@ -178,7 +178,7 @@ def command(
     if files:
         click.echo(f"saved        {', '.join(map(str, files))}")
     if out in files:
-        click.echo(f"next         svmcifar train --config {shlex.quote(str(out))}")
+        click.echo(f"next         svmcifar train --config {shell_word(str(out))}")
 
 
 def _print_heading(

@@ -318,7 +318,25 @@ def test_labels_that_contradict_one_another_leave_the_classes(altered, folder):
         assert "each of the 100 fine classes must lie in one superclass, got fine class" in error
         assert error.endswith(", or pass --labels fine")
     output = run("train", *data, "--labels", "fine")
-    assert "labels       fine, map not written\n" in output
+    assert "labels       fine, map not written, since superclasses contradict" in output
     assert [path.name for path in folder.iterdir() if path.name != altered.name] == ["model.skops"]
     assert "test images, 100 classes" in run("evaluate", "model.skops", *data)
     assert "100 predictions" in run("predict", "model.skops", *data)
+
+
+def test_a_working_folder_that_cannot_be_written_is_no_obstacle(synthetic_folder, folder):
+    (folder / "data").write_text("in the way of data/labels.csv")
+    train = ("train", "--data", synthetic_folder, "--limit", 100)
+    output = run(*train, "--out", folder / "model.skops")
+    assert "labels       coarse, map not written: name a file with --label-csv\n" in output
+    assert sorted(path.name for path in folder.iterdir()) == ["data", "model.skops"]
+    error = fail(*train, "--out", "b.skops", "--label-csv", "data/labels.csv")
+    assert "data/labels.csv: an output must be writable" in error
+
+
+def test_a_working_folder_that_is_gone_is_one_line(folder, monkeypatch):
+    (folder / "gone").mkdir()
+    monkeypatch.chdir(folder / "gone")
+    (folder / "gone").rmdir()
+    assert "the working folder must exist, got 'No such file" in fail("train")
+    monkeypatch.chdir(folder)

@@ -6,6 +6,9 @@ import sys
 
 import pytest
 
+from svmcifar.cli.terminal import shell_word
+from svmcifar.text import visible
+
 
 def svmcifar(*arguments, **options):
     """Run the command line in a process of its own, without what it prints of its versions."""
@@ -41,3 +44,14 @@ def test_a_reader_that_has_enough_is_no_error():
     with open(writing, "w") as pipe:
         done = svmcifar("cache", "info", stdout=pipe, capture_output=False, stderr=subprocess.PIPE)
     assert done.stderr == b""
+
+
+@pytest.mark.parametrize(
+    "name",
+    [b"a.skops", b"it's b.skops", b"caf\xe9 '\\x41.skops", b"a\nb\x1b[31m", "模ü\u202e".encode()],
+)
+def test_words_of_a_command_can_be_pasted(name):
+    word = shell_word(os.fsdecode(name))
+    assert word == visible(word)
+    done = subprocess.run(["bash", "-c", f"printf %s {word}"], capture_output=True, check=True)
+    assert done.stdout == name
