@@ -159,7 +159,7 @@ def _line_figure(comparison: Comparison, title: str, charts: list[LineChart]) ->
             if len(points) <= MOST_MARKED:
                 style["marker"] = model.style.marker
             x, y = [x_scale * x for x, _ in points], [100 * y for _, y in points]
-            labelled[model.name] = axes.plot(x, y, **style)[0]
+            labelled[model.name] = axes.plot(x, y, clip_on=False, **style)[0]
         axes.set_xlim(x_scale * chart.x.low, x_scale * chart.x.high)
         axes.set_ylim(100 * chart.y.low, 100 * chart.y.high)
         axes.set_title(chart.title, loc="left", fontsize=10)
