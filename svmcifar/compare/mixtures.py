@@ -10,7 +10,7 @@ from svmcifar.compare.predictions import Ids, Predictions, Scores
 from svmcifar.compare.scores import logits
 from svmcifar.data.dataset import CLASSES
 from svmcifar.data.superclasses import sum_by_superclass
-from svmcifar.metrics.losses import N_FOLDS, calibrate
+from svmcifar.metrics.losses import calibrated_probabilities
 from svmcifar.metrics.paired_tests import (
     PairedCounts,
     bootstrap_difference,
@@ -77,7 +77,7 @@ def _mix(
     """Yield what two models together predict, by kind of labels."""
     shared = [kind for kind in truth if all(kind in model.scores for model in models)]
     kind = CLASSES if CLASSES in shared else next(iter(shared), None)
-    if kind is None or len(truth[kind]) < N_FOLDS:
+    if kind is None:
         return
     network, svm = (_calibrated(truth[kind], model, kind) for model in models)
     mixed = WEIGHT * network + (1 - WEIGHT) * svm
@@ -93,7 +93,7 @@ def _mix(
 def _calibrated(y_true: Ids, model: Predictions, kind: str) -> Scores:
     scores = logits(model, kind)
     assert scores is not None  # `_mix` chose a kind that has some
-    return np.exp(calibrate(y_true, scores)[0])
+    return calibrated_probabilities(y_true, scores)
 
 
 def _judge(

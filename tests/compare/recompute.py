@@ -129,6 +129,7 @@ def recompute(report, arrays, dataset):
             kind: [mixture(truth, models, kind, m, superclass_of) for m in of_kind]
             for kind, of_kind in report["mixtures"].items()
         },
+        "seeds": [seeds(group, report, scores) for group in report["seeds"]],
         "disagreements": disagreements(report["disagreements"], truth, models),
         "grid": [pictured(i, truth, models) for i in range(min(N_GRID, len(test.images)))],
     }  # fmt: skip
@@ -451,6 +452,19 @@ def mixture(truth, models, kind, entry, superclass_of):
         "mcnemar_p": mcnemar(counts),
         "gain": {"value": value, "low": low, "high": high, **counts},
     }
+
+
+def seeds(group, report, scores):
+    """Mean and spread of models that differ in their seed alone; seeds are as the models' terms."""
+    of = {m["id"]: m["terms"]["seed"] for m in report["models"]}
+    spreads = {}
+    for kind in group["accuracy"]:
+        rates = np.array([scores[kind][m]["accuracy"] for m in group["models"]])
+        spreads[kind] = {
+            "mean": rates.mean(), "std": rates.std(ddof=1), "low": rates.min(),
+            "high": rates.max(),
+        }  # fmt: skip
+    return {"seeds": [of[m] for m in group["models"]], "accuracy": spreads}
 
 
 def disagreements(shown, truth, models):

@@ -16,7 +16,7 @@ from svmcifar.svm.estimator import RBFSVC
 
 SVMS = {
     "votes of classes": {"label_kind": "fine"},
-    "superclasses": {"label_kind": "coarse"},
+    "superclasses": {"label_kind": "coarse", "n_components": 12},
     "probabilities": {
         "svc": RBFSVC(C=10.0, probability=True), "label_kind": "fine", "n_components": 12,
     },
@@ -31,15 +31,21 @@ def report(request, train_small, synthetic_data, tmp_path_factory):
         make_network(folder / "first.pth", 1, make_card(synthetic_data), strength=0.03),
         make_network(folder / "second.onnx", 2),
     ]
-    svm, path = train_small(**SVMS[request.param]), folder / "svm.skops"
-    save_model(svm, path)
+    svms = [train_small(**SVMS[request.param])]
+    if request.param == "superclasses":
+        svms.append(train_small(**SVMS[request.param], seed=1))
+    paths = [folder / f"{number}.skops" for number in range(len(svms))]
+    for svm, path in zip(svms, paths, strict=True):
+        save_model(svm, path)
     test = synthetic_data.read_split("test")
 
     def ask(split):
-        return ask_models(networks, [svm], synthetic_data, split, "sum")
+        return ask_models(networks, svms, synthetic_data, split, "sum")
 
     predictions = ask(test)
-    entries = describe_models(networks, [(svm, path)], predictions, synthetic_data, ensemble="sum")
+    entries = describe_models(
+        networks, list(zip(svms, paths, strict=True)), predictions, synthetic_data, ensemble="sum"
+    )
     shape = synthetic_data.image_shape
     robustness = measure_robustness(ask, test, shape, 10, predictions)
     comparison = compare_predictions(
@@ -56,6 +62,7 @@ def test_every_number_is_recomputed(report, synthetic_data):
     assert faults == []
     assert n_recomputed > 10_000
     assert content["robustness"]["n_images"] == 10
+    assert len(content["seeds"]) == (len(content["scores"]["coarse"]) == 5)
     assert content["mixtures"]["coarse"] or "svm" in content["scores"]["fine"]
 
 
@@ -78,7 +85,9 @@ def test_every_number_that_is_changed_is_found(report, synthetic_data):
     changed = json.loads(json.dumps(content))
     places = []
     for place in kinds.values():
-        if place.startswith(("scores", "paired", "robustness", "mixtures", "superclasses")):
+        if place.startswith(
+            ("scores", "paired", "robustness", "mixtures", "superclasses", "seeds")
+        ):
             holder, key = leaf(changed, place)
             holder[key] = not holder[key] if isinstance(holder[key], bool) else holder[key] + 1e-3
             places.append(place)
