@@ -39,7 +39,7 @@ VALUES = {
 }
 OF_THE_RUN = [
     "backend", "config", "data", "jobs", "label-csv", "memory-limit", "no-cache", "out",
-    "overwrite", "preset", "probability", "skip-md5", "slim", "strict",
+    "overwrite", "preset", "probability", "quiet", "skip-md5", "slim", "strict", "verbose",
 ]  # fmt: skip
 PARAMETERS = {option.opts[0].removeprefix("--"): option.name for option in command.params}
 

@@ -1,0 +1,29 @@
+"""On what terms models were trained, as their records tell."""
+
+from contestants import make_network
+
+from svmcifar.compare.training_terms import TrainingTerms, common_terms, network_terms, svm_terms
+
+
+def test_terms_of_a_card_of_train_cnn(tmp_path):
+    card = {"recipe": {"width": 16, "seed": 7}, "validation_rows": 50}
+    terms = network_terms(make_network(tmp_path / "a.pth", card=card), n_images=500)
+    assert (terms.n_images, terms.n_held_out, terms.seed) == (450, 50, 7)
+    assert "mirror images" in terms.augmentation
+    assert terms.n_settings is None
+    del card["validation_rows"]
+    terms = network_terms(make_network(tmp_path / "a.pth", card=card), n_images=500)
+    assert (terms.n_images, terms.n_held_out) == (None, None)
+
+
+def test_views_of_an_image_are_one_training_image(train_small):
+    terms = svm_terms(train_small(limit=200, augment="flip-shift", seed=3, n_settings=48))
+    assert (terms.n_images, terms.seed, terms.n_settings) == (200, 3, 48)
+    assert terms.augmentation == "images and mirror images, and both shifted"
+
+
+def test_an_ensemble_has_the_terms_that_its_members_share():
+    first = TrainingTerms(n_images=450, seed=1, stored_weights="16 bits a weight")
+    second = TrainingTerms(n_images=450, seed=2, stored_weights="16 bits a weight")
+    shared = TrainingTerms(n_images=450, stored_weights="16 bits a weight")
+    assert common_terms([first, second]) == shared
