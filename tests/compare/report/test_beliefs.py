@@ -134,7 +134,7 @@ def test_large_numbers_have_their_commas():
 def test_names_are_short_and_still_differ():
     long = "CNN a_network_with_a_very_long_name_epoch=199_"
     comparison = make_comparison(n_cnns=3)
-    names = [f"{long}{end}" for end in ("val_acc=0.71", "2_val_acc=0.71", "val_acc=0.69")]
+    names = [f"{long}{end}" for end in ("a_run_val_acc=0.71", "b_run_val_acc=0.71", "val_acc=0.69")]
     shown = [m.name for m in show_models(changed(comparison, *({"name": n} for n in names)))]
     assert len(set(shown)) == 4
     assert all(len(name) <= 34 for name in shown)
