@@ -176,7 +176,7 @@ def command(
         if map_csv:
             check_or_write_label_csv(dataset, map_csv)
     _report(model, verbose)
-    if held_out := count_held_out(model, train):
+    if held_out := count_held_out(model, train, cache):
         _report_accuracy(*held_out)
     click.echo(f"time         {perf_counter() - clock:.1f} s in all")
     synthetic = ", trained on SYNTHETIC data" if model.is_synthetic else ""

@@ -1,5 +1,6 @@
 """From a data set to a trained image classifier."""
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -125,7 +126,10 @@ def train_classifier(
 
 
 def count_held_out(
-    model: ImageClassifier, train: Split, n_most: int = N_HELD_OUT
+    model: ImageClassifier,
+    train: Split,
+    cache: FeatureCache | None = None,
+    n_most: int = N_HELD_OUT,
 ) -> tuple[int, int] | None:
     """Count right predictions of training images that a model was not trained on.
 
@@ -142,7 +146,8 @@ def count_held_out(
         left_out = left_out[draw_rows(train.classes[left_out], n_most, seed)]
     images = train.take(left_out)
     with stage("images that were left out"):
-        is_right = model.predict(images.images) == images.labels[model.label_kind]
+        predicted = replace(model, cache=cache).predict(images.images)
+    is_right = predicted == images.labels[model.label_kind]
     return int(is_right.sum()), len(is_right)
 
 
