@@ -7,7 +7,6 @@ import os
 import sys
 import warnings
 from contextlib import nullcontext
-from difflib import get_close_matches
 from importlib import import_module
 from typing import Any
 
@@ -58,6 +57,8 @@ class _Commands(click.Group):
         self, context: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
         """Return the command that is named; name those that look like it if there is none."""
+        from difflib import get_close_matches
+
         if args[0] not in _COMMANDS and (near := get_close_matches(args[0], _COMMANDS)):
             names = " or ".join(map(repr, near))
             context.fail(f"No such command {args[0]!r}. Did you mean {names}?")

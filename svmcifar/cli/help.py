@@ -38,7 +38,7 @@ class GroupedCommand(click.Command):
             lines = [
                 record
                 for option, record in records.items()
-                if _GROUP_OF.get(option.opts[0].lstrip("-"), last) == title
+                if _GROUP_OF.get(option.opts[-1].lstrip("-"), last) == title
             ]
             if lines:
                 with formatter.section(title):

@@ -6,20 +6,20 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from functools import wraps
-from shutil import get_terminal_size
-from subprocess import PIPE, Popen
+from pathlib import Path
 from threading import Event, RLock, Thread
 from time import monotonic
 from typing import IO, TYPE_CHECKING, Any, cast
 
 import click
 
-from svmcifar.cli import heartbeat
 from svmcifar.cli.terminal import VisibleStream
 from svmcifar.compute.progress import Stage, stages_under_way
 from svmcifar.text import one_line
 
 if TYPE_CHECKING:
+    from subprocess import Popen
+
     from tqdm import tqdm
 
 # What is drawn changes each second at least, since it shows the time in seconds.
@@ -110,6 +110,8 @@ class _Bar(_Display):
         self._heartbeat: Popen[str] | None = None
 
     def show(self, stages: list[Stage]) -> None:
+        from shutil import get_terminal_size
+
         from tqdm import tqdm
 
         counted = [stage for stage in stages if stage.total is not None]
@@ -149,7 +151,9 @@ class _Bar(_Display):
     def _tell(self, state: list[Any], is_answered: bool = False) -> None:
         """Tell the process that draws where no thread of this one can (see `heartbeat`)."""
         if self._heartbeat is None:
-            command = [sys.executable, "-I", "-S", heartbeat.__file__]
+            from subprocess import PIPE, Popen
+
+            command = [sys.executable, "-I", "-S", str(Path(__file__).with_name("heartbeat.py"))]
             self._heartbeat = Popen(
                 command, stdin=PIPE, stdout=PIPE, stderr=self.stream.fileno(), text=True, bufsize=1
             )

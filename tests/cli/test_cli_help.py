@@ -22,7 +22,7 @@ def test_every_option_has_a_group_and_every_group_its_options():
         command = main.get_command(None, name)
         if isinstance(command, help_of_commands.GroupedCommand):
             options = command.get_params(click.Context(command))
-            used |= {o.opts[0].lstrip("-") for o in options if isinstance(o, click.Option)}
+            used |= {o.opts[-1].lstrip("-") for o in options if isinstance(o, click.Option)}
     assert used == {*help_of_commands._GROUP_OF}
 
 
