@@ -5,7 +5,7 @@ from itertools import cycle
 from typing import NamedTuple
 
 from svmcifar.compare.comparison import Comparison
-from svmcifar.text import shortened
+from svmcifar.text import one_line
 
 
 class Style(NamedTuple):
@@ -63,7 +63,7 @@ def show_models(comparison: Comparison) -> list[ShownModel]:
 def _short_names(names: list[str]) -> list[str]:
     """Return names that columns and legends hold: cut in their middle, numbered if then alike."""
     short: list[str] = []
-    for name in map(shortened, names):
+    for name in map(one_line, names):
         if len(name) > _MOST_SHOWN:
             name = f"{name[: _MOST_SHOWN // 2].rstrip()}…{name[1 - _MOST_SHOWN // 2 :].lstrip()}"
         numbered, number = name, 2
