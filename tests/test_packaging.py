@@ -35,6 +35,10 @@ CONDA_ONLY = {"python", "pip", "cuda-version"}
 CNN_MODULES = {
     "svmcifar.cnn.architectures",
     "svmcifar.cnn.augment",
+    "svmcifar.cnn.families.family",
+    "svmcifar.cnn.families.residual_function",
+    "svmcifar.cnn.families.resnet",
+    "svmcifar.cnn.families.vgg",
     "svmcifar.cnn.network",
     "svmcifar.cnn.onnx_export",
     "svmcifar.cnn.recipe",
@@ -43,6 +47,7 @@ CNN_MODULES = {
     "svmcifar.cnn.train",
     "svmcifar.cnn.training_loop",
     "svmcifar.cnn.resume",
+    "svmcifar.cnn.state_dict",
 }
 WITHOUT_OPTIONAL_PACKAGES = """
 class Absent:
