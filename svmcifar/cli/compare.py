@@ -106,6 +106,7 @@ def command(
     robustness: int | None,
     normalise: tuple[str, ...],
     checkpoint_key: tuple[str, ...],
+    arch: tuple[str, ...],
     data: str | None,
     skip_md5: bool,
     out: Path,
@@ -136,7 +137,7 @@ def command(
     cnns = cnns or (() if no_cnn else (BUNDLED,))
     if ensemble and len(cnns) < 2:
         raise click.UsageError("--ensemble needs at least two networks; give --cnn once more.")
-    readings = _readings(normalise, checkpoint_key, len(cnns))
+    readings = _readings(normalise, checkpoint_key, arch, len(cnns))
     check_folder(out, overwrite)
     dataset = options.open_data(data, skip_md5)
     cache = options.open_feature_cache(no_cache)
@@ -180,11 +181,12 @@ def command(
 
 
 def _readings(
-    normalise: tuple[str, ...], keys: tuple[str, ...], n_networks: int
+    normalise: tuple[str, ...], keys: tuple[str, ...], archs: tuple[str, ...], n_networks: int
 ) -> list[NetworkReading]:
     """Return how each network is read: by one value for all of them, or one for each, in order."""
     columns = []
-    for flag, values in (("--normalise", normalise), ("--checkpoint-key", keys)):
+    given = {"--normalise": normalise, "--checkpoint-key": keys, "--arch": archs}
+    for flag, values in given.items():
         if len(values) not in (0, 1, n_networks):
             raise click.UsageError(
                 f"{flag} may be given once for all networks, or once for each of the {n_networks}, "

@@ -25,6 +25,7 @@ class NetworkReading(NamedTuple):
 
     normalise: str | None = None
     key: str | None = None
+    arch: str | None = None
 
 
 def network_options(**settings: Any) -> options.Decorator:
@@ -43,6 +44,13 @@ def network_options(**settings: Any) -> options.Decorator:
             metavar="KEY",
             help="Where a network's weights lie in a checkpoint that holds several, such as "
             "model_ema.",
+            **settings,
+        ),
+        click.option(
+            "--arch",
+            metavar="FILE.py:FUNCTION",
+            help="A function of your own that makes the network of a state dict, where it is not "
+            "recognised; the file is run.",
             **settings,
         ),
     )
@@ -94,7 +102,7 @@ def open_network(
     names = dataset.class_names(CLASSES) if dataset else None
     shape = (dataset or DATASETS[0]).description.image_shape
     file = network_path(path, synthetic=dataset is not None and dataset.is_synthetic)
-    network = load_network(file, names, shape, count_workers(jobs), reading.key)
+    network = load_network(file, names, shape, count_workers(jobs), reading.key, reading.arch)
 
     def draw() -> tuple[Any, Any]:
         if dataset is None:

@@ -59,6 +59,7 @@ def command(
     device: str,
     normalise: str | None,
     checkpoint_key: str | None,
+    arch: str | None,
     jobs: int | None,
     no_cache: bool,
     overwrite: bool,
@@ -103,7 +104,7 @@ def command(
     if errors and not readable:
         raise _listed(errors, len(images))
     cache = options.open_feature_cache(no_cache)
-    reading = NetworkReading(normalise, checkpoint_key)
+    reading = NetworkReading(normalise, checkpoint_key, arch)
     model = load_image_model(model_path, dataset, cache, jobs, reading, on_gpu)
     if dataset and not images:
         table = predict_split(model, dataset, split, top=top or 0, on_gpu=on_gpu)

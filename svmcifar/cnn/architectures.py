@@ -1,6 +1,7 @@
 """The known architectures: a state dict is recognised as one of them, and its network built."""
 
-from collections.abc import Iterator, Mapping
+import runpy
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
@@ -62,6 +63,51 @@ class Inferred:
         return self.family(self.state)
 
 
+@dataclass(frozen=True, eq=False)
+class Own:
+    """A network that a function of the user's own makes."""
+
+    label: str  # as the user named it
+    make: Callable[[], nn.Module]
+    n_classes: int
+
+    def __str__(self) -> str:
+        return f"{self.label}, {self.n_classes} classes"
+
+    def build(self) -> nn.Module:
+        """Build a network with random weights."""
+        return self.make()
+
+
+def named_architecture(named: str, state: Mapping[str, Any]) -> Own:
+    """Return the architecture that ``FILE.py:FUNCTION`` makes; the file's code is run.
+
+    Raise CheckpointError if there is no such function, if it makes no network, or one that the
+    tensors of a state dict do not fit.
+    """
+    path, _, function = named.rpartition(":")
+    try:
+        if not path.endswith(".py"):
+            raise FileNotFoundError("this is no FILE.py:FUNCTION")
+        make = runpy.run_path(path)[function]
+        network = make()
+        if not isinstance(network, nn.Module):
+            raise TypeError(f"{function} makes a {type(network).__name__}, no torch.nn.Module")
+    except Exception as error:  # of code that is not ours
+        reason = f"{type(error).__name__} '{error}'"
+        raise CheckpointError(
+            f"an architecture must be a function without arguments that makes the network, named "
+            f"as FILE.py:FUNCTION, got {named!r} and {' '.join(reason.split())[:200]}"
+        ) from error
+    last = [value.shape[0] for value in network.state_dict().values() if value.ndim == 2]
+    architecture = Own(named, make, last[-1] if last else 0)
+    if differences := _differences(state, architecture):
+        first, *more = differences
+        others = f", and {len(more)} other differences" if more else ""
+        raise CheckpointError(f"the weights must be those of {named}, got {first}{others}")
+    return architecture
+
+
 def recognise(state: Mapping[str, Any]) -> Architecture | Inferred:
     """Return the architecture of a state dict.
 
@@ -105,7 +151,9 @@ def _inferred(family: type[Family], state: Mapping[str, Any]) -> list[Inferred]:
     return []
 
 
-def _differences(state: Mapping[str, Any], architecture: Architecture | Inferred) -> list[str]:
+def _differences(
+    state: Mapping[str, Any], architecture: Architecture | Inferred | Own
+) -> list[str]:
     """Describe the entries that the architecture has in another shape or not at all."""
     with torch.device("meta"):
         expected = architecture.build().state_dict()
@@ -138,6 +186,6 @@ def _unknown(got: str) -> CheckpointError:
     names = "; ".join(f"{name} ({layers})" for name, layers in known.items())
     return CheckpointError(
         f"A state dict must be that of a known network: {names}. Got {got} instead. "
-        f"Export another network with torch.onnx.export(..., external_data=False), and give the "
-        f".onnx file."
+        f"Name a function that makes the network with --arch FILE.py:FUNCTION, or export it with "
+        f"torch.onnx.export(..., external_data=False) and give the .onnx file."
     )

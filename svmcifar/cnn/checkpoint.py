@@ -84,6 +84,7 @@ def load_network(
     image_shape: ImageShape,
     n_threads: int | None = None,
     key: str | None = None,
+    named: str | None = None,
 ) -> ImageNetwork:
     """Load a network from a file, with its model card if it has one.
 
@@ -110,7 +111,7 @@ def load_network(
         )
     if "classes" in entries:
         _check_names(card_path(path), entries["classes"], class_names)
-    opened = _open_network(path, content, external, image_shape, n_threads, key)
+    opened = _open_network(path, content, external, image_shape, n_threads, key, named)
     if opened.n_classes != len(class_names):
         raise CheckpointError(
             f"{path}: a network must distinguish the {len(class_names)} classes of the data set, "
@@ -168,6 +169,7 @@ def _open_network(
     image_shape: ImageShape,
     n_threads: int | None,
     key: str | None,
+    named: str | None,
 ) -> OpenedNetwork:
     kind = kind_of(path, content)
     library, other = _LIBRARIES[kind]
@@ -183,7 +185,7 @@ def _open_network(
         ) from error
     if kind == ONNX:
         return open_graph(path, content, image_shape, n_threads, external)
-    return open_state(path, content, image_shape, n_threads, key)
+    return open_state(path, content, image_shape, n_threads, key, named)
 
 
 def _check_names(card: Path, names: list[str], expected: Sequence[str]) -> None:

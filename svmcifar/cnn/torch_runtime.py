@@ -13,7 +13,12 @@ from numpy.typing import NDArray
 from safetensors.torch import load as safetensors_load
 from torch import Tensor, nn
 
-from svmcifar.cnn.architectures import Architecture, recognise, with_counters
+from svmcifar.cnn.architectures import (
+    Architecture,
+    named_architecture,
+    recognise,
+    with_counters,
+)
 from svmcifar.cnn.formats import SAFETENSORS, kind_of
 from svmcifar.cnn.image_network import OpenedNetwork
 from svmcifar.cnn.network import Network
@@ -40,11 +45,13 @@ def open_network(
     image_shape: ImageShape,
     n_threads: int | None,
     key: str | None = None,
+    named: str | None = None,
 ) -> OpenedNetwork:
     """Open the content of a file, the state dict of a known network, on the CPU.
 
     It may lie under a key, and its names may begin with what wrappers put before them (see
-    `svmcifar.cnn.state_dict.find_state`).  `n_threads` is set for all of PyTorch.
+    `svmcifar.cnn.state_dict.find_state`).  `n_threads` is set for all of PyTorch.  An architecture
+    that is `named` is not recognised but made (see `named_architecture`).
 
     Raise CheckpointError, which names `path`, if the file is damaged, holds anything but
     tensors and plain values, belongs to no known network, or to one for images of another
@@ -55,7 +62,7 @@ def open_network(
         torch.set_num_threads(n_threads)
     try:
         state, others = find_state(_read(path, content), key)
-        architecture = recognise(state)
+        architecture = recognise(state) if named is None else named_architecture(named, state)
     except CheckpointError as error:
         if str(error).startswith(str(path)):
             raise

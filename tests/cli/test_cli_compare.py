@@ -34,7 +34,7 @@ def folder(tmp_path, monkeypatch, synthetic_data):
     }
     networks["copy.pth"] = make_network(tmp_path / "copy.pth", 0, card)
 
-    def load_network(path, class_names, image_shape, n_threads, key):
+    def load_network(path, class_names, image_shape, n_threads, key, named):
         assert n_threads >= 1
         assert tuple(class_names) == synthetic_data.class_names("fine")
         if path.name not in networks:

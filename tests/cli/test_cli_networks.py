@@ -56,6 +56,39 @@ def test_a_key_chooses_among_weights(network, synthetic_folder):
     assert "none under 'teacher'; keys of state dicts: model, ema.model" in message
 
 
+MAKE = """
+import torch
+from torch import nn
+
+
+def small():
+    return nn.Sequential(nn.AvgPool2d(8), nn.Flatten(), nn.Linear(48, 100))
+
+
+def other():
+    return nn.Sequential(nn.AvgPool2d(8), nn.Flatten(), nn.Linear(48, 100, bias=False))
+
+
+def nothing():
+    return 3
+"""
+
+
+def test_a_network_is_made_by_code_that_is_named(tmp_path, synthetic_folder):
+    (tmp_path / "own.py").write_text(MAKE)
+    torch.manual_seed(0)
+    torch.save({"2.weight": torch.randn(100, 48), "2.bias": torch.zeros(100)}, "own.pth")
+    options = ("own.pth", "--data", synthetic_folder, "--normalise", "half")
+    assert "--arch FILE.py:FUNCTION" in fail("evaluate", *options)
+    found, _ = accuracy(*options, "--arch", "own.py:small")
+    assert 0 <= found < 0.2
+    message = fail("evaluate", *options, "--arch", "own.py:other")
+    assert "must be those of own.py:other, got '2.bias' of shape (100,) where" in message
+    for name in ("own.py:nothing", "own.py:missing", "none.py:small", "own", "torch:small"):
+        message = fail("evaluate", *options, "--arch", name)
+        assert f"named as FILE.py:FUNCTION, got '{name}'" in message
+
+
 def test_compare_reads_each_network_in_its_own_way(network, train_small, synthetic_folder):
     from svmcifar.model.persistence import save_model
 
