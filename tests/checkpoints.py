@@ -27,6 +27,7 @@ def made_card(**changes):
         recipe={"epochs": 1},
         history=[{"epoch": 1, "train_loss": 4.5}],
         training_s=1.5,
+        training_cpu_s=2.5,
         device="a processor",
         validation_rows=0,
         test={"n": 10, "fine_right": 3, "coarse_right": 5},

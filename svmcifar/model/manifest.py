@@ -44,7 +44,7 @@ class Training:
             "label_kind": self.label_kind,
             "parameters": plain(self.parameters),
             "preset": self.preset,
-            "n_settings": self.n_settings,
+            **({} if self.n_settings is None else {"n_settings": self.n_settings}),
             **plain(self.features.to_manifest()),
             "feature_dtype": self.feature_dtype,
             "rows": self.rows,
