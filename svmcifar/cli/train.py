@@ -55,8 +55,8 @@ class _Gamma(click.ParamType):
 @click.option(
     "--probability",
     is_flag=True,
-    help="Train class probabilities too, for predict --top, evaluate and compare: about five more "
-    "fits, on four fifths of the images each.",
+    help="Train class probabilities too, for predict --top, evaluate and compare: five more fits, "
+    "on four fifths of the images each, and predictions of the rest.",
 )
 @options.with_default(
     "--backend",
