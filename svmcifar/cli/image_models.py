@@ -23,9 +23,9 @@ _N_TRIED = 2000
 class NetworkReading(NamedTuple):
     """How a network is read where its file does not tell; see `network_options`."""
 
-    normalise: str | None = None
-    key: str | None = None
-    arch: str | None = None
+    normalise: str | None
+    key: str | None
+    arch: str | None
 
 
 def network_options(**settings: Any) -> options.Decorator:

@@ -8,7 +8,14 @@ from itertools import zip_longest
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from svmcifar.cnn.formats import ONNX, SAFETENSORS, TORCH, kind_by_name, kind_of
+from svmcifar.cnn.formats import (
+    ONNX,
+    SAFETENSORS,
+    TORCH,
+    external_path,
+    kind_by_name,
+    kind_of,
+)
 from svmcifar.cnn.image_network import ImageNetwork, OpenedNetwork
 from svmcifar.cnn.model_card import card_path, read_card, read_normalisation
 from svmcifar.compute.image_shape import ImageShape
@@ -156,7 +163,7 @@ def _read(path: Path) -> bytes:
 
 def _read_external(path: Path) -> bytes | None:
     """Read the weights beside a graph; None if there are none."""
-    external = path.with_name(f"{path.name}.data")
+    external = external_path(path)
     if kind_by_name(path) != ONNX or not external.is_file():
         return None
     return external.read_bytes()

@@ -18,6 +18,11 @@ _TO_ONNX = "convert it with 'python -m tf2onnx.convert --keras FILE --output mod
 _STATE_DICT = "save it with torch.save(network.state_dict(), ...), or export it to .onnx"
 
 
+def external_path(path: Path) -> Path:
+    """Return the file beside an ONNX graph in which PyTorch keeps large weights."""
+    return path.with_name(f"{path.name}.data")
+
+
 def is_network_name(path: Path) -> bool:
     """Return whether a file's name is that of a network, be it one that is read or of Keras."""
     return path.name.lower().endswith((*_ENDS, *_KERAS))

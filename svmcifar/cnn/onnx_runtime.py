@@ -11,6 +11,7 @@ import numpy as np
 import onnxruntime
 from numpy.typing import NDArray
 
+from svmcifar.cnn.formats import external_path
 from svmcifar.cnn.image_network import OpenedNetwork
 from svmcifar.cnn.model_card import Normalisation, read_normalisation
 from svmcifar.compute.image_shape import ImageShape
@@ -32,11 +33,6 @@ _N_PROBES = 4
 _MOST_BETWEEN_RUNS, _MOST_BETWEEN_BATCHES = 1e-3, 0.1
 
 Images = NDArray[np.float32] | NDArray[np.uint8]
-
-
-def external_path(path: Path) -> Path:
-    """Return the file beside a graph in which PyTorch keeps large weights."""
-    return path.with_name(f"{path.name}.data")
 
 
 def open_network(

@@ -57,9 +57,10 @@ class OvOProblem:
     before_centring: Callable[[slice], tuple[Any, Any]] | None = None
 
     def float64_samples(self, rows: slice) -> SampleBlocks:
-        """Copy samples to the host as float64, centred without rounding."""
+        """Return samples on the host as float64, centred without rounding."""
         if self.before_centring is None:
-            return sample_blocks(to_host(self.samples[rows].X).astype(np.float64), None)
+            X = to_host(self.samples[rows].X)
+            return sample_blocks(X.astype(np.float64, copy=False), None)
         X, center = self.before_centring(rows)
         return sample_blocks(to_host(X).astype(np.float64), center, in_place=True)
 

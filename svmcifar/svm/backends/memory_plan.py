@@ -109,7 +109,7 @@ def make_plan(
         plan = make_tile_plan(sizes, n_workers, limit_bytes, itemsize, on_demand, held)
         if plan and not on_demand:
             return plan
-        if plan or threshold == thresholds[-1]:
+        if plan:
             break
     smaller, larger = sorted(sizes)[-2:]
     rows = plan_rows(smaller + larger, n_features, n_workers, limit_bytes, itemsize, held=held)

@@ -3,7 +3,7 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from svmcifar.compute.arrays import to_host
+from svmcifar.compute.arrays import get_dtype, to_host
 from svmcifar.compute.threads import run_tasks, worker_pool
 from svmcifar.svm.backends.working_set import plan_rows, solve_on_demand
 from svmcifar.svm.kernels.kernel import Precision
@@ -34,7 +34,7 @@ def refine(
     need_exact = set(_doubtful_at(Precision.FLOAT64, problem, solution).tolist())
     first, second = pair_arrays(problem.n_classes)
     cancelled = np.zeros(1, dtype=bool)
-    held = to_host(problem.samples.X).nbytes
+    held = problem.samples.X.size * get_dtype(problem.samples.X).itemsize
 
     def work(number: int) -> None:
         a, b = int(first[number]), int(second[number])
