@@ -91,7 +91,7 @@ def open_network(
             f"{path}: the network must fit the memory, got {architecture} and "
             f"{_named(error, str(error))}; use another network"
         ) from error
-    network.eval().to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    network.eval().to(memory_format=torch.channels_last)
     try:
         _compute_logits(network, np.zeros((1, *image_shape), np.float32))
     except RuntimeError as error:

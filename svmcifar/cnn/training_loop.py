@@ -82,7 +82,7 @@ def train_network(
 
     torch.manual_seed(recipe.seed)
     network = Architecture("reference", recipe.width, len(superclass_of)).build().to(device)
-    network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    network.to(memory_format=torch.channels_last)
     optimizer = torch.optim.Adam(
         network.parameters(), lr=recipe.max_learning_rate, weight_decay=recipe.weight_decay
     )

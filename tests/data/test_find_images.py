@@ -75,7 +75,7 @@ def test_bad_files_do_not_stop_the_others(tmp_path):
         ("a.mp4", b"\0\0\0\x18ftypisom\0\0\0\0isomiso2", "this is a film or another file of ISO"),
         ("a.svg", b"<svg xmlns='http://www.w3.org/2000/svg'/>", "got SVG, a drawing; convert it"),
         ("b.svg", b"\xef\xbb\xbf<?xml version='1.0'?><!-- x -->\n<svg/>", "got SVG, a drawing;"),
-        ("a.svgz", gzip.compress(b"<svg/>", mtime=0), "got SVG, a drawing; convert it to PNG first"),
+        ("a.svgz", gzip.compress(b"<svg/>", mtime=0), "got SVG, a drawing; convert it to PNG"),
         ("a.png", b"<html>", "must be an image file, and this is none; name another"),
         ("b.png", b"", "must be an image file, and this is none; name another"),
     ],
