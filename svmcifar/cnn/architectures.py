@@ -3,7 +3,7 @@
 import runpy
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import torch
@@ -45,6 +45,10 @@ class Architecture:
         """Build a network with random weights."""
         return self.network(self.width, self.n_classes)
 
+    def to_card(self) -> dict[str, Any]:
+        """Return the JSON-ready entry of a model card."""
+        return asdict(self)
+
 
 @dataclass(frozen=True, eq=False)
 class Inferred:
@@ -61,6 +65,10 @@ class Inferred:
     def build(self) -> nn.Module:
         """Build a network with random weights."""
         return self.family(self.state)
+
+    def to_card(self) -> dict[str, Any]:
+        """Return the JSON-ready entry of a model card."""
+        return {"name": self.family.__name__, "n_classes": self.n_classes}
 
 
 @dataclass(frozen=True, eq=False)

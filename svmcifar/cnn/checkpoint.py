@@ -2,11 +2,11 @@
 
 import json
 from collections.abc import Sequence
-from dataclasses import asdict, replace
+from dataclasses import replace
 from hashlib import sha256
 from itertools import zip_longest
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from svmcifar.cnn.formats import (
     ONNX,
@@ -24,7 +24,9 @@ from svmcifar.io.files import atomic_path, written_together
 from svmcifar.text import shortened
 
 if TYPE_CHECKING:
-    from svmcifar.cnn.network import Network
+    from torch import nn
+
+_SHAPE = ImageShape(channels=3, height=32, width=32)
 
 # The library that computes each kind of file, and another kind.
 _LIBRARIES = {
@@ -44,34 +46,52 @@ def checkpoint_files(path: Path) -> list[Path]:
     return [path, path.with_suffix(".onnx"), card_path(path)]
 
 
+class Named(Protocol):
+    """An architecture: its text is kept in the graph, its entry in the card."""
+
+    def to_card(self) -> dict[str, Any]:
+        """Return the JSON-ready entry of a model card."""
+
+
 def save_checkpoint(
-    network: "Network", path: Path, card: dict[str, Any], *, half: bool = False
+    network: "nn.Module",
+    path: Path,
+    card: dict[str, Any],
+    *,
+    half: bool = False,
+    architecture: Named | None = None,
+    image_shape: ImageShape = _SHAPE,
 ) -> None:
     """Write a network on the host as ``*.pth``, ``*.onnx`` and ``*.json``; replace existing files.
 
     All three are written before the first is renamed, and the model card, which holds
     the hashes of the others, comes last: `load_network` detects a card that is out of date.
     `half` stores convolution and product weights as float16: `round_weights` before the
-    test makes what is stored what was tested.
+    test makes what is stored what was tested.  An `architecture` that is None is recognised.
 
     Raise OutputError if the name does not end in ``.pth`` or a file cannot be written, and
-    CheckpointError if a weight is not finite or beyond the range of float16.
+    CheckpointError if a weight is not finite or beyond the range of float16, or the network cannot
+    be exported.
     """
-    from svmcifar.cnn.architectures import Architecture, recognise
+    from svmcifar.cnn.architectures import recognise
+    from svmcifar.cnn.onnx_export import to_onnx
     from svmcifar.cnn.torch_runtime import count_parameters, state_to_store, to_bytes
 
     pth, onnx, json_file = checkpoint_files(path)
     state = state_to_store(path, network, half)
-    architecture = recognise(state)
-    assert isinstance(architecture, Architecture)
-    graph = architecture.network.to_onnx(
-        {name: value.numpy() for name, value in state.items()},
-        str(architecture),
-        read_normalisation(json_file, card["normalisation"]),
-    )
+    architecture = architecture or recognise(state)
+    normalisation = read_normalisation(json_file, card["normalisation"])
+    try:
+        graph = to_onnx(network, state, str(architecture), normalisation, image_shape)
+    except Exception as error:  # of PyTorch's exporter, which has many
+        reason = " ".join(f"{type(error).__name__} '{error}'".split())[:150]
+        raise CheckpointError(
+            f"{onnx}: a network must be one that torch.onnx.export can write, got {architecture} "
+            f"and {reason}; use another network"
+        ) from error
     contents = {pth: to_bytes(state), onnx: graph.SerializeToString(deterministic=True)}
     complete = card | {
-        "architecture": asdict(architecture),
+        "architecture": architecture.to_card(),
         "n_parameters": count_parameters(network),
         "files": {
             file.name: {"sha256": sha256(content).hexdigest(), "n_bytes": len(content)}

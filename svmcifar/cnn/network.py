@@ -2,16 +2,11 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import Any, ClassVar
 
-from numpy.typing import NDArray
 from torch import nn
 
-from svmcifar.cnn.model_card import Normalisation
 from svmcifar.compute.image_shape import ImageShape
-
-if TYPE_CHECKING:
-    from onnx import ModelProto
 
 
 class Network(nn.Module, ABC):
@@ -47,19 +42,4 @@ class Network(nn.Module, ABC):
         """Return width and number of classes from the first and the last layer, None without them.
 
         `recognise` compares all names and shapes afterwards.
-        """
-
-    @classmethod
-    @abstractmethod
-    def to_onnx(
-        cls, state: Mapping[str, NDArray[Any]], architecture: str, normalisation: Normalisation
-    ) -> "ModelProto":
-        """Export as an ONNX graph from the images, its one input, to the logits, its one output.
-
-        Parameters
-        ----------
-        state : mapping of str to ndarray
-            State dict, float32 or float16.
-        architecture, normalisation
-            Kept in the metadata.
         """

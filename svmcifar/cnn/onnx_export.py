@@ -1,101 +1,102 @@
-"""The reference network as an ONNX graph.
+"""Networks as ONNX graphs, written by PyTorch's exporter."""
 
-Built layer by layer from the state dict: PyTorch's own exporter needs another package
-(onnxscript), its older one is deprecated, neither keeps weights as float16 while it computes
-in float32, and the bytes of their files depend on their releases.
-"""
-
+import contextlib
+import io
 import json
-from collections.abc import Mapping
-from typing import Any
+import logging
+import warnings
+from collections.abc import Iterator, Mapping
 
-import numpy as np
-from numpy.typing import NDArray
-from onnx import ModelProto, NodeProto, TensorProto, helper, numpy_helper
+import torch
+from onnx import ModelProto, TensorProto, helper, numpy_helper
+from torch import Tensor, nn
 
 import svmcifar
 from svmcifar.cnn.model_card import Normalisation
 from svmcifar.compute.image_shape import ImageShape
 
 # Old enough for every ONNX Runtime that the package allows, and for most other readers.
-_OPSET, _IR_VERSION = 17, 8
+_OPSET = 18
+_N_EXAMPLES = 2  # an example of one image would fix the batch to one
 
 
-def reference_to_onnx(
-    state: Mapping[str, NDArray[Any]],
+def to_onnx(
+    network: nn.Module,
+    state: Mapping[str, Tensor],
     architecture: str,
     normalisation: Normalisation,
     image_shape: ImageShape,
 ) -> ModelProto:
-    """Export the reference network as an ONNX graph; see `Network.to_onnx`.
+    """Export a network on the host as an ONNX graph; the same bytes for the same weights.
 
-    Its input ``images`` is float32 (N, *image_shape), normalised; its output ``logits`` is
-    float32 (N, n_classes).  Float16 weights are stored as such and widened when the graph
-    is loaded: it computes in float32.
+    Its input ``images`` is float32 (N, *image_shape), normalised; its output ``logits`` is float32
+    (N, n_classes).  Weights are those of `state`, under their names: float16 ones are stored so
+    and widened when the graph is loaded: it computes in float32.  Architecture and normalisation
+    are kept in the metadata.
     """
-    graph = _Graph(state)
-    x = graph.convolution("images", "convolution1")
-    x = graph.pool(graph.convolution(x, "convolution2"))
-    x = graph.residual(x, "reslayer1")
-    x = graph.pool(graph.convolution(x, "convolution_3"))
-    x = graph.pool(graph.convolution(x, "convolution_4"))
-    x = graph.residual(x, "reslayer2")
-    x = graph.pool(graph.convolution(x, "convolution_5"))
-    x = graph.residual(x, "reslayer3")
-    x = graph.add("Flatten", [graph.pool(x)])
-    weights = graph.parameters("classifier.2", "weight", "bias")
-    graph.add("Gemm", [x, *weights], output="logits", transB=1)
-
-    n_classes = len(state["classifier.2.bias"])
-    images = helper.make_tensor_value_info("images", TensorProto.FLOAT, ["N", *image_shape])
-    logits = helper.make_tensor_value_info("logits", TensorProto.FLOAT, ["N", n_classes])
-    model = helper.make_model(
-        helper.make_graph(graph.nodes, "reference", [images], [logits], graph.initializers),
-        opset_imports=[helper.make_opsetid("", _OPSET)],
-        ir_version=_IR_VERSION,
-        producer_name="svmcifar",
-        producer_version=svmcifar.__version__,
-    )
+    is_training = network.training
+    with _quiet():
+        program = torch.onnx.export(
+            network.eval(),
+            (torch.zeros(_N_EXAMPLES, *image_shape),),
+            dynamo=True,
+            input_names=["images"],
+            output_names=["logits"],
+            dynamic_shapes=({0: torch.export.Dim("N")},),
+            opset_version=_OPSET,
+            external_data=False,
+            optimize=False,  # which would fold normalisation into weights
+            verbose=False,
+        )
+    network.train(is_training)
+    assert program is not None
+    model = program.model_proto
+    _strip(model)
+    _store(model, state)
+    model.producer_name, model.producer_version = "svmcifar", svmcifar.__version__
     about = {"architecture": architecture, "normalisation": json.dumps(normalisation._asdict())}
     helper.set_model_props(model, about)
     return model
 
 
-class _Graph:
-    """A graph under construction: its nodes and weights so far."""
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """Keep the exporter's prints, warnings and log from the terminal."""
+    disabled = logging.root.manager.disable
+    logging.disable(logging.ERROR)
+    try:
+        with (
+            warnings.catch_warnings(),
+            contextlib.redirect_stdout(io.StringIO()),
+            contextlib.redirect_stderr(io.StringIO()),
+        ):
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logging.disable(disabled)
 
-    def __init__(self, state: Mapping[str, NDArray[Any]]) -> None:
-        self.state = state
-        self.nodes: list[NodeProto] = []
-        self.initializers: list[TensorProto] = []
 
-    def add(self, operator: str, inputs: list[str], output: str = "", **attributes: Any) -> str:
-        """Add a node; return the name of its output."""
-        name = output or f"{operator}_{len(self.nodes)}"
-        self.nodes.append(helper.make_node(operator, inputs, [name], name, **attributes))
-        return name
+def _strip(model: ModelProto) -> None:
+    """Remove what the exporter notes, such as stack traces with places in the file system."""
+    graph = model.graph
+    for part in (model, graph, *graph.node, *graph.initializer, *graph.value_info, *graph.input,
+                 *graph.output):  # fmt: skip
+        part.ClearField("metadata_props")
+        part.ClearField("doc_string")
 
-    def parameters(self, layer: str, *names: str) -> list[str]:
-        """Add a layer's weights; return their names in the graph, as float32."""
-        return [self._parameter(f"{layer}.{name}") for name in names]
 
-    def convolution(self, x: str, layer: str) -> str:
-        """Add convolution, batch normalisation and ReLU."""
-        weights = self.parameters(f"{layer}.0", "weight", "bias")
-        x = self.add("Conv", [x, *weights], kernel_shape=[3, 3], pads=[1, 1, 1, 1])
-        weights = self.parameters(f"{layer}.1", "weight", "bias", "running_mean", "running_var")
-        return self.add("Relu", [self.add("BatchNormalization", [x, *weights], epsilon=1e-5)])
-
-    def residual(self, x: str, layer: str) -> str:
-        """Add a residual block of two convolutions."""
-        inner = self.convolution(x, f"{layer}.0")
-        return self.add("Add", [self.convolution(inner, f"{layer}.1"), x])
-
-    def pool(self, x: str) -> str:
-        """Halve height and width."""
-        return self.add("MaxPool", [x], kernel_shape=[2, 2], strides=[2, 2])
-
-    def _parameter(self, name: str) -> str:
-        value = np.ascontiguousarray(self.state[name])
-        self.initializers.append(numpy_helper.from_array(value, name))
-        return name if value.dtype == np.float32 else self.add("Cast", [name], to=TensorProto.FLOAT)
+def _store(model: ModelProto, state: Mapping[str, Tensor]) -> None:
+    """Replace the graph's weights by those of a state dict."""
+    casts = []
+    for initializer in model.graph.initializer:
+        stored = state.get(initializer.name)
+        if stored is None or stored.dtype != torch.float16:
+            continue
+        name = initializer.name
+        initializer.CopyFrom(numpy_helper.from_array(stored.numpy(), f"{name}.float16"))
+        casts.append(
+            helper.make_node("Cast", [f"{name}.float16"], [name], name, to=TensorProto.FLOAT)
+        )
+    nodes = [*casts, *model.graph.node]
+    model.graph.ClearField("node")
+    model.graph.node.extend(nodes)

@@ -1,17 +1,12 @@
 """The reference network."""
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from svmcifar.cnn.model_card import Normalisation
 from svmcifar.cnn.network import Network
 from svmcifar.compute.image_shape import ImageShape
-
-if TYPE_CHECKING:
-    from onnx import ModelProto
 
 _SIDE = 2**5  # height and width are halved five times, to one pixel
 
@@ -56,15 +51,6 @@ class ReferenceNetwork(Network):
         if isinstance(first, Tensor) and isinstance(last, Tensor) and first.ndim and last.ndim:
             return first.shape[0], last.shape[0]
         return None
-
-    @classmethod
-    def to_onnx(
-        cls, state: Mapping[str, NDArray[Any]], architecture: str, normalisation: Normalisation
-    ) -> "ModelProto":
-        """Export as an ONNX graph, of the same bytes for the same weights."""
-        from svmcifar.cnn.onnx_export import reference_to_onnx
-
-        return reference_to_onnx(state, architecture, normalisation, cls.image_shape)
 
 
 def _convolution(n_in: int, n_out: int, pool: bool = False) -> nn.Sequential:

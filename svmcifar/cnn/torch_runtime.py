@@ -21,7 +21,6 @@ from svmcifar.cnn.architectures import (
 )
 from svmcifar.cnn.formats import SAFETENSORS, kind_of
 from svmcifar.cnn.image_network import OpenedNetwork
-from svmcifar.cnn.network import Network
 from svmcifar.cnn.state_dict import find_state
 from svmcifar.compute.image_shape import ImageShape
 from svmcifar.errors import BackendUnavailableError, CheckpointError
@@ -111,7 +110,7 @@ def open_network(
     )
 
 
-def state_to_store(path: Path, network: Network, half: bool) -> dict[str, Tensor]:
+def state_to_store(path: Path, network: nn.Module, half: bool) -> dict[str, Tensor]:
     """Return the state dict as it is written; `half` stores the large weights as float16.
 
     Raise CheckpointError if a weight is not finite, or beyond the range of float16.
@@ -136,9 +135,9 @@ def to_bytes(state: dict[str, Tensor]) -> bytes:
 
 
 @torch.no_grad()
-def round_weights(network: Network) -> None:
+def round_weights(network: nn.Module) -> None:
     """Round convolution and product weights, in place, to values that float16 holds."""
-    for value in network.parameters():
+    for value in network.state_dict().values():
         if _is_large(value):
             value.copy_(value.half())
 
@@ -186,7 +185,7 @@ def _named(error: Exception, reason: str) -> str:
 
 def _is_large(value: Tensor) -> bool:
     """Return whether these are convolution or product weights; vectors are small and stay exact."""
-    return value.ndim > 1
+    return value.ndim > 1 and value.is_floating_point()
 
 
 @torch.inference_mode()

@@ -2,7 +2,6 @@ import numpy as np
 import pytest
 import torch
 from checkpoints import NAMES, SHAPE, made_card
-from onnx import TensorProto, helper, numpy_helper
 from reference_network import TOLERANCE, logits, normalised, random_state, shapes
 from torch import nn
 
@@ -85,24 +84,6 @@ class LinearNetwork(Network):
         if {"narrow.0.weight", "last.weight"} <= set(state):
             return len(state["narrow.0.weight"]), len(state["last.weight"])
         return None
-
-    @classmethod
-    def to_onnx(cls, state, architecture, normalisation):
-        values = [numpy_helper.from_array(value, name) for name, value in state.items()]
-        nodes = [
-            helper.make_node("Conv", ["images", "narrow.0.weight", "narrow.0.bias"], ["a"]),
-            helper.make_node("Flatten", ["a"], ["b"]),
-            helper.make_node("Gemm", ["b", "last.weight", "last.bias"], ["logits"], transB=1),
-        ]
-        ends = [
-            helper.make_tensor_value_info(name, TensorProto.FLOAT, ["N", *sizes])
-            for name, sizes in (("images", SHAPE), ("logits", [len(state["last.bias"])]))
-        ]
-        graph = helper.make_graph(nodes, "linear", ends[:1], ends[1:], values)
-        opset = [helper.make_opsetid("", 17)]
-        model = helper.make_model(graph, opset_imports=opset, ir_version=8)
-        helper.set_model_props(model, {"architecture": architecture})
-        return model
 
 
 def test_an_architecture_is_a_line_of_the_table(monkeypatch, images, tmp_path):

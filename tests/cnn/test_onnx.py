@@ -1,4 +1,6 @@
 import json
+import logging
+from functools import cache
 
 import numpy as np
 import onnx
@@ -10,8 +12,9 @@ from onnx import TensorProto, helper, numpy_helper
 from reference_network import TOLERANCE, logits, random_state
 
 from svmcifar.cnn.checkpoint import load_network
+from svmcifar.cnn.libraries import create_from_library
 from svmcifar.cnn.model_card import REFERENCE_NORMALISATION
-from svmcifar.cnn.onnx_export import reference_to_onnx
+from svmcifar.cnn.onnx_export import to_onnx
 from svmcifar.cnn.reference import ReferenceNetwork
 from svmcifar.errors import CheckpointError
 
@@ -19,11 +22,14 @@ NAMES = [f"class {k}" for k in range(5)]
 FLOAT = TensorProto.FLOAT
 
 
-def exported(width=2, half=False, seed=0):
-    state = {k: v.numpy() for k, v in random_state(width, seed=seed).items()}
+@cache
+def exported(width, half):
+    state = random_state(width)
+    network = ReferenceNetwork(width, 100)
+    network.load_state_dict(state)
     if half:
-        state = {k: v.astype(np.float16) if v.ndim > 1 else v for k, v in state.items()}
-    return reference_to_onnx(state, "reference, tested", REFERENCE_NORMALISATION, SHAPE)
+        state = {k: v.half() if v.ndim > 1 else v for k, v in state.items()}
+    return to_onnx(network, state, "reference, tested", REFERENCE_NORMALISATION, SHAPE)
 
 
 def run(model, images):
@@ -84,12 +90,16 @@ def images():
 
 @pytest.mark.parametrize("half", [False, True])
 def test_onnx_accepts_the_graph(half):
-    model = exported(half=half)
+    model = exported(2, half)
     onnx.checker.check_model(model, full_check=True)
     shape = [d.dim_param or d.dim_value for d in model.graph.input[0].type.tensor_type.shape.dim]
     assert shape == ["N", 3, 32, 32]
     types = {t.name: t.data_type for t in model.graph.initializer}
-    assert types["reslayer3.1.0.weight"] == (TensorProto.FLOAT16 if half else FLOAT)
+    if half:
+        assert types["reslayer3.1.0.weight.float16"] == TensorProto.FLOAT16
+        assert "reslayer3.1.0.weight" not in types
+    else:
+        assert types["reslayer3.1.0.weight"] == FLOAT
     assert types["reslayer3.1.1.running_var"] == FLOAT
 
 
@@ -111,12 +121,49 @@ def test_logits_are_pytorch_s(images, width, half):
 
 
 def test_metadata():
-    about = {entry.key: entry.value for entry in exported().metadata_props}
+    about = {entry.key: entry.value for entry in exported(2, False).metadata_props}
     assert about["architecture"] == "reference, tested"
     assert json.loads(about["normalisation"]) == {
         "mean": [0.4914, 0.4822, 0.4465],
         "std": [0.2023, 0.1994, 0.2010],
     }
+
+
+def test_the_same_weights_give_the_same_bytes_without_places_of_the_machine():
+    once = exported(2, False).SerializeToString(deterministic=True)
+    again = exported.__wrapped__(2, False).SerializeToString(deterministic=True)
+    assert once == again
+    for part in (b"site-packages", b".py", b"stack_trace", b"svmcifar/"):
+        assert part not in once
+
+
+def test_the_exporter_is_not_heard(capfd):
+    network = ReferenceNetwork(2, 100)
+    state = network.state_dict()
+    to_onnx(network, state, "reference", REFERENCE_NORMALISATION, SHAPE)
+    assert capfd.readouterr() == ("", "")
+    assert network.training
+    assert not logging.getLogger("torch.onnx").isEnabledFor(logging.DEBUG)
+    assert logging.getLogger("torch.onnx").isEnabledFor(logging.ERROR)
+
+
+@pytest.mark.parametrize(
+    ("name", "size"), [("torchvision:resnet18", 32), ("timm:vit_tiny_patch16_224", 48)]
+)
+def test_any_network_is_exported(tmp_path, name, size):
+    torch.manual_seed(0)
+    network = create_from_library(name, 5, size).eval()
+    shape = SHAPE._replace(height=size, width=size)
+    graph = to_onnx(network, network.state_dict(), name, REFERENCE_NORMALISATION, shape)
+    (tmp_path / "m.onnx").write_bytes(graph.SerializeToString())
+    read = load_network(tmp_path / "m.onnx", NAMES, shape)
+    pixels = np.random.default_rng(0).standard_normal((3, *shape), dtype=np.float32)
+    with torch.no_grad():
+        expected = network(torch.from_numpy(pixels)).numpy()
+    np.testing.assert_allclose(read.compute_logits(pixels), expected, rtol=0, atol=1e-4)
+    assert np.ptp(expected) > 1e-3
+    assert read.architecture == name
+    assert read.normalisation == REFERENCE_NORMALISATION
 
 
 # Graphs by others
