@@ -41,6 +41,8 @@ class Cost:
 
     training_s: float | None  # seconds on the clock, features included
     training_cpu_s: float | None = None  # seconds of the processor, of all threads together
+    epochs: int | None = None  # passes over the training images
+    epoch_s: float | None = None  # median seconds on the clock of one
     training_hardware: str | None
     training_machine: Machine = field(default_factory=Machine)
     features_s: float | None = None  # seconds of `inference_s` that an SVM's features took

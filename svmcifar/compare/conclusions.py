@@ -1,5 +1,7 @@
 """Conclusions of a comparison, sentences computed from its numbers."""
 
+from collections.abc import Sequence
+
 from svmcifar.compare.comparison import (
     CONFIDENCE,
     Comparison,
@@ -7,6 +9,7 @@ from svmcifar.compare.comparison import (
     PairedTest,
     SeedGroup,
     SuperclassAnswers,
+    TimeToAccuracy,
 )
 from svmcifar.compare.machines import are_same
 from svmcifar.data.dataset import CLASSES, SUPERCLASSES
@@ -14,18 +17,20 @@ from svmcifar.data.dataset import CLASSES, SUPERCLASSES
 LEVEL = 0.05
 _LEAST_P = 0.0001
 _LEAST_RATIO = 1.05
+MOST_IN_WORDS = 3  # pairs, or networks, with a sentence each; more of them share one
 
 
 def conclude(comparison: Comparison) -> list[str]:
     """Write sentences on accuracy, differences and cost.
 
     First the accuracy of the two rivals (`Comparison.disagreements`), then of other pairs that one
-    of them is in; then where the rivals differ, and what they cost.
+    of them is in, unless these are so many that one sentence is on all; then where the rivals
+    differ, and what they cost.
     """
     main, shown = comparison.main_kind, comparison.disagreements
     pairs = {kind: comparison.chief_pairs(tests) for kind, tests in comparison.paired.items()}
     a, b = comparison.model(shown.a), comparison.model(shown.b)
-    sentences = [_accuracy_sentence(comparison, main, pair) for pair in pairs[main]]
+    sentences = _accuracy_sentences(comparison, main, pairs[main])
     sentences[0] += _training_images(a, b)
     sentences.append(_overlap_sentence(comparison, pairs[main][0]))
     sentences.append(_classes_sentence(comparison, a, b))
@@ -37,7 +42,7 @@ def conclude(comparison: Comparison) -> list[str]:
     ]
     for kind in pairs:
         if kind != main:
-            sentences += [_accuracy_sentence(comparison, kind, pair) for pair in pairs[kind]]
+            sentences += _accuracy_sentences(comparison, kind, pairs[kind])
     sentences += [_seeds_sentence(comparison, group) for group in comparison.seeds]
     sentences += [
         f"{model.name} was trained on the superclasses: it has no answers on the "
@@ -56,7 +61,7 @@ def describe_difference(pair: PairedTest, a: str, b: str) -> str:
     """
     p = pair.mcnemar_p
     test = f"McNemar's test p {f'= {p:.2g}' if p >= _LEAST_P else f'< {_LEAST_P}'}"
-    is_shown = (pair.low > 0 or pair.high < 0) and p < LEVEL
+    is_shown = _is_shown(pair)
     if is_shown and pair.counts.difference < 0:
         return describe_difference(pair.swapped(), b, a)
     value, low, high = (100 * rate for rate in (pair.counts.difference, pair.low, pair.high))
@@ -69,6 +74,42 @@ def describe_difference(pair: PairedTest, a: str, b: str) -> str:
     return (
         f"{a} is better by {value:.2f} percentage points "
         f"({interval} {low:.2f} to {high:.2f}; {test})"
+    )
+
+
+def listing(words: Sequence[str]) -> str:
+    """Join words as in a sentence: "a, b and c"."""
+    return " and ".join([", ".join(words[:-1]), words[-1]] if len(words) > 1 else words)
+
+
+def _is_shown(pair: PairedTest) -> bool:
+    """Return whether interval and test both leave chance out."""
+    return (pair.low > 0 or pair.high < 0) and pair.mcnemar_p < LEVEL
+
+
+def _accuracy_sentences(comparison: Comparison, kind: str, pairs: list[PairedTest]) -> list[str]:
+    if len(pairs) <= MOST_IN_WORDS:
+        return [_accuracy_sentence(comparison, kind, pair) for pair in pairs]
+    rivals = pairs[0]
+    of_a = [pair.swapped() for pair in pairs if pair.a == rivals.a]
+    of_b = [pair for pair in pairs if pair.b == rivals.b]
+    return [_many_sentence(comparison, kind, of) for of in (of_b, of_a) if len(of) > 1]
+
+
+def _many_sentence(comparison: Comparison, kind: str, pairs: list[PairedTest]) -> str:
+    """Compare several models with one, the second of each pair."""
+    scores = comparison.scores[kind]
+    rates = {pair.a: scores[pair.a].accuracy for pair in pairs}
+    worst, best = min(rates, key=rates.__getitem__), max(rates, key=rates.__getitem__)
+    shown = [pair.counts.difference for pair in pairs if _is_shown(pair)]
+    n_better, n_worse = sum(d > 0 for d in shown), sum(d < 0 for d in shown)
+    name = comparison.model(pairs[0].b).name
+    return (
+        f"On the {comparison.title_of(kind)} {len(pairs)} models are right for "
+        f"{100 * rates[worst]:.2f} % ({comparison.model(worst).name}) to {100 * rates[best]:.2f} % "
+        f"({comparison.model(best).name}) of the {pairs[0].counts.n:,} test images and {name} for "
+        f"{100 * scores[pairs[0].b].accuracy:.2f} %. Shown to be better than {name}: {n_better} of "
+        f"them; to be worse: {n_worse}; neither: {len(pairs) - len(shown)}."
     )
 
 
@@ -97,14 +138,14 @@ def _overlap_sentence(comparison: Comparison, pair: PairedTest) -> str:
 
 def _seeds_sentence(comparison: Comparison, group: SeedGroup) -> str:
     """Give mean and spread of models that differ in their seed alone."""
-    *others, last = (comparison.model(model_id).name for model_id in group.models)
     parts = [
         f"on the {comparison.title_of(kind)} their accuracy is {100 * spread.mean:.2f} % on "
         f"average, with a standard deviation of {100 * spread.std:.2f} points "
         f"({100 * spread.low:.2f} to {100 * spread.high:.2f} %)"
         for kind, spread in group.accuracy.items()
     ]
-    names, seeds = f"{', '.join(others)} and {last}", ", ".join(map(str, group.seeds))
+    names = listing([comparison.model(model_id).name for model_id in group.models])
+    seeds = ", ".join(map(str, group.seeds))
     return f"{names} differ in the seed alone ({seeds}): {'; '.join(parts)}."
 
 
@@ -143,7 +184,7 @@ def _training_images(a: ModelEntry, b: ModelEntry) -> str:
         return ""
     unknown = [model.name for model, n in ((a, n_a), (b, n_b)) if n is None]
     if n_a is None or n_b is None:
-        return f" On how many images {' and '.join(unknown)} was trained is not known."
+        return f" On how many images {listing(unknown)} was trained is not known."
     return f" {a.name} was trained on {n_a:,} images and {b.name} on {n_b:,}."
 
 
@@ -168,20 +209,46 @@ def _training_sentences(comparison: Comparison, a: ModelEntry, b: ModelEntry) ->
             f"{_training_ratio(a, b)}."
         )
     sentences = [sentence]
+    learners: dict[str, list[TimeToAccuracy]] = {}
     for reached in comparison.time_to_accuracy[comparison.main_kind]:
-        if reached.svm != b.id:
-            continue
-        learner = comparison.model(reached.model)
-        assert learner.curve is not None
-        never, after = "never ", ""
-        if reached.seconds is not None:
-            never, after = "", f"after {_duration(reached.seconds)} "
-        sentences.append(
-            f"In training, {learner.name} {never}reached the "
-            f"{_accuracy_of(comparison.main_kind)} that {b.name} has on the test images {after}"
-            f"({100 * reached.target:.2f} %; measured on {learner.curve.images})."
-        )
+        if reached.svm == b.id and (curve := comparison.model(reached.model).curve):
+            learners.setdefault(curve.images, []).append(reached)
+    for images, of in learners.items():
+        if len(of) > MOST_IN_WORDS:
+            sentences.append(_all_reached_sentence(comparison, of, b, images))
+        else:
+            sentences += [_reached_sentence(comparison, one, b, images) for one in of]
     return sentences
+
+
+def _reached_sentence(
+    comparison: Comparison, reached: TimeToAccuracy, svm: ModelEntry, images: str
+) -> str:
+    """Write when a network reached an SVM's accuracy in training, as measured on some images."""
+    never, after = "never ", ""
+    if reached.seconds is not None:
+        never, after = "", f"after {_duration(reached.seconds)} "
+    return (
+        f"In training, {comparison.model(reached.model).name} {never}reached the "
+        f"{_accuracy_of(comparison.main_kind)} that {svm.name} has on the test images {after}"
+        f"({100 * reached.target:.2f} %; measured on {images})."
+    )
+
+
+def _all_reached_sentence(
+    comparison: Comparison, learners: list[TimeToAccuracy], svm: ModelEntry, images: str
+) -> str:
+    """Write when each of many networks reached it."""
+    names = {one.model: comparison.model(one.model).name for one in learners}
+    never = listing([names[one.model] for one in learners if one.seconds is None])
+    in_time = [(names[one.model], one.seconds) for one in learners if one.seconds is not None]
+    after = listing([f"{name} after {_duration(seconds)}" for name, seconds in in_time])
+    by = [f"by {after}"] * bool(after) + [f"never by {never}"] * bool(never)
+    return (
+        f"In training, the {_accuracy_of(comparison.main_kind)} that {svm.name} has on the test "
+        f"images ({100 * learners[0].target:.2f} %) was reached {', and '.join(by)} (measured on "
+        f"{images})."
+    )
 
 
 def _training(model: ModelEntry) -> str:

@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Sequence
 
 from svmcifar.compare.comparison import Comparison, ModelEntry
+from svmcifar.compare.conclusions import listing
 from svmcifar.compare.machines import are_same
 from svmcifar.data.dataset import CLASSES, SUPERCLASSES
 from svmcifar.data.registry import DATASETS
@@ -44,19 +45,33 @@ def _of_many_tests(comparison: Comparison) -> Iterator[str]:
 
 
 def _of_training_images(comparison: Comparison, models: Sequence[ModelEntry]) -> Iterator[str]:
+    found: dict[str, list[ModelEntry]] = {}
     for entry in models:
-        data, held_out = entry.made.get("data"), entry.made.get("validation_rows")
-        if data is None:
-            yield f"How {entry.name} was trained is not known: it may have seen the test images."
-        elif comparison.data.md5s["train"] not in str(data):
-            yield (
-                f"{entry.name} was trained on other data ({data.get('label', 'unknown')}): it "
-                "may have seen more images or fewer, or test images of this set."
-            )
-        if held_out:
-            yield f"{entry.name} was trained without {held_out:,} training images that it held out."
-        if entry.kind == "svm" and (n_rows := entry.made["training"]["rows"]) is not None:
-            yield f"{entry.name} was trained on {n_rows:,} of the training images."
+        for sentence in _on_training_images(comparison, entry):
+            found.setdefault(sentence, []).append(entry)
+    for sentence, alike in found.items():
+        were, they = ("was", "it") if len(alike) == 1 else ("were", "they")
+        yield sentence.format(names=_listed(alike), were=were, they=they)
+
+
+def _on_training_images(comparison: Comparison, entry: ModelEntry) -> Iterator[str]:
+    """Yield sentences on a model's training images, with places for the models' names."""
+    data, held_out = entry.made.get("data"), entry.made.get("validation_rows")
+    if data is None:
+        yield "How {names} {were} trained is not known: {they} may have seen the test images."
+    elif comparison.data.md5s["train"] not in str(data):
+        label = str(data.get("label", "unknown")).replace("{", "{{").replace("}", "}}")
+        yield (
+            f"{{names}} {{were}} trained on other data ({label}): {{they}} may have seen more "
+            "images or fewer, or test images of this set."
+        )
+    if held_out:
+        yield (
+            f"{{names}} {{were}} trained without {held_out:,} training images that {{they}} held "
+            "out."
+        )
+    if entry.kind == "svm" and (n_rows := entry.made["training"]["rows"]) is not None:
+        yield f"{{names}} {{were}} trained on {n_rows:,} of the training images."
 
 
 def _of_superclasses(
@@ -94,8 +109,7 @@ def _of_probabilities(svms: Sequence[ModelEntry]) -> Iterator[str]:
 
 
 def _listed(models: Sequence[ModelEntry]) -> str:
-    *others, last = (model.name for model in models)
-    return f"{', '.join(others)} and {last}" if others else last
+    return listing([model.name for model in models])
 
 
 def _has_probabilities(svm: ModelEntry) -> bool:

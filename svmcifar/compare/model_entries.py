@@ -4,6 +4,7 @@ import hashlib
 from collections.abc import Iterable, Sequence
 from itertools import accumulate
 from pathlib import Path
+from statistics import median
 from typing import Any
 
 from svmcifar.cnn.image_network import ImageNetwork
@@ -57,6 +58,7 @@ def network_entry(
         cost=Cost(
             training_s=card.get("training_s"),
             training_cpu_s=card.get("training_cpu_s"),
+            **_epochs(card.get("history", [])),
             training_hardware=card.get("device"),
             training_machine=machine_of_card(card),
             **_inference_cost(predictions, f"{processor_name()}, {network.runtime}"),
@@ -182,6 +184,12 @@ def _inference_cost(predictions: Predictions, hardware: str | None) -> dict[str,
         "images_per_s": n_images / predictions.inference_s,
         "inference_hardware": hardware,
     }
+
+
+def _epochs(history: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """Return number of epochs and the median seconds of one, as far as a card has them."""
+    seconds = [s for epoch in history if isinstance(s := epoch.get("seconds"), int | float)]
+    return {"epochs": len(history) or None, "epoch_s": median(seconds) if seconds else None}
 
 
 def _learning_curve(

@@ -24,7 +24,7 @@ PROVENANCE = (
     r"host\..*",
     r"models\.\d+\.(made|terms)\..*",
     r"models\.\d+\.curve\.\d+\.(seconds|coarse|fine)",
-    r"models\.\d+\.cost\.(training_s|training_cpu_s|features_s|inference_s|inference_cpu_s)",
+    r"models\.\d+\.cost\.(epochs|epoch_s|training_s|training_cpu_s|features_s|inference_s|inference_cpu_s)",
     r"models\.\d+\.cost\.(inference_load|images_per_s|training_machine\.(cores|threads))",
     r"models\.\d+\.cost\.(n_bytes|n_parameters|n_support_vectors)",
 )

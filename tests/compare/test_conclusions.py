@@ -102,6 +102,50 @@ def test_conclusion_claims_nothing_that_is_not_shown(concluded):
     assert "no difference that this test set can show (+0.00" in same[0]
 
 
+def test_many_networks_share_one_sentence(concluded):
+    right = {"cnn": first(40)} | {f"cnn{k}": first(20 + 20 * k) for k in range(2, 9)}
+    right["svm"] = first(100)
+    content = concluded(right, cnn2={"made": {}}, cnn5={"made": {}}, cnn7={"made": {}})
+    for kind, sentence in (
+        ("20 superclasses", content.conclusion[0]),
+        ("100 fine classes", next(s for s in content.conclusion if "100 fine" in s)),
+    ):
+        assert sentence.startswith(
+            f"On the {kind} 8 models are right for 20.00 % (Net) to 90.00 % (Net8) of the 200 test "
+            "images and Svm for 50.00 %. Shown to be better than Svm: 4 of them; to be worse: 3; "
+            "neither: 1."
+        )
+    assert len([s for s in content.conclusion if "100 fine classes" in s]) == 1
+    (limit,) = [s for s in content.limitations if "may have seen the test images" in s]
+    assert limit.startswith("How Net2, Net5 and Net7 were trained is not known: they may have")
+
+
+def test_many_svms_share_one_sentence(concluded):
+    right = {"cnn": first(100)} | {f"svm{k}": first(50 + 10 * k) for k in (2, 3, 4, 7)}
+    (sentence,) = [s for s in concluded(right).conclusion if s.startswith("On the 20 ")]
+    assert sentence.startswith("On the 20 superclasses 4 models are right for 35.00 % (Svm2) to")
+    assert "Net for 50.00 %. Shown to be better than Net: 1 of them; to be worse: 3" in sentence
+
+
+def test_many_learning_curves_share_one_sentence(concluded):
+    def curve(*accuracies):
+        seconds = tuple(range(10, 10 + len(accuracies)))
+        return LearningCurve(
+            "validation images", True, seconds, dict.fromkeys(("coarse", "fine"), accuracies)
+        )
+
+    ids = ["cnn", "cnn2", "cnn3", "cnn4"]
+    curves = {model_id: {"curve": curve(0.1, 0.6)} for model_id in ids}
+    curves["cnn3"] = {"curve": curve(0.1, 0.2)}
+    content = concluded(dict.fromkeys(ids, first(150)) | {"svm": first(100)}, **curves)
+    (sentence,) = [s for s in content.conclusion if s.startswith("In training")]
+    assert sentence == (
+        "In training, the superclass accuracy that Svm has on the test images (50.00 %) was "
+        "reached by Net after 11 s, Net2 after 11 s and Net4 after 11 s, and never by Net3 "
+        "(measured on validation images)."
+    )
+
+
 @pytest.mark.parametrize(
     ("low", "high", "p", "shown"),
     [

@@ -95,11 +95,6 @@ def probability(p: float) -> str:
     return f"p{_NBSP}={_NBSP}{mantissa}{_NBSP}×{_NBSP}10{power}"
 
 
-def listing(words: list[str]) -> str:
-    """Join words as in a sentence: "a, b and c"."""
-    return " and ".join([", ".join(words[:-1]), words[-1]] if len(words) > 1 else words)
-
-
 def glued(sentence: str) -> str:
     """Keep a number and its percent sign on one line."""
     return sentence.replace(" %", f"{_NBSP}%")

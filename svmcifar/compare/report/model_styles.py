@@ -27,6 +27,10 @@ STYLES = {
     "cnn2": Style("#b0508a", "triangle", "^"),
     "cnn3": Style("#a06e00", "hexagon", "h"),
     "cnn4": Style("#5a5f66", "cross", "P"),
+    "cnn5": Style("#5c7a00", "leftward", "<"),
+    "cnn6": Style("#b3253c", "saltire", "X"),
+    "cnn7": Style("#7a4fbf", "pentagon", "p"),
+    "cnn8": Style("#8a5a44", "rightward", ">"),
     "svm2": Style("#4a4fc4", "wedge", "v"),
     "svm3": Style("#00808f", "star", "*"),
 }
@@ -48,7 +52,7 @@ class ShownModel:
 
 
 def show_models(comparison: Comparison) -> list[ShownModel]:
-    """Choose a style for each model, in order; they repeat from the fifth CNN or fourth SVM on."""
+    """Choose a style for each model, in order; they repeat from the ninth CNN or fourth SVM on."""
     slots = {
         kind: cycle([slot for slot in STYLES if slot.startswith(kind)])
         for kind in ("cnn", "ensemble", "svm")

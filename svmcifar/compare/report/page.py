@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from svmcifar.compare.comparison import BOOTSTRAP, Comparison, ModelEntry
+from svmcifar.compare.conclusions import MOST_IN_WORDS, listing
 from svmcifar.compare.machines import are_same
 from svmcifar.compare.report import (
     belief_tables,
@@ -28,6 +29,7 @@ from svmcifar.plots.confusion_matrix import FIRST_DARK_SHADE, SHADE_PERCENTS
 from svmcifar.text import shortened, shown_name, visible
 
 PAGE_NAME = "report.html"
+_MOST_PAIRS = 10  # in a table; of more, those without one of the rivals are folded
 _FILE_WORDS = {
     "predictions": "every image, every model’s answers",
     "scores": "all scores",
@@ -50,6 +52,7 @@ class _Group:
     table: list[score_tables.Row]
     paired: list[PairedRow]
     in_words: list[PairedRow]  # of these, the ones that have their own paragraph
+    folded: list[PairedRow]  # others, of which few readers ask
     per_class: list[score_tables.ClassRow]
 
 
@@ -152,15 +155,20 @@ def _content(comparison: Comparison, pictures: NDArray[np.uint8]) -> dict[str, A
 def _group(comparison: Comparison, kind: str, models: list[ShownModel]) -> _Group:
     scores = comparison.scores[kind]
     scored = [model for model in models if model.id in scores]
-    paired = paired_rows(comparison.paired[kind], models)
+    tests = comparison.paired[kind]
+    chief = comparison.chief_pairs(tests) or tests
+    # Many networks have very many pairs among themselves.
+    is_long = len(tests) > _MOST_PAIRS
+    unfolded = [t for t in tests if not is_long or t in chief]
     return _Group(
         kind=kind,
         title=comparison.title_of(kind),
         models=scored,
         intervals=[(m, scores[m.id].accuracy, *scores[m.id].accuracy_interval) for m in scored],
         table=score_tables.score_rows(scores, scored),
-        paired=paired,
-        in_words=paired_rows(comparison.chief_pairs(comparison.paired[kind]), models) or paired,
+        paired=paired_rows(unfolded, models),
+        in_words=paired_rows(chief[:MOST_IN_WORDS], models),
+        folded=paired_rows([test for test in tests if test not in unfolded], models),
         per_class=score_tables.recall_rows(scores, scored),
     )
 
@@ -216,7 +224,7 @@ def _times(
     return {
         "charts": [(title, chart) for title, chart in charts if chart],
         "curve_notes": [
-            (formatting.listing([name for name, of in curved if of == images]), images)
+            (listing([name for name, of in curved if of == images]), images)
             for images in dict.fromkeys(of for _, of in curved)
         ],
         "n_guides": max(

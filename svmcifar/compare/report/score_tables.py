@@ -97,6 +97,8 @@ def cost_rows(comparison: Comparison) -> list[Row]:
     return known_rows(
         make_row("Training, CPU time", [c.training_cpu_s for c in costs], duration, least),
         make_row("Training, on the clock", [c.training_s for c in costs], duration, least),
+        make_row("Epochs", [c.epochs for c in costs], count),
+        make_row("An epoch, on the clock", [c.epoch_s for c in costs], duration, least),
         make_row("Training threads", [m.threads for m in machines], count),
         make_row("Training processor", [m.processor for m in machines], text),
         make_row("Its cores", [m.cores for m in machines], count),

@@ -17,7 +17,6 @@ from svmcifar.compare.report.formatting import (
     count,
     decimal,
     duration,
-    listing,
     percent,
     percent_range,
     points,
@@ -116,8 +115,6 @@ def test_models_differ_in_colour_and_shape():
         (size, 2_500_000_000, "2.50 GB"), (size, 12_300, "12.3 kB"),
         (probability, 0.03449, "p = 0.034"), (probability, 2.4e-17, "p = 2 × 10⁻¹⁷"),
         (probability, 0.0, "p < 10⁻³⁰⁰"), (probability, 1.0, "p = 1.000"),
-        (listing, ["a"], "a"), (listing, ["a", "b"], "a and b"),
-        (listing, list("abc"), "a, b and c"),
     ],
 )  # fmt: skip
 def test_words(function, value, text):
