@@ -125,7 +125,7 @@ class RBFSVC(ClassifierMixin, BaseEstimator):
         How the backend divided its memory; None for "sklearn".
     shape_fit_ : tuple of int
     n_features_in_ : int
-    feature_names_in_ : ndarray of shape (n_features_in_,)
+    feature_names_in_ : ndarray of shape (n_features,)
         If X has names of features that are all strings.
 
     References
