@@ -107,6 +107,7 @@ def command(
     normalise: tuple[str, ...],
     checkpoint_key: tuple[str, ...],
     arch: tuple[str, ...],
+    image_size: tuple[int, ...],
     data: str | None,
     skip_md5: bool,
     out: Path,
@@ -137,7 +138,13 @@ def command(
     cnns = cnns or (() if no_cnn else (BUNDLED,))
     if ensemble and len(cnns) < 2:
         raise click.UsageError("--ensemble needs at least two networks; give --cnn once more.")
-    readings = _readings(normalise, checkpoint_key, arch, len(cnns))
+    named = {
+        "--normalise": normalise,
+        "--checkpoint-key": checkpoint_key,
+        "--arch": arch,
+        "--image-size": image_size,
+    }
+    readings = _readings(named, len(cnns))
     check_folder(out, overwrite)
     dataset = options.open_data(data, skip_md5)
     cache = options.open_feature_cache(no_cache)
@@ -180,13 +187,10 @@ def command(
     click.echo(f"report: {out / 'report.html'}")
 
 
-def _readings(
-    normalise: tuple[str, ...], keys: tuple[str, ...], archs: tuple[str, ...], n_networks: int
-) -> list[NetworkReading]:
+def _readings(named: dict[str, tuple[Any, ...]], n_networks: int) -> list[NetworkReading]:
     """Return how each network is read: by one value for all of them, or one for each, in order."""
     columns = []
-    given = {"--normalise": normalise, "--checkpoint-key": keys, "--arch": archs}
-    for flag, values in given.items():
+    for flag, values in named.items():
         if len(values) not in (0, 1, n_networks):
             raise click.UsageError(
                 f"{flag} may be given once for all networks, or once for each of the {n_networks}, "

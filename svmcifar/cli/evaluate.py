@@ -46,6 +46,7 @@ def command(
     normalise: str | None,
     checkpoint_key: str | None,
     arch: str | None,
+    image_size: int | None,
     jobs: int | None,
     no_cache: bool,
     overwrite: bool,
@@ -73,7 +74,7 @@ def command(
     on_gpu = options.wants_gpu(device)
     dataset = options.open_data(data, skip_md5)
     cache = options.open_feature_cache(no_cache)
-    reading = NetworkReading(normalise, checkpoint_key, arch)
+    reading = NetworkReading(normalise, checkpoint_key, arch, image_size)
     model = load_image_model(model_path, dataset, cache, jobs, reading, on_gpu)
     n_found = cache.n_found if cache else 0
     result = evaluate_classifier(model, dataset, split, on_gpu=on_gpu)

@@ -4,7 +4,7 @@ import click
 
 # Options without their dashes, in the order of the groups.
 _GROUPS = {
-    "Models": "cnn no-cnn svm ensemble robustness normalise checkpoint-key arch",
+    "Models": "cnn no-cnn svm ensemble robustness normalise checkpoint-key arch image-size",
     "Settings": "preset config searched",
     "Images and labels": "data skip-md5 synthetic label-csv labels split limit holdout folds "
     "validation files-from",

@@ -1,5 +1,6 @@
 """Models that commands take: SVMs and networks."""
 
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
 BUNDLED = "bundled"
 # Training images on which normalisations are tried.
 _N_TRIED = 2000
+_MOST_SIDE = 2048
 
 
 class NetworkReading(NamedTuple):
@@ -26,6 +28,7 @@ class NetworkReading(NamedTuple):
     normalise: str | None
     key: str | None
     arch: str | None
+    image_size: int | None
 
 
 def network_options(**settings: Any) -> options.Decorator:
@@ -48,9 +51,18 @@ def network_options(**settings: Any) -> options.Decorator:
         ),
         click.option(
             "--arch",
-            metavar="FILE.py:FUNCTION",
-            help="A function of your own that makes the network of a state dict, where it is not "
-            "recognised; the file is run.",
+            metavar="NAME",
+            help="The architecture of a state dict, where it is not recognised: timm:NAME, "
+            "torchvision:NAME, or FILE.py:FUNCTION, a function of your own that makes the network; "
+            "the file is run.",
+            **settings,
+        ),
+        click.option(
+            "--image-size",
+            type=click.IntRange(1, _MOST_SIDE),
+            metavar="SIDE",
+            help="Resize images to this height and width for a network that was trained so, such "
+            "as 224.  [default: as its tensors or its card say, else as they are]",
             **settings,
         ),
     )
@@ -93,28 +105,37 @@ def open_network(
 ) -> "ImageNetwork":
     """Load a network and settle its normalisation; say which, if it had to be found out."""
     from svmcifar.cnn.checkpoint import load_network
-    from svmcifar.cnn.normalisation import settle_normalisation
+    from svmcifar.cnn.normalisation import settle_reading
     from svmcifar.compute.threads import count_workers
-    from svmcifar.data.dataset import CLASSES
+    from svmcifar.data.dataset import CLASSES, SUPERCLASSES
     from svmcifar.data.registry import DATASETS
     from svmcifar.data.sampling import draw_rows
 
     names = dataset.class_names(CLASSES) if dataset else None
+    kinds = dataset.label_kinds if dataset else ()
+    superclasses = dataset.class_names(SUPERCLASSES) if dataset and SUPERCLASSES in kinds else ()
     shape = (dataset or DATASETS[0]).description.image_shape
     file = network_path(path, synthetic=dataset is not None and dataset.is_synthetic)
-    network = load_network(file, names, shape, count_workers(jobs), reading.key, reading.arch)
+    network = load_network(
+        file,
+        names,
+        shape,
+        count_workers(jobs),
+        key=reading.key,
+        named=reading.arch,
+        image_size=reading.image_size,
+        superclass_names=superclasses,
+    )
 
-    def draw() -> tuple[Any, Any]:
-        if dataset is None:
-            raise InputError(
-                f"{path}: how images are normalised for the network must be known, and neither its "
-                f"file nor a card says; pass --normalise, or --data to find out"
-            )
+    def draw(dataset: "Dataset") -> tuple[Any, Any]:
         train = dataset.read_split("train")
         chosen = train.take(draw_rows(train.classes, min(_N_TRIED, len(train.classes)), seed=0))
-        return chosen.images, chosen.classes
+        return chosen.images, chosen.labels[network.label_kind]
 
-    settled = settle_normalisation(network, reading.normalise, draw)
+    drawing = None if dataset is None else partial(draw, dataset)
+    settled = settle_reading(network, reading.normalise, drawing)
+    if network.alternatives and not settled.alternatives:
+        click.echo(f"{one_line(str(path))}: read as {settled.architecture}", err=True)
     if network.normalisation is None and reading.normalise is None and not network.takes_bytes:
         click.echo(f"{one_line(str(path))}: images are normalised {settled.normalised}", err=True)
     return settled

@@ -60,6 +60,7 @@ def command(
     normalise: str | None,
     checkpoint_key: str | None,
     arch: str | None,
+    image_size: int | None,
     jobs: int | None,
     no_cache: bool,
     overwrite: bool,
@@ -104,7 +105,7 @@ def command(
     if errors and not readable:
         raise _listed(errors, len(images))
     cache = options.open_feature_cache(no_cache)
-    reading = NetworkReading(normalise, checkpoint_key, arch)
+    reading = NetworkReading(normalise, checkpoint_key, arch, image_size)
     model = load_image_model(model_path, dataset, cache, jobs, reading, on_gpu)
     if dataset and not images:
         table = predict_split(model, dataset, split, top=top or 0, on_gpu=on_gpu)

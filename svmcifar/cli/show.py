@@ -29,6 +29,7 @@ def command(
     normalise: str | None,
     checkpoint_key: str | None,
     arch: str | None,
+    image_size: int | None,
     jobs: int | None,
     no_cache: bool,
     overwrite: bool,
@@ -45,7 +46,7 @@ def command(
     options.check_outputs(overwrite, figure=out, keep=[model_path])
     dataset = options.open_data(data, skip_md5)
     cache = options.open_feature_cache(no_cache)
-    reading = NetworkReading(normalise, checkpoint_key, arch)
+    reading = NetworkReading(normalise, checkpoint_key, arch, image_size)
     model = load_image_model(model_path, dataset, cache, jobs, reading)
     require_same_classes(model, dataset)
     test = dataset.read_split("test")

@@ -1,7 +1,6 @@
 """The known architectures: a state dict is recognised as one of them, and its network built."""
 
-import runpy
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -9,20 +8,44 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from svmcifar.cnn.differences import build_empty, find_differences
 from svmcifar.cnn.families.family import Family
 from svmcifar.cnn.families.residual_function import ResidualFunctionNet
 from svmcifar.cnn.families.resnet import ResNet
+from svmcifar.cnn.families.staged_mobilenet import StagedMobileNet
+from svmcifar.cnn.families.staged_shufflenet import StagedShuffleNet
 from svmcifar.cnn.families.vgg import VGG
+from svmcifar.cnn.libraries import is_library_name
+from svmcifar.cnn.library_networks import (
+    FromLibrary,
+    fit_network,
+    fit_networks,
+    library_candidates,
+    nearest_candidates,
+)
 from svmcifar.cnn.network import Network
+from svmcifar.cnn.own_architecture import Own, own_architecture
 from svmcifar.cnn.reference import ReferenceNetwork
-from svmcifar.errors import CheckpointError
+from svmcifar.cnn.state_dict import with_prefix_of
+from svmcifar.errors import BackendUnavailableError, CheckpointError, InputError
 
 ARCHITECTURES: dict[str, type[Network]] = {
     "reference": ReferenceNetwork,
 }
 
 # Networks that others train; a family is a file of its own.
-FAMILIES: tuple[type[Family], ...] = (ResNet, ResidualFunctionNet, VGG)
+FAMILIES: tuple[type[Family], ...] = (
+    ResNet,
+    ResidualFunctionNet,
+    VGG,
+    StagedMobileNet,
+    StagedShuffleNet,
+)
+
+_WAY_OUT = (
+    "Name its own with --arch timm:NAME, torchvision:NAME or FILE.py:FUNCTION, or export it with "
+    "torch.onnx.export(..., external_data=False) and give the .onnx file."
+)
 
 
 @dataclass(frozen=True)
@@ -32,6 +55,10 @@ class Architecture:
     name: str
     width: int
     n_classes: int
+
+    @property
+    def image_size(self) -> None:
+        """Side of the images that it must be built for: none, see `Network.image_shape`."""
 
     def __str__(self) -> str:
         return f"{self.name}, width {self.width}, {self.n_classes} classes"
@@ -57,6 +84,7 @@ class Inferred:
     family: type[Family]
     state: Mapping[str, Any]
     n_classes: int
+    image_size: None = None
 
     def __str__(self) -> str:
         n_layers = sum(value.ndim > 1 for value in self.state.values())
@@ -71,76 +99,80 @@ class Inferred:
         return {"name": self.family.__name__, "n_classes": self.n_classes}
 
 
-@dataclass(frozen=True, eq=False)
-class Own:
-    """A network that a function of the user's own makes."""
-
-    label: str  # as the user named it
-    make: Callable[[], nn.Module]
-    n_classes: int
-
-    def __str__(self) -> str:
-        return f"{self.label}, {self.n_classes} classes"
-
-    def build(self) -> nn.Module:
-        """Build a network with random weights."""
-        return self.make()
+Known = Architecture | Inferred | FromLibrary | Own
 
 
-def named_architecture(named: str, state: Mapping[str, Any]) -> Own:
-    """Return the architecture that ``FILE.py:FUNCTION`` makes; the file's code is run.
+def named_architecture(
+    named: str, state: dict[str, Any], image_size: int | None = None
+) -> tuple[FromLibrary | Own, dict[str, Any]]:
+    """Return what ``timm:NAME``, ``torchvision:NAME`` or ``FILE.py:FUNCTION`` names.
 
+    The state dict comes with it, its names beginning as those of the network do.
+
+    The file's code is run.  `image_size` is the side of the images that it gets, if that is told.
     Raise CheckpointError if there is no such function, if it makes no network, or one that the
-    tensors of a state dict do not fit.
+    tensors of a state dict do not fit; InputError if a library has no such network, and
+    BackendUnavailableError without the library.
     """
-    path, _, function = named.rpartition(":")
-    try:
-        if not path.endswith(".py"):
-            raise FileNotFoundError("this is no FILE.py:FUNCTION")
-        make = runpy.run_path(path)[function]
-        network = make()
-        if not isinstance(network, nn.Module):
-            raise TypeError(f"{function} makes a {type(network).__name__}, no torch.nn.Module")
-    except Exception as error:  # of code that is not ours
-        reason = f"{type(error).__name__} '{error}'"
-        raise CheckpointError(
-            f"an architecture must be a function without arguments that makes the network, named "
-            f"as FILE.py:FUNCTION, got {named!r} and {' '.join(reason.split())[:200]}"
-        ) from error
-    last = [value.shape[0] for value in network.state_dict().values() if value.ndim == 2]
-    architecture = Own(named, make, last[-1] if last else 0)
-    if differences := _differences(state, architecture):
-        first, *more = differences
-        others = f", and {len(more)} other differences" if more else ""
-        raise CheckpointError(f"the weights must be those of {named}, got {first}{others}")
-    return architecture
+    if is_library_name(named):
+        architecture: FromLibrary | Own = fit_network(named, state, image_size)
+    else:
+        architecture = own_architecture(named)
+        state = with_prefix_of(state, build_empty(architecture.build).state_dict())
+    if differences := find_differences(state, architecture):
+        raise CheckpointError(f"the weights must be those of {named}, got {differences}")
+    return architecture, state
 
 
-def recognise(state: Mapping[str, Any]) -> Architecture | Inferred:
-    """Return the architecture of a state dict.
+def recognise(state: Mapping[str, Any], image_size: int | None = None) -> Known:
+    """Return the first of `find_architectures`."""
+    return find_architectures(state, image_size)[0]
 
-    Raise CheckpointError if the names or shapes are those of no known network: it names the nearest
-    one, and what differs.
+
+def find_architectures(state: Mapping[str, Any], image_size: int | None = None) -> list[Known]:
+    """List the architectures that a state dict can be of, the commonest first.
+
+    There are several where networks compute differently from the same tensors.  `image_size` is the
+    side of the images that the network gets, where that is known.  Raise CheckpointError if the
+    names or shapes are those of no known network: it names the nearest one, and what differs.
     """
     for name, value in state.items():
         if not isinstance(value, Tensor):
             raise _unknown(f"{name!r} of type {type(value).__name__}, which is no tensor")
-    candidates: list[Architecture | Inferred] = [*_trained_here(state)]
+    found = _of_libraries(library_candidates(state), state, image_size)
+    if fitting := [one for one in found if not find_differences(state, one)]:
+        return list(fitting)
+    candidates: list[Known] = [*_trained_here(state)]
     missing = []
     for family in FAMILIES:
         try:
             candidates += _inferred(family, state)
         except KeyError as error:
             missing.append(f"no {error} where {family.__name__} has it")
-    if not candidates:
+    differences = {candidate: find_differences(state, candidate) for candidate in candidates}
+    if fitting_here := [one for one in candidates if not differences[one]]:
+        return fitting_here
+    for one in _of_libraries(nearest_candidates(state), state, image_size):
+        differences[one] = find_differences(state, one)
+    if not differences:
         entries = f"{len(state)} entries, first {next(iter(state), 'none')!r}"
         raise _unknown(next(iter(missing), entries))
-    differences = {candidate: _differences(state, candidate) for candidate in candidates}
-    nearest = min(candidates, key=lambda candidate: len(differences[candidate]))
-    if differences[nearest]:
-        first, *more = differences[nearest]
-        raise _unknown(f"{first}{f' and {len(more)} other differences' if more else ''}")
-    return nearest
+    nearest = min(differences, key=lambda candidate: len(differences[candidate]))
+    raise CheckpointError(
+        f"A state dict must be that of a known network; the nearest is {nearest}. "
+        f"Got {differences[nearest]}. {_WAY_OUT}"
+    )
+
+
+def _of_libraries(
+    names: Sequence[str], state: Mapping[str, Any], image_size: int | None
+) -> list[FromLibrary]:
+    """Return networks of libraries; one that is missing, or older, has none of them."""
+    found: list[FromLibrary] = []
+    for name in names:
+        with suppress(BackendUnavailableError, InputError):
+            found += fit_networks(name, state, image_size)
+    return found
 
 
 def _trained_here(state: Mapping[str, Any]) -> Iterator[Architecture]:
@@ -154,38 +186,9 @@ def _inferred(family: type[Family], state: Mapping[str, Any]) -> list[Inferred]:
     # Of another family, a layer has other shapes.
     with suppress(ValueError, TypeError, RuntimeError), torch.device("meta"):
         if (network := family.of(state)) is not None:
-            *_, last = (value for value in network.state_dict().values() if value.ndim == 2)
+            *_, last = (value for value in network.state_dict().values() if value.ndim > 1)
             return [Inferred(family, state, last.shape[0])]
     return []
-
-
-def _differences(
-    state: Mapping[str, Any], architecture: Architecture | Inferred | Own
-) -> list[str]:
-    """Describe the entries that the architecture has in another shape or not at all."""
-    with torch.device("meta"):
-        expected = architecture.build().state_dict()
-    return [
-        f"{name!r} of shape {_shape(state.get(name))} where {architecture} has "
-        f"{_shape(expected.get(name))}"
-        for name in {**expected, **state}
-        if _shape(expected.get(name)) != _shape(state.get(name))
-        and not (name not in state and _is_counter(name))
-    ]
-
-
-def with_counters(state: Mapping[str, Any], expected: Mapping[str, Any]) -> dict[str, Any]:
-    """Add the counters of batches that older files leave out, and that inference does not use."""
-    missing = {name: v for name, v in expected.items() if name not in state and _is_counter(name)}
-    return {**state, **missing}
-
-
-def _is_counter(name: str) -> bool:
-    return name.endswith(".num_batches_tracked")
-
-
-def _shape(value: Any) -> str:
-    return str(tuple(value.shape)) if isinstance(value, Tensor) else "none"
 
 
 def _unknown(got: str) -> CheckpointError:
@@ -193,7 +196,6 @@ def _unknown(got: str) -> CheckpointError:
     known |= {family.__name__: family.layers for family in FAMILIES}
     names = "; ".join(f"{name} ({layers})" for name, layers in known.items())
     return CheckpointError(
-        f"A state dict must be that of a known network: {names}. Got {got} instead. "
-        f"Name a function that makes the network with --arch FILE.py:FUNCTION, or export it with "
-        f"torch.onnx.export(..., external_data=False) and give the .onnx file."
+        f"A state dict must be that of a known network: {names}; those of torchvision and timm. "
+        f"Got {got} instead. {_WAY_OUT}"
     )

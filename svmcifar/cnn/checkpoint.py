@@ -17,8 +17,10 @@ from svmcifar.cnn.formats import (
     kind_of,
 )
 from svmcifar.cnn.image_network import ImageNetwork, OpenedNetwork
+from svmcifar.cnn.libraries import is_library_name
 from svmcifar.cnn.model_card import card_path, read_card, read_normalisation
 from svmcifar.compute.image_shape import ImageShape
+from svmcifar.data.dataset import CLASSES, SUPERCLASSES
 from svmcifar.errors import BackendUnavailableError, CheckpointError, OutputError
 from svmcifar.io.files import atomic_path, written_together
 from svmcifar.text import shortened
@@ -112,6 +114,8 @@ def load_network(
     n_threads: int | None = None,
     key: str | None = None,
     named: str | None = None,
+    image_size: int | None = None,
+    superclass_names: Sequence[str] = (),
 ) -> ImageNetwork:
     """Load a network from a file, with its model card if it has one.
 
@@ -120,7 +124,10 @@ def load_network(
     ``NAME.onnx.data``.  Nothing that it holds is run but the network's own arithmetic.  Class
     names, in the order of the class ids, and image shape are those of the data set; names that
     are None are taken from the card.  Without `n_threads` the runtime chooses.  `key` is where the
-    state dict lies, if there are several.
+    state dict lies, if there are several, `named` the architecture (see
+    `svmcifar.cnn.architectures.named_architecture`), and `image_size` the side to which images are
+    resized for the network; without it, it is found, else that of the card, else the data set's.
+    A network of as many classes as there are `superclass_names` distinguishes these.
 
     Raise CheckpointError if the file is missing, if it or its card is damaged or unknown, or
     if they do not fit each other or the data set; BackendUnavailableError if PyTorch (for
@@ -136,20 +143,35 @@ def load_network(
             f"{path}: the network's classes must have names, and no card beside it has them; pass "
             "--data to take those of the data set"
         )
+    if "classes" in entries and entries["classes"] != list(superclass_names):
+        _check_names(card_path(path), entries["classes"], class_names)
+    named = named or _noted_name(entries.get("architecture", {}))
+    side = image_size or entries.get("image_size")
+    opened = _open_network(path, content, external, image_shape, n_threads, key, named, side)
+    if image_size and opened.size != (image_size, image_size):
+        raise CheckpointError(
+            f"{path}: images must be resized to {opened.size[0]} x {opened.size[1]} for the "
+            f"network, got --image-size {image_size}; leave it out"
+        )
+    label_kind = CLASSES
+    if opened.n_classes != len(class_names):
+        if opened.n_classes != len(superclass_names):
+            upper = f" or {len(superclass_names)} superclasses" if superclass_names else ""
+            raise CheckpointError(
+                f"{path}: a network must distinguish the {len(class_names)} classes{upper} of the "
+                f"data set, got one for {opened.n_classes}; use a network for these classes"
+            )
+        label_kind, class_names = SUPERCLASSES, superclass_names
     if "classes" in entries:
         _check_names(card_path(path), entries["classes"], class_names)
-    opened = _open_network(path, content, external, image_shape, n_threads, key, named)
-    if opened.n_classes != len(class_names):
-        raise CheckpointError(
-            f"{path}: a network must distinguish the {len(class_names)} classes of the data set, "
-            f"got one for {opened.n_classes}; use a network for these classes"
-        )
     if "normalisation" in entries:
         normalisation = read_normalisation(card_path(path), entries["normalisation"])
         opened = replace(opened, normalisation=normalisation)
     if opened.size != (image_shape.height, image_shape.width):
         resized = "images resized to {} x {}".format(*opened.size)
-        opened = replace(opened, architecture=f"{opened.architecture}, {resized}")
+        named_so = tuple((f"{name}, {resized}", make) for name, make in opened.alternatives)
+        architecture = f"{opened.architecture}, {resized}"
+        opened = replace(opened, architecture=architecture, alternatives=named_so)
     if opened.n_parameters is None:
         opened = replace(opened, n_parameters=entries.get("n_parameters"))
     return ImageNetwork(
@@ -161,7 +183,16 @@ def load_network(
         card=card,
         class_names=tuple(class_names),
         image_shape=image_shape,
+        label_kind=label_kind,
     )
+
+
+def _noted_name(entry: dict[str, Any]) -> str | None:
+    """Return a library's network that a card names and says no more of than its classes."""
+    name = entry.get("name")
+    if not isinstance(name, str) or set(entry) - {"name", "n_classes"}:
+        return None
+    return name if is_library_name(name) else None
 
 
 def _read(path: Path) -> bytes:
@@ -197,6 +228,7 @@ def _open_network(
     n_threads: int | None,
     key: str | None,
     named: str | None,
+    image_size: int | None,
 ) -> OpenedNetwork:
     kind = kind_of(path, content)
     library, other = _LIBRARIES[kind]
@@ -211,8 +243,10 @@ def _open_network(
             f"pip install 'svmcifar[cnn]', or use the {other} file beside it"
         ) from error
     if kind == ONNX:
+        if image_size is not None:
+            image_shape = image_shape._replace(height=image_size, width=image_size)
         return open_graph(path, content, image_shape, n_threads, external)
-    return open_state(path, content, image_shape, n_threads, key, named)
+    return open_state(path, content, image_shape, n_threads, key, named, image_size)
 
 
 def _check_names(card: Path, names: list[str], expected: Sequence[str]) -> None:

@@ -19,6 +19,8 @@ from svmcifar.errors import CheckpointError, InputError
 # The smallest normal float32: below it a network's probability may be 0.
 _LEAST_PROBABILITY = float(np.finfo(np.float32).tiny)
 
+Compute = Callable[[Any], NDArray[np.float32]]
+
 
 @dataclass(frozen=True, kw_only=True)
 class OpenedNetwork:
@@ -27,7 +29,8 @@ class OpenedNetwork:
     `n_parameters` counts learned weights, without the running statistics of batch
     normalisation; it is None where neither the file nor its model card holds the number.
     `compute_logits` maps up to `batch_size` images (n_images, channels, *size), normalised float32,
-    or uint8 if it `takes_bytes`, to logits (n_images, n_classes), float32.
+    or uint8 if it `takes_bytes`, to logits (n_images, n_classes), float32.  `alternatives` are
+    other architectures that have the same tensors, each with what makes its `compute_logits`.
     """
 
     architecture: str  # for example "reference, width 16, 10 classes"
@@ -39,7 +42,8 @@ class OpenedNetwork:
     size: tuple[int, int]  # height and width of the images that it takes
     takes_bytes: bool = False  # whether it normalises images by itself
     batch_size: int
-    compute_logits: Callable[[Any], NDArray[np.float32]]
+    compute_logits: Compute
+    alternatives: tuple[tuple[str, Callable[[], Compute]], ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,9 +58,9 @@ class ImageNetwork(OpenedNetwork):
     class_names: tuple[str, ...]
     image_shape: ImageShape
     normalised: str = ""  # where its normalisation comes from
+    label_kind: str = CLASSES  # of the classes that it distinguishes
 
-    # With these it is an `svmcifar.model.image_model.ImageModel`.
-    label_kind: ClassVar[str] = CLASSES
+    # With this it is an `svmcifar.model.image_model.ImageModel`.
     has_probabilities: ClassVar[bool] = True
 
     @property

@@ -17,11 +17,12 @@ MEAN = (0.4914, 0.4822, 0.4465)
 STD = (0.2023, 0.1994, 0.2010)
 
 _MOST = 1e12
+_MOST_SIDE = 2048
 
 # Types of the optional entries that readers rely on.
 _TYPES: dict[str, type | tuple[type, ...]] = {
     "classes": list, "history": list, "training_s": (int, float), "device": str, "files": dict,
-    "recipe": dict, "data": dict, "test": dict,
+    "recipe": dict, "data": dict, "test": dict, "architecture": dict,
 }  # fmt: skip
 
 
@@ -147,6 +148,9 @@ def _check_entries(path: Path, card: dict[str, Any]) -> None:
             if not isinstance(entry, kind):
                 raise _invalid(path, f"one with proper {key!r}, got {_short(entry)} in it")
     numbers = {key: card.get(key) for key in ("training_s", "training_cpu_s", "n_parameters")}
+    size = card.get("image_size", 1)
+    if type(size) is not int or not 1 <= size <= _MOST_SIDE:
+        raise _invalid(path, f"one with an 'image_size' from 1 to {_MOST_SIDE}, got {_short(size)}")
     for number, entry in enumerate(card.get("history", [])):
         numbers |= {f"history {number}: {name}": value for name, value in entry.items()}
     for name, value in numbers.items():

@@ -57,6 +57,13 @@ def find_state(loaded: Any, key: str | None = None) -> tuple[dict[str, Any], lis
     return _cleaned(states[chosen]), [name for name in states if name != chosen]
 
 
+def with_prefix_of(state: dict[str, Any], expected: Mapping[str, Any]) -> dict[str, Any]:
+    """Put before the names of a state dict what `find_state` removed, if a network's begin so."""
+    first = next(iter(expected), "")
+    prefix = first.removesuffix(next(iter(_cleaned(dict(expected))), ""))
+    return {f"{prefix}{name}": value for name, value in state.items()}
+
+
 def _states(value: Any, path: str = "", depth: int = 4) -> Iterator[tuple[str, dict[str, Any]]]:
     """Yield the state dicts in nested dicts, with their keys."""
     if not isinstance(value, Mapping) or depth == 0:

@@ -15,12 +15,13 @@ from torch import Tensor, nn
 
 from svmcifar.cnn.architectures import (
     Architecture,
+    Known,
+    find_architectures,
     named_architecture,
-    recognise,
-    with_counters,
 )
+from svmcifar.cnn.differences import with_counters
 from svmcifar.cnn.formats import SAFETENSORS, kind_of
-from svmcifar.cnn.image_network import OpenedNetwork
+from svmcifar.cnn.image_network import Compute, OpenedNetwork
 from svmcifar.cnn.state_dict import find_state
 from svmcifar.compute.image_shape import ImageShape
 from svmcifar.errors import BackendUnavailableError, CheckpointError
@@ -45,12 +46,15 @@ def open_network(
     n_threads: int | None,
     key: str | None = None,
     named: str | None = None,
+    image_size: int | None = None,
 ) -> OpenedNetwork:
     """Open the content of a file, the state dict of a known network, on the CPU.
 
     It may lie under a key, and its names may begin with what wrappers put before them (see
     `svmcifar.cnn.state_dict.find_state`).  `n_threads` is set for all of PyTorch.  An architecture
-    that is `named` is not recognised but made (see `named_architecture`).
+    that is `named` is not recognised but made (see `named_architecture`).  `image_size` is the
+    side of the images that it gets: by default what its tensors or its library tell, else that of
+    `image_shape`.
 
     Raise CheckpointError, which names `path`, if the file is damaged, holds anything but
     tensors and plain values, belongs to no known network, or to one for images of another
@@ -61,7 +65,13 @@ def open_network(
         torch.set_num_threads(n_threads)
     try:
         state, others = find_state(_read(path, content), key)
-        architecture = recognise(state) if named is None else named_architecture(named, state)
+        alike: list[Known]
+        architecture: Known
+        if named is None:
+            architecture, *alike = find_architectures(state, image_size)
+        else:
+            alike = []
+            architecture, state = named_architecture(named, state, image_size)
     except CheckpointError as error:
         if str(error).startswith(str(path)):
             raise
@@ -82,6 +92,32 @@ def open_network(
             f"{path}: weights must be dense floating-point tensors, got {strange[0]!r} of "
             f"{state[strange[0]].dtype}, {state[strange[0]].layout}; save the network unquantised"
         )
+    network = _load(path, architecture, state)
+    side = architecture.image_size or image_size
+    taken = image_shape._replace(height=side, width=side) if side else image_shape
+    try:
+        logits = _compute_logits(network, np.zeros((1, *taken), np.float32))
+    except Exception as error:  # of networks that are not ours
+        raise CheckpointError(
+            f"{path}: the network must work on images of shape {tuple(taken)}, got "
+            f"{architecture} and {_named(error, str(error))}; use a network for these images, or "
+            f"name another size with --image-size"
+        ) from error
+    return OpenedNetwork(
+        architecture=str(architecture),
+        n_classes=logits.shape[1],
+        n_parameters=count_parameters(network),
+        runtime=f"PyTorch {torch.__version__}, {torch.get_num_threads()} threads",
+        normalisation=None,
+        size=(taken.height, taken.width),
+        batch_size=_BATCH,
+        compute_logits=partial(_compute_logits, network),
+        alternatives=tuple((str(one), partial(_compute_by, path, one, state)) for one in alike),
+    )
+
+
+def _load(path: Path, architecture: Known, state: dict[str, Tensor]) -> nn.Module:
+    """Build a network with these weights."""
     try:
         network = architecture.build()
         network.load_state_dict(with_counters(state, network.state_dict()))
@@ -91,23 +127,11 @@ def open_network(
             f"{_named(error, str(error))}; use another network"
         ) from error
     network.eval().to(memory_format=torch.channels_last)
-    try:
-        _compute_logits(network, np.zeros((1, *image_shape), np.float32))
-    except RuntimeError as error:
-        raise CheckpointError(
-            f"{path}: the network must work on images of shape {tuple(image_shape)}, got "
-            f"{architecture} and {_named(error, str(error))}; use a network for these images"
-        ) from error
-    return OpenedNetwork(
-        architecture=str(architecture),
-        n_classes=architecture.n_classes,
-        n_parameters=count_parameters(network),
-        runtime=f"PyTorch {torch.__version__}, {torch.get_num_threads()} threads",
-        normalisation=None,
-        size=(image_shape.height, image_shape.width),
-        batch_size=_BATCH,
-        compute_logits=partial(_compute_logits, network),
-    )
+    return network
+
+
+def _compute_by(path: Path, architecture: Known, state: dict[str, Tensor]) -> Compute:
+    return partial(_compute_logits, _load(path, architecture, state))
 
 
 def state_to_store(path: Path, network: nn.Module, half: bool) -> dict[str, Tensor]:

@@ -79,7 +79,7 @@ def _of_superclasses(
 ) -> Iterator[str]:
     if SUPERCLASSES not in comparison.class_names:
         return
-    if networks:
+    if any(network.labels == CLASSES for network in networks):
         yield "A network's probability of a superclass is the sum over its classes."
     if of_classes := [svm for svm in svms if svm.labels == CLASSES]:
         yield (

@@ -44,13 +44,14 @@ def network_entry(
     """Describe a network; `n_images` are the training images of the data set."""
     card = finite(network.card or {})
     normalised = network.normalised and f"; images normalised {network.normalised}"
-    summed = "; probabilities summed per superclass" if SUPERCLASSES in predictions.ids else ""
+    is_summed = network.label_kind == CLASSES and SUPERCLASSES in predictions.ids
+    summed = "; probabilities summed per superclass" if is_summed else ""
     return ModelEntry(
         id=model_id,
         kind="cnn",
         name=name,
         description=f"CNN: {network.architecture}{normalised}{summed}",
-        labels=CLASSES,
+        labels=network.label_kind,
         file=network.path.name,
         sha256=network.sha256,
         runtime=network.runtime,
@@ -83,7 +84,7 @@ def ensemble_entry(members: Sequence[ModelEntry], predictions: Predictions, how:
         kind="ensemble",
         name=f"Ensemble of {len(members)} CNNs ({how})",
         description=f"{', '.join(m.name for m in members)}: {rule}",
-        labels=CLASSES,
+        labels=CLASSES if CLASSES in predictions.ids else SUPERCLASSES,
         runtime=_joined(m.runtime for m in members),
         terms=common_terms(m.terms for m in members),
         cost=Cost(

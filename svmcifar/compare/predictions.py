@@ -47,8 +47,8 @@ def predict_by_network(
     clock = Stopwatch()
     probabilities = network.predict_proba(images).astype(np.float64)
     spent = clock.wall_s, clock.cpu_s, clock.load
-    scores = {CLASSES: probabilities}
-    if superclass_of is not None:
+    scores = {network.label_kind: probabilities}
+    if network.label_kind == CLASSES and superclass_of is not None:
         scores[SUPERCLASSES] = sum_by_superclass(probabilities, superclass_of)
     return _ranked(scores, "probabilities", *spent)
 
@@ -100,10 +100,12 @@ def combine_networks(members: Sequence[Predictions], how: str) -> Predictions:
     """Combine networks' predictions; the time is that of all of them.
 
     "sum" is the argmax of the summed probabilities, "vote" the majority with ties broken by that
-    sum; superclasses are voted on by themselves.
+    sum; superclasses are voted on by themselves, and alone if a network knows no others.
     """
     scores = {}
     for kind in members[0].ids:
+        if not all(kind in m.ids for m in members):
+            continue
         total = np.mean([m.scores[kind] for m in members], axis=0)
         if how == "vote":
             # The mean never outweighs a vote: a class leads by 1 in it only if all predict it.

@@ -79,11 +79,11 @@ def test_a_network_is_made_by_code_that_is_named(tmp_path, synthetic_folder):
     torch.manual_seed(0)
     torch.save({"2.weight": torch.randn(100, 48), "2.bias": torch.zeros(100)}, "own.pth")
     options = ("own.pth", "--data", synthetic_folder, "--normalise", "half")
-    assert "--arch FILE.py:FUNCTION" in fail("evaluate", *options)
+    assert "torchvision:NAME or FILE.py:FUNCTION" in fail("evaluate", *options)
     found, _ = accuracy(*options, "--arch", "own.py:small")
     assert 0 <= found < 0.2
     message = fail("evaluate", *options, "--arch", "own.py:other")
-    assert "must be those of own.py:other, got '2.bias' of shape (100,) where" in message
+    assert "must be those of own.py:other, got unexpected: '2.bias' of shape (100,)" in message
     for name in ("own.py:nothing", "own.py:missing", "none.py:small", "own", "torch:small"):
         message = fail("evaluate", *options, "--arch", name)
         assert f"named as FILE.py:FUNCTION, got '{name}'" in message
@@ -124,3 +124,32 @@ def folder_of_images(tmp_path, synthetic_data):
     for number, picture in enumerate(to_pictures(images)):
         Image.fromarray(picture).save(tmp_path / f"images/{number}.png")
     return tmp_path / "images"
+
+
+OF_SUPERCLASSES = """
+from torch import nn
+
+
+def make():
+    return nn.Sequential(nn.AvgPool2d(8), nn.Flatten(), nn.Linear(48, 20))
+"""
+
+
+def test_a_network_of_superclasses(tmp_path, synthetic_folder, train_small, folder_of_images):
+    from svmcifar.model.persistence import save_model
+
+    save_model(train_small(label_kind="fine"), "svm.skops")
+    (tmp_path / "own.py").write_text(OF_SUPERCLASSES)
+    torch.manual_seed(0)
+    torch.save({"2.weight": torch.randn(20, 48) / 4, "2.bias": torch.zeros(20)}, "own.pth")
+    options = ("--data", synthetic_folder, "--arch", "own.py:make", "--normalise", "half")
+    assert "20 superclasses" in run("evaluate", "own.pth", *options)
+    run("show", "own.pth", *options, "--out", "x.png")
+    assert len(run("predict", "own.pth", folder_of_images, *options).splitlines()) == 3
+    run("compare", "--cnn", "own.pth", "--svm", "svm.skops", *options, "--out", "r")
+    with open("r/report.json") as file:
+        report = json.load(file)
+    model = report["models"][0]
+    assert model["labels"] == "coarse"
+    assert "summed" not in model["description"]
+    assert any("own was trained on the superclasses" in s for s in report["conclusion"])

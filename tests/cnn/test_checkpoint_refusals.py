@@ -1,4 +1,5 @@
 import io
+import json
 import os
 import pickle
 import subprocess
@@ -13,6 +14,7 @@ from torch import nn
 from svmcifar.cnn import torch_runtime
 from svmcifar.cnn.checkpoint import load_network, save_checkpoint
 from svmcifar.compute.image_shape import ImageShape
+from svmcifar.data.dataset import SUPERCLASSES
 from svmcifar.errors import (
     BackendUnavailableError,
     CheckpointError,
@@ -134,6 +136,23 @@ def test_wrong_number_of_classes(saved, tmp_path, suffix):
 def test_other_classes(saved, names, message):
     with pytest.raises(CheckpointError, match=f"model.json: .* in their order, {message}"):
         load_network(saved, names, SHAPE)
+
+
+def test_a_network_of_superclasses(tmp_path):
+    state = {**made_network().state_dict()}
+    for part in ("weight", "bias"):
+        state[f"classifier.2.{part}"] = state[f"classifier.2.{part}"][:20]
+    path = write_file(tmp_path / "m.pth", state)
+    upper = [f"superclass {k}" for k in range(20)]
+    read = load_network(path, NAMES, SHAPE, superclass_names=upper)
+    assert (read.label_kind, read.class_names) == (SUPERCLASSES, tuple(upper))
+    with pytest.raises(CheckpointError, match=r"the 100 classes or 19 superclasses .* one for 20;"):
+        load_network(path, NAMES, SHAPE, superclass_names=upper[1:])
+    path.with_suffix(".json").write_text(json.dumps({"format": 1, "classes": upper}))
+    assert load_network(path, NAMES, SHAPE, superclass_names=upper).n_classes == 20
+    path.with_suffix(".json").write_text(json.dumps({"format": 1, "classes": NAMES}))
+    with pytest.raises(CheckpointError, match=r"got 'class 0' for class 0, 'superclass 0'"):
+        load_network(path, NAMES, SHAPE, superclass_names=upper)
 
 
 def test_images_of_another_shape(saved):

@@ -124,6 +124,83 @@ class FunctionResNet(nn.Module):
         return self.fc(x.mean((2, 3)))
 
 
+class LinearBottleneck(nn.Module):
+    def __init__(self, n_in, n_out, stride, factor=6):
+        super().__init__()
+        n = n_in * factor
+        self.residual = nn.Sequential(
+            *(nn.Conv2d(n_in, n, 1), nn.BatchNorm2d(n), nn.ReLU6()),
+            *(nn.Conv2d(n, n, 3, stride, 1, groups=n), nn.BatchNorm2d(n), nn.ReLU6()),
+            *(nn.Conv2d(n, n_out, 1), nn.BatchNorm2d(n_out)),
+        )
+        self.keeps = stride == 1 and n_in == n_out
+
+    def forward(self, x):
+        return x + self.residual(x) if self.keeps else self.residual(x)
+
+
+class StagedMobile(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.pre = nn.Sequential(nn.Conv2d(3, 8, 1, padding=1), nn.BatchNorm2d(8), nn.ReLU6())
+        self.stage1 = LinearBottleneck(8, 4, 1, 1)
+        sizes = [(2, 4, 6, 2), (3, 6, 8, 2), (4, 8, 8, 2), (3, 8, 12, 1), (3, 12, 12, 1)]
+        for k, (n, n_in, n_out, stride) in enumerate(sizes, 2):
+            more = [LinearBottleneck(n_out, n_out, 1) for _ in range(n - 1)]
+            stage = nn.Sequential(LinearBottleneck(n_in, n_out, stride), *more)
+            setattr(self, f"stage{k}", stage)
+        self.stage7 = LinearBottleneck(12, 16, 1)
+        self.conv1 = nn.Sequential(nn.Conv2d(16, 32, 1), nn.BatchNorm2d(32), nn.ReLU6())
+        self.conv2 = nn.Conv2d(32, 100, 1)
+
+    def forward(self, x):
+        x = self.pre(x)
+        for k in range(1, 8):
+            x = getattr(self, f"stage{k}")(x)
+        x = nn.functional.adaptive_avg_pool2d(self.conv1(x), 1)
+        return self.conv2(x).view(len(x), -1)
+
+
+class ShuffleUnit(nn.Module):
+    def __init__(self, n_in, n_out, stride):
+        super().__init__()
+        n, half = (n_in, n_out // 2) if stride == 2 else (n_in // 2, n_in // 2)
+        last = (nn.Conv2d(n, half, 1), nn.BatchNorm2d(half), nn.ReLU())
+        self.residual = nn.Sequential(
+            *(nn.Conv2d(n, n, 1), nn.BatchNorm2d(n), nn.ReLU()),
+            *(nn.Conv2d(n, n, 3, stride, 1, groups=n), nn.BatchNorm2d(n)),
+            *last,
+        )
+        self.shortcut = nn.Sequential()
+        if stride == 2:
+            self.shortcut = nn.Sequential(
+                *(nn.Conv2d(n, n, 3, stride, 1, groups=n), nn.BatchNorm2d(n)),
+                *(nn.Conv2d(n, half, 1), nn.BatchNorm2d(half), nn.ReLU()),
+            )
+        self.splits = stride == 1
+
+    def forward(self, x):
+        a, b = torch.split(x, x.shape[1] // 2, dim=1) if self.splits else (x, x)
+        x = torch.cat([self.shortcut(a), self.residual(b)], dim=1)
+        n, c, h, w = x.shape
+        return x.view(n, 2, c // 2, h, w).transpose(1, 2).reshape(n, c, h, w)
+
+
+class StagedShuffle(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.pre = nn.Sequential(nn.Conv2d(3, 8, 3, padding=1), nn.BatchNorm2d(8))
+        for k, (n, n_in, n_out) in enumerate([(3, 8, 12), (7, 12, 24), (3, 24, 32)], 2):
+            more = [ShuffleUnit(n_out, n_out, 1) for _ in range(n)]
+            setattr(self, f"stage{k}", nn.Sequential(ShuffleUnit(n_in, n_out, 2), *more))
+        self.conv5 = nn.Sequential(nn.Conv2d(32, 64, 1), nn.BatchNorm2d(64), nn.ReLU())
+        self.fc = nn.Linear(64, 100)
+
+    def forward(self, x):
+        x = self.stage4(self.stage3(self.stage2(self.pre(x))))
+        return self.fc(self.conv5(x).mean((2, 3)))
+
+
 class PlainVGG(nn.Module):
     def __init__(self, plan, norm, hidden, dropout=True):
         super().__init__()
@@ -166,6 +243,8 @@ NETWORKS = {
     "ResNet-18 of residual functions": lambda: FunctionResNet([2, 2, 2, 2], 8, False),
     "ResNet-34 of residual functions": lambda: FunctionResNet([3, 4, 6, 3], 8, False),
     "ResNet-50 of residual functions": lambda: FunctionResNet([3, 4, 6, 3], 8, True),
+    "MobileNetV2 of stages": StagedMobile,
+    "ShuffleNetV2 of stages": StagedShuffle,
     "VGG-11": lambda: PlainVGG(VGG11, norm=False, hidden=[]),
     "VGG-13-BN": lambda: PlainVGG(VGG13, norm=True, hidden=[64, 64]),
     "VGG-16": lambda: PlainVGG(VGG16, norm=False, hidden=[64, 64]),

@@ -18,7 +18,7 @@ from torch import nn
 from svmcifar.cnn.checkpoint import load_network
 from svmcifar.cnn.formats import kind_of
 from svmcifar.cnn.image_network import resize
-from svmcifar.cnn.state_dict import find_state
+from svmcifar.cnn.state_dict import find_state, with_prefix_of
 
 
 @pytest.fixture(scope="module")
@@ -103,6 +103,14 @@ def test_the_commonest_key_is_taken_and_the_others_are_told():
         assert state["a"] is one["a"]
         assert others == ["teacher" if "teacher" in loaded else "a.teacher"]
     assert find_state({"loss": torch.tensor(1.0), "epoch": 2}) == ({}, [])
+
+
+def test_a_network_whose_own_names_begin_so_keeps_them():
+    one = {"model.net.a": torch.ones(2), "model.net.b": torch.ones(3)}
+    state, _ = find_state({"state_dict": {f"module.{name}": one[name] for name in one}})
+    assert list(state) == ["a", "b"]
+    assert with_prefix_of(state, one) == one
+    assert with_prefix_of(state, {"a": 0, "b": 0}) == state
 
 
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float64])

@@ -53,9 +53,15 @@ def test_recognise():
     [
         ({}, "0 entries, first 'none'"),
         ({"convolution1.0.weight": None}, "78 entries, first 'convolution1.0.bias'"),
-        ({"reslayer2.1.1.running_var": None}, r"'reslayer2.1.1.running_var' of shape none"),
-        ({"extra": torch.zeros(2)}, r"'extra' of shape \(2,\) where .* has none"),
-        ({"convolution_5.0.bias": torch.zeros(9)}, r"\(9,\) where reference, width 2, .*\(32,\)"),
+        (
+            {"reslayer2.1.1.running_var": None},
+            r"reference, width 2, .* missing: 'reslayer2.1.1.running_var' of shape \(16,\)\. ",
+        ),
+        ({"extra": torch.zeros(2)}, r"reference, .* Got unexpected: 'extra' of shape \(2,\)\. "),
+        (
+            {"convolution_5.0.bias": torch.zeros(9)},
+            r"another shape: 'convolution_5.0.bias' of shape \(9,\) instead of \(32,\)",
+        ),
         ({"convolution_5.0.bias": "text"}, "'convolution_5.0.bias' of type str, which is no"),
         ({"epoch": 3}, "'epoch' of type int, which is no tensor"),
         ({"classifier.2.weight": torch.zeros(())}, "79 entries"),

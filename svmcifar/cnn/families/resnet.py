@@ -59,11 +59,15 @@ class _Block(nn.Module):
     def __init__(self, state: Mapping[str, Any], name: str, stride: int) -> None:
         super().__init__()
         self.n_convolutions = 3 if f"{name}.bn3.weight" in state else 2
+        channels = state[f"{name}.conv1.weight"].shape[1]
         for k in range(1, self.n_convolutions + 1):
             n_out, n_in, side, _ = state[f"{name}.conv{k}.weight"].shape
             # The stride is that of the first 3 x 3 convolution.
             step = stride if side == 3 and k <= 2 and (k == 1 or self.n_convolutions == 3) else 1
-            conv = nn.Conv2d(n_in, n_out, side, stride=step, padding=side // 2, bias=False)
+            conv = nn.Conv2d(
+                channels, n_out, side, step, side // 2, groups=channels // n_in, bias=False
+            )
+            channels = n_out
             self.add_module(f"conv{k}", conv)
             self.add_module(f"bn{k}", nn.BatchNorm2d(n_out))
         self.shortcut_name = "downsample" if f"{name}.downsample.1.weight" in state else "shortcut"
