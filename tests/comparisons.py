@@ -144,6 +144,7 @@ def make_comparison(
         data=DataDescription(
             label=label,
             synthetic=synthetic,
+            original="CIFAR-100" if synthetic else None,
             md5s={"train": "1601" * 8, "test": "f0ef" * 8, "meta": "7973" * 8},
             split="test",
             n_images=len(fine),

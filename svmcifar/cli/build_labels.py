@@ -8,6 +8,7 @@ from svmcifar.cli import options
 from svmcifar.cli.help import GroupedCommand
 from svmcifar.cli.progress import with_progress
 from svmcifar.data.dataset import SUPERCLASSES
+from svmcifar.errors import DataError
 
 
 @click.command(cls=GroupedCommand)
@@ -15,7 +16,7 @@ from svmcifar.data.dataset import SUPERCLASSES
 @options.out("data/labels.csv", "The CSV to write.")
 @options.overwrite
 @with_progress
-def command(data: str | None, skip_md5: bool, out: Path, overwrite: bool) -> None:
+def command(data: options.DataOptions, out: Path, overwrite: bool) -> None:
     """Write the superclass of each class as a CSV.
 
     Derived from the labels of the images, and checked: the superclasses are of
@@ -25,9 +26,13 @@ def command(data: str | None, skip_md5: bool, out: Path, overwrite: bool) -> Non
     from svmcifar.data.labels import write_label_csv
 
     options.check_outputs(overwrite, out)
-    dataset = options.open_data(data, skip_md5)
-    if SUPERCLASSES in dataset.description.n_classes:
-        dataset.require_kind(SUPERCLASSES)
+    dataset = data.open()
+    if SUPERCLASSES not in dataset.description.n_classes:
+        raise DataError(
+            f"{dataset.location}: the data set must have superclasses, and "
+            f"{dataset.description.name} has none"
+        )
+    dataset.require_kind(SUPERCLASSES)
     write_label_csv(dataset, out, overwrite=overwrite)
     kinds = dataset.label_kinds
     counts = [f"{len(dataset.class_names(k))} {kind_words(k, kinds)[1]}" for k in reversed(kinds)]

@@ -15,6 +15,7 @@ import click
 from svmcifar import __version__
 from svmcifar.cli.terminal import visible_streams
 from svmcifar.errors import SvmCifarError
+from svmcifar.text import one_line
 
 # Modules by name of command, in the order of use.
 _COMMANDS = {
@@ -75,6 +76,8 @@ class _Commands(click.Group):
         try:
             return super().invoke(context)
         except SvmCifarError as error:
+            for note in getattr(error, "__notes__", []):
+                click.echo(one_line(note), err=True)
             raise click.ClickException(" ".join(str(error).split())) from error
         except MemoryError as error:
             raise click.ClickException(self._out_of_memory(context, error)) from error

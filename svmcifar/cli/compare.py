@@ -16,6 +16,7 @@ from svmcifar.cli.image_models import (
     is_network,
     network_options,
     open_network,
+    recorded_data,
 )
 from svmcifar.cli.progress import with_progress
 from svmcifar.compute.progress import stage
@@ -108,8 +109,7 @@ def command(
     checkpoint_key: tuple[str, ...],
     arch: tuple[str, ...],
     image_size: tuple[int, ...],
-    data: str | None,
-    skip_md5: bool,
+    data: options.DataOptions,
     out: Path,
     jobs: int | None,
     no_cache: bool,
@@ -146,7 +146,8 @@ def command(
     }
     readings = _readings(named, len(cnns))
     check_folder(out, overwrite)
-    dataset = options.open_data(data, skip_md5)
+    paths = [*svm_paths, *map(Path, cnns)]
+    dataset = data.open(*map(recorded_data, paths))
     cache = options.open_feature_cache(no_cache)
     networks = _load_networks(cnns, readings, dataset, jobs)
     ids = model_ids("cnn", networks)

@@ -12,6 +12,7 @@ from svmcifar.cli.image_models import (
     is_network,
     load_image_model,
     network_options,
+    recorded_data,
 )
 from svmcifar.cli.progress import with_progress
 
@@ -36,8 +37,7 @@ from svmcifar.cli.progress import with_progress
 @with_progress
 def command(
     model_path: Path,
-    data: str | None,
-    skip_md5: bool,
+    data: options.DataOptions,
     split: str,
     json_path: Path | None,
     figure_path: Path | None,
@@ -72,7 +72,7 @@ def command(
     options.reserve_output(json_path)
     options.check_outputs(overwrite, json_path, figure=figure_path, keep=[model_path])
     on_gpu = options.wants_gpu(device)
-    dataset = options.open_data(data, skip_md5)
+    dataset = data.open(recorded_data(model_path))
     cache = options.open_feature_cache(no_cache)
     reading = NetworkReading(normalise, checkpoint_key, arch, image_size)
     model = load_image_model(model_path, dataset, cache, jobs, reading, on_gpu)

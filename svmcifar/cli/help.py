@@ -6,8 +6,8 @@ import click
 _GROUPS = {
     "Models": "cnn no-cnn svm ensemble robustness normalise checkpoint-key arch image-size",
     "Settings": "preset config searched",
-    "Images and labels": "data skip-md5 synthetic label-csv labels split limit holdout folds "
-    "validation files-from",
+    "Images and labels": "data dataset resize split-seed skip-md5 synthetic label-csv labels "
+    "split limit holdout folds validation files-from",
     "Features": "features filters patch-size pooling threshold filter-kind hog-cell "
     "hog-orientations pca whiten ridge-scores ridge-pca augment",
     "SVM": "C gamma tol max-iter class-weight probability",

@@ -1,5 +1,7 @@
 """Models that commands take: SVMs and networks."""
 
+from collections.abc import Mapping
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -7,7 +9,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import click
 
 from svmcifar.cli import options
-from svmcifar.errors import InputError
+from svmcifar.compute.image_shape import ImageShape
+from svmcifar.errors import CheckpointError, InputError, ModelFileError
 from svmcifar.text import one_line
 
 if TYPE_CHECKING:
@@ -82,6 +85,28 @@ def network_path(path: Path, synthetic: bool) -> Path:
     return bundled_checkpoint(synthetic) if str(path) == BUNDLED else path
 
 
+def recorded_data(path: Path) -> dict[str, Any]:
+    """Return what a model tells of its data set, as `Dataset.to_record`; {} if it does not.
+
+    What is wrong with its file, loading it tells.
+    """
+    from svmcifar.cnn.model_card import card_data
+    from svmcifar.model.persistence import read_manifest
+
+    if is_network(path):
+        return {} if str(path) == BUNDLED else card_data(path)
+    with suppress(ModelFileError):
+        return vars(read_manifest(path).data)
+    return {}
+
+
+def image_shape_of(record: Mapping[str, Any]) -> ImageShape:
+    """Return the shape of the images that a model was trained on, by `recorded_data`."""
+    from svmcifar.data.registry import DEFAULT_SHAPE
+
+    return ImageShape(*(record.get("image_shape") or DEFAULT_SHAPE))
+
+
 def load_image_model(
     path: Path,
     dataset: "Dataset | None",
@@ -108,24 +133,31 @@ def open_network(
     from svmcifar.cnn.normalisation import settle_reading
     from svmcifar.compute.threads import count_workers
     from svmcifar.data.dataset import CLASSES, SUPERCLASSES
-    from svmcifar.data.registry import DATASETS
     from svmcifar.data.sampling import draw_rows
 
     names = dataset.class_names(CLASSES) if dataset else None
     kinds = dataset.label_kinds if dataset else ()
     superclasses = dataset.class_names(SUPERCLASSES) if dataset and SUPERCLASSES in kinds else ()
-    shape = (dataset or DATASETS[0]).description.image_shape
+    shape = dataset.image_shape if dataset else image_shape_of(recorded_data(path))
     file = network_path(path, synthetic=dataset is not None and dataset.is_synthetic)
-    network = load_network(
-        file,
-        names,
-        shape,
-        count_workers(jobs),
-        key=reading.key,
-        named=reading.arch,
-        image_size=reading.image_size,
-        superclass_names=superclasses,
-    )
+    try:
+        network = load_network(
+            file,
+            names,
+            shape,
+            count_workers(jobs),
+            key=reading.key,
+            named=reading.arch,
+            image_size=reading.image_size,
+            superclass_names=superclasses,
+        )
+    except CheckpointError as error:
+        if dataset is None or str(path) != BUNDLED:
+            raise
+        raise CheckpointError(
+            f"{BUNDLED}: the network that comes with svmcifar is for the classes of CIFAR-100, got "
+            f"those of {dataset.label}; name another, such as one of 'svmcifar train-cnn'"
+        ) from error
 
     def draw(dataset: "Dataset") -> tuple[Any, Any]:
         train = dataset.read_split("train")

@@ -1,9 +1,10 @@
 """Options and arguments that commands share, and what they do with them."""
 
 import sys
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, redirect_stdout, suppress
-from functools import reduce
+from dataclasses import dataclass
+from functools import reduce, wraps
 from math import isfinite
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
@@ -11,7 +12,7 @@ from typing import IO, TYPE_CHECKING, Any
 import click
 
 from svmcifar.cli.terminal import data_output
-from svmcifar.data.dataset import LABEL_KINDS, SUPERCLASSES
+from svmcifar.data.dataset import CLASSES, DATASET_WORDS, LABEL_KINDS, SUPERCLASSES
 from svmcifar.errors import InputError, OutputError
 
 if TYPE_CHECKING:
@@ -61,8 +62,19 @@ def with_default(
 
 
 def labels(help_text: str) -> Decorator:
-    """Add ``--labels``."""
-    return with_default("--labels", click.Choice(LABEL_KINDS), SUPERCLASSES, help_text)
+    """Add ``--labels``; see `label_kind`."""
+    return click.option(
+        "--labels",
+        type=click.Choice(LABEL_KINDS),
+        help=f"{help_text}  [default: {SUPERCLASSES}; {CLASSES} where there are no superclasses]",
+    )
+
+
+def label_kind(labels: str | None, dataset: "Dataset") -> str:
+    """Return the kind of labels to use; raise DataError if the data set has none of it."""
+    kind = labels or (SUPERCLASSES if SUPERCLASSES in dataset.description.n_classes else CLASSES)
+    dataset.require_kind(kind)
+    return kind
 
 
 def seed(help_text: str) -> Decorator:
@@ -111,15 +123,92 @@ def figure(what: str) -> Decorator:
     return click.option("--figure", "figure_path", type=FILE, help=text)
 
 
-data = group(
-    click.option(
-        "--data",
-        metavar="PATH",
-        help="Folder, .tar.gz or .zip archive of the data set.  [default: $SVMCIFAR_DATA, then "
-        "data/cifar-100-python, then the usual folders of torchvision and Keras]",
-    ),
-    click.option("--skip-md5", is_flag=True, help="Accept a data set that was altered on purpose."),
-)
+@dataclass(frozen=True)
+class DataOptions:
+    """The data set that a command line names."""
+
+    place: str | None
+    kind: str | None  # one of DATASET_WORDS
+    image_size: int | None
+    split_seed: int | None
+    skip_md5: bool
+
+    @property
+    def is_named(self) -> bool:
+        """Whether a data set is asked for."""
+        return self.place is not None or self.kind is not None
+
+    def open(self, *records: Mapping[str, Any]) -> "Dataset":
+        """Open the data set; in what is not asked for, as one of some models read it.
+
+        `records` are those of `Dataset.to_record` in models; the first one that tells counts.
+        """
+        from svmcifar.data.registry import open_dataset
+
+        dataset = open_dataset(
+            self.place,
+            kind=self.kind,
+            check_md5=not self.skip_md5,
+            image_size=self.image_size,
+            split_seed=self.split_seed,
+        )
+        known = next((record for record in records if record.get("image_shape")), {})
+        return dataset.like(known)
+
+    def to_words(self) -> list[str]:
+        """Return the options that another command needs for the same data set."""
+        named = {"--data": self.place, "--dataset": self.kind}
+        words = [word for flag, value in named.items() if value for word in (flag, value)]
+        return words + ["--skip-md5"] * self.skip_md5
+
+
+def data(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Add the options of the data set; the command receives `DataOptions` as ``data``."""
+
+    @wraps(command)
+    def collected(
+        data: str | None,
+        dataset: str | None,
+        resize: int | None,
+        split_seed: int | None,
+        skip_md5: bool,
+        **values: Any,
+    ) -> Any:
+        return command(data=DataOptions(data, dataset, resize, split_seed, skip_md5), **values)
+
+    return group(
+        click.option(
+            "--data",
+            metavar="PATH",
+            help="The data set: folder, .tar.gz or .zip archive of CIFAR-100 or CIFAR-10, a folder "
+            "of images in train/CLASS/ and test/CLASS/ or in CLASS/, an .npz file, or a folder of "
+            "parquet files.  [default: $SVMCIFAR_DATA, then data/cifar-100-python, then the usual "
+            "folders of torchvision and Keras]",
+        ),
+        click.option(
+            "--dataset",
+            type=click.Choice(DATASET_WORDS),
+            help="What the data set is.  [default: what is found]",
+        ),
+        click.option(
+            "--resize",
+            type=click.IntRange(1, 1024),
+            metavar="PIXELS",
+            help="Height and width that images of your own are cropped and resized to.  [default: "
+            "as the model's, else 32; of arrays their own]",
+        ),
+        click.option(
+            "--split-seed",
+            type=click.IntRange(0, 2**32 - 1),
+            help="Random seed of the fifth of your own images that is held out for tests, where "
+            "there are no test images.  [default: as the model's, else 0]",
+        ),
+        click.option(
+            "--skip-md5", is_flag=True, help="Accept a data set that was altered on purpose."
+        ),
+    )(collected)
+
+
 solver = group(
     with_default("--tol", POSITIVE, 1e-3, "Largest KKT gap of a solved pair."),
     click.option("--max-iter", type=COUNT, help="Most SMO steps of a pair.  [default: LIBSVM's]"),
@@ -272,13 +361,6 @@ def wants_gpu(device: str) -> bool:
     if device == "gpu":
         require_gpu()
     return device == "gpu"
-
-
-def open_data(data: str | None, skip_md5: bool) -> "Dataset":
-    """Open the data set that the options name."""
-    from svmcifar.data.registry import open_dataset
-
-    return open_dataset(data, check_md5=not skip_md5)
 
 
 def titled(text: str, synthetic: bool) -> str:

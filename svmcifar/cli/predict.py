@@ -10,9 +10,11 @@ from svmcifar.cli import options
 from svmcifar.cli.help import GroupedCommand
 from svmcifar.cli.image_models import (
     NetworkReading,
+    image_shape_of,
     is_network,
     load_image_model,
     network_options,
+    recorded_data,
 )
 from svmcifar.cli.progress import with_progress
 from svmcifar.errors import DataError
@@ -51,8 +53,7 @@ def command(
     model_path: Path,
     images: tuple[Path, ...],
     files_from: BinaryIO | None,
-    data: str | None,
-    skip_md5: bool,
+    data: options.DataOptions,
     split: str,
     out: Path | None,
     top: int | None,
@@ -81,7 +82,6 @@ def command(
     most probable one of --top.
     """
     from svmcifar.data.image_files import find_images, read_images
-    from svmcifar.data.registry import DATASETS
     from svmcifar.io.csv_files import write_table
     from svmcifar.model.persistence import read_manifest
     from svmcifar.model.predict import predict_files, predict_split
@@ -97,10 +97,11 @@ def command(
     options.check_outputs(overwrite, out, keep=[model_path, *images])
     on_gpu = options.wants_gpu(device)
     dataset = None
-    needs_data = bool(data) if is_network(model_path) else read_manifest(model_path).slim
+    needs_data = data.is_named if is_network(model_path) else read_manifest(model_path).slim
+    record = recorded_data(model_path)
     if not images or needs_data:
-        dataset = options.open_data(data, skip_md5)
-    shape = (dataset or DATASETS[0]).description.image_shape
+        dataset = data.open(record)
+    shape = dataset.image_shape if dataset else image_shape_of(record)
     readable, pixels, errors = read_images(images, shape)
     if errors and not readable:
         raise _listed(errors, len(images))

@@ -20,7 +20,10 @@ from click.core import ParameterSource
 from svmcifar.errors import InputError
 
 # Options of how and where a command runs, not of its model.  No flag is a setting either.
-_OF_THE_RUN = {"backend", "config", "data", "jobs", "label-csv", "memory-limit", "out", "preset"}
+_OF_THE_RUN = {
+    "backend", "config", "data", "dataset", "resize", "jobs", "label-csv", "memory-limit",
+    "out", "preset", "split-seed",
+}  # fmt: skip
 _MOST_BYTES = 64 * 1024
 _PRESETS = Path(str(files("svmcifar") / "presets"))
 # Sources of a parameter's value, the weakest first.

@@ -6,7 +6,12 @@ import click
 
 from svmcifar.cli import options
 from svmcifar.cli.help import GroupedCommand
-from svmcifar.cli.image_models import NetworkReading, load_image_model, network_options
+from svmcifar.cli.image_models import (
+    NetworkReading,
+    load_image_model,
+    network_options,
+    recorded_data,
+)
 from svmcifar.cli.progress import with_progress
 
 _N_IMAGES = 9
@@ -23,8 +28,7 @@ _N_IMAGES = 9
 @with_progress
 def command(
     model_path: Path,
-    data: str | None,
-    skip_md5: bool,
+    data: options.DataOptions,
     out: Path,
     normalise: str | None,
     checkpoint_key: str | None,
@@ -44,7 +48,7 @@ def command(
     from svmcifar.plots.figures import image_grid_figure, save_figure
 
     options.check_outputs(overwrite, figure=out, keep=[model_path])
-    dataset = options.open_data(data, skip_md5)
+    dataset = data.open(recorded_data(model_path))
     cache = options.open_feature_cache(no_cache)
     reading = NetworkReading(normalise, checkpoint_key, arch, image_size)
     model = load_image_model(model_path, dataset, cache, jobs, reading)

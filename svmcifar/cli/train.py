@@ -14,7 +14,7 @@ from svmcifar.cli.progress import with_progress
 from svmcifar.cli.settings import comes_from_file, settings_in_effect, settings_options
 from svmcifar.cli.terminal import shell_word
 from svmcifar.data.dataset import SUPERCLASSES
-from svmcifar.errors import OutputError
+from svmcifar.errors import DataError, OutputError
 
 if TYPE_CHECKING:
     from svmcifar.data.dataset import Dataset
@@ -90,10 +90,9 @@ def command(
     context: click.Context,
     preset: str | None,
     config: Path | None,
-    data: str | None,
-    skip_md5: bool,
+    data: options.DataOptions,
     label_csv: Path | None,
-    labels: str,
+    labels: str | None,
     features: "FeatureSettings",
     C: float,
     gamma: str | float,
@@ -138,8 +137,8 @@ def command(
     )
     features.validate()
     cache = options.open_feature_cache(no_cache)
-    dataset = options.open_data(data, skip_md5)
-    dataset.require_kind(labels)
+    dataset = data.open()
+    label_kind = options.label_kind(labels, dataset)
     train = dataset.read_split("train")
     n_images = min(limit or len(train.images), len(train.images))
     features = _fitting_components(context, features, n_images)
@@ -148,13 +147,7 @@ def command(
     if settings := settings_in_effect(context):
         click.echo(f"settings     {settings}")
     click.echo(f"data         {dataset.label}, {dataset.location}")
-    if map_csv:
-        where = f"map in {map_csv}"
-    elif SUPERCLASSES in dataset.label_kinds:
-        where = "map not written: name a file with --label-csv"
-    else:
-        where = "map not written, since superclasses contradict one another"
-    click.echo(f"labels       {labels}, {where}")
+    click.echo(f"labels       {label_kind}{_where_map_is(dataset, map_csv)}")
     if verbose:
         click.echo(f"BLAS         {'; '.join(blas_kernels())}")
     options.warn_of_slow_kernels()
@@ -163,7 +156,7 @@ def command(
         train,
         svc,
         features,
-        label_kind=labels,
+        label_kind=label_kind,
         limit=limit,
         seed=seed,
         preset=preset,
@@ -181,9 +174,7 @@ def command(
     click.echo(f"time         {perf_counter() - clock:.1f} s in all")
     synthetic = ", trained on SYNTHETIC data" if model.is_synthetic else ""
     click.echo(f"saved        {out} ({format_bytes(out.stat().st_size)}){synthetic}")
-    altered = ["--skip-md5"] if skip_md5 else []
-    named = ["--data", data] if data else []
-    words = map(shell_word, ["svmcifar", "evaluate", str(out), *named, *altered])
+    words = map(shell_word, ["svmcifar", "evaluate", str(out), *data.to_words()])
     click.echo(f"next         {' '.join(words)}")
 
 
@@ -209,14 +200,19 @@ def _fitting_components(
 
 
 def _label_csv(named: Path | None, dataset: "Dataset") -> Path | None:
-    """Check the label CSV, or that it can be written; None if its usual place cannot be."""
+    """Check the label CSV, or that it can be written; None if there is to be none."""
     from svmcifar.data.labels import check_label_csv, label_rows
     from svmcifar.io.files import check_output
 
     if SUPERCLASSES in dataset.description.n_classes and SUPERCLASSES not in dataset.label_kinds:
         return None  # they contradict one another, and the classes alone are trained on
-    suffix = "-SYNTHETIC" if dataset.is_synthetic else ""
-    path = named or Path("data", f"labels{suffix}.csv")
+    if SUPERCLASSES not in dataset.description.n_classes and named:
+        raise DataError(
+            f"--label-csv is of superclasses, and {dataset.description.name} has none; leave it out"
+        )
+    if not named and dataset.label_csv is None:
+        return None
+    path = named or Path("data", str(dataset.label_csv))
     if path.exists():
         check_label_csv(dataset, path)
         return path
@@ -228,6 +224,17 @@ def _label_csv(named: Path | None, dataset: "Dataset") -> Path | None:
             raise
         return None
     return path
+
+
+def _where_map_is(dataset: "Dataset", path: Path | None) -> str:
+    """Tell where the map of the superclasses is, if there are any."""
+    if path:
+        return f", map in {path}"
+    if SUPERCLASSES not in dataset.description.n_classes or dataset.label_csv is None:
+        return ""
+    if SUPERCLASSES not in dataset.label_kinds:
+        return ", map not written, since superclasses contradict one another"
+    return ", map not written: name a file with --label-csv"
 
 
 def _usable(backend: str, strict: bool) -> str:

@@ -70,8 +70,7 @@ _ACCURACIES = {"classes": "accuracy", "superclasses": f"{SUPERCLASSES}_accuracy"
 @options.overwrite
 @with_progress
 def command(
-    data: str | None,
-    skip_md5: bool,
+    data: options.DataOptions,
     device: str,
     jobs: int | None,
     out: Path,
@@ -102,7 +101,7 @@ def command(
     if recipe_fields["precision"] == "auto":
         recipe_fields["precision"] = fastest_precision(chosen)
     recipe = Recipe(**recipe_fields)
-    dataset = options.open_data(data, skip_md5)
+    dataset = data.open()
     click.echo(f"data         {dataset.label}, {dataset.location}")
     click.echo(f"device       {device_name(chosen)}, {recipe.precision}")
     state = state_path(out)
@@ -152,9 +151,17 @@ def _report_epoch(entry: dict[str, float], n_epochs: int) -> None:
     parts = [f"epoch {entry['epoch']:.0f}/{n_epochs}"]
     for images in ("train", "validation"):
         if f"{images}_loss" in entry:
-            scores = [f"{name} {entry[f'{images}_{key}']:.1%}" for name, key in _ACCURACIES.items()]
+            scores = [
+                f"{name} {entry[f'{images}_{key}']:.1%}"
+                for name, key in _accuracies_in(entry).items()
+            ]
             parts.append(f"{images}: loss {entry[f'{images}_loss']:.3f}, {', '.join(scores)}")
     click.echo("  ".join([*parts, f"{entry['seconds']:.1f} s"]))
+
+
+def _accuracies_in(entry: dict[str, float]) -> dict[str, str]:
+    """Return the keys of the accuracies in an entry of the history, by name."""
+    return {name: key for name, key in _ACCURACIES.items() if f"train_{key}" in entry}
 
 
 def _draw_curves(card: dict[str, Any], name: str, path: Path | None) -> None:
@@ -165,7 +172,8 @@ def _draw_curves(card: dict[str, Any], name: str, path: Path | None) -> None:
     from svmcifar.plots.learning_curves import curves_figure
 
     title = options.titled(f"training of {shortened(name)}", card["data"]["synthetic"])
-    save_figure(curves_figure(card["history"], title, _ACCURACIES), path)
+    accuracies = _accuracies_in(card["history"][0])
+    save_figure(curves_figure(card["history"], title, accuracies), path)
 
 
 def _report(card: dict[str, Any], files: list[Path]) -> None:
@@ -178,7 +186,9 @@ def _report(card: dict[str, Any], files: list[Path]) -> None:
     )
     n = card["test"]["n"]
     for kind, name in ((CLASSES, "classes"), (SUPERCLASSES, "superclasses")):
-        n_right = card["test"][f"{kind}_right"]
+        n_right = card["test"].get(f"{kind}_right")
+        if n_right is None:
+            continue
         low, high = accuracy_interval(n_right, n)
         click.echo(
             f"test         {n_right / n:.2%} of {n} images in their {name} "

@@ -90,9 +90,8 @@ class _Values(click.ParamType):
 @options.verbose
 @with_progress
 def command(
-    data: str | None,
-    skip_md5: bool,
-    labels: str,
+    data: options.DataOptions,
+    labels: str | None,
     features: "FeatureSettings",
     n_components: list[int | None],
     C: tuple[list[float], ...],
@@ -140,23 +139,23 @@ def command(
         memory_limit=memory_limit,
     )
     cache = options.open_feature_cache(no_cache)
-    dataset = options.open_data(data, skip_md5)
-    dataset.require_kind(labels)
+    dataset = data.open()
+    label_kind = options.label_kind(labels, dataset)
     train = dataset.read_split("train")
     if limit is not None:
         train = train.take(draw_rows(train.classes, limit, seed))
     if folds:
-        splits = fold_splits(train.labels[labels], folds, seed)
+        splits = fold_splits(train.labels[label_kind], folds, seed)
     else:
         splits = [holdout_split(train.classes, holdout, seed)]
-    _print_heading(dataset, labels, splits, grid)
+    _print_heading(dataset, label_kind, splits, grid)
     options.warn_of_slow_kernels()
-    result = tune(svc, grid, train, splits, features, label_kind=labels, seed=seed, cache=cache)
+    result = tune(svc, grid, train, splits, features, label_kind=label_kind, seed=seed, cache=cache)
     _report(result, verbose)
     best = result.best
     chosen = replace(features, n_components=best.n_components or features.n_components)
     config = {
-        "labels": labels,
+        "labels": label_kind,
         **to_options(chosen),
         "C": best.C,
         "gamma": best.gamma,
@@ -173,7 +172,7 @@ def command(
             with options.written(table) as file:
                 write_table(result.table, file)
         if heatmap:
-            _draw_heatmap(result, heatmap, labels, dataset.is_synthetic)
+            _draw_heatmap(result, heatmap, label_kind, dataset.is_synthetic)
     files = [path for path in (out, table, heatmap) if path not in (None, options.STANDARD_OUTPUT)]
     if files:
         click.echo(f"saved        {', '.join(map(str, files))}")

@@ -117,6 +117,22 @@ def read_card(checkpoint: Path, sha256: str) -> dict[str, Any] | None:
     return card
 
 
+def card_data(checkpoint: Path) -> dict[str, Any]:
+    """Return what the card of a checkpoint tells of its data set; {} if there is no such card.
+
+    Whether it is damaged, or of another checkpoint, `read_card` tells.
+    """
+    try:
+        data = json.loads(card_path(checkpoint).read_bytes())["data"]
+        shape, seed = data.get("image_shape"), data.get("split_seed")
+    except (OSError, ValueError, RecursionError, LookupError, TypeError, AttributeError):
+        return {}
+    is_shape = isinstance(shape, list) and len(shape) == 3
+    if not is_shape or not all(type(n) is int and 0 < n <= _MOST_SIDE for n in shape):
+        return {}
+    return {"image_shape": shape, "split_seed": seed if type(seed) is int and seed >= 0 else None}
+
+
 def read_normalisation(source: str | Path, value: Any) -> Normalisation:
     """Read a dict with ``mean`` and ``std``, three numbers each.
 

@@ -1,23 +1,26 @@
 """From a data set to a checkpoint: train, test the weights as they are saved, save."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import asdict
 from math import nan
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 
 from svmcifar.cnn.checkpoint import checkpoint_files, save_checkpoint
 from svmcifar.cnn.model_card import make_card
 from svmcifar.cnn.recipe import Recipe, device_name
+from svmcifar.cnn.reference import ReferenceNetwork
 from svmcifar.cnn.torch_runtime import round_weights
 from svmcifar.cnn.training_loop import count_right, train_network
 from svmcifar.compute.progress import stage
-from svmcifar.data.dataset import CLASSES, Dataset
+from svmcifar.data.dataset import CLASSES, SUPERCLASSES, Dataset
 from svmcifar.data.sampling import hold_out
-from svmcifar.errors import OutputError
+from svmcifar.errors import InputError, OutputError
 from svmcifar.io.files import check_output, written_together
+
+T = TypeVar("T")
 
 
 def state_path(out: Path) -> Path:
@@ -63,6 +66,14 @@ def train_checkpoint(
     DataError if the data set cannot be read, OutputError if a file cannot be written.
     """
     check_outputs(out, resume=resume, overwrite=overwrite)
+    if dataset.image_shape != (shape := ReferenceNetwork.image_shape):
+        raise InputError(
+            f"{dataset.location}: images must have the {shape.height} x {shape.width} pixels that "
+            f"the network takes, got {dataset.image_shape.height} x {dataset.image_shape.width}; "
+            f"pass --resize {shape.height}"
+        )
+    # Without superclasses, each class is its own, and would be reported twice.
+    untold = () if SUPERCLASSES in dataset.label_kinds else (SUPERCLASSES,)
     train, test = dataset.read_split("train"), dataset.read_split("test")
     superclass_of = dataset.superclass_of
     state = state_path(out)
@@ -81,7 +92,7 @@ def train_checkpoint(
             state_path=state,
             data_key=dataset.md5s["train"],
             on_batch=training.advance,
-            on_epoch=on_epoch,
+            on_epoch=lambda entry: on_epoch(_without(untold, entry)),
         )
     if half:
         round_weights(trained.network)
@@ -90,13 +101,15 @@ def train_checkpoint(
     card = make_card(
         class_names=list(dataset.class_names(CLASSES)),
         recipe=asdict(recipe),
-        history=trained.history,
+        history=[_without(untold, entry) for entry in trained.history],
         training_s=sum(entry["seconds"] for entry in trained.history),
         training_cpu_s=sum(entry.get("cpu_seconds", nan) for entry in trained.history),
         device=device_name(device),
         validation_rows=len(trained.validation_rows),
-        test={"n": len(test.classes)} | {f"{kind}_right": n for kind, n in right.items()},
-        data={"label": dataset.label, "synthetic": dataset.is_synthetic, "md5s": dataset.md5s},
+        test=_without(
+            untold, {"n": len(test.classes)} | {f"{kind}_right": n for kind, n in right.items()}
+        ),
+        data=dataset.to_record(),
     )
     card["versions"]["torch"] = str(torch.__version__)
     with written_together():
@@ -104,3 +117,8 @@ def train_checkpoint(
         on_saving(card)
     state.unlink(missing_ok=True)
     return card
+
+
+def _without(kinds: Collection[str], entry: Mapping[str, T]) -> dict[str, T]:
+    """Leave out what an entry says of some kinds of labels."""
+    return {key: n for key, n in entry.items() if not any(kind in key for kind in kinds)}

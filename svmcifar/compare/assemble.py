@@ -97,7 +97,7 @@ def describe_models(
     """
     notes = notes or {}
     names = distinct_names([f"CNN {network.name}" for network in networks])
-    n_images = len(dataset.read_split("train").filenames) if networks else 0
+    n_images = dataset.count_images("train") if networks else 0
     entries = [
         network_entry(network, predictions[model_id], name, model_id, notes.get(model_id), n_images)
         for network, model_id, name in zip(networks, model_ids("cnn", networks), names, strict=True)
@@ -157,6 +157,7 @@ def compare_predictions(
         data=DataDescription(
             label=dataset.label,
             synthetic=dataset.is_synthetic,
+            original=dataset.original,
             md5s=dataset.md5s,
             split=test.name,
             n_images=len(test.images),

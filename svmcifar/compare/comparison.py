@@ -30,6 +30,7 @@ class DataDescription:
 
     label: str  # name of the data set
     synthetic: bool  # whether it is a stand-in
+    original: str | None  # what it stands in for, or is an altered copy of
     md5s: dict[str, str]  # of each of its files
     split: str
     n_images: int

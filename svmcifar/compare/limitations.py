@@ -6,7 +6,6 @@ from svmcifar.compare.comparison import Comparison, ModelEntry
 from svmcifar.compare.conclusions import listing
 from svmcifar.compare.machines import are_same
 from svmcifar.data.dataset import CLASSES, SUPERCLASSES
-from svmcifar.data.registry import DATASETS
 
 
 def find_limitations(comparison: Comparison) -> list[str]:
@@ -30,10 +29,12 @@ def find_limitations(comparison: Comparison) -> list[str]:
 
 
 def _of_images(comparison: Comparison) -> Iterator[str]:
-    names = [kind.description.name for kind in DATASETS]
-    if (label := comparison.data.label) not in names:
-        real = " or ".join(names)
-        yield f"The images are those of the {label}: these numbers say nothing about {real}."
+    data = comparison.data
+    if data.original is not None:
+        yield (
+            f"The images are those of the {data.label}: these numbers say nothing about "
+            f"{data.original}."
+        )
 
 
 def _of_many_tests(comparison: Comparison) -> Iterator[str]:

@@ -1,14 +1,15 @@
 """What the CIFAR data sets have in common: pickled files, known by their md5s."""
 
+from collections.abc import Mapping
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
 from svmcifar.compute.progress import stage
-from svmcifar.data.dataset import Dataset
+from svmcifar.data.dataset import ArchiveDescription, Dataset, ReadingOptions
 from svmcifar.data.locations import (
     SYNTHETIC_SUMS,
     Source,
@@ -19,6 +20,8 @@ from svmcifar.data.locations import (
 from svmcifar.data.safe_unpickling import as_text, unpickle_fields
 from svmcifar.errors import DataError
 
+_SYNTHETIC_COMMAND = "svmcifar download --synthetic"
+
 
 class CifarDataset(Dataset):
     """An opened data set of the CIFAR family.
@@ -27,6 +30,8 @@ class CifarDataset(Dataset):
     unless `check_md5` is False.
     """
 
+    description: ClassVar[ArchiveDescription]
+
     def __init__(self, source: Source, *, check_md5: bool = True) -> None:
         self.location = source.path
         self._source = source
@@ -34,10 +39,21 @@ class CifarDataset(Dataset):
         self._md5s: dict[str, str] = {}
 
     @classmethod
-    def find(cls, place: Path, *, check_md5: bool = True) -> Self | None:
-        """Open the data set in a folder or archive; None if there is none of this kind."""
-        source = source_at(place, cls.description)
-        return None if source is None else cls(source, check_md5=check_md5)
+    def find(cls, place: Path, reading: ReadingOptions) -> Self | None:
+        """Open the data set in a folder or archive; None if there is none of this kind.
+
+        Raise DataError if it is to be resized or split anew.
+        """
+        about, source = cls.description, source_at(place, cls.description)
+        if source is None:
+            return None
+        side = about.image_shape.height
+        if reading.image_size not in (None, side) or reading.split_seed is not None:
+            raise DataError(
+                f"{source.path}: the images of {about.name} have {side} x {side} pixels and a test "
+                "set of their own; leave out --resize and --split-seed"
+            )
+        return cls(source, check_md5=reading.check_md5)
 
     @classmethod
     def usual_places(cls) -> list[Path]:
@@ -50,11 +66,16 @@ class CifarDataset(Dataset):
         about = cls.description
         return (
             f"a folder that holds {', '.join(about.files)}, or {about.folder_name}/, "
-            f"or {about.archive_name} or a zip archive of it, or be such an archive"
+            f"or {about.archive_name} or a zip archive of it, or such an archive"
         )
 
     @cached_property
     def md5s(self) -> dict[str, str]:
+        """The md5 of each file, as it is on disk."""
+        return self.file_md5s
+
+    @cached_property
+    def file_md5s(self) -> dict[str, str]:
         """The md5 of each file, as it is on disk."""
         names = self.description.files
         return {name: self._md5s.get(name) or self._source.md5(name) for name in names}
@@ -62,12 +83,17 @@ class CifarDataset(Dataset):
     @property
     def is_official(self) -> bool:
         """Whether all files are the official ones."""
-        return self.md5s == self.description.md5s
+        return self.file_md5s == self.description.md5s
 
     @property
     def is_synthetic(self) -> bool:
         """Whether this is the labelled stand-in, unaltered."""
-        return self.md5s == self._synthetic_md5s
+        return self.file_md5s == self._synthetic_md5s
+
+    @property
+    def original(self) -> str | None:
+        """The data set that this stands in for, or is an altered copy of; None if neither."""
+        return None if self.is_official else self.description.name
 
     @property
     def label(self) -> str:
@@ -89,7 +115,7 @@ class CifarDataset(Dataset):
             raise DataError(
                 f"{self._subject(SYNTHETIC_SUMS)}: must have a line '<md5>  <name>' for each of "
                 f"{', '.join(names)}, got lines for {', '.join(sums) or 'nothing'}; "
-                "make the data set again with `svmcifar download --synthetic`"
+                f"make the data set again with `{_SYNTHETIC_COMMAND}`"
             )
         return sums
 
@@ -103,7 +129,24 @@ class CifarDataset(Dataset):
             self._md5s[name] = bytes_md5(content)
             if self._check_md5:
                 self._check_file(name, content)
-            return Fields(unpickle_fields(content, self._subject(name)), self._subject(name))
+            subject, download = self._subject(name), self.description.download_command
+            return Fields(unpickle_fields(content, subject, download), subject, download)
+
+    def _read_images(
+        self, name: str, label_keys: Mapping[str, str]
+    ) -> tuple[NDArray[np.uint8], dict[str, NDArray[np.int64]], list[str]]:
+        """Read images, labels by kind and file names from one file; keys of labels by kind."""
+        fields = self._read_fields(name)
+        images = fields.images("data", self.image_shape.n_values)
+        labels = {
+            kind: fields.labels(key, len(images), self.description.n_classes[kind])
+            for kind, key in label_keys.items()
+        }
+        if "filenames" in fields:
+            filenames = fields.texts("filenames", len(images))
+        else:  # in a data set that was written again; they only name images
+            filenames = [f"{name}_{number:05}" for number in range(len(images))]
+        return images, labels, filenames
 
     def _check_file(self, name: str, content: bytes) -> None:
         """Raise DataError unless the file just read is the official or the synthetic one."""
@@ -119,7 +162,7 @@ class CifarDataset(Dataset):
             )
         else:
             rule = f"altered: the official md5 is {official.md5}, got {md5}"
-        remedy = "svmcifar download" + (" --synthetic" if sums is not None else "")
+        remedy = self.description.download_command if sums is None else _SYNTHETIC_COMMAND
         raise DataError(
             f"{self._subject(name)}: {rule}; get it again with `{remedy}`, "
             "or pass --skip-md5 for a data set altered on purpose"
@@ -137,9 +180,10 @@ class CifarDataset(Dataset):
 class Fields:
     """The dictionary in a file; methods check a value and raise DataError if it is invalid."""
 
-    def __init__(self, values: dict[str, Any], subject: str) -> None:
+    def __init__(self, values: dict[str, Any], subject: str, download: str) -> None:
         self._values = values
         self._subject = subject
+        self._download = download  # the command that gets the file again
 
     def images(self, key: str, n_values: int) -> NDArray[np.uint8]:
         """Return pixels, shape (at least 1, n_values)."""
@@ -183,7 +227,7 @@ class Fields:
     def _malformed(self, key: str, rule: str, got: str) -> DataError:
         return DataError(
             f"{self._subject}: '{key}' must be {rule}, got {got}; "
-            "get the official files with `svmcifar download`"
+            f"get the official files with `{self._download}`"
         )
 
 

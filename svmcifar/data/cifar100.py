@@ -8,10 +8,10 @@ from numpy.typing import NDArray
 
 from svmcifar.compute.image_shape import ImageShape
 from svmcifar.data.cifar import CifarDataset
-from svmcifar.data.dataset import CLASSES, SUPERCLASSES, DataFile, DatasetDescription, Split
+from svmcifar.data.dataset import CLASSES, SUPERCLASSES, ArchiveDescription, DataFile, Split
 from svmcifar.errors import DataError
 
-CIFAR_100 = DatasetDescription(
+CIFAR_100 = ArchiveDescription(
     name="CIFAR-100",
     image_shape=ImageShape(channels=3, height=32, width=32),
     n_classes={SUPERCLASSES: 20, CLASSES: 100},
@@ -21,8 +21,10 @@ CIFAR_100 = DatasetDescription(
         "test": DataFile("f0ef6b0ae62326f3e7ffdfab6717acfc", 31_049_707),
         "meta": DataFile("7973b15100ade9c7d40fb424638fde48", 1_473),
     },
+    archive_name="cifar-100-python.tar.gz",
     archive_url="https://www.cs.toronto.edu/~kriz/cifar-100-python.tar.gz",
     archive_md5="eb9058c3a382ffc7106e4002c42a8d85",
+    word="cifar100",
 )
 
 
@@ -30,6 +32,11 @@ class Cifar100(CifarDataset):
     """CIFAR-100, or its synthetic stand-in, which has the same format."""
 
     description = CIFAR_100
+
+    @property
+    def label_csv(self) -> str:
+        """Usual name of the CSV of its superclasses."""
+        return f"labels{'-SYNTHETIC' * self.is_synthetic}.csv"
 
     def class_names(self, kind: str) -> tuple[str, ...]:
         """Return the names of the classes of one kind in the order of their ids."""
@@ -47,20 +54,12 @@ class Cifar100(CifarDataset):
         """Read one split, as `Dataset.read_split`: about 0.4 s and 155 MB for `train`."""
         if name not in ("train", "test"):
             raise ValueError(f"The split must be 'train' or 'test'. Got {name!r} instead.")
-        fields = self._read_fields(name)
-        images = fields.images("data", self.image_shape.n_values)
-        labels = {
-            kind: fields.labels(f"{kind}_labels", len(images), count)
-            for kind, count in self.description.n_classes.items()
-        }
+        keys = {kind: f"{kind}_labels" for kind in self.description.n_classes}
+        images, labels, filenames = self._read_images(name, keys)
         n_classes, n_superclasses = (self.description.n_classes[k] for k in (CLASSES, SUPERCLASSES))
         pairs = labels[CLASSES] * n_superclasses + labels[SUPERCLASSES]
         counts = np.bincount(pairs, minlength=n_classes * n_superclasses)
         self._counts[name] = counts.reshape(n_classes, n_superclasses)
-        if "filenames" in fields:
-            filenames = fields.texts("filenames", len(images))
-        else:  # in a data set that was written again; they only name images
-            filenames = [f"{name}_{number:05}" for number in range(len(images))]
         return Split(name, images, labels, filenames)
 
     @cached_property

@@ -6,7 +6,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, ClassVar, NamedTuple, Self
+from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
 from svmcifar.compute.image_shape import ImageShape
 from svmcifar.errors import DataError
@@ -14,6 +14,10 @@ from svmcifar.errors import DataError
 if TYPE_CHECKING:  # the command line needs the kinds of labels, and starts faster without NumPy
     import numpy as np
     from numpy.typing import NDArray
+
+# Data sets by the words of --dataset, in the order in which a place is searched for them; a test
+# compares them with the registry, which help must not import.
+DATASET_WORDS = ("cifar100", "cifar10", "npz", "parquet", "folder")
 
 # Kinds of labels, as spelled in options, model files and reports.
 CLASSES, SUPERCLASSES = "fine", "coarse"
@@ -39,25 +43,43 @@ class DataFile(NamedTuple):
 
 @dataclass(frozen=True)
 class DatasetDescription:
-    """What is known of a data set before it is opened."""
+    """What a data set is."""
 
     name: str
     image_shape: ImageShape
     n_classes: Mapping[str, int]  # by kind of label; superclasses may be missing
-    folder_name: str  # of the files, and of the archive without its suffix
+
+
+@dataclass(frozen=True, kw_only=True)
+class ArchiveDescription(DatasetDescription):
+    """A data set that is known before it is opened, by the md5s of its files and its archive."""
+
+    folder_name: str  # of the files
     files: Mapping[str, DataFile]
+    archive_name: str
     archive_url: str
     archive_md5: str
-
-    @property
-    def archive_name(self) -> str:
-        """File name of the archive."""
-        return f"{self.folder_name}.tar.gz"
+    word: str  # for --dataset
 
     @property
     def md5s(self) -> dict[str, str]:
         """The md5 of each file."""
         return {name: file.md5 for name, file in self.files.items()}
+
+    @property
+    def download_command(self) -> str:
+        """The command that gets the data set."""
+        other = "" if self.word == DATASET_WORDS[0] else f" --dataset {self.word}"
+        return f"svmcifar download{other}"
+
+
+@dataclass(frozen=True)
+class ReadingOptions:
+    """How to open a data set."""
+
+    check_md5: bool = True  # refuse files that are neither official nor of an unaltered stand-in
+    image_size: int | None = None  # side in pixels that images are resized to
+    split_seed: int | None = None  # of the held-out part, where there are no test images
 
 
 @dataclass(frozen=True, eq=False)
@@ -86,18 +108,25 @@ class Split:
 class Dataset(ABC):
     """An opened data set; `svmcifar.data.registry.open_dataset` opens one."""
 
-    description: ClassVar[DatasetDescription]
-    location: Path  # the folder or archive of the files
+    location: Path  # the folder, file or archive that it was found in
+
+    @property
+    @abstractmethod
+    def description(self) -> DatasetDescription:
+        """Name, image shape and numbers of classes."""
 
     @classmethod
     @abstractmethod
-    def find(cls, place: Path, *, check_md5: bool = True) -> Self | None:
-        """Open the data set in a folder or archive; None if there is none of this kind."""
+    def find(cls, place: Path, reading: ReadingOptions) -> Self | None:
+        """Open the data set in a folder, file or archive; None if there is none of this kind.
+
+        Raise DataError if there is one that cannot be read by these options.
+        """
 
     @classmethod
-    @abstractmethod
     def usual_places(cls) -> list[Path]:
         """Return where to look, relative to the current folder or from "~"."""
+        return []
 
     @classmethod
     @abstractmethod
@@ -110,14 +139,43 @@ class Dataset(ABC):
         """Name of this data set in reports."""
 
     @property
-    @abstractmethod
     def is_synthetic(self) -> bool:
         """Whether this is a stand-in whose scores say nothing about the real data."""
+        return False
+
+    @property
+    def original(self) -> str | None:
+        """The data set that this stands in for, or is an altered copy of; None if neither."""
+        return None
+
+    @property
+    def label_csv(self) -> str | None:
+        """Usual name of the CSV of its superclasses; None if it needs none."""
+        return None
+
+    @property
+    def split_seed(self) -> int | None:
+        """Seed of the test images where they are a part held out; None where there are some."""
+        return None
 
     @property
     @abstractmethod
     def md5s(self) -> dict[str, str]:
-        """The md5 of each file, as it is on disk; slim models check that of `train`."""
+        """The md5s of what it holds, as it is on disk; slim models check that of `train`."""
+
+    def to_record(self) -> dict[str, Any]:
+        """Return what manifests and model cards tell of the data set."""
+        return {
+            "label": self.label,
+            "synthetic": self.is_synthetic,
+            "md5s": self.md5s,
+            "image_shape": list(self.image_shape),
+            "split_seed": self.split_seed,
+        }
+
+    def like(self, record: Mapping[str, Any]) -> Dataset:
+        """Return the data set as a model read it: by `to_record`, where nothing else was asked."""
+        return self
 
     @property
     def image_shape(self) -> ImageShape:
@@ -148,6 +206,10 @@ class Dataset(ABC):
 
         Raise DataError if the splits disagree, or a class lies in no superclass or in several.
         """
+
+    def count_images(self, name: str) -> int:
+        """Return the number of images of a split."""
+        return len(self.read_split(name).filenames)
 
     @abstractmethod
     def read_split(self, name: str) -> Split:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from svmcifar.compute.progress import Stage, stage
 from svmcifar.data.cifar100 import CIFAR_100
-from svmcifar.data.dataset import DatasetDescription
+from svmcifar.data.dataset import ArchiveDescription
 from svmcifar.data.locations import ArchiveSource, bytes_md5, file_md5
 from svmcifar.errors import DataError
 from svmcifar.io.files import output_errors
@@ -17,7 +17,7 @@ _CHUNK_BYTES = 2**18
 def download_dataset(
     folder: str | Path,
     *,
-    description: DatasetDescription = CIFAR_100,
+    description: ArchiveDescription = CIFAR_100,
     progress: bool = True,
     timeout_s: float = 60.0,
 ) -> Path:
@@ -66,7 +66,7 @@ def _has_md5(path: Path, md5: str) -> bool:
         return False
 
 
-def _fetch(description: DatasetDescription, archive: Path, timeout_s: float) -> None:
+def _fetch(description: ArchiveDescription, archive: Path, timeout_s: float) -> None:
     """Download the archive and check its md5."""
     import pooch
 
@@ -88,8 +88,8 @@ def _fetch(description: DatasetDescription, archive: Path, timeout_s: float) -> 
             raise
         raise DataError(
             f"{url}: the whole archive must arrive, got '{' '.join(str(error).split())}'; run "
-            "`svmcifar download` again, name a copy with --data, or make a stand-in with "
-            "`svmcifar download --synthetic`"
+            f"`{description.download_command}` again, name a copy with --data, or make a stand-in "
+            "with `svmcifar download --synthetic`"
         ) from error
 
 
@@ -117,7 +117,7 @@ class _Transfer:
         """Leave the stage to whoever began it."""
 
 
-def _unpack(archive: Path, folder: Path, description: DatasetDescription) -> None:
+def _unpack(archive: Path, folder: Path, description: ArchiveDescription) -> None:
     """Write only the data files of an archive to a folder; raise DataError on a wrong md5."""
     source = ArchiveSource(archive, description)
     for name, md5 in description.md5s.items():
@@ -125,6 +125,6 @@ def _unpack(archive: Path, folder: Path, description: DatasetDescription) -> Non
         if bytes_md5(content) != md5:
             raise DataError(
                 f"{archive}: the archive's '{name}' must have the md5 {md5}, "
-                f"got {bytes_md5(content)}; get it again with `svmcifar download`"
+                f"got {bytes_md5(content)}; get it again with `{description.download_command}`"
             )
         (folder / name).write_bytes(content)

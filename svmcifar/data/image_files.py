@@ -1,5 +1,6 @@
 """Image files as rows of a data set's form, and where they are."""
 
+import io
 import os
 import re
 import warnings
@@ -30,7 +31,7 @@ def find_images(places: Iterable[Path]) -> list[Path]:
     found: list[Path] = []
     for place in places:
         if place.is_dir():
-            inside = list(_images_within(place))
+            inside = list(images_within(place))
         elif has_magic(str(place)) and not os.path.lexists(place):
             matches = map(Path, sorted(glob(str(place), recursive=True)))
             inside = [path for path in matches if not path.is_dir()]
@@ -42,8 +43,8 @@ def find_images(places: Iterable[Path]) -> list[Path]:
     return found
 
 
-def _images_within(folder: Path) -> Iterator[Path]:
-    """Yield the image files of a folder and those within, sorted by name."""
+def images_within(folder: Path) -> Iterator[Path]:
+    """Yield the image files of a folder and those within, sorted by name, without hidden ones."""
     Image.init()
     suffixes = _FOREIGN_SUFFIXES | {
         suffix
@@ -75,8 +76,10 @@ def read_images(
     return readable, rows, errors
 
 
-def read_image(path: str | Path, shape: ImageShape) -> NDArray[np.uint8]:
-    """Read an image file as one row of a data set's images.
+def read_image(
+    path: str | Path, shape: ImageShape, content: bytes | None = None
+) -> NDArray[np.uint8]:
+    """Read an image file, or its content that was read before, as one row of a data set's images.
 
     The picture is turned upright by its EXIF tag, converted to RGB (transparent parts over
     white), cropped around its centre and resized to `shape`, of three channels.  Return the red,
@@ -86,10 +89,10 @@ def read_image(path: str | Path, shape: ImageShape) -> NDArray[np.uint8]:
         with warnings.catch_warnings():
             # Pillow warns of half the size at which it refuses.
             warnings.simplefilter("ignore", Image.DecompressionBombWarning)
-            with Image.open(path) as file:
+            with Image.open(path if content is None else io.BytesIO(content)) as file:
                 upright = _to_rgba(ImageOps.exif_transpose(file), path)
     except UnidentifiedImageError as error:
-        raise DataError(f"{path}: must be an image file{_what_it_is(path)}") from error
+        raise DataError(f"{path}: must be an image file{_what_it_is(path, content)}") from error
     except Image.DecompressionBombError as error:
         size = re.search(r"\d+", str(error))
         got = f", got {int(size[0]) / 1e6:.0f}" if size else ""
@@ -101,15 +104,21 @@ def read_image(path: str | Path, shape: ImageShape) -> NDArray[np.uint8]:
         reason = getattr(error, "strerror", None) or error
         raise DataError(f"{path}: the image must be readable, got '{reason}'") from error
     white = Image.new("RGBA", upright.size, "white")
-    picture = Image.alpha_composite(white, upright).convert("RGB")
+    return fit_image(Image.alpha_composite(white, upright).convert("RGB"), shape)
+
+
+def fit_image(picture: Image.Image, shape: ImageShape) -> NDArray[np.uint8]:
+    """Crop an RGB picture around its centre and resize it; return its planes as `read_image`."""
     picture = ImageOps.fit(picture, (shape.width, shape.height), Image.Resampling.LANCZOS)
     return np.asarray(picture).transpose(2, 0, 1).reshape(-1)
 
 
-def _what_it_is(path: str | Path) -> str:
+def _what_it_is(path: str | Path, content: bytes | None) -> str:
     """Say what a file is that Pillow does not read, and what to do: the end of a message."""
-    with open(path, "rb") as file:
-        start = file.read(1024)
+    if content is None:
+        with open(path, "rb") as file:
+            content = file.read(1024)
+    start = content[:1024]
     if start[4:8] == b"ftyp":
         if start[8:12] in _HEIC_BRANDS:
             return " of a format that Pillow reads, got HEIC; convert it to JPEG or PNG first"

@@ -7,21 +7,25 @@ import tarfile
 import zipfile
 import zlib
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path, PurePosixPath
 from typing import IO
 
 from svmcifar.compute.progress import stage
-from svmcifar.data.dataset import DatasetDescription
+from svmcifar.data.dataset import ArchiveDescription
 from svmcifar.errors import DataError
 
 SYNTHETIC_SUMS = "SYNTHETIC.md5"  # beside the data files, it marks a data set as synthetic
 
 _ARCHIVE_SUFFIXES = (".tar.gz", ".tgz", ".tar.xz", ".tar.bz2", ".tar", ".zip")
+# How zip archives begin, whole or truncated, and pickles.
+_ZIP, _PICKLE = b"PK\x03\x04", b"\x80"
+# Of files that other data sets are kept in.
+_OTHER_SUFFIXES = (".npz", ".parquet")
 _CHUNK_BYTES = 2**20
 _NO_END = "File is not a zip file"  # zipfile's words for one that only begins as one
 _KEEP_LIMIT_BYTES = 64 * 2**20
-_TORCHVISION_ROOTS = ("data", "data/cifar100", ".", "~/data", "~/data/cifar100", "~/datasets")
+_TORCHVISION_ROOTS = ("data", "data/{0}", ".", "~/data", "~/data/{0}", "~/datasets")
 _CLIP_ROOT = "~/.cache"
 
 ARCHIVE_ERRORS = (tarfile.TarError, zlib.error, lzma.LZMAError, EOFError)
@@ -31,8 +35,9 @@ ARCHIVE_ERRORS = (tarfile.TarError, zlib.error, lzma.LZMAError, EOFError)
 class FolderSource:
     """A folder that holds the files of a data set."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, description: ArchiveDescription) -> None:
         self.path = path
+        self._description = description
 
     def read(self, name: str) -> bytes:
         """Read one file whole."""
@@ -55,7 +60,7 @@ class FolderSource:
     def _unreadable(self, name: str, error: OSError) -> DataError:
         return DataError(
             f"{self.path / name}: a data file must be readable, got '{error.strerror}'; "
-            "fix the file or get the data set again with `svmcifar download`"
+            f"fix the file or get the data set again with `{self._description.download_command}`"
         )
 
 
@@ -67,7 +72,7 @@ class ArchiveSource:
     only by a pass made to read them.
     """
 
-    def __init__(self, path: Path, description: DatasetDescription) -> None:
+    def __init__(self, path: Path, description: ArchiveDescription) -> None:
         self.path = path
         self._description = description
         self._md5s: dict[str, str] = {}
@@ -123,7 +128,7 @@ class ArchiveSource:
 class ZipSource:
     """A zip archive of such a folder, whose members are read one by one and never extracted."""
 
-    def __init__(self, path: Path, description: DatasetDescription) -> None:
+    def __init__(self, path: Path, description: ArchiveDescription) -> None:
         self.path = path
         self._description = description
 
@@ -163,53 +168,83 @@ class ZipSource:
             raise _unreadable_archive(self.path, self._description, reason) from error
 
 
-def _unreadable_archive(path: Path, description: DatasetDescription, reason: object) -> DataError:
+def _unreadable_archive(path: Path, description: ArchiveDescription, reason: object) -> DataError:
     return DataError(
         f"{path}: must be a folder with {', '.join(description.files)} or a whole tar or zip "
         f"archive of one, got a file that does not read as one "
-        f"({' '.join(str(reason).split())[:100]}); get it again with `svmcifar download`"
+        f"({' '.join(str(reason).split())[:100]}); get it again with "
+        f"`{description.download_command}`"
     )
 
 
-def _missing_member(path: Path, description: DatasetDescription, name: str) -> DataError:
+def _missing_member(path: Path, description: ArchiveDescription, name: str) -> DataError:
     return DataError(
         f"{path}: the archive must hold {description.folder_name}/{name}, got none; "
-        "get the official archive with `svmcifar download`"
+        f"get the official archive with `{description.download_command}`"
     )
 
 
 Source = FolderSource | ArchiveSource | ZipSource
 
 
-def source_at(place: Path, description: DatasetDescription) -> Source | None:
+def source_at(place: Path, description: ArchiveDescription) -> Source | None:
     """Find a data set at `place`: the folder of its files, its archive, or the parent of either.
 
-    One of the files stands for their folder; any other file is taken for the archive.  None if
-    there is nothing.
+    One of the files stands for their folder; any other file is taken for the archive, unless it
+    evidently is something else.  None if there is nothing.
     """
     path = Path(os.path.expanduser(place))
     inner = path / description.folder_name
     for folder in (path, inner):
         if all((folder / name).is_file() for name in description.files):
-            return FolderSource(folder)
-    for archive in (path, *(Path(f"{inner}{suffix}") for suffix in _ARCHIVE_SUFFIXES)):
-        if archive.is_file():
+            return FolderSource(folder, description)
+    stems = dict.fromkeys((description.archive_name.split(".")[0], description.folder_name))
+    named = (path / f"{stem}{suffix}" for stem in stems for suffix in _ARCHIVE_SUFFIXES)
+    for archive in (path, *named):
+        if archive.is_file() and not _is_of_another(archive, description):
             if archive.name in description.files:
-                return FolderSource(archive.parent)
-            return (ZipSource if _is_zip(archive) else ArchiveSource)(archive, description)
+                return FolderSource(archive.parent, description)
+            is_zip = _first_bytes(archive) == _ZIP
+            return (ZipSource if is_zip else ArchiveSource)(archive, description)
     return None
 
 
-def _is_zip(path: Path) -> bool:
-    """Return whether a file begins as zip archives do, whole or truncated."""
+def _is_of_another(path: Path, description: ArchiveDescription) -> bool:
+    """Return whether a file is a table, arrays, or a file or an archive of another data set.
+
+    A zip archive lists its members; of a tar archive the first file tells, since reading on takes
+    as long as decompressing it.
+    """
+    if path.suffix.lower() in _OTHER_SUFFIXES:
+        return True
+    if path.name in description.files:
+        return False
+    start = _first_bytes(path)
+    with suppress(*ARCHIVE_ERRORS, zipfile.BadZipFile, OSError):
+        if start.startswith(_PICKLE):
+            return True
+        if start == _ZIP:
+            with zipfile.ZipFile(path) as archive:
+                found = {_data_name(name, description) for name in archive.namelist()}
+            return found.isdisjoint(description.files)
+        with tarfile.open(path, "r:*") as archive:
+            for member in archive:
+                first, *within = PurePosixPath(member.name).parts
+                if member.isfile() and not first.startswith("."):
+                    return bool(within) and first != description.folder_name
+    return False
+
+
+def _first_bytes(path: Path) -> bytes:
+    """Return how a file begins; empty if it cannot be read."""
     try:
         with path.open("rb") as file:
-            return file.read(4) == b"PK\x03\x04"
+            return file.read(len(_ZIP))
     except OSError:
-        return False
+        return b""
 
 
-def usual_places(description: DatasetDescription) -> list[Path]:
+def usual_places(description: ArchiveDescription) -> list[Path]:
     """Return where this package, torchvision's users and Keras put a data set.
 
     The paths are in the order of the search, relative to the current folder or from "~".
@@ -218,13 +253,13 @@ def usual_places(description: DatasetDescription) -> list[Path]:
     keras = Path(os.environ.get("KERAS_HOME") or "~/.keras", "datasets")
     return [
         Path("data", name),
-        *(Path(root) for root in (*_TORCHVISION_ROOTS, _CLIP_ROOT)),
+        *(Path(root.format(description.word)) for root in (*_TORCHVISION_ROOTS, _CLIP_ROOT)),
         keras / f"{name}-target",  # Keras 3
         keras,  # Keras 2
     ]
 
 
-def data_member_name(member: tarfile.TarInfo, description: DatasetDescription) -> str | None:
+def data_member_name(member: tarfile.TarInfo, description: ArchiveDescription) -> str | None:
     """Return the data file that a member of an archive is: a key of `files`, or "SYNTHETIC.md5".
 
     None for anything else, such as links and files in other folders.
@@ -232,7 +267,7 @@ def data_member_name(member: tarfile.TarInfo, description: DatasetDescription) -
     return _data_name(member.name, description) if member.isfile() else None
 
 
-def _data_name(member: str, description: DatasetDescription) -> str | None:
+def _data_name(member: str, description: ArchiveDescription) -> str | None:
     """Return the data file that a member of this name is; None for any other."""
     path = PurePosixPath(member)
     is_known = path.name in (*description.files, SYNTHETIC_SUMS)

@@ -73,10 +73,11 @@ def _encode(text: str, encoding: str) -> bytes:
 class _PlainUnpickler(pickle.Unpickler):
     """Unpickler that knows six names, each by a harmless stand-in."""
 
-    def __init__(self, content: bytes, subject: str) -> None:
+    def __init__(self, content: bytes, subject: str, download: str) -> None:
         # With "bytes", Python 2's strings stay bytes; "latin1" would copy the pixels twice more.
         super().__init__(_Reader(content), encoding="bytes")
         self._subject = subject
+        self._download = download
 
     def find_class(self, module: str, name: str) -> Any:
         """Return the stand-in for an allowed name; raise DataError for any other."""
@@ -97,7 +98,7 @@ class _PlainUnpickler(pickle.Unpickler):
         raise DataError(
             f"{self._subject}: a data file may hold only lists, text, numbers and integer arrays, "
             f"but its pickle asks for {f'{module}.{name}'!r}, which was not run; "
-            "get the official files with `svmcifar download`"
+            f"get the official files with `{self._download}`"
         )
 
 
@@ -125,16 +126,18 @@ def as_text(value: str | bytes) -> str:
     raise TypeError(f"text was expected, not {type(value).__name__}")
 
 
-def unpickle_fields(content: bytes, subject: str) -> dict[str, Any]:
+def unpickle_fields(
+    content: bytes, subject: str, download: str = "svmcifar download"
+) -> dict[str, Any]:
     """Read the dictionary in a whole pickle, of any protocol, without running foreign code.
 
     Values are plain Python objects, or C-contiguous arrays of integers, read-only where they share
     the unpickled bytes.  The strings of Python 2 are bytes: see `as_text`.  Raise DataError, with
-    `subject` as the file, if the pickle asks for a name beyond those that such files need, is
-    truncated or malformed, or holds no dictionary.
+    `subject` as the file and `download` as the command that gets it again, if the pickle asks for a
+    name beyond those that such files need, is truncated or malformed, or holds no dictionary.
     """
     try:
-        fields = _PlainUnpickler(content, subject).load()
+        fields = _PlainUnpickler(content, subject, download).load()
         if not isinstance(fields, dict):
             raise TypeError(f"a dictionary was expected, not {type(fields).__name__}")
         return {
@@ -147,11 +150,11 @@ def unpickle_fields(content: bytes, subject: str) -> dict[str, Any]:
         raise DataError(
             f"{subject}: the arrays in a data file must be of integers, got one of type "
             f"{str(error)!r}; write it again with integers, or get the official files with "
-            f"`svmcifar download`"
+            f"`{download}`"
         ) from error
     except Exception as error:  # a malformed pickle may raise anything
         reason = " ".join(f"{type(error).__name__}: {error}".split())[:100]
         raise DataError(
             f"{subject}: a data file must be a whole pickle, got {len(content)} bytes that "
-            f"do not read as one ({reason}); get it again with `svmcifar download`"
+            f"do not read as one ({reason}); get it again with `{download}`"
         ) from error

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
+from sklearn.decomposition import PCA
 from sklearn.pipeline import Pipeline
 from sklearn.utils import gen_batches
 
@@ -29,6 +30,9 @@ _BATCH_ROWS = 2000
 # Wide features of all images do not fit the memory: the steps after them are fitted on a sample
 # of this many images.
 _WIDE_IMAGES = 10_000
+# The time for all eigenvectors of a covariance grows with the cube of the features: of images of
+# more values than these, scikit-learn chooses how to get the first ones.
+_MOST_VALUES = 3 * 2**10
 # What fitting a step is called.
 _STEP_WORDS = {
     "standardize": "mean and deviation of features",
@@ -63,6 +67,8 @@ def fit_features(pipeline: Pipeline, images: Any) -> Pipeline:
                     f"PCA can keep at most {min(X.shape)} components of {X.shape[0]} images of "
                     f"{X.shape[1]} values. Got {step.n_components} instead. Keep fewer."
                 )
+            if name == "pca" and isinstance(step, PCA) and images.shape[1] > _MOST_VALUES:
+                step.set_params(svd_solver="auto", random_state=0)
             with stage(_STEP_WORDS[name]):
                 if step is later[-1][1]:
                     step.fit(X)

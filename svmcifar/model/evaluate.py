@@ -95,10 +95,18 @@ def evaluate_classifier(
 
 
 def require_same_classes(model: ImageModel, dataset: Dataset) -> None:
-    """Raise ModelFileError if the classes of a data set are not the model's."""
+    """Raise ModelFileError if the classes, or the size of images, are not the model's."""
     if list(dataset.class_names(model.label_kind)) != list(model.class_names):
         raise ModelFileError(
             f"The model's classes must be those of the data set. The model was trained on "
             f"{model.data_label}, got {dataset.location} ({dataset.label}); pass the "
             f"right --data"
+        )
+    shape = model.manifest.data.image_shape if isinstance(model, ImageClassifier) else None
+    if shape and tuple(shape) != dataset.image_shape:
+        sizes = (" x ".join(map(str, of[1:])) for of in (shape, dataset.image_shape))
+        raise ModelFileError(
+            f"The model's images must have the size of those of the data set. The model was "
+            f"trained on {next(sizes)} pixels, got {next(sizes)} of {dataset.location}; pass "
+            f"--resize {shape[1]}"
         )

@@ -23,6 +23,9 @@ class DataSource:
     label: str  # for people
     synthetic: bool
     md5s: dict[str, str]  # by name of file
+    # Unknown of models of older releases, which are of CIFAR's images.
+    image_shape: list[int] | None = None  # channels, height and width
+    split_seed: int | None = None  # of the test images, where they were held out
 
 
 @dataclass

@@ -101,7 +101,7 @@ def train_classifier(
     manifest = Manifest(
         created=started,
         **describe_environment(),
-        data=DataSource(dataset.label, dataset.is_synthetic, dataset.md5s),
+        data=DataSource(**dataset.to_record()),
         training=Training(
             label_kind=label_kind,
             parameters={k: v for k, v in svc.get_params().items() if k not in WITHOUT_EFFECT},

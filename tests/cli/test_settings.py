@@ -38,8 +38,9 @@ VALUES = {
     "searched": (48, 1, 2),
 }
 OF_THE_RUN = [
-    "backend", "config", "data", "jobs", "label-csv", "memory-limit", "no-cache", "out",
-    "overwrite", "preset", "probability", "quiet", "skip-md5", "slim", "strict", "verbose",
+    "backend", "config", "data", "dataset", "resize", "jobs", "label-csv", "memory-limit",
+    "no-cache", "out", "overwrite", "preset", "probability", "quiet", "skip-md5", "slim",
+    "split-seed", "strict", "verbose",
 ]  # fmt: skip
 PARAMETERS = {option.opts[0].removeprefix("--"): option.name for option in command.params}
 

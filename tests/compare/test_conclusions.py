@@ -328,7 +328,8 @@ def test_limits(concluded, synthetic_data):
 
     def limits(content=one, label="SYNTHETIC stand-in", **made_by_id):
         models = [replace(entry, made=made_by_id.get(entry.id, made)) for entry in content.models]
-        data = replace(content.data, label=label)
+        original = None if label == "CIFAR-100" else "CIFAR-100"
+        data = replace(content.data, label=label, original=original)
         return "\n".join(find_limitations(replace(content, data=data, models=models)))
 
     plain = limits()

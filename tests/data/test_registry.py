@@ -10,7 +10,7 @@ from datafiles import data_error_of
 from svmcifar.compute.image_shape import ImageShape
 from svmcifar.data import registry
 from svmcifar.data.cifar100 import Cifar100
-from svmcifar.data.dataset import DataFile, Dataset, DatasetDescription, Split
+from svmcifar.data.dataset import Dataset, DatasetDescription, Split
 from svmcifar.data.labels import label_rows
 from svmcifar.data.registry import open_dataset
 from svmcifar.errors import DataError
@@ -28,10 +28,6 @@ class Stripes(Dataset):
         name="Stripes",
         image_shape=ImageShape(3, 8, 8),
         n_classes={"fine": 4},
-        folder_name="stripes",
-        files={"stripes": DataFile("0" * 32, 0)},
-        archive_url="",
-        archive_md5="",
     )
     form = classmethod(lambda cls: "a folder that holds stripes")
     usual_places = classmethod(lambda cls: [Path("stripes")])
@@ -44,7 +40,7 @@ class Stripes(Dataset):
         self.location = location
 
     @classmethod
-    def find(cls, place, *, check_md5=True):
+    def find(cls, place, reading):
         return cls(place) if (place / "stripes").is_file() else None
 
     def class_names(self, kind):
@@ -64,7 +60,7 @@ class Stripes(Dataset):
 @pytest.fixture
 def stripes(tmp_path, monkeypatch):
     """The folder of a data set that the registry knows."""
-    monkeypatch.setattr(registry, "DATASETS", (Cifar100, Stripes))
+    monkeypatch.setattr(registry, "DATASETS", {"cifar100": Cifar100, "stripes": Stripes})
     folder = tmp_path / "stripes"
     folder.mkdir()
     (folder / "stripes").touch()
@@ -86,12 +82,12 @@ def test_usual_places_of_each_are_searched(stripes, monkeypatch):
     assert isinstance(open_dataset(), Stripes)
     (stripes / "stripes").unlink()
     message = data_error_of(open_dataset)
-    assert re.match("CIFAR-100 or Stripes: .*data/cifar-100-python.*, stripes;", message)
+    assert re.match("cifar100 or stripes: .*data/cifar-100-python.*, stripes;", message)
 
 
 def test_what_a_place_must_hold_is_said_of_each(stripes):
     message = data_error_of(open_dataset, stripes.parent)
-    assert "or be such an archive, or a folder that holds stripes" in message
+    assert "or such an archive; or a folder that holds stripes" in message
 
 
 def test_labels_without_superclasses(stripes):

@@ -200,3 +200,17 @@ def test_features_are_arrays_whatever_scikit_learn_is_set_to(images):
         X = compute_features(pipeline, images)
     assert type(X) is np.ndarray
     np.testing.assert_array_equal(X, compute_features(expected, images))
+
+
+@pytest.mark.parametrize(("side", "solver"), [(8, "covariance_eigh"), (9, "auto")])
+def test_components_of_larger_images_are_not_all_computed(monkeypatch, side, solver):
+    monkeypatch.setattr(fitting, "_MOST_VALUES", 3 * 8**2)
+    images = np.random.default_rng(0).integers(0, 256, (12, 3 * side**2), dtype=np.uint8)
+    pipeline = make_feature_pipeline(FeatureSettings(n_components=4))
+    first, second = (fit_features(clone(pipeline), images) for _ in range(2))
+    assert first["pca"].svd_solver == solver
+    np.testing.assert_array_equal(first["pca"].components_, second["pca"].components_)
+    X = first["standardize"].transform(first["pixels"].transform(images))
+    exact = PCA(4, svd_solver="full").fit(X.astype(np.float64))
+    ours = first["pca"].explained_variance_
+    np.testing.assert_allclose(ours, exact.explained_variance_, rtol=1e-3)

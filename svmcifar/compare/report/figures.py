@@ -181,7 +181,7 @@ def _draw_all(comparison: Comparison) -> Iterator[tuple[str, tuple[str, ...], Fi
     """Draw each figure, with the stem and the suffixes of its files."""
     for stem, draw in (
         ("accuracy", accuracy_figure),
-        ("superclasses", recall_figure),
+        (comparison.words(comparison.main_kind)[1], recall_figure),
         ("time-to-accuracy", time_figure),
         ("calibration", reliability_figure),
         ("risk-coverage", risk_figure),
