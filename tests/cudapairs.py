@@ -18,6 +18,7 @@ class Pairs:
     starts: np.ndarray
     upper: np.ndarray
     pairs: list
+    diagonal: np.ndarray | None = None  # None for ones
 
     @property
     def sizes(self):
@@ -51,7 +52,9 @@ class Pairs:
             block = self.kernel[np.ix_(self.rows(c), self.rows(d))]
             parts.append(np.pad(block, ((0, 0), (0, padding)), constant_values=np.nan).ravel())
         found = np.array([[places[block] for block in self._blocks(pair)] for pair in self.pairs])
-        return np.float32(np.concatenate(parts)), self._tables(found[..., 0], found[..., 1])
+        return np.concatenate(parts).astype(self.kernel.dtype), self._tables(
+            found[..., 0], found[..., 1]
+        )
 
     def _blocks(self, pair):
         a, b = pair
@@ -70,7 +73,10 @@ class Pairs:
             upper = self.upper[self.samples(*pair)]
             kernel = PairKernel(aa=aa, bb=bb, ab=ab, ba=ba)
             running = np.array([False])
-            answers.append(solve_pair(kernel, upper, tol=tol, max_iter=max_iter, cancelled=running))
+            settings = {"tol": tol, "max_iter": max_iter, "cancelled": running}
+            if self.diagonal is not None:
+                settings["diagonal"] = self.diagonal[self.samples(*pair)]
+            answers.append(solve_pair(kernel, upper, **settings))
         return answers
 
     def assert_solved(self, solutions, tol, objective_rtol=1e-12, decision_atol=1e-9):
@@ -104,9 +110,20 @@ def assert_identical(ours, theirs):
         assert one._replace(beta=None) == other._replace(beta=None)
 
 
-def make_pairs(sizes, C=1.0, *, seed=0, gamma=0.3, period=None, duplicates=False, weights=False):
+def make_pairs(
+    sizes,
+    C=1.0,
+    *,
+    seed=0,
+    gamma=0.3,
+    period=None,
+    duplicates=False,
+    weights=False,
+    kernel="rbf",
+):
     """Draw classes that overlap.
 
+    The kernel is "rbf", "linear" or "indefinite": these two with a diagonal and in float64.
     Samples of a class that are `period` apart are the same; `duplicates` are those of any class.
     """
     rng = np.random.default_rng([seed, *sizes])
@@ -117,9 +134,14 @@ def make_pairs(sizes, C=1.0, *, seed=0, gamma=0.3, period=None, duplicates=False
     if duplicates:
         X[rng.integers(len(y), size=len(y) // 3)] = X[rng.integers(len(y), size=len(y) // 3)]
     upper = C * (rng.uniform(0.1, 3.0, len(y)) if weights else np.ones(len(y)))
+    if kernel == "rbf":
+        K = rbf(X, X, gamma).astype(np.float32)
+    else:
+        K = X @ X.T if kernel == "linear" else np.tanh(X @ X.T - 1.0)
     return Pairs(
-        kernel=rbf(X, X, gamma).astype(np.float32),
+        kernel=K,
         starts=np.concatenate([[0], np.cumsum(sizes)]),
         upper=upper,
         pairs=list(combinations(range(len(sizes)), 2)),
+        diagonal=None if kernel == "rbf" else np.diag(K).copy(),
     )

@@ -12,6 +12,8 @@ from svmcifar.svm.backends.numba_ovo import solve_blocked
 from svmcifar.svm.kernels import rbf_cuda
 from svmcifar.svm.kernels.blocks import compute_kernel
 from svmcifar.svm.kernels.kernel import Precision
+from svmcifar.svm.kernels.linear import Linear
+from svmcifar.svm.kernels.poly import Polynomial
 from svmcifar.svm.kernels.rbf import RBF
 from svmcifar.svm.problem import OvOProblem
 from svmcifar.svm.samples import sample_blocks
@@ -26,7 +28,7 @@ def few_threads(monkeypatch):
     monkeypatch.setattr(rbf_cuda, "_THREADS", (8, 4))
 
 
-def make_problem(sizes, dtype=np.float64, C=1.0, seed=0):
+def make_problem(sizes, dtype=np.float64, C=1.0, seed=0, kernel=RBF(0.3)):  # noqa: B008
     rng = np.random.default_rng([seed, *sizes])
     n = sum(sizes)
     centres = np.repeat(rng.normal(size=(len(sizes), 4)), sizes, axis=0)
@@ -37,7 +39,7 @@ def make_problem(sizes, dtype=np.float64, C=1.0, seed=0):
         precision=Precision(np.dtype(dtype) == np.float64),
         starts=(0, *np.cumsum(sizes).tolist()),
         upper=C * rng.uniform(0.5, 2.0, n),
-        kernel=RBF(0.3),
+        kernel=kernel,
         tol=1e-6,
         max_iter=-1,
     )
@@ -65,17 +67,24 @@ def test_kernel_matrix(monkeypatch, dtype, block):
     assert K[0, -1] == pytest.approx(1, abs=1e-6)
 
 
-@pytest.mark.parametrize("sizes", [[6, 9], [5, 1, 4], [2, 3, 1, 2]])
-@pytest.mark.parametrize("C", [0.01, 30.0])
-def test_solution_is_that_of_the_cpu(sizes, C):
-    problem = make_problem(sizes, C=C)
+@pytest.mark.parametrize(
+    ("sizes", "C", "kernel"),
+    [
+        *((sizes, C, RBF(0.3)) for sizes in ([6, 9], [5, 1, 4], [2, 3, 1, 2]) for C in (0.01, 30)),
+        ([5, 1, 4], 0.1, Linear()),
+        ([6, 9], 0.01, Polynomial(0.3, 2, 1.0)),
+    ],
+    ids=lambda value: getattr(value, "name", value),
+)
+def test_solution_is_that_of_the_cpu(sizes, C, kernel):
+    problem = make_problem(sizes, C=C, kernel=kernel)
     expected = solve_blocked(problem, n_workers=1)
     _, solution = solve(problem)
     np.testing.assert_allclose(solution.objective, expected.objective, rtol=1e-7)
     assert (solution.gap <= problem.tol).all()
     assert (solution.n_iter > 0).all()
     X = problem.samples
-    K = compute_kernel(problem.kernel, X, X).astype(np.float64)
+    K = compute_kernel(problem.kernel, X, X, np.empty((len(X), len(X))))
     atol = 1e-4  # far above what tol allows, far below what a misplaced coefficient does
     np.testing.assert_allclose(solution.coef @ K, expected.coef @ K, atol=atol)
     np.testing.assert_allclose(solution.intercept, expected.intercept, atol=atol)

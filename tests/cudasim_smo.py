@@ -36,7 +36,8 @@ def v_in(request, monkeypatch):
 def solve(problem, form, threads, max_iter=-1):
     K, tables = form()
     pairs = PairTables(*tables)
-    return launch_smo(K, problem.upper, pairs, tol=1e-6, max_iter=max_iter, threads=threads)
+    settings = {"tol": 1e-6, "max_iter": max_iter, "threads": threads}
+    return launch_smo(K, problem.upper, pairs, diagonal=problem.diagonal, **settings)
 
 
 @pytest.mark.parametrize(
@@ -47,6 +48,8 @@ def solve(problem, form, threads, max_iter=-1):
         (make_pairs([5, 4, 3, 2, 1], 10.0, duplicates=True, weights=True), 32),
         (make_pairs([3, 9, 1, 2], 1e3, duplicates=True, weights=True), 32),
         (make_pairs([33, 32], 0.1, weights=True), 64),
+        (make_pairs([9, 8, 1], 0.1, kernel="linear"), 32),
+        (make_pairs([8, 9], kernel="indefinite"), 32),
     ],
 )
 def test_the_answer_is_that_of_the_cpu(problem, threads, v_in):

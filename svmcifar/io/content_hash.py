@@ -56,4 +56,5 @@ def _is_content(kind: type, name: str, value: Any) -> bool:
 
     So a parameter can be added whose default keeps the hashes that there are.
     """
-    return name not in _NOT_CONTENT and not (name in vars(kind) and vars(kind)[name] == value)
+    defaults: Any = next((vars(base) for base in kind.__mro__ if name in vars(base)), {})
+    return name not in _NOT_CONTENT and not (name in defaults and defaults[name] == value)

@@ -10,7 +10,7 @@ from sklearn.pipeline import Pipeline
 from svmcifar.features.augmentation import decision_views
 from svmcifar.features.fitting import compute_features, compute_training_features
 from svmcifar.model.manifest import Manifest
-from svmcifar.svm.estimator import RBFSVC
+from svmcifar.svm.estimator import SVC
 
 if TYPE_CHECKING:
     from svmcifar.features.cache import FeatureCache
@@ -21,7 +21,7 @@ class ImageClassifier:
     """A model as `svmcifar train` makes it and the other commands use it."""
 
     features: Pipeline  # fitted, from uint8 images to float32 features
-    svc: RBFSVC  # fitted on class ids
+    svc: SVC  # fitted on class ids
     label_kind: str  # one of `svmcifar.data.dataset.LABEL_KINDS`
     class_names: list[str]  # by id of a class of that kind
     superclass_of: list[int]  # superclass ids by class id
@@ -107,7 +107,7 @@ class ImageClassifier:
     ) -> tuple[NDArray[np.int64], NDArray[np.float64], NDArray[np.float64] | None]:
         """Predict as `predict_features`, with class probabilities; None if there are none.
 
-        Probabilities, (n_images, n_classes), are `RBFSVC.predict_proba`: the predicted class is
+        Probabilities, (n_images, n_classes), are `SVC.predict_proba`: the predicted class is
         that of the pairs' votes, and need not be the most probable.
         """
         if not self.has_probabilities:

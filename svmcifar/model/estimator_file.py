@@ -1,4 +1,4 @@
-"""What a file holds of an estimator that was saved in Python: an RBFSVC, or a pipeline."""
+"""What a file holds of an estimator that was saved in Python: an SVC, or a pipeline."""
 
 from pathlib import Path
 from typing import Any
@@ -17,7 +17,7 @@ from svmcifar.model.manifest import EstimatorManifest
 
 def trusted_types() -> list[str]:
     """Return the types that a file may hold besides scikit-learn's and NumPy's."""
-    return [*kinds.TRUSTED, "svmcifar.RBFSVC"]
+    return [*kinds.TRUSTED, "svmcifar.RBFSVC", "svmcifar.SVC"]
 
 
 def pack_estimator(estimator: Any) -> tuple[EstimatorManifest, bytes]:

@@ -33,7 +33,7 @@ class Training:
     """Settings of the training."""
 
     label_kind: str  # one of `svmcifar.data.dataset.LABEL_KINDS`
-    parameters: dict[str, Any]  # of `RBFSVC`
+    parameters: dict[str, Any]  # of `SVC`
     features: FeatureSettings
     rows: list[int] | None  # training images that were drawn; None for all
     seed: int

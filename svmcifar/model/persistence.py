@@ -39,7 +39,7 @@ from svmcifar.io.safe_skops import read_trusted
 from svmcifar.model.classifier import ImageClassifier
 from svmcifar.model.estimator_file import pack_estimator, trusted_types, unpack_estimator
 from svmcifar.model.manifest import ESTIMATOR, FORMAT_NUMBER, EstimatorManifest, Manifest
-from svmcifar.svm.estimator import RBFSVC
+from svmcifar.svm.estimator import SVC
 
 if TYPE_CHECKING:
     from svmcifar.features.cache import FeatureCache
@@ -66,7 +66,7 @@ def save_model(
 
     Parameters
     ----------
-    model : ImageClassifier, RBFSVC or Pipeline
+    model : ImageClassifier, SVC or Pipeline
         Content hash, format number and form are added to an image classifier's manifest.
         Estimators must be fitted; any are taken that are made of scikit-learn's and svmcifar's.
     path : str or Path
@@ -231,13 +231,13 @@ def model_content_hash(model: ImageClassifier) -> str:
     return content_hash(*_parts(model, model.svc))
 
 
-def _parts(model: ImageClassifier, svc: RBFSVC) -> list[Any]:
+def _parts(model: ImageClassifier, svc: SVC) -> list[Any]:
     """Return what is hashed; without augmentation as in releases that had none."""
     parts = [model.features, svc, model.label_kind, model.class_names, model.superclass_of]
     return parts if model.augment is None else [*parts, model.augment]
 
 
-def _stored_hash(model: ImageClassifier, svc: RBFSVC) -> str:
+def _stored_hash(model: ImageClassifier, svc: SVC) -> str:
     """Hash what every file holds, slim or not: no support vectors, but the rows of their images."""
     return content_hash(*_parts(model, svc), model.manifest.training.rows)
 

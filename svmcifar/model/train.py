@@ -22,7 +22,7 @@ from svmcifar.features.settings import RAW_PIXELS, FeatureSettings
 from svmcifar.model.classifier import ImageClassifier
 from svmcifar.model.manifest import DataSource, Manifest, Training
 from svmcifar.svm.backends.registry import choose_backend
-from svmcifar.svm.estimator import RBFSVC, WITHOUT_EFFECT
+from svmcifar.svm.estimator import OF_KERNELS, RBFSVC, SVC, WITHOUT_EFFECT
 from svmcifar.svm.fit_report import describe_fit
 
 # Held-out images to ask: an interval of two percentage points to both sides, in seconds.
@@ -32,7 +32,7 @@ N_HELD_OUT = 2000
 def train_classifier(
     dataset: Dataset,
     train: Split,
-    svc: RBFSVC,
+    svc: SVC,
     features: FeatureSettings = RAW_PIXELS,
     *,
     label_kind: str = SUPERCLASSES,
@@ -53,7 +53,7 @@ def train_classifier(
     dataset : Dataset
         Where `train` comes from, for class names and manifest.
     train : Split
-    svc : RBFSVC
+    svc : SVC
         Fitted in place.
     features : FeatureSettings, optional
         Raw pixels by default.
@@ -104,7 +104,7 @@ def train_classifier(
         data=DataSource(**dataset.to_record()),
         training=Training(
             label_kind=label_kind,
-            parameters={k: v for k, v in svc.get_params().items() if k not in WITHOUT_EFFECT},
+            parameters=_describe_parameters(svc),
             features=features,
             rows=None if rows is None else rows.tolist(),
             seed=seed,
@@ -173,7 +173,13 @@ def _fit_features(
     return X, times
 
 
-def _fit_svm(svc: RBFSVC, X: Any, y: NDArray[np.int64]) -> dict[str, float]:
+def _describe_parameters(svc: SVC) -> dict[str, Any]:
+    """Return the parameters that say something; those of kernels only if they can be chosen."""
+    silent = (*WITHOUT_EFFECT, *OF_KERNELS) if isinstance(svc, RBFSVC) else WITHOUT_EFFECT
+    return {name: value for name, value in svc.get_params().items() if name not in silent}
+
+
+def _fit_svm(svc: SVC, X: Any, y: NDArray[np.int64]) -> dict[str, float]:
     """Fit the SVM on all views of images with labels y; return times for the manifest."""
     clock = Stopwatch()
     n_views = X.shape[0] // len(y)

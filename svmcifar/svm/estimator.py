@@ -1,28 +1,32 @@
-"""RBFSVC: an exact multiclass RBF-kernel SVM as a scikit-learn classifier."""
+"""SVC: an exact multiclass kernel SVM as a scikit-learn classifier, and RBFSVC."""
 
 import copy
+from dataclasses import replace
 from numbers import Integral, Real
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 import pandas as pd
+import sklearn.svm
 from numpy.typing import ArrayLike, NDArray
 from sklearn.base import BaseEstimator, ClassifierMixin, _fit_context, clone
-from sklearn.svm import SVC
 from sklearn.utils._param_validation import Interval, Options, StrOptions
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_is_fitted
 
-from svmcifar.compute.arrays import take_rows, to_host
+from svmcifar.compute.arrays import get_dtype, take_rows, to_host
 from svmcifar.compute.memory import parse_bytes
 from svmcifar.compute.progress import stage
 from svmcifar.compute.threads import count_workers
 from svmcifar.svm import validation
 from svmcifar.svm.backends.registry import BACKENDS, choose_backend
 from svmcifar.svm.fit_report import report_pairs, unconverged_pairs, warn_of_unsolved_pairs
-from svmcifar.svm.kernels.registry import make_kernel
+from svmcifar.svm.kernels.kernel import Kernel
+from svmcifar.svm.kernels.precomputed import Precomputed, number_samples
+from svmcifar.svm.kernels.registry import KERNELS, make_kernel
 from svmcifar.svm.moments import resolve_gamma
+from svmcifar.svm.one_vs_one import class_pairs
 from svmcifar.svm.out_of_fold import Sigmoids, fit_sigmoids_out_of_fold
 from svmcifar.svm.prediction import Predictor
 from svmcifar.svm.problem import OvOProblem, OvOSolution, TrainingSet, sort_by_class
@@ -30,25 +34,28 @@ from svmcifar.svm.sklearn_export import to_sklearn_svc
 
 Array = NDArray[Any]
 
-# Parameters of SVC that are taken and have no effect.
-WITHOUT_EFFECT = ("kernel", "degree", "coef0", "shrinking", "cache_size", "random_state")
+# Parameters of scikit-learn's SVC that are taken and have no effect.
+WITHOUT_EFFECT = ("shrinking", "cache_size", "random_state")
+# Those of kernels, of which "rbf" has none but gamma.
+OF_KERNELS = ("kernel", "degree", "coef0")
 
 
-def _has_probabilities(svc: "RBFSVC") -> bool:
+def _has_probabilities(svc: "SVC") -> bool:
     """Return True; raise AttributeError, with the remedy, if `probability` is False."""
     if not svc.probability:
         raise AttributeError(
-            "RBFSVC has predict_proba only with probability=True; set it, and fit again"
+            f"{type(svc).__name__} has predict_proba only with probability=True; set it, and fit "
+            f"again"
         )
     return True
 
 
-class RBFSVC(ClassifierMixin, BaseEstimator):
-    """Exact multiclass RBF-kernel support vector classifier, one-vs-one.
+class SVC(ClassifierMixin, BaseEstimator):
+    """Exact multiclass kernel support vector classifier, one-vs-one.
 
-    Solves the same problem as `sklearn.svm.SVC(kernel="rbf")`, over one kernel matrix that all
-    pairs of classes share.  Parameters and fitted attributes of the same name are the same.  Left
-    out are other kernels, with `coef_`; and sparse samples.  float32 samples are fast; for float64
+    Solves the same problem as `sklearn.svm.SVC`, over one kernel matrix that all pairs of classes
+    share.  Parameters and fitted attributes of the same name are the same.  Left out are kernels
+    that are functions, and sparse samples.  float32 samples are fast; for float64
     samples the arithmetic is float64.  The backends "cupy" and "cuml" fit CuPy arrays on the GPU,
     and every model predicts them there; attributes and results are NumPy's.
 
@@ -57,8 +64,8 @@ class RBFSVC(ClassifierMixin, BaseEstimator):
     C : float, default=1.0
         Regularisation: the upper bound of the dual coefficients, > 0; infinity for a hard margin.
     gamma : {"scale", "auto"} or float, default="scale"
-        Kernel coefficient, > 0.  "scale" is ``1 / (n_features * X.var())`` over all of X; "auto"
-        is ``1 / n_features``.
+        Kernel coefficient, > 0, of all kernels but "linear" and "precomputed".  "scale" is
+        ``1 / (n_features * X.var())`` over all of X; "auto" is ``1 / n_features``.
     tol : float, default=1e-3
         Each pair is solved until its KKT gap is at most this (LIBSVM's rule).
     max_iter : int, default=-1
@@ -86,11 +93,18 @@ class RBFSVC(ClassifierMixin, BaseEstimator):
         on demand.  Of the GPU's memory it is kernel blocks alone.
     verbose : bool, default=False
         Whether `fit` shows a progress bar over the pairs.
-    kernel : {"rbf"}, default="rbf"
-        This and all below are taken so that code for SVC runs; they change nothing.
-    degree : {3}, default=3
-    coef0 : {0.0}, default=0.0
+    kernel : {"rbf", "laplacian", "linear", "poly", "sigmoid", "chi2", "precomputed"}, default="rbf"
+        "laplacian" is ``exp(-gamma |a - b|_1)``; "poly" is ``(gamma a.b + coef0)^degree``;
+        "sigmoid" is ``tanh(gamma a.b + coef0)``; "chi2", of samples that are nowhere negative, is
+        ``exp(-gamma sum (a - b)^2 / (a + b))``.  With "precomputed", X is a matrix of kernel
+        values against all training samples.
+    degree : int, default=3
+        Of the kernel "poly", >= 0.
+    coef0 : float, default=0.0
+        Of the kernels "poly" and "sigmoid".
     shrinking : bool, default=True
+        This and those below are taken so that code for scikit-learn's SVC runs; they change
+        nothing.
     cache_size : float, default=200
     random_state : int, RandomState or None, default=None
 
@@ -100,12 +114,15 @@ class RBFSVC(ClassifierMixin, BaseEstimator):
     support_ : ndarray of shape (n_SV,), int32
         Rows of the support vectors in the training set, sorted by class.
     support_vectors_ : ndarray of shape (n_SV, n_features)
+        Empty for "precomputed".
     n_support_ : ndarray of shape (n_classes,), int32
     dual_coef_ : ndarray of shape (n_classes - 1, n_SV), float64
         ``y_i alpha_i``, in the layout and sign of `sklearn.svm.SVC`.
     intercept_ : ndarray of shape (n_pairs,), float64
+    coef_ : ndarray of shape (n_pairs, n_features), float64
+        Weights of the features, with the kernel "linear" alone.
     gamma_ : float
-        The kernel coefficient in use.
+        The kernel coefficient in use; 0 for "precomputed".
     class_weight_ : ndarray of shape (n_classes,), float64
     n_iter_ : ndarray of shape (n_pairs,), int32
         SMO steps of each pair.
@@ -141,9 +158,9 @@ class RBFSVC(ClassifierMixin, BaseEstimator):
     Examples
     --------
     >>> from sklearn.datasets import load_iris
-    >>> from svmcifar import RBFSVC
+    >>> from svmcifar import SVC
     >>> X, y = load_iris(return_X_y=True)
-    >>> RBFSVC(C=1.0).fit(X, y).score(X, y) > 0.95
+    >>> SVC(kernel="laplacian", C=1.0).fit(X, y).score(X, y) > 0.95
     True
     """
 
@@ -171,6 +188,9 @@ class RBFSVC(ClassifierMixin, BaseEstimator):
         "n_jobs": [Integral, None],
         "memory_limit": [Interval(Integral, 1, None, closed="left"), str, None],
         "verbose": ["verbose"],
+        "kernel": [StrOptions(set(KERNELS))],
+        "degree": [Interval(Integral, 0, None, closed="left")],
+        "coef0": [Interval(Real, None, None, closed="neither")],
         "shrinking": ["boolean"],
         "cache_size": [Interval(Real, 0.0, None, closed="neither")],
         "random_state": ["random_state"],
@@ -217,10 +237,13 @@ class RBFSVC(ClassifierMixin, BaseEstimator):
         self.cache_size = cache_size
         self.random_state = random_state
 
-    def _validate_params(self) -> None:
-        """Check the parameters, as every method of scikit-learn's estimators does first."""
-        super()._validate_params()
-        validation.require_rbf(kernel=self.kernel, degree=self.degree, coef0=self.coef0)
+    def __sklearn_tags__(self) -> Any:
+        """Return scikit-learn's tags: what X must be for the kernel."""
+        tags = super().__sklearn_tags__()
+        tags.input_tags.pairwise = self.kernel == "precomputed"
+        kind = KERNELS.get(self.kernel) if isinstance(self.kernel, str) else None
+        tags.input_tags.positive_only = kind is not None and kind.needs_nonnegative
+        return tags
 
     @_fit_context(prefer_skip_nested_validation=True)
     def fit(
@@ -230,13 +253,14 @@ class RBFSVC(ClassifierMixin, BaseEstimator):
         sample_weight: ArrayLike | None = None,
         *,
         n_views: int = 1,
-    ) -> "RBFSVC":
+    ) -> Self:
         """Fit the model.
 
         Parameters
         ----------
         X : array-like of shape (n_samples, n_features), float32 or float64
-            On the host, or a CuPy array for the GPU's backends.
+            On the host, or a CuPy array for the GPU's backends.  For the kernel "precomputed",
+            kernel values of shape (n_samples, n_samples).
         y : array-like of shape (n_samples,)
             Class labels; these and the weights on the host, or where X is.
         sample_weight : array-like of shape (n_samples,), default=None
@@ -250,7 +274,8 @@ class RBFSVC(ClassifierMixin, BaseEstimator):
         Raises
         ------
         InputError
-            If X has NaN, infinite or too large values, if fewer than two classes have a sample of
+            If X has NaN, infinite or too large values, or such that the kernel does not take; if
+            fewer than two classes have a sample of
             positive weight, or if X is on the GPU and the backend, y or the weights are not; with
             `probability`, if views are incomplete or of several classes.
         MemoryLimitError
@@ -274,7 +299,7 @@ class RBFSVC(ClassifierMixin, BaseEstimator):
 
     def _fit(
         self, X: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None, n_views: int = 1
-    ) -> "RBFSVC":
+    ) -> Self:
         """Set the fitted attributes one after the other, without a warning of unsolved pairs."""
         backend = choose_backend(self.backend)
         limit_bytes = None if self.memory_limit is None else parse_bytes(self.memory_limit)
@@ -283,11 +308,13 @@ class RBFSVC(ClassifierMixin, BaseEstimator):
         check_classification_targets(labels)
         weight = validation.read_sample_weight(sample_weight, X, labels)
         training = sort_by_class(samples, labels, self.class_weight, self.C, weight)
-        gamma = resolve_gamma(self.gamma, samples.shape[1], training.moments.variance)
+        kernel, gamma = self._make_kernel(training)
         sigmoids = self._fit_sigmoids(training, gamma, n_views) if self.probability else None
-        kernel = make_kernel("rbf", gamma)
+        if isinstance(kernel, Precomputed):
+            numbers = number_samples(np.arange(samples.shape[0]), samples)
+            training = replace(training, X=numbers.X)
         (problem,) = training.problems(
-            [(samples.shape[1], kernel)], self.C, self.tol, self.max_iter
+            [(training.X.shape[1], kernel)], self.C, self.tol, self.max_iter
         )
         n_pairs = problem.n_classes * (problem.n_classes - 1) // 2
         with stage("pairs", n_pairs, "pairs", bar=self.verbose) as solving:
@@ -298,10 +325,14 @@ class RBFSVC(ClassifierMixin, BaseEstimator):
                 progress=solving.advance,
             )
         self.backend_ = backend.name
+        self.shape_fit_, self.gamma_ = samples.shape, gamma
         self._keep_solution(training, problem, solution)
         self._keep_sigmoids(sigmoids)
         del problem  # the samples in it are a copy, and the support vectors need room
-        self.support_vectors_ = to_host(take_rows(samples, self.support_))
+        if isinstance(kernel, Precomputed):
+            self.support_vectors_ = np.empty((0, 0), dtype=get_dtype(samples))
+        else:
+            self.support_vectors_ = to_host(take_rows(samples, self.support_))
         return self
 
     def predict(self, X: ArrayLike) -> Array:
@@ -403,8 +434,12 @@ class RBFSVC(ClassifierMixin, BaseEstimator):
         check_is_fitted(self)
         return report_pairs(self)
 
-    def to_sklearn(self) -> SVC:
-        """Build a fitted `sklearn.svm.SVC` with the same decision values and float64 samples."""
+    def to_sklearn(self) -> sklearn.svm.SVC:
+        """Build a fitted `sklearn.svm.SVC` with the same decision values and float64 samples.
+
+        The kernels "laplacian" and "chi2" are scikit-learn's functions, and its training set is the
+        support vectors.
+        """
         check_is_fitted(self)
         return to_sklearn_svc(self)
 
@@ -415,11 +450,38 @@ class RBFSVC(ClassifierMixin, BaseEstimator):
 
     @property
     def coef_(self) -> Array:
-        """Raise AttributeError: weights of features are those of a linear kernel."""
-        raise AttributeError(
-            "RBFSVC has no coef_, which a linear kernel alone has; "
-            "use sklearn.inspection.permutation_importance"
-        )
+        """Weights of the features in each pair's decision, in scikit-learn's sign.
+
+        Raise AttributeError for other kernels than "linear", which have none.
+        """
+        if self.kernel != "linear":
+            raise AttributeError(
+                f"{type(self).__name__} has no coef_, which a linear kernel alone has; "
+                f"use sklearn.inspection.permutation_importance"
+            )
+        check_is_fitted(self)
+        ends = np.cumsum(self.n_support_)
+        support = self.support_vectors_.astype(np.float64, copy=False)
+        # Row r of a class's own is what its support vectors add to its pair r.
+        own = [
+            self.dual_coef_[:, end - n : end] @ support[end - n : end]
+            for end, n in zip(ends, self.n_support_, strict=True)
+        ]
+        return np.array([own[a][b - 1] + own[b][a] for a, b in class_pairs(len(ends))])
+
+    def _make_kernel(self, training: TrainingSet) -> tuple[Kernel, float]:
+        """Return the kernel with its coefficient; raise InputError if it does not take the samples.
+
+        The coefficient is scikit-learn's also where the kernel has none.
+        """
+        X = training.X
+        if self.kernel == "precomputed":
+            validation.require_square(X)
+            return Precomputed(X), 0.0
+        if KERNELS[self.kernel].needs_nonnegative:
+            validation.require_nonnegative(X, self.kernel)
+        gamma = resolve_gamma(self.gamma, X.shape[1], training.moments.variance)
+        return make_kernel(self.kernel, gamma=gamma, degree=self.degree, coef0=self.coef0), gamma
 
     def _fit_sigmoids(self, training: TrainingSet, gamma: float, n_views: int) -> Sigmoids:
         """Fit the pairs' sigmoids out of fold, with the gamma and class weights of all samples."""
@@ -430,7 +492,10 @@ class RBFSVC(ClassifierMixin, BaseEstimator):
             decision_function_shape="ovr",
             break_ties=False,
         )
-        return fit_sigmoids_out_of_fold(training, model._fit, n_views, self.n_jobs)
+        is_pairwise = self.kernel == "precomputed"
+        return fit_sigmoids_out_of_fold(
+            training, model._fit, n_views, self.n_jobs, is_pairwise=is_pairwise
+        )
 
     def _keep_sigmoids(self, sigmoids: Sigmoids | None) -> None:
         """Set the sigmoids' attributes, or remove those of an earlier fit."""
@@ -447,12 +512,10 @@ class RBFSVC(ClassifierMixin, BaseEstimator):
         sign = -1.0 if problem.n_classes == 2 else 1.0
         self.classes_ = training.classes
         self.class_weight_ = training.class_weight
-        self.shape_fit_ = training.X.shape
         self.support_ = training.order[is_support].astype(np.int32)
         self.n_support_ = np.add.reduceat(is_support, problem.starts[:-1]).astype(np.int32)
         self.dual_coef_ = np.ascontiguousarray(sign * solution.coef[:, is_support])
         self.intercept_ = sign * solution.intercept
-        self.gamma_ = problem.kernel.gamma
         self.n_iter_ = solution.n_iter.astype(np.int32)
         self.gap_ = solution.gap
         self.objective_ = solution.objective
@@ -460,3 +523,26 @@ class RBFSVC(ClassifierMixin, BaseEstimator):
         # Prediction also needs how samples were prepared.
         self._center = training.center(problem.kernel)
         self._support_sq_norms = to_host(problem.samples.sq_norms)[is_support]
+
+
+class RBFSVC(SVC):
+    """`SVC` with the RBF kernel alone, ``exp(-gamma |a - b|^2)``, which suits most data.
+
+    It has the parameters, attributes and methods of `SVC`; `kernel`, `degree` and `coef0` must keep
+    their defaults.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_iris
+    >>> from svmcifar import RBFSVC
+    >>> X, y = load_iris(return_X_y=True)
+    >>> RBFSVC(C=1.0).fit(X, y).score(X, y) > 0.95
+    True
+    """
+
+    __module__ = "svmcifar"  # as in model files
+
+    def _validate_params(self) -> None:
+        """Check the parameters, as every method of scikit-learn's estimators does first."""
+        validation.require_rbf(kernel=self.kernel, degree=self.degree, coef0=self.coef0)
+        super()._validate_params()

@@ -13,7 +13,7 @@ from svmcifar.svm.one_vs_one import class_pairs
 from svmcifar.svm.rounding import SHARE
 
 if TYPE_CHECKING:
-    from svmcifar.svm.estimator import RBFSVC
+    from svmcifar.svm.estimator import SVC
 
 
 @dataclass(frozen=True)
@@ -32,7 +32,7 @@ class FitReport:
     n_support: int  # support vectors
 
 
-def describe_fit(svc: "RBFSVC") -> FitReport:
+def describe_fit(svc: "SVC") -> FitReport:
     """Describe the fit of a fitted estimator."""
     return FitReport(
         backend=svc.backend_,
@@ -48,8 +48,8 @@ def describe_fit(svc: "RBFSVC") -> FitReport:
     )
 
 
-def report_pairs(svc: "RBFSVC") -> pd.DataFrame:
-    """See `RBFSVC.pair_report`."""
+def report_pairs(svc: "SVC") -> pd.DataFrame:
+    """See `SVC.pair_report`."""
     first, second = np.array(class_pairs(len(svc.classes_))).T
     # pandas can neither select nor group by numbers in another byte order than the machine's.
     classes = svc.classes_.astype(svc.classes_.dtype.newbyteorder("="))
@@ -65,8 +65,8 @@ def report_pairs(svc: "RBFSVC") -> pd.DataFrame:
     )
 
 
-def warn_of_unsolved_pairs(svc: "RBFSVC") -> None:
-    """Warn, on behalf of the caller of `RBFSVC.fit`, if pairs have not converged."""
+def warn_of_unsolved_pairs(svc: "SVC") -> None:
+    """Warn, on behalf of the caller of `SVC.fit`, if pairs have not converged."""
     if n_unsolved := int(unconverged_pairs(svc).sum()):
         warnings.warn(
             f"{n_unsolved} of {len(svc.gap_)} pairs ended with a KKT gap above "
@@ -77,6 +77,6 @@ def warn_of_unsolved_pairs(svc: "RBFSVC") -> None:
         )
 
 
-def unconverged_pairs(svc: "RBFSVC") -> NDArray[np.bool_]:
+def unconverged_pairs(svc: "SVC") -> NDArray[np.bool_]:
     """Return for each pair whether its gap is above `tol`, but for what rounding may take."""
     return svc.gap_ > (1.0 + SHARE) * svc.tol

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.utils import gen_batches
 
-from svmcifar.compute.arrays import take_rows, to_host
+from svmcifar.compute.arrays import get_namespace, move_beside, take_rows, to_host
 from svmcifar.compute.progress import stage
 from svmcifar.compute.threads import count_workers
 from svmcifar.errors import InputError
@@ -19,7 +19,7 @@ from svmcifar.svm.sharpness import HeldOut, fit_sharpness
 from svmcifar.svm.sigmoids import fit_sigmoids
 
 if TYPE_CHECKING:
-    from svmcifar.svm.estimator import RBFSVC
+    from svmcifar.svm.estimator import SVC
 
 FloatArray = NDArray[np.float64]
 Ids = NDArray[np.intp]
@@ -35,11 +35,16 @@ _MOST_KEPT, _LEAST_KEPT, _MOST_KEPT_VALUES = 2000, 100, 20_000_000
 Sigmoids = tuple[FloatArray, FloatArray]
 
 # Fits a model to samples, class codes and weights.
-FitFold = Callable[[Any, Ids, FloatArray], "RBFSVC"]
+FitFold = Callable[[Any, Ids, FloatArray], "SVC"]
 
 
 def fit_sigmoids_out_of_fold(
-    training: TrainingSet, fit_fold: FitFold, n_views: int, n_jobs: int | None
+    training: TrainingSet,
+    fit_fold: FitFold,
+    n_views: int,
+    n_jobs: int | None,
+    *,
+    is_pairwise: bool = False,
 ) -> Sigmoids:
     """Fit the pairs' sigmoids on decision values by models of the other folds.
 
@@ -53,6 +58,8 @@ def fit_sigmoids_out_of_fold(
         are averaged.
     n_jobs : int or None
         Threads, as in joblib.
+    is_pairwise : bool, default=False
+        Whether samples are kernel values against all samples.
 
     Returns
     -------
@@ -78,8 +85,9 @@ def fit_sigmoids_out_of_fold(
         rows = np.flatnonzero((fold_of_row != fold) & (weight > 0))
         held_out = np.flatnonzero(folds == fold)
         with stage(f"probabilities, fold {fold + 1} of {folds.max() + 1}"):
-            model = fit_fold(take_rows(training.X, rows), codes[rows], weight[rows])
-            X = take_rows(training.X, np.flatnonzero(fold_of_row == fold))
+            columns = rows if is_pairwise else None
+            model = fit_fold(_take(training.X, rows, columns), codes[rows], weight[rows])
+            X = _take(training.X, np.flatnonzero(fold_of_row == fold), columns)
             done = 0
             for pairwise in Predictor(model).pairwise(X, n_views):
                 samples = held_out[done : done + len(pairwise)]
@@ -110,6 +118,14 @@ def fit_sigmoids_out_of_fold(
         )
     factor = fit_sharpness(parts, n_classes, n_workers)
     return factor * A, factor * B
+
+
+def _take(X: Any, rows: Ids, columns: Ids | None) -> Any:
+    """Copy rows of an array on its device, and some of their columns."""
+    part = take_rows(X, rows)
+    if columns is None:
+        return part
+    return get_namespace(X).take(part, move_beside(columns, X), axis=1)
 
 
 def assign_folds(hashes: NDArray[np.uint64], codes: Ids) -> NDArray[np.int8]:

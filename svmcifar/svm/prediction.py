@@ -1,4 +1,4 @@
-"""Prediction by a fitted `RBFSVC`.
+"""Prediction by a fitted `SVC`.
 
 Decision values are computed where the samples are, and voted on on the host: results are NumPy's.
 """
@@ -19,15 +19,16 @@ from svmcifar.compute.progress import stage
 from svmcifar.compute.threads import count_workers
 from svmcifar.svm.coupling import couple
 from svmcifar.svm.decision_function import OvOModel, pair_decisions
-from svmcifar.svm.kernels.kernel import Precision
+from svmcifar.svm.kernels.kernel import Kernel, Precision
+from svmcifar.svm.kernels.precomputed import Precomputed, number_samples
 from svmcifar.svm.kernels.registry import make_kernel
 from svmcifar.svm.one_vs_one import average_views, winners
 from svmcifar.svm.rounding import doubtful_pairs, typical_value
 from svmcifar.svm.samples import SampleBlocks, sample_blocks
-from svmcifar.svm.validation import read_samples
+from svmcifar.svm.validation import read_samples, require_nonnegative
 
 if TYPE_CHECKING:
-    from svmcifar.svm.estimator import RBFSVC
+    from svmcifar.svm.estimator import SVC
 
 FloatArray = NDArray[np.float64]
 Array = NDArray[Any]
@@ -39,9 +40,9 @@ _PRECISIONS: WeakKeyDictionary[Any, tuple[float, float, FloatArray, Precision]] 
 
 
 class Predictor:
-    """Classes and decision values by a fitted model; its methods are those of `RBFSVC`."""
+    """Classes and decision values by a fitted model; its methods are those of `SVC`."""
 
-    def __init__(self, svc: "RBFSVC") -> None:
+    def __init__(self, svc: "SVC") -> None:
         check_is_fitted(svc)
         if svc.break_ties and svc.decision_function_shape == "ovo":
             raise ValueError("break_ties must be False when decision_function_shape is 'ovo'")
@@ -49,28 +50,28 @@ class Predictor:
         self._n_classes = len(svc.classes_)
 
     def predict(self, X: ArrayLike) -> Array:
-        """See `RBFSVC.predict`."""
+        """See `SVC.predict`."""
         codes = [self._winners(pairwise) for pairwise in self.pairwise(X)]
         return self._svc.classes_[np.concatenate(codes)]
 
     def decision_function(self, X: ArrayLike) -> FloatArray:
-        """See `RBFSVC.decision_function`."""
+        """See `SVC.decision_function`."""
         return np.concatenate([self._shaped(pairwise) for pairwise in self.pairwise(X)])
 
     def predict_with_decisions(self, X: ArrayLike, n_views: int) -> tuple[Array, FloatArray]:
-        """See `RBFSVC.predict_with_decisions`."""
+        """See `SVC.predict_with_decisions`."""
         batches = [(self._winners(p), self._shaped(p)) for p in self.pairwise(X, n_views)]
         codes, values = zip(*batches, strict=True)
         return self._svc.classes_[np.concatenate(codes)], np.concatenate(values)
 
     def predict_proba(self, X: ArrayLike, n_views: int) -> FloatArray:
-        """See `RBFSVC.predict_proba`."""
+        """See `SVC.predict_proba`."""
         return np.concatenate([self._probabilities(p) for p in self.pairwise(X, n_views)])
 
     def predict_with_probabilities(
         self, X: ArrayLike, n_views: int
     ) -> tuple[Array, FloatArray, FloatArray]:
-        """See `RBFSVC.predict_with_probabilities`."""
+        """See `SVC.predict_with_probabilities`."""
         batches = [
             (self._winners(p), self._shaped(p), self._probabilities(p))
             for p in self.pairwise(X, n_views)
@@ -89,17 +90,17 @@ class Predictor:
     def _pairwise(self, X: ArrayLike) -> Iterator[FloatArray]:
         svc = self._svc
         samples = read_samples(svc, X, svc.support_vectors_.dtype)
-        precision = choose_precision(svc)
-        xp = get_namespace(samples)
-        dtype = getattr(xp, precision.dtype.name)
-        support = xp.astype(move_beside(svc.support_vectors_, samples), dtype, copy=False)
-        sq_norms = move_beside(svc._support_sq_norms, samples)
-        if svc._center is not None:
-            support = support - move_beside(svc._center, samples)
-        if svc._support_sq_norms.dtype == precision.dtype:
-            blocks = SampleBlocks(support, sq_norms)
+        kernel: Kernel
+        if svc.kernel == "precomputed":
+            kernel, blocks = Precomputed(samples), number_samples(svc.support_, samples)
+            samples = number_samples(np.arange(samples.shape[0]), samples).X
         else:
-            blocks = sample_blocks(support, None)
+            precision = choose_precision(svc)
+            kernel = kernel_of(svc).at(precision)
+            if kernel.needs_nonnegative:
+                require_nonnegative(samples, svc.kernel)
+            blocks = self._support(samples, precision)
+            samples = get_namespace(samples).astype(samples, blocks.X.dtype, copy=False)
         coef, intercept = svc.dual_coef_, svc.intercept_
         if self._n_classes == 2:
             coef, intercept = -coef, -intercept
@@ -108,16 +109,27 @@ class Predictor:
             n_support=svc.n_support_,
             coef=coef,
             intercept=intercept,
-            kernel=make_kernel("rbf", svc.gamma_).at(precision),
+            kernel=kernel,
             center=svc._center,
         )
-        samples = xp.astype(samples, dtype, copy=False)
         limit_bytes = None if svc.memory_limit is None else parse_bytes(svc.memory_limit)
         batches = pair_decisions(model, samples, count_workers(svc.n_jobs), limit_bytes)
         with stage("predicting", samples.shape[0], "samples") as predicting:
             for batch in batches:
                 yield to_host(batch)
                 predicting.advance(batch.shape[0])
+
+    def _support(self, samples: Any, precision: Precision) -> SampleBlocks:
+        """Return the support vectors beside samples."""
+        svc, xp = self._svc, get_namespace(samples)
+        dtype = getattr(xp, precision.dtype.name)
+        support = xp.astype(move_beside(svc.support_vectors_, samples), dtype, copy=False)
+        sq_norms = move_beside(svc._support_sq_norms, samples)
+        if svc._center is not None:
+            support = support - move_beside(svc._center, samples)
+        if svc._support_sq_norms.dtype == precision.dtype:
+            return SampleBlocks(support, sq_norms)
+        return sample_blocks(support, None)
 
     def _winners(self, pairwise: FloatArray) -> NDArray[np.intp]:
         """Return the class of each sample as an index into `classes_`."""
@@ -138,13 +150,19 @@ class Predictor:
         svc = self._svc
         if not hasattr(svc, "probA_"):
             raise NotFittedError(
-                "RBFSVC was fitted with probability=False, so it has no probabilities; fit it again"
+                f"{type(svc).__name__} was fitted with probability=False, so it has no "
+                f"probabilities; fit it again"
             )
         n_workers = count_workers(svc.n_jobs)
         return couple(pairwise, svc.probA_, svc.probB_, self._n_classes, n_workers)
 
 
-def choose_precision(svc: "RBFSVC") -> Precision:
+def kernel_of(svc: "SVC") -> Kernel:
+    """Return the kernel of a fitted model, but of one with precomputed values."""
+    return make_kernel(svc.kernel, gamma=svc.gamma_, degree=svc.degree, coef0=svc.coef0)
+
+
+def choose_precision(svc: "SVC") -> Precision:
     """Return the fastest precision in which rounding moves decision values little.
 
     See `svmcifar.svm.rounding`; the most precise there is, if none is precise enough.
@@ -152,7 +170,7 @@ def choose_precision(svc: "RBFSVC") -> Precision:
     known = _PRECISIONS.get(svc)
     if known is not None and known[:2] == (svc.tol, svc.gamma_) and known[2] is svc.dual_coef_:
         return known[3]
-    kernel = make_kernel("rbf", svc.gamma_)
+    kernel = kernel_of(svc)
     sq_norms = svc._support_sq_norms.astype(np.float64)
     starts = np.concatenate([[0], np.cumsum(svc.n_support_)])
 
@@ -163,7 +181,9 @@ def choose_precision(svc: "RBFSVC") -> Precision:
     for precision in (precision for precision in Precision if precision >= first):
         relative = kernel.at(precision).rounding(sq_norms, precision)
         sums = precision.unit_roundoff
-        if not len(doubtful_pairs(svc.dual_coef_, starts, relative, sums, svc.tol, typical)):
+        sizes = kernel.sizes(sq_norms)
+        doubtful = doubtful_pairs(svc.dual_coef_, starts, relative, sums, svc.tol, typical, sizes)
+        if not len(doubtful):
             break
     _PRECISIONS[svc] = (svc.tol, svc.gamma_, svc.dual_coef_, precision)
     return precision

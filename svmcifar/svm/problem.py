@@ -35,7 +35,6 @@ class OvOProblem:
     upper : ndarray of shape (n_samples,), float64
         Upper bound of each alpha: C times class weight and sample weight, > 0.
     kernel : Kernel
-        Its diagonal is 1: the solvers assume that.
     precision : Precision
         With which it computes its values.
     tol : float
@@ -63,6 +62,17 @@ class OvOProblem:
             return sample_blocks(X.astype(np.float64, copy=False), None)
         X, center = self.before_centring(rows)
         return sample_blocks(to_host(X).astype(np.float64), center, in_place=True)
+
+    @property
+    def stored_dtype(self) -> np.dtype:
+        """The dtype that kernel values are kept in."""
+        return np.dtype(np.float32 if self.kernel.has_unit_diagonal else np.float64)
+
+    def diagonal(self) -> FloatArray | None:
+        """Return the diagonal of the kernel matrix on the host, None if it is 1."""
+        if self.kernel.has_unit_diagonal:
+            return None
+        return to_host(self.kernel.diagonal(self.samples))
 
     @property
     def n_classes(self) -> int:
@@ -113,6 +123,10 @@ class TrainingSet:
         """
         starts = (0, *np.cumsum(np.bincount(self.codes)).tolist())
         samples, precision = self._samples(kernels)
+        for width, kernel in kernels:
+            xp = get_namespace(samples[width].sq_norms)
+            largest = np.array([float(xp.max(samples[width].sq_norms))])
+            validation.require_kernel_values(kernel.name, float(kernel.sizes(largest)[0]) ** 2)
         upper, center = self.upper(C), self.center(kernels[0][1])
 
         def before_centring(width: int) -> Callable[[slice], tuple[Any, Any]] | None:

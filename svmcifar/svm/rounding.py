@@ -12,6 +12,11 @@ sample that lies on a support vector.  The factor 1/3 of the sums is measured: t
 matrix product over at most `svmcifar.svm.kernels.blocks.BLOCK` support vectors, and these are added
 in float64.
 
+Kernels of other sizes than 1 come down to this: if the values of two samples are bounded by the
+product of their sizes s (`Kernel.sizes`; the norms, for a linear kernel), errors are relative to
+these, and beta_i stands for ``beta_i s_i max_j s_j``: so large may samples be.  Unless errors
+become smaller with kernel values, as those of the RBF kernel do, k is 1.
+
 The same holds for the negative gradient of a solution, but that it is kept in float64: there is no
 error of sums, and r_i is that of the stored kernel value.
 
@@ -48,7 +53,9 @@ def first_precision(dtype: np.dtype, kernel: Kernel, largest_sq_norm: float) -> 
         (
             precision
             for precision in Precision
-            if (dtype == np.float32 or precision != Precision.FLOAT32)
+            if (
+                precision != Precision.FLOAT32 or (dtype == np.float32 and kernel.has_unit_diagonal)
+            )
             and kernel.at(precision).rounding(norms, precision)[0] <= _MOST_AT_FIRST
         ),
         Precision.EXACT,
@@ -94,11 +101,15 @@ def doubtful_pairs(
     sums: float,
     tol: float,
     typical: Callable[[], float],
+    sizes: FloatArray | None = None,
 ) -> NDArray[np.intp]:
     """Return the numbers of the pairs whose decision values rounding may move too much.
 
-    Arguments as for `pair_errors`; `typical` is called if it makes a difference.
+    Arguments as for `pair_errors`; `typical` is called if it makes a difference.  `sizes`, (n,),
+    are the kernel's bounds of its values, by default 1 (`Kernel.sizes`).
     """
+    if sizes is not None and (sizes != 1.0).any():
+        coef = coef * (sizes * sizes.max())
     # At first as if all coefficients were of one pair, and as large as the largest.
     n, largest = coef.shape[1], float(np.abs(coef).max(initial=0.0))
     if largest * (np.sqrt(n + 1) * float(relative.max(initial=0.0)) + n * sums) <= SHARE * tol:
@@ -112,7 +123,12 @@ def doubtful_pairs(
 def typical_value(
     kernel: Kernel, X: NDArray[np.floating], center: NDArray[np.floating] | None
 ) -> float:
-    """Return the root mean square of kernel values between distinct samples, from a few of them."""
+    """Return the root mean square of kernel values between distinct samples, from a few of them.
+
+    For a kernel whose errors do not become smaller with its values it is 1.
+    """
+    if not kernel.has_relative_errors:
+        return 1.0
     rows = np.unique(np.linspace(0, len(X) - 1, _N_TYPICAL).astype(np.intp))
     samples = sample_blocks(X[rows].astype(np.float64), center)
     K = np.empty((len(rows), len(rows)))

@@ -1,4 +1,4 @@
-"""Checks of the input of `RBFSVC`."""
+"""Checks of the input of `SVC`."""
 
 from numbers import Real
 from typing import Any
@@ -15,21 +15,24 @@ from svmcifar.errors import InputError
 # Largest mean squared norm for which no squared distance can overflow float64.
 _MOST_SQ_NORM = 1e290
 
-# SVC's parameters of kernels: "rbf" has no degree and no coef0, so SVC's defaults stand for none.
+# Parameters of kernels: "rbf" has no degree and no coef0, so the defaults stand for none.
 _OF_RBF = {"kernel": "rbf", "degree": 3, "coef0": 0.0}
+
+# Largest kernel value whose multiples the solvers can hold.
+_MOST_KERNEL_VALUE = 1e100
 
 Array = NDArray[Any]
 
 
 def require_rbf(**parameters: Any) -> None:
-    """Raise InputError if one of SVC's parameters of kernels has another value than for "rbf"."""
+    """Raise InputError if one of the parameters of kernels has another value than for "rbf"."""
     for name, value in parameters.items():
         only = _OF_RBF[name]
         if not (isinstance(value, str | Real) and value == only):
             shown = " ".join(repr(value).split())
             raise InputError(
                 f"The {name!r} parameter of RBFSVC must be {only!r}. Got {shown} instead. "
-                f"Use sklearn.svm.SVC for other kernels."
+                f"Use svmcifar.SVC for other kernels."
             )
 
 
@@ -86,22 +89,50 @@ def require_finite(X: Array, mean_sq_norm: float) -> None:
     bad = ~np.isfinite(X)
     if not bad.any():
         raise InputError(
-            f"Input X of RBFSVC must have squares that float64 can hold. Got values up to "
+            f"Input X of an SVM must have squares that float64 can hold. Got values up to "
             f"{np.abs(X).max():.3g}. Scale it down."
         )
     row, column = np.argwhere(bad)[0]
     value = "NaN" if np.isnan(X[row, column]) else "inf"
     raise InputError(
-        f"Input X of RBFSVC must be finite. Got {value} in row {row}, column {column} "
+        f"Input X of an SVM must be finite. Got {value} in row {row}, column {column} "
         f"({bad.any(axis=1).sum()} of {len(X)} rows have NaN or inf). Remove or impute them."
     )
+
+
+def require_kernel_values(name: str, largest: float) -> None:
+    """Raise if kernel values, up to the `largest`, are too large."""
+    if not largest <= _MOST_KERNEL_VALUE:
+        raise InputError(
+            f"Values of the kernel {name!r} must be at most {_MOST_KERNEL_VALUE:g}. "
+            f"Got {largest:.3g}. Scale X down, or take a smaller gamma or degree."
+        )
+
+
+def require_square(X: Any) -> None:
+    """Raise if precomputed kernel values of a training set are not square."""
+    if X.shape[0] != X.shape[1]:
+        raise InputError(
+            f"Precomputed kernel values must be a square matrix, all training samples against all. "
+            f"Got the shape {tuple(X.shape)}. Give kernel(X, X)."
+        )
+
+
+def require_nonnegative(X: Any, kernel: str) -> None:
+    """Raise if samples have negative values, which a kernel of histograms does not take."""
+    least = float(get_namespace(X).min(X))
+    if least < 0:
+        raise InputError(
+            f"Negative values in data passed to an SVM with the kernel {kernel!r}, which must have "
+            f"none. Got {least:g}. Take features such as histograms, and do not centre them."
+        )
 
 
 def require_bounds(upper: Array) -> None:
     """Raise if an upper bound of a dual coefficient is not above zero."""
     if not (upper > 0).all():
         raise InputError(
-            f"C times class weight and sample weight must be above 0 for RBFSVC. "
+            f"C times class weight and sample weight must be above 0 for an SVM. "
             f"Got {upper[~(upper > 0)][0]:g}. Leave out classes that are to have no weight."
         )
 
@@ -112,9 +143,9 @@ def require_classes(classes: Array, kept: Array) -> None:
         return
     if len(classes) < 2:
         raise InputError(
-            f"RBFSVC needs samples of at least two classes. Got 1 class: {classes[0]}."
+            f"An SVM needs samples of at least two classes. Got 1 class: {classes[0]}."
         )
     raise InputError(
-        f"RBFSVC needs samples of positive weight in at least two classes. "
+        f"An SVM needs samples of positive weight in at least two classes. "
         f"Got them in 1 of {len(classes)}: {classes[kept[0]]}. Give weight to others."
     )

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from svmcifar.metrics.per_class import accuracy_interval
-from svmcifar.svm.estimator import RBFSVC
+from svmcifar.svm.estimator import SVC
 from svmcifar.svm.path.evaluate import Scored
 from svmcifar.svm.path.grid import Grid, Point
 
@@ -45,7 +45,7 @@ class SearchResult:
         Seconds: ``features_s``, ``solve_s``, ``score_s``.
     memory_plan : str
         Of the last split.
-    best_estimator : RBFSVC or None
+    best_estimator : SVC or None
         With the best setting, fitted on all samples; None if it was not.
     """
 
@@ -54,7 +54,7 @@ class SearchResult:
     table: pd.DataFrame
     times: Mapping[str, float]
     memory_plan: str
-    best_estimator: RBFSVC | None = None
+    best_estimator: SVC | None = None
 
     @property
     def n_splits(self) -> int:

@@ -17,7 +17,7 @@ from sklearn.utils.multiclass import check_classification_targets
 
 from svmcifar.compute.progress import stage
 from svmcifar.errors import InputError
-from svmcifar.svm.estimator import RBFSVC
+from svmcifar.svm.estimator import RBFSVC, SVC
 from svmcifar.svm.one_vs_one import class_pairs
 from svmcifar.svm.path.evaluate import Part, PartMaker, evaluate_points
 from svmcifar.svm.path.grid import DEFAULT_C, DEFAULT_GAMMA, Gamma, Grid
@@ -34,7 +34,7 @@ def search_svc(
     gamma: float | str | Iterable[float | str | Gamma] = DEFAULT_GAMMA,
     n_components: Iterable[int | None] = (None,),
     cv: Any = 5,
-    svc: RBFSVC | None = None,
+    svc: SVC | None = None,
     refit: bool = True,
 ) -> SearchResult:
     """Search C and gamma by cross-validation.
@@ -114,7 +114,7 @@ def _listed(values: Any) -> Iterable[Any]:
     return [values] if isinstance(values, Real | str | Gamma) else values
 
 
-def search_parts(svc: RBFSVC, grid: Grid, makers: Sequence[PartMaker]) -> SearchResult:
+def search_parts(svc: SVC, grid: Grid, makers: Sequence[PartMaker]) -> SearchResult:
     """Search a grid over parts that are made one at a time, each once; nothing is refitted.
 
     Parameters and errors as of `search_svc`.
@@ -139,7 +139,7 @@ def search_parts(svc: RBFSVC, grid: Grid, makers: Sequence[PartMaker]) -> Search
 
 
 def _require_rbfsvc(svc: Any) -> None:
-    if not isinstance(svc, RBFSVC):
+    if not isinstance(svc, SVC):
         name = " ".join(repr(svc).split())
         raise InputError(
             f"A search is of an RBFSVC. Got {name} instead. Transform the samples before, or use "
@@ -147,9 +147,14 @@ def _require_rbfsvc(svc: Any) -> None:
         )
 
 
-def _require_searchable(svc: RBFSVC, makers: Sequence[PartMaker]) -> None:
+def _require_searchable(svc: SVC, makers: Sequence[PartMaker]) -> None:
     """Raise InputError if the estimator or the splits cannot be searched with."""
     svc._validate_params()
+    if svc.kernel != "rbf":
+        raise InputError(
+            f"A search is over the kernel 'rbf' alone. Got {svc.kernel!r} instead. "
+            f"Use sklearn.model_selection.GridSearchCV for it."
+        )
     if svc.backend not in ("auto", "numba"):
         raise InputError(
             f"A search works by the backend 'numba' alone. Got {svc.backend!r} instead. "
@@ -163,7 +168,7 @@ def _require_searchable(svc: RBFSVC, makers: Sequence[PartMaker]) -> None:
         raise InputError("A search needs a split to score on. Got none. Give one or more.")
 
 
-def _warn_unconverged(result: SearchResult, svc: RBFSVC) -> None:
+def _warn_unconverged(result: SearchResult, svc: SVC) -> None:
     """Warn if pairs ended above the tolerance."""
     unconverged = result.table["unconverged"]
     if n_pairs := int(unconverged.sum()):

@@ -15,7 +15,7 @@ from svmcifar.features.fitting import compute_features, fit_transform_features
 from svmcifar.features.pipeline import make_feature_pipeline, set_workers
 from svmcifar.features.settings import RAW_PIXELS, FeatureSettings
 from svmcifar.svm.backends.registry import BACKENDS
-from svmcifar.svm.estimator import RBFSVC
+from svmcifar.svm.estimator import SVC
 from svmcifar.svm.path.evaluate import Part, PartMaker
 from svmcifar.svm.path.grid import Grid
 from svmcifar.tuning.result import SearchResult
@@ -25,7 +25,7 @@ Rows = NDArray[np.intp]
 
 
 def tune(
-    svc: RBFSVC,
+    svc: SVC,
     grid: Grid,
     train: Split,
     splits: Iterable[tuple[Rows, Rows]],
@@ -43,7 +43,7 @@ def tune(
 
     Parameters
     ----------
-    svc : RBFSVC
+    svc : SVC
         Its parameters but C and gamma; it is not fitted.
     grid : Grid
         Its `n_components` are of PCA: (None,), the default, for no PCA.

@@ -68,7 +68,7 @@ def test_a_model_without_them_keeps_its_hash():
 @pytest.mark.parametrize("kernel", ["linear", "poly", "precomputed", np.dot, np.eye(2), None])
 def test_other_kernels_are_refused_in_one_line(kernel):
     X, y = training_set()
-    rule = r"The 'kernel' parameter of RBFSVC must be 'rbf'. Got .* instead. Use sklearn.svm.SVC "
+    rule = r"The 'kernel' parameter of RBFSVC must be 'rbf'. Got .* instead. Use svmcifar.SVC "
     with pytest.raises(InputError, match=rule) as caught:
         RBFSVC(kernel=kernel).fit(X, y)
     assert "\n" not in str(caught.value)
@@ -85,7 +85,7 @@ def test_parameters_of_other_kernels_are_refused_in_one_line(parameters):
         RBFSVC(**parameters).fit(X, y)
     assert str(caught.value) == (
         f"The {name!r} parameter of RBFSVC must be {default!r}. Got {value!r} instead. "
-        "Use sklearn.svm.SVC for other kernels."
+        "Use svmcifar.SVC for other kernels."
     )
 
 

@@ -16,7 +16,7 @@ def test_samples_must_be_finite(value, name, dtype):
     with pytest.raises(InputError) as caught:
         RBFSVC().fit(X.astype(dtype), y)
     assert str(caught.value) == (
-        f"Input X of RBFSVC must be finite. Got {name} in row 7, column 2 "
+        f"Input X of an SVM must be finite. Got {name} in row 7, column 2 "
         "(2 of 36 rows have NaN or inf). Remove or impute them."
     )
 
@@ -28,7 +28,7 @@ def test_two_classes_are_needed():
     with pytest.raises(InputError) as caught:
         RBFSVC().fit(X, y, (y == 1).astype(float))
     assert str(caught.value) == (
-        "RBFSVC needs samples of positive weight in at least two classes. "
+        "An SVM needs samples of positive weight in at least two classes. "
         "Got them in 1 of 3: 1. Give weight to others."
     )
 

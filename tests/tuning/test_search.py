@@ -206,7 +206,7 @@ BAD_SEARCHES = [
     ({"svc": RBFSVC(break_ties=True)}, "scores by votes alone"),
     ({"splits": []}, "needs a split to score on. Got none"),
     ({"grid": Grid([1], [1], [5])}, "components to search must be at most 4.* Got 5"),
-    ({"svc": RBFSVC(class_weight={0: 0.0})}, "must be above 0 for RBFSVC. Got 0"),
+    ({"svc": RBFSVC(class_weight={0: 0.0})}, "must be above 0 for an SVM. Got 0"),
 ]
 
 
@@ -300,7 +300,7 @@ def test_single_values_splitters_and_parameters():
         ({"svc": SVC()}, r"is of an RBFSVC. Got SVC\(\) instead.*GridSearchCV"),
         ({"svc": make_pipeline(StandardScaler(), RBFSVC())}, "is of an RBFSVC. Got Pipeline"),
         ({"svc": RBFSVC}, "is of an RBFSVC. Got <class"),
-        ({"svc": RBFSVC(kernel="linear")}, "'kernel' parameter .* Use sklearn.svm.SVC"),
+        ({"svc": RBFSVC(kernel="linear")}, "'kernel' parameter .* Use svmcifar.SVC"),
         ({"gamma": "auto"}, "A gamma must be a number above 0"),
         ({"gamma": [0.1, "scale"]}, "all numbers or all multiples"),
         ({"C": []}, "one or more values of C"),

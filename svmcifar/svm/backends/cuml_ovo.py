@@ -15,7 +15,7 @@ import numpy as np
 
 from svmcifar.compute.arrays import is_host
 from svmcifar.compute.memory import format_bytes
-from svmcifar.errors import MemoryLimitError
+from svmcifar.errors import InputError, MemoryLimitError
 from svmcifar.svm.backends.refinement import refine
 from svmcifar.svm.backends.smo_numba import dual_objective, end_state
 from svmcifar.svm.kernels.blocks import kernel_block
@@ -61,6 +61,11 @@ def solve_cuml(
     from cuml import using_output_type  # type: ignore[import-not-found,unused-ignore]
     from cuml.svm import SVC  # type: ignore[import-not-found,unused-ignore]
 
+    if problem.kernel.sklearn_parameters is None:
+        raise InputError(
+            f"The kernel must be one that cuML has for the backend 'cuml'. "
+            f"Got {problem.kernel.name!r}. Use the backend 'cupy' or 'numba'."
+        )
     cupy.get_default_memory_pool().free_all_blocks()
     spare_bytes = _spare_bytes(problem, cupy.cuda.runtime.memGetInfo()[0])
     cache_bytes = min(spare_bytes, memory_limit_bytes or spare_bytes)
@@ -121,7 +126,7 @@ class _Gpu:
         rounded_upper = upper.astype(dtype)
         svc = self.svc_class(
             C=1.0,
-            **self.problem.kernel.sklearn_parameters,
+            **(self.problem.kernel.sklearn_parameters or {}),
             tol=_TOL_SHARE[dtype] * self.problem.tol,
             max_iter=self.problem.max_iter,
             cache_size=self._cache_mib(n, dtype),
@@ -152,7 +157,7 @@ class _Gpu:
         samples = SampleBlocks(X, self.xp.square(X).sum(axis=1))
         K = kernel_block(self.problem.kernel, samples, samples)
         diagonal = self.xp.arange(len(samples))
-        K[diagonal, diagonal] = self.problem.kernel.diagonal(samples.sq_norms)
+        K[diagonal, diagonal] = self.problem.kernel.diagonal(samples)
         return K
 
 

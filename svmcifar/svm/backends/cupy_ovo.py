@@ -16,6 +16,7 @@ from svmcifar.svm.backends.refinement import refine
 from svmcifar.svm.backends.smo_cuda import PairTables, launch_smo, longest_first
 from svmcifar.svm.kernels.kernel import Kernel
 from svmcifar.svm.problem import OvOProblem, OvOSolution, Progress
+from svmcifar.svm.samples import SampleBlocks
 
 # Rows and columns of one matrix product.
 _BLOCK = 4096
@@ -45,7 +46,8 @@ def solve_cupy(
     blocks = 2 * _BLOCK**2 * itemsize
     room = int(_SHARE * free_gpu_bytes()) - to_send - blocks
     limit = room if memory_limit_bytes is None else min(room, memory_limit_bytes)
-    plan = make_device_plan(problem.sizes, max(limit, 0), room, (X.shape[1] + 1) * itemsize)
+    sample_bytes, kept = (X.shape[1] + 1) * itemsize, problem.stored_dtype.itemsize
+    plan = make_device_plan(problem.sizes, max(limit, 0), room, sample_bytes, kept)
     solution = solve_on_device(problem, plan, cupy, progress)
     refine(problem, solution, n_workers)
     return solution
@@ -67,6 +69,7 @@ def solve_on_device(
     solution = OvOSolution.empty(problem)
     solution.memory_plan = plan.describe()
     X, sq_norms = problem.samples.X, problem.samples.sq_norms
+    diagonal = problem.diagonal()
     if is_host(X):
         X, sq_norms = xp.asarray(X), xp.asarray(sq_norms)
     sizes = np.array(problem.sizes, dtype=np.int64)
@@ -79,10 +82,15 @@ def solve_on_device(
             tile_norms = concat([sq_norms[problem.rows(c)] for c in classes])
         K = kernel_matrix(problem.kernel, tile_X, tile_norms, xp)
         upper = np.concatenate([problem.upper[problem.rows(c)] for c in classes])
+        of_tile = None
+        if diagonal is not None:
+            of_tile = np.concatenate([diagonal[problem.rows(c)] for c in classes])
         place = {c: number for number, c in enumerate(classes)}
         pairs = [pairs[k] for k in longest_first(sizes[np.array(pairs)])]
         tables = pair_tables(sizes[classes], [(place[a], place[b]) for a, b in pairs])
-        solved = launch_smo(K, upper, tables, tol=problem.tol, max_iter=problem.max_iter)
+        solved = launch_smo(
+            K, upper, tables, tol=problem.tol, max_iter=problem.max_iter, diagonal=of_tile
+        )
         for (a, b), pair in zip(pairs, solved, strict=True):
             solution.store(problem, a, b, pair)
         del K, tile_X, tile_norms  # before the next ones are made
@@ -107,18 +115,19 @@ def pair_tables(sizes: np.ndarray, pairs: list[tuple[int, int]]) -> PairTables:
 
 
 def kernel_matrix(kernel: Kernel, X: Any, sq_norms: Any, xp: Any) -> Any:
-    """Compute the kernel of samples with themselves, (n_samples * n_samples,) float32, by rows.
+    """Compute the kernel of samples with themselves, (n_samples * n_samples,), by rows.
 
-    It is exactly symmetric, with the kernel's own diagonal.  `X`, (n_samples, n_features), and the
-    squared norms of its rows are float32 or float64, in the namespace `xp`.
+    It is float32, or float64 for a kernel whose diagonal is not 1, exactly symmetric, with the
+    kernel's own diagonal.  `X`, (n_samples, n_features), and the squared norms of its rows are
+    float32 or float64, in the namespace `xp`.
     """
     n = X.shape[0]
-    K = xp.empty((n, n), dtype=xp.float32)
+    K = xp.empty((n, n), dtype=xp.float32 if kernel.has_unit_diagonal else xp.float64)
     blocks = list(gen_batches(n, _BLOCK))
     for number, rows in enumerate(blocks):
         for columns in blocks[number:]:
             products = kernel.products(X[rows, :], X[columns, :])
             kernel.write_mirrored(products, sq_norms, rows, columns, K)
     K = K.reshape(-1)
-    K[:: n + 1] = kernel.diagonal(sq_norms)
+    K[:: n + 1] = kernel.diagonal(SampleBlocks(X, sq_norms))
     return K

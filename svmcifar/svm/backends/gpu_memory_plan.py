@@ -7,7 +7,6 @@ from itertools import combinations
 from svmcifar.compute.memory import format_bytes, format_least
 from svmcifar.errors import MemoryLimitError
 
-_KERNEL_BYTES = 4
 # For each sample of each pair of a launch: coefficient, flags and, for large pairs, gradient.
 _STATE_BYTES = 17
 
@@ -45,18 +44,22 @@ class DevicePlan:
 
 
 def make_device_plan(
-    sizes: list[int], limit_bytes: int, room_bytes: int | None = None, sample_bytes: int = 0
+    sizes: list[int],
+    limit_bytes: int,
+    room_bytes: int | None = None,
+    sample_bytes: int = 0,
+    kernel_bytes: int = 4,
 ) -> DevicePlan:
     """Choose the fewest groups whose tiles fit; raise MemoryLimitError if the largest pair doesn't.
 
     `sizes` are the samples of each class, `limit_bytes` is for kernel values and the solver's
     state, and `room_bytes` for these and, unless a tile is the whole matrix, copies of its samples,
-    of `sample_bytes` each.
+    of `sample_bytes` each.  A kernel value has `kernel_bytes`.
     """
     # Two groups would be one tile, the whole matrix.
     for n_groups in [1, *range(3, len(sizes) + 1)]:
         groups = _split(sizes, n_groups)
-        n_samples, n_bytes = _largest_tile(sizes, groups)
+        n_samples, n_bytes = _largest_tile(sizes, groups, kernel_bytes)
         left = limit_bytes
         if n_groups > 1 and room_bytes is not None:
             left = min(limit_bytes, max(room_bytes - n_samples * sample_bytes, 0))
@@ -83,10 +86,12 @@ def _split(sizes: list[int], n_groups: int) -> list[tuple[int, int]]:
     return groups
 
 
-def _largest_tile(sizes: list[int], groups: list[tuple[int, int]]) -> tuple[int, int]:
+def _largest_tile(
+    sizes: list[int], groups: list[tuple[int, int]], kernel_bytes: int
+) -> tuple[int, int]:
     """Return the samples and the memory of the largest tile."""
     totals = sorted(sum(sizes[first : last + 1]) for first, last in groups)
     n_samples = sum(totals[-2:])
     most_classes = sum(sorted(last - first + 1 for first, last in groups)[-2:])
     state = _STATE_BYTES * n_samples * max(most_classes - 1, 1)
-    return n_samples, _KERNEL_BYTES * n_samples**2 + state
+    return n_samples, kernel_bytes * n_samples**2 + state

@@ -9,7 +9,6 @@ from svmcifar.compute.memory import format_bytes
 from svmcifar.svm.backends.working_set import RowPlan, plan_rows
 from svmcifar.svm.kernels.blocks import BLOCK
 
-_FLOAT32_BYTES = 4
 _NO_ROWS = RowPlan(0, 0, 0)
 # Classes of at least so many samples with at most so many features are solved on rows made on
 # demand: these cost less than to read rows that lie in memory.
@@ -87,15 +86,23 @@ class Holding:
     scratch: Callable[[int, int], int]
     beside: int = 0  # for each entry of the blocks within a tile's classes, kept or not
     starts: int = 0  # for each sample of each pair of a tile
+    cut: int = 4  # for each entry of a pair's block that is cut out of a tile
     pair: int = 0  # for each sample of a pair that is being solved
     pairs_at_once: bool = False  # whether workers that share a tile solve its pairs in parallel
     always: int = 0  # under any schedule
 
 
 def make_plan(
-    sizes: list[int], n_features: int, n_workers: int, limit_bytes: int | None, itemsize: int
+    sizes: list[int],
+    n_features: int,
+    n_workers: int,
+    limit_bytes: int | None,
+    itemsize: int,
+    stored: int = 4,
 ) -> Plan:
     """Choose a schedule for one gamma and the `itemsize` of samples and distances.
+
+    `stored` are the bytes of a kernel value.
 
     The limit is on the sorted copy of the samples too (see `choose_plan`).  Where no schedule fits,
     the largest classes are solved on rows made on demand, as few as possible.  Raise
@@ -106,13 +113,14 @@ def make_plan(
     thresholds = [many, *sorted({size for size in sizes if size < many}, reverse=True)]
     for threshold in thresholds:
         on_demand = frozenset(c for c, size in enumerate(sizes) if size >= threshold)
-        plan = make_tile_plan(sizes, n_workers, limit_bytes, itemsize, on_demand, held)
+        plan = make_tile_plan(sizes, n_workers, limit_bytes, itemsize, on_demand, held, stored)
         if plan and not on_demand:
             return plan
         if plan:
             break
     smaller, larger = sorted(sizes)[-2:]
-    rows = plan_rows(smaller + larger, n_features, n_workers, limit_bytes, itemsize, held=held)
+    n = smaller + larger
+    rows = plan_rows(n, n_features, n_workers, limit_bytes, itemsize, stored, held)
     assert plan is not None  # what has room for rows has room for no tiles
     return replace(plan, rows=rows, n_bytes=max(plan.n_bytes, rows.n_bytes))
 
@@ -124,23 +132,25 @@ def make_tile_plan(
     itemsize: int,
     on_demand: frozenset[int] = frozenset(),
     held: int = 0,
+    stored: int = 4,
 ) -> Plan | None:
     """Choose a schedule for one gamma of the pairs between classes that are not `on_demand`.
 
     `held` are bytes of samples, which count under any schedule; None if none fits.
     """
-    holding = replace(kernel_holding(itemsize), always=held)
+    holding = replace(kernel_holding(itemsize, stored), always=held)
     return choose_plan(sizes, n_workers, limit_bytes, holding, on_demand)
 
 
-def kernel_holding(itemsize: int) -> Holding:
-    """Return what the backend "numba" holds: float32 kernel values, and distances in float64."""
+def kernel_holding(itemsize: int, stored: int = 4) -> Holding:
+    """Return what the backend "numba" holds: kernel values of `stored` bytes, and distances."""
     # float64 distances cannot be computed in the place of float32 kernel values.
-    entry_bytes = itemsize if itemsize > _FLOAT32_BYTES else 0
+    entry_bytes = itemsize if itemsize > stored else 0
     return Holding(
-        tile=_FLOAT32_BYTES,
-        kept=_FLOAT32_BYTES,
-        made=_FLOAT32_BYTES,
+        tile=stored,
+        kept=stored,
+        made=stored,
+        cut=stored,
         scratch=lambda block, group: entry_bytes * min(BLOCK**2, block),
         pair=8 * 16,  # vectors of the solver
         pairs_at_once=True,
@@ -216,7 +226,7 @@ def cost_schedule(
     per_tile += per_entry * min(within, 2 * within_group)
     # The transpose of one pair's block, and that block cut out of a larger tile.
     cut = smaller * larger * (2 if tile > smaller * larger else 1)
-    per_pair = _FLOAT32_BYTES * cut + holding.pair * (smaller + larger)
+    per_pair = holding.cut * cut + holding.pair * (smaller + larger)
 
     plan = Plan(tuple(groups), workers, keep, 0, on_demand)
     tiles_at_once = 1 if plan.shares_tiles else workers

@@ -20,7 +20,7 @@ from svmcifar.svm.backends.working_set import solve_on_demand
 from svmcifar.svm.kernels.blocks import compute_kernel
 from svmcifar.svm.problem import OvOProblem, OvOSolution, Progress
 
-KernelArray = NDArray[np.float32]
+KernelArray = NDArray[np.floating]
 
 # So few have any kernel matrix in memory: to ask how much there is takes longer than a small fit.
 _FEW_SAMPLES = 1000
@@ -40,7 +40,8 @@ def solve_blocked(
     X, limit = problem.samples.X, memory_limit_bytes
     if limit is None and len(X) > _FEW_SAMPLES:
         limit = default_memory_limit(X.nbytes)
-    plan = make_plan(problem.sizes, X.shape[1], n_workers, limit, X.dtype.itemsize)
+    stored = problem.stored_dtype.itemsize
+    plan = make_plan(problem.sizes, X.shape[1], n_workers, limit, X.dtype.itemsize, stored)
     solution = OvOSolution.empty(problem)
     solution.memory_plan = plan.describe()
     _Run(problem, plan, solution).solve(progress)
@@ -74,6 +75,7 @@ class _Run(TiledRun):
         self.problem = problem
         self.solution = solution
         self.starts = np.array(problem.starts)
+        self.diagonal = problem.diagonal()
         # As `solve_pairs` writes them.
         self.pair_stats = np.zeros((len(solution.gap), 4))
         self.kept: _Within | None = None
@@ -89,7 +91,7 @@ class _Run(TiledRun):
         sizes = np.zeros(self.problem.n_classes, dtype=np.int64)
         sizes[classes] = np.diff(self.starts)[classes] ** 2
         ends = sizes.cumsum()
-        within = _Within(np.empty(int(ends[-1]), dtype=np.float32), ends - sizes)
+        within = _Within(np.empty(int(ends[-1]), self.problem.stored_dtype), ends - sizes)
 
         def fill(c: int, map_blocks: Map = map) -> None:
             samples = self.problem.samples[self.class_rows[c]]
@@ -116,7 +118,8 @@ class _Run(TiledRun):
         rows, columns = self.group_rows[g], self.group_rows[h]
         A = self.problem.samples[rows]
         B = A if g == h else self.problem.samples[columns]
-        K = compute_kernel(self.problem.kernel, A, B, map_blocks=map_parts)
+        K = np.empty((len(A), len(B)), self.problem.stored_dtype)
+        compute_kernel(self.problem.kernel, A, B, K, map_parts)
         if len(self.plan.groups) == 1:
             within = self._cut_within(K)
         else:
@@ -126,8 +129,8 @@ class _Run(TiledRun):
 
         def work(pairs: NDArray[np.intp]) -> None:
             solve_pairs(
-                K, rows.start, columns.start, within.values, within.starts, pairs, self.starts,
-                self.problem.upper, self.problem.tol, max_iter, STEPS_PER_CALL,
+                K, rows.start, columns.start, within.values, within.starts, self.diagonal, pairs,
+                self.starts, self.problem.upper, self.problem.tol, max_iter, STEPS_PER_CALL,
                 self.cancelled, self.solution.coef, self.pair_stats,
             )  # fmt: skip
 
@@ -152,6 +155,7 @@ class _Run(TiledRun):
                 parts,
                 problem.upper_of(a, b),
                 plan=self.plan.rows,
+                dtype=problem.stored_dtype,
                 tol=problem.tol,
                 max_iter=problem.max_iter,
                 cancelled=self.cancelled,

@@ -28,7 +28,8 @@ def refine(
     tenth of the tolerance (`svmcifar.svm.rounding`).  With `solve_on` it is solved on until that
     gap is within the tolerance.
     """
-    doubtful = _doubtful_at(problem.precision, problem, solution, _FLOAT32_ROUNDOFF)
+    stored = _FLOAT32_ROUNDOFF if problem.stored_dtype == np.float32 else 0.0
+    doubtful = _doubtful_at(problem.precision, problem, solution, stored)
     if not len(doubtful):
         return
     need_exact = set(_doubtful_at(Precision.FLOAT64, problem, solution).tolist())
@@ -76,4 +77,5 @@ def _doubtful_at(
     def typical() -> float:
         return typical_value(kernel, to_host(problem.samples.X), None)
 
-    return doubtful_pairs(solution.coef, problem.starts, relative, 0.0, problem.tol, typical)
+    sizes = kernel.sizes(sq_norms)
+    return doubtful_pairs(solution.coef, problem.starts, relative, 0.0, problem.tol, typical, sizes)

@@ -1,4 +1,7 @@
-"""scikit-learn's SVC (LIBSVM) as a backend: one core, pair by pair, little memory."""
+"""scikit-learn's SVC (LIBSVM) as a backend: one core, pair by pair, little memory.
+
+Of kernels that it lacks it gets the whole matrix.
+"""
 
 import warnings
 from dataclasses import replace
@@ -7,9 +10,11 @@ import numpy as np
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.svm._classes import SVC  # scikit-learn's own, also where it has been patched
 
-from svmcifar.compute.memory import format_bytes, format_least
+from svmcifar.compute.memory import default_memory_limit, format_bytes, format_least
+from svmcifar.compute.threads import single_threaded_blas
 from svmcifar.errors import MemoryLimitError
 from svmcifar.svm.backends.optimality import certify
+from svmcifar.svm.kernels.blocks import compute_kernel
 from svmcifar.svm.problem import OvOProblem, OvOSolution, Progress
 
 _CACHE_BYTES = 1000 * 2**20
@@ -33,10 +38,15 @@ def solve_sklearn(
     check_memory(problem.sizes, memory_limit_bytes)
     cache_bytes = _CACHE_BYTES if memory_limit_bytes is None else memory_limit_bytes
     samples = problem.float64_samples(slice(None))
-    X = samples.X
+    X, parameters = samples.X, problem.kernel.sklearn_parameters
+    if parameters is None:
+        _check_matrix_memory(len(X), memory_limit_bytes)
+        parameters, X = {"kernel": "precomputed"}, np.empty((len(X), len(X)))
+        with single_threaded_blas():
+            compute_kernel(problem.kernel, samples, samples, X)
     svc = SVC(
         C=1.0,
-        **problem.kernel.sklearn_parameters,
+        **parameters,
         tol=problem.tol,
         max_iter=problem.max_iter,
         cache_size=min(cache_bytes, _CACHE_BYTES) / 2**20,
@@ -54,6 +64,18 @@ def solve_sklearn(
     certify(replace(problem, samples=samples), solution)
     progress(solution.gap.size)
     return solution
+
+
+def _check_matrix_memory(n_samples: int, memory_limit_bytes: int | None) -> None:
+    """Raise MemoryLimitError if the kernel matrix of a kernel that LIBSVM lacks does not fit."""
+    n_bytes = 8 * n_samples**2
+    limit = memory_limit_bytes or default_memory_limit()
+    if limit is not None and n_bytes > limit:
+        raise MemoryLimitError(
+            f"The memory limit must be at least {format_least(n_bytes)} for the kernel matrix, "
+            f"which LIBSVM cannot compute for this kernel. Got {format_bytes(limit)} instead. "
+            f"Use the backend 'numba'."
+        )
 
 
 def check_memory(sizes: list[int], memory_limit_bytes: int | None) -> None:

@@ -39,11 +39,11 @@ STEPS_PER_CALL = 200_000
 _DEFAULT_MAX_ITER = 10_000_000
 
 FloatArray = NDArray[np.float64]
-KernelArray = NDArray[np.float32]
+KernelArray = NDArray[np.floating]
 
 
 class PairKernel(NamedTuple):
-    """The four kernel blocks of one pair of classes, float32 and C-contiguous."""
+    """The four kernel blocks of one pair of classes, C-contiguous."""
 
     aa: KernelArray  # (n_a, n_a)
     bb: KernelArray  # (n_b, n_b)
@@ -57,6 +57,7 @@ def solve_path(
     weight: FloatArray,
     start: FloatArray | None = None,
     *,
+    diagonal: FloatArray | None = None,
     tol: float,
     max_iter: int,
     cancelled: NDArray[np.bool_],
@@ -64,10 +65,11 @@ def solve_path(
     """Solve the binary SVM of one pair of classes for each C, (n_C,), in turn.
 
     All arrays of numbers are float64.  `weight`, (n_a + n_b,), are the upper bounds of alpha for
-    C = 1, > 0.  The first C starts from the signed coefficients `start`, such as those for another
-    gamma, or from zeros; each other one from the solution of the C before.  Stop a solution when
-    its gap is at most `tol`, or after `max_iter` steps (see `step_limit`); `cancelled`, (1,) bool,
-    is read every 200,000 steps, and True ends the work.
+    C = 1, > 0; `diagonal` is that of the kernel matrix, None if it is 1.  The first C starts from
+    the signed coefficients `start`, such as those for another gamma, or from zeros; each other one
+    from the solution of the C before.  Stop a solution when its gap is at most `tol`, or after
+    `max_iter` steps (see `step_limit`); `cancelled`, (1,) bool, is read every 200,000 steps, and
+    True ends the work.
 
     Return the signed coefficients, (n_C, n_a + n_b), the statistics of each solution, (n_C, 3),
     with the columns `INTERCEPT`, `GAP` and `N_ITER`, and the negative gradient of the last one.
@@ -75,7 +77,7 @@ def solve_path(
     n = len(weight)
     betas, stats, v = np.empty((len(C), n)), np.empty((len(C), 3)), np.empty(n)
     solve_each(
-        K.aa, K.ab, K.ba, K.bb, C, weight, np.zeros(n) if start is None else start, tol,
+        K.aa, K.ab, K.ba, K.bb, diagonal, C, weight, np.zeros(n) if start is None else start, tol,
         step_limit(max_iter, n), STEPS_PER_CALL, cancelled, betas, v, stats,
     )  # fmt: skip
     return betas, stats, v

@@ -12,6 +12,8 @@ How the threads of a block keep out of each other's way:
   on going on; these are written after that vote and before the choice of the next i.
 - Both choices and the vote are the same in all threads, and all compute the step from the same
   values, so no barrier is under a condition on which threads differ.
+- `diagonal` is that of the kernel matrix, or None if it is 1: each has CUDA kernels of its own, and
+  `smo_numba` says why.
 - Choices depend on values and sample numbers alone, and sums are taken in an order of their own:
   the result is the same bit for bit whatever T is.
 """
@@ -77,21 +79,23 @@ def launch_smo(
     *,
     tol: float,
     max_iter: int,
+    diagonal: NDArray[np.float64] | None = None,
     threads: int = 512,
 ) -> list[PairSolution]:
     """Solve the binary SVMs of many pairs of classes in one launch, in the order of `pairs`.
 
-    `K`, (n_values,) float32 and contiguous, are kernel values, used in place on the device (any
-    array with ``__cuda_array_interface__``) and copied there from the host; `upper`, (n_samples,)
-    float64, is the upper bound of each alpha, > 0, of samples sorted by class.  The order of
-    `longest_first` is best.  A pair stops when its gap is at most `tol`, > 0, or after `max_iter`
-    steps (see `smo.step_limit`).  A block has 32 to 1024 threads, a power of two; the result does
-    not depend on them.
+    `K`, (n_values,) float32, or float64 with a `diagonal`, are contiguous kernel values, used in
+    place on the device (any array with ``__cuda_array_interface__``) and copied there from the
+    host; `upper`, (n_samples,) float64, is the upper bound of each alpha, > 0, of samples sorted by
+    class, and `diagonal`, likewise, the kernel value of each with itself, None if that is 1.  The
+    order of `longest_first` is best.  A pair stops when its gap is at most `tol`, > 0, or after
+    `max_iter` steps (see `smo.step_limit`).  A block has 32 to 1024 threads, a power of two; the
+    result does not depend on them.
 
     Raise TypeError if an array has another dtype; ValueError if it has another shape or is not
     contiguous, if a table points outside `K` or `upper`, or if a number is out of its range.
     """
-    _check_arrays(K, upper, pairs)
+    _check_arrays(K, upper, pairs, diagonal)
     _check_tables(pairs, K.size, upper.size)
     if not 0 < tol < np.inf or max_iter < -1:
         raise ValueError(f"tol must be > 0 and max_iter >= -1. Got {tol} and {max_iter} instead.")
@@ -106,7 +110,7 @@ def launch_smo(
     beta = cuda.device_array(total, dtype=np.float64)
     n_iter = cuda.device_array(n_pairs, dtype=np.int64)
     results = cuda.device_array((n_pairs, 3), dtype=np.float64)
-    arguments = (
+    arguments: tuple[Any, ...] = (
         cuda.as_cuda_array(K) if hasattr(K, "__cuda_array_interface__") else cuda.to_device(K),
         cuda.to_device(table),
         cuda.to_device(upper),
@@ -116,27 +120,33 @@ def launch_smo(
         n_iter,
         results,
     )
+    kernels = smo_shared, smo_global
+    if diagonal is not None:
+        kernels = smo_shared_any, smo_global_any
+        arguments = (*arguments, cuda.to_device(diagonal))
     scratch_bytes = 12 * (threads + 2)
     shared_bytes = scratch_bytes + 8 * int(n_samples.max())
     with warnings.catch_warnings():
         # Few pairs make a small grid; nothing can be done about it.
         warnings.filterwarnings("ignore", "Grid size .* low occupancy")
         if shared_bytes <= _SHARED_BYTES:
-            smo_shared[n_pairs, threads, 0, shared_bytes](*arguments)
+            kernels[0][n_pairs, threads, 0, shared_bytes](*arguments)
         else:
             v = cuda.device_array(total, dtype=np.float64)
-            smo_global[n_pairs, threads, 0, scratch_bytes](*arguments, v)
+            kernels[1][n_pairs, threads, 0, scratch_bytes](*arguments, v)
     betas = np.split(beta.copy_to_host(), first[1:])
     stats = zip(*results.copy_to_host().T.tolist(), n_iter.copy_to_host().tolist(), strict=True)
     return [PairSolution(beta, *row) for beta, row in zip(betas, stats, strict=True)]
 
 
-def _check_arrays(K: Any, upper: Any, pairs: PairTables) -> None:
+def _check_arrays(K: Any, upper: Any, pairs: PairTables, diagonal: Any) -> None:
     """Raise if a kernel would misread an array."""
-    rows = len(pairs.sizes)
+    rows, kept = len(pairs.sizes), np.float32 if diagonal is None else np.float64
+    diagonal = upper if diagonal is None else diagonal
     for name, array, dtype, shape in (
-        ("K", K, np.float32, (K.size,)),
+        ("K", K, kept, (K.size,)),
         ("upper", upper, np.float64, (upper.size,)),
+        ("diagonal", diagonal, np.float64, (upper.size,)),
         ("offsets", pairs.offsets, np.int64, (rows, 4)),
         ("strides", pairs.strides, np.int64, (rows, 4)),
         ("sizes", pairs.sizes, np.int64, (rows, 2)),
@@ -146,7 +156,7 @@ def _check_arrays(K: Any, upper: Any, pairs: PairTables) -> None:
             raise TypeError(f"{name} must be {np.dtype(dtype)}. Got {array.dtype} instead.")
         if array.shape != shape:
             raise ValueError(f"{name} must have the shape {shape}. Got {array.shape} instead.")
-    for name, array in (("K", K), ("upper", upper)):
+    for name, array in (("K", K), ("upper", upper), ("diagonal", diagonal)):
         if array.strides not in (None, (array.dtype.itemsize,)):
             raise ValueError(f"{name} must be contiguous.")
     if not (np.isfinite(upper) & (upper > 0)).all():
@@ -230,12 +240,15 @@ def _flag(beta, lower, upper):  # type: ignore[no-untyped-def]
 
 
 @cuda.jit(device=True, inline="always")
-def _solve(K, row, upper, tol, flags, beta, n_iter, result, v):  # type: ignore[no-untyped-def]
+def _solve(  # type: ignore[no-untyped-def]
+    K, row, upper, tol, flags, beta, n_iter, result, v, diagonal
+):
     """Solve one pair with one block; the arrays start where the pair's own part does."""
     t, n_threads = cuda.threadIdx.x, cuda.blockDim.x
     values = cuda.shared.array(0, float64)[: n_threads + 2]
     indices = cuda.shared.array(0, int32)[2 * (n_threads + 2) : 3 * (n_threads + 2)]
     n_a, n = row[_N_A], int32(row[_N_A] + row[_N_B])
+    d_a, d_b = row[_START_A], row[_START_B] - n_a  # where `diagonal` has the samples of a and b
     for p in range(t, n, n_threads):
         beta[p] = 0.0
         v[p] = 1.0 if p < n_a else -1.0
@@ -244,13 +257,19 @@ def _solve(K, row, upper, tol, flags, beta, n_iter, result, v):  # type: ignore[
     while True:
         i_a, i_b = _find_row(i, row)
         best, j, bottom = np.float32(-1.0), 0, BARRED
+        K_ii = 1.0 if diagonal is None else diagonal[(d_a if i < n_a else d_b) + i]
         for p in range(t, n, n_threads):
             K_ip, v_p = K[(i_a if p < n_a else i_b) + p], v[p]
             low = v_p if flags[p] & _MAY_FALL else BARRED
             bottom = min(bottom, low)
-            violation = np.float32(max(top - low, 0.0))
-            curvature = max(np.float32(2.0) - np.float32(2.0) * K_ip, np.float32(TAU))
-            score = violation * violation / curvature
+            if diagonal is None:
+                violation = np.float32(max(top - low, 0.0))
+                curvature = max(np.float32(2.0) - np.float32(2.0) * K_ip, np.float32(TAU))
+                score = violation * violation / curvature
+            else:
+                more = max(top - low, 0.0)
+                bend = K_ii + diagonal[(d_a if p < n_a else d_b) + p] - 2.0 * float64(K_ip)
+                score = more * more / (bend if bend > 0.0 else TAU)
             if score > best:
                 best, j = score, p
         _, j = _argmax(float64(best), j, values, indices)
@@ -258,7 +277,11 @@ def _solve(K, row, upper, tol, flags, beta, n_iter, result, v):  # type: ignore[
         (lower_i, upper_i), (lower_j, upper_j) = _find_box(i, row, upper), _find_box(j, row, upper)
         K_ij = float64(K[(i_a if j < n_a else i_b) + j])
         rise, fall = upper_i - beta[i], beta[j] - lower_j
-        step = min((top - v[j]) / max(2.0 - 2.0 * K_ij, TAU), rise, fall)
+        if diagonal is None:
+            step = min((top - v[j]) / max(2.0 - 2.0 * K_ij, TAU), rise, fall)
+        else:
+            bend = K_ii + diagonal[(d_a if j < n_a else d_b) + j] - 2.0 * K_ij
+            step = min((top - v[j]) / (bend if bend > 0.0 else TAU), rise, fall)
         # A bound is hit exactly, so that the index sets need no tolerance.
         beta_i = upper_i if step == rise else beta[i] + step
         beta_j = lower_j if step == fall else beta[j] - step
@@ -305,7 +328,10 @@ def smo_shared(K, table, upper, tol, flags, beta, n_iter, results):  # type: ign
     """Solve one pair a block, with ``v`` in shared memory, behind the places of `_argmax`."""
     pair, first = cuda.blockIdx.x, table[cuda.blockIdx.x, _FIRST]
     v = cuda.shared.array(0, float64)[3 * (cuda.blockDim.x + 2) // 2 :]
-    _solve(K, table[pair], upper, tol, flags[first:], beta[first:], n_iter[pair:], results[pair], v)
+    _solve(
+        K, table[pair], upper, tol, flags[first:], beta[first:], n_iter[pair:], results[pair], v,
+        None,
+    )  # fmt: skip
 
 
 @cuda_jit(**_OPTIONS)
@@ -316,5 +342,30 @@ def smo_global(  # type: ignore[no-untyped-def]
     pair, first = cuda.blockIdx.x, table[cuda.blockIdx.x, _FIRST]
     _solve(
         K, table[pair], upper, tol, flags[first:], beta[first:], n_iter[pair:], results[pair],
-        v[first:],
+        v[first:], None,
+    )  # fmt: skip
+
+
+@cuda_jit(**_OPTIONS)
+def smo_shared_any(  # type: ignore[no-untyped-def]
+    K, table, upper, tol, flags, beta, n_iter, results, diagonal
+):
+    """Solve as `smo_shared`, with a diagonal of the kernel matrix."""
+    pair, first = cuda.blockIdx.x, table[cuda.blockIdx.x, _FIRST]
+    v = cuda.shared.array(0, float64)[3 * (cuda.blockDim.x + 2) // 2 :]
+    _solve(
+        K, table[pair], upper, tol, flags[first:], beta[first:], n_iter[pair:], results[pair], v,
+        diagonal,
+    )  # fmt: skip
+
+
+@cuda_jit(**_OPTIONS)
+def smo_global_any(  # type: ignore[no-untyped-def]
+    K, table, upper, tol, flags, beta, n_iter, results, diagonal, v
+):
+    """Solve as `smo_global`, with a diagonal of the kernel matrix."""
+    pair, first = cuda.blockIdx.x, table[cuda.blockIdx.x, _FIRST]
+    _solve(
+        K, table[pair], upper, tol, flags[first:], beta[first:], n_iter[pair:], results[pair],
+        v[first:], diagonal,
     )  # fmt: skip

@@ -5,12 +5,13 @@ the old version of one that has changed in another file.
 """
 
 import numpy as np
+from numba import types
+from numba.extending import overload
 
 from svmcifar.compute.jit import njit
 from svmcifar.compute.llvm import fast_max
 
-# The curvature K_ii + K_jj - 2 K_ij is written 2 - 2 K_ij, here and in `smo_cuda`: the kernel's
-# diagonal is taken to be 1.  This is LIBSVM's stand-in for a curvature that is zero or negative.
+# LIBSVM's stand-in for a curvature K_ii + K_jj - 2 K_ij that is zero or negative.
 TAU = 1e-12
 # Added to entries that may not be chosen; larger than any gradient, and finite
 # so that the compiler may assume that there are no NaNs.
@@ -35,6 +36,36 @@ def _bar(t, beta, lower, upper, bar_up, bar_low):  # type: ignore[no-untyped-def
     bar_low[t] = 0.0 if beta[t] > lower[t] else BARRED
 
 
+# `diagonal` is that of the pair's kernel matrix, float64, or None if it is 1: functions are
+# compiled for each by itself, so that the curvature of the RBF kernel is 2 - 2 K_ij in float32.
+# Other kernels have values of any size, and lose digits in the difference: theirs is in float64.
+
+
+def _empty_scores(n, diagonal):  # type: ignore[no-untyped-def]
+    """Return room for the scores of n samples, in the precision of curvatures."""
+    return np.empty(n, dtype=np.float32 if diagonal is None else np.float64)
+
+
+@overload(_empty_scores)
+def _choose_scores(n, diagonal):  # type: ignore[no-untyped-def]
+    dtype = np.float32 if isinstance(diagonal, types.NoneType) else np.float64
+    return lambda n, diagonal: np.empty(n, dtype=dtype)
+
+
+def _join(values, starts, a, b):  # type: ignore[no-untyped-def]
+    """Return the values of the samples of two classes, one after the other, or None as it is."""
+    if values is None:
+        return None
+    of_a, of_b = values[starts[a] : starts[a + 1]], values[starts[b] : starts[b + 1]]
+    return np.concatenate((of_a, of_b))
+
+
+@overload(_join)
+def _choose_join(values, starts, a, b):  # type: ignore[no-untyped-def]
+    # An overload: one function cannot return None or an array, as the type of its argument is.
+    return (lambda values, starts, a, b: None) if isinstance(values, types.NoneType) else _join
+
+
 # The functions below take start and stop indices instead of slices: numba counts references to
 # each slice atomically, which costs more than the work on a 256-entry block.  The indices are
 # unsigned because numba wraps negative ones around, and that check keeps a loop from becoming SIMD
@@ -56,23 +87,30 @@ def _update_block(v, bar_up, K, i, L, j, first, start, count, step):  # type: ig
 
 
 @njit(nogil=True, cache=True, fastmath={"nnan", "nsz", "reassoc"}, error_model="numpy")
-def _score_block(v, bar_low, K, i, first, start, count, v_i, score):  # type: ignore[no-untyped-def]
+def _score_block(  # type: ignore[no-untyped-def]
+    v, bar_low, K, i, first, start, count, v_i, diagonal, K_ii, score
+):
     """Score one block for the second index; return the best score and the least ``v`` over I_low.
 
-    The score ``(v_i - v_t)^2 / (2 - 2 K_it)`` is twice the decrease of the objective; it is zero
-    outside I_low and where ``v_t >= v_i``.
+    The score ``(v_i - v_t)^2 / (K_ii + K_tt - 2 K_it)`` is twice the decrease of the objective; it
+    is zero outside I_low and where ``v_t >= v_i``.
     """
     real = K.dtype.type
-    best = np.float32(-1.0)
+    best = score.dtype.type(-1.0)
     bottom = BARRED
     row, place, column = np.uint64(i), np.uint64(start), np.uint64(start - first)
     for k in range(count):
         t, u = place + np.uint64(k), column + np.uint64(k)
         low = v[t] + bar_low[t]
         bottom = -fast_max(-bottom, -low)
-        violation = real(fast_max(v_i - low, 0.0))
-        curvature = fast_max(real(2.0) - real(2.0) * K[row, u], real(TAU))
-        score[t] = violation * violation / curvature
+        if diagonal is None:
+            violation = real(fast_max(v_i - low, 0.0))
+            curvature = fast_max(real(2.0) - real(2.0) * K[row, u], real(TAU))
+            score[t] = violation * violation / curvature
+        else:
+            more = fast_max(v_i - low, 0.0)
+            bend = K_ii + diagonal[t] - 2.0 * np.float64(K[row, u])
+            score[t] = more * more / (bend if bend > 0.0 else TAU)
         best = fast_max(best, score[t])
     return best, bottom
 
@@ -93,15 +131,19 @@ def _update_class(v, bar_up, K, i, L, j, first, last, step):  # type: ignore[no-
 
 
 @njit(nogil=True, cache=True, forceinline=True, error_model="numpy")
-def _score_class(v, bar_low, K, i, first, last, v_i, score):  # type: ignore[no-untyped-def]
+def _score_class(  # type: ignore[no-untyped-def]
+    v, bar_low, K, i, first, last, v_i, diagonal, K_ii, score
+):
     """Score the samples `first` to `last` by row i of K, for the second index.
 
     Return the best score, the start of the block that has it, and the least ``v`` over I_low.
     """
-    best, best_start, bottom = np.float32(-1.0), first, BARRED
+    best, best_start, bottom = score.dtype.type(-1.0), first, BARRED
     for start in range(first, last, _BLOCK):
         count = min(_BLOCK, last - start)
-        block_best, block_bottom = _score_block(v, bar_low, K, i, first, start, count, v_i, score)
+        block_best, block_bottom = _score_block(
+            v, bar_low, K, i, first, start, count, v_i, diagonal, K_ii, score
+        )
         bottom = min(bottom, block_bottom)
         if block_best > best:
             best, best_start = block_best, start
@@ -110,26 +152,37 @@ def _score_class(v, bar_low, K, i, first, last, v_i, score):  # type: ignore[no-
 
 @njit(nogil=True, cache=True, error_model="numpy")
 def _take_steps(  # type: ignore[no-untyped-def]
-    K_aa, K_ab, K_ba, K_bb, beta, v, lower, upper, bar_up, bar_low, score, tol, max_steps
-):
+    K_aa, K_ab, K_ba, K_bb, diagonal, beta, v, lower, upper, bar_up, bar_low, score, tol,
+    max_steps,
+):  # fmt: skip
     """Take at most `max_steps` SMO steps in place; return how many were taken.
 
     Fewer than `max_steps` mean that the stopping rule is met.
     """
     n_a, n = K_aa.shape[0], v.shape[0]
-    i, top = 0, -2.0 * BARRED
+    i, top, K_ii = 0, -2.0 * BARRED, 1.0
     for t in range(n):
         if v[t] - bar_up[t] > top:
             i, top = t, v[t] - bar_up[t]
     for step_count in range(max_steps):
+        if diagonal is not None:
+            K_ii = diagonal[i]
         # A row of the pair's kernel matrix lies in two blocks: against class a, against class b.
         if i < n_a:
-            best, best_start, bottom = _score_class(v, bar_low, K_aa, i, 0, n_a, top, score)
-            best_b, start_b, bottom_b = _score_class(v, bar_low, K_ab, i, n_a, n, top, score)
+            best, best_start, bottom = _score_class(
+                v, bar_low, K_aa, i, 0, n_a, top, diagonal, K_ii, score
+            )
+            best_b, start_b, bottom_b = _score_class(
+                v, bar_low, K_ab, i, n_a, n, top, diagonal, K_ii, score
+            )
         else:
             row = i - n_a
-            best, best_start, bottom = _score_class(v, bar_low, K_ba, row, 0, n_a, top, score)
-            best_b, start_b, bottom_b = _score_class(v, bar_low, K_bb, row, n_a, n, top, score)
+            best, best_start, bottom = _score_class(
+                v, bar_low, K_ba, row, 0, n_a, top, diagonal, K_ii, score
+            )
+            best_b, start_b, bottom_b = _score_class(
+                v, bar_low, K_bb, row, n_a, n, top, diagonal, K_ii, score
+            )
         if best_b > best:
             best, best_start = best_b, start_b
         if top - min(bottom, bottom_b) <= tol:
@@ -142,7 +195,12 @@ def _take_steps(  # type: ignore[no-untyped-def]
             K_ij = K_aa[i, j] if j < n_a else K_ab[i, j - n_a]
         else:
             K_ij = K_ba[i - n_a, j] if j < n_a else K_bb[i - n_a, j - n_a]
-        step = (top - v[j]) / max(2.0 - 2.0 * np.float64(K_ij), TAU)
+        if diagonal is None:
+            curvature = max(2.0 - 2.0 * np.float64(K_ij), TAU)
+        else:
+            curvature = K_ii + diagonal[j] - 2.0 * np.float64(K_ij)
+            curvature = curvature if curvature > 0.0 else TAU
+        step = (top - v[j]) / curvature
         rise, fall = upper[i] - beta[i], beta[j] - lower[j]
         step = min(step, rise, fall)
         # A bound is hit exactly, so that the index sets need no tolerance.
@@ -252,7 +310,7 @@ def end_state(beta, v, n_a, upper):  # type: ignore[no-untyped-def]
 
 @njit(nogil=True, cache=True, error_model="numpy")
 def solve_each(  # type: ignore[no-untyped-def]
-    K_aa, K_ab, K_ba, K_bb, C, weight, start, tol, max_iter, steps_per_call, cancelled,
+    K_aa, K_ab, K_ba, K_bb, diagonal, C, weight, start, tol, max_iter, steps_per_call, cancelled,
     betas, v, stats,
 ):  # fmt: skip
     """Solve a pair for each C in turn.
@@ -262,7 +320,7 @@ def solve_each(  # type: ignore[no-untyped-def]
     """
     n_a, n = K_aa.shape[0], len(weight)
     product, bound, lower, upper = np.zeros(n), np.empty(n), np.empty(n), np.empty(n)
-    bar_up, bar_low, score = np.empty(n), np.empty(n), np.empty(n, dtype=np.float32)
+    bar_up, bar_low, score = np.empty(n), np.empty(n), _empty_scores(n, diagonal)
     if start.any():
         _multiply(K_aa, K_ab, K_ba, K_bb, start, product)
     for k in range(len(C)):
@@ -283,8 +341,9 @@ def solve_each(  # type: ignore[no-untyped-def]
         while n_iter < max_iter and not cancelled[0]:
             steps = min(steps_per_call, max_iter - n_iter)
             done = _take_steps(
-                K_aa, K_ab, K_ba, K_bb, beta, v, lower, upper, bar_up, bar_low, score, tol, steps
-            )
+                K_aa, K_ab, K_ba, K_bb, diagonal, beta, v, lower, upper, bar_up, bar_low, score,
+                tol, steps,
+            )  # fmt: skip
             n_iter += done
             if done < steps:
                 break
@@ -326,16 +385,17 @@ def _best_stretch(beta, product, upper):  # type: ignore[no-untyped-def]
 
 @njit(nogil=True, cache=True, error_model="numpy")
 def solve_within(  # type: ignore[no-untyped-def]
-    K_aa, K_ab, K_ba, K_bb, beta, v, lower, upper, tol, max_steps
+    K_aa, K_ab, K_ba, K_bb, diagonal, beta, v, lower, upper, tol, max_steps
 ):
     """Take at most `max_steps` SMO steps from `beta` in place; return how many were taken."""
     n = len(v)
-    bar_up, bar_low, score = np.empty(n), np.empty(n), np.empty(n, dtype=np.float32)
+    bar_up, bar_low, score = np.empty(n), np.empty(n), _empty_scores(n, diagonal)
     for t in range(n):
         _bar(t, beta, lower, upper, bar_up, bar_low)
     return _take_steps(
-        K_aa, K_ab, K_ba, K_bb, beta, v, lower, upper, bar_up, bar_low, score, tol, max_steps
-    )
+        K_aa, K_ab, K_ba, K_bb, diagonal, beta, v, lower, upper, bar_up, bar_low, score, tol,
+        max_steps,
+    )  # fmt: skip
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
@@ -354,15 +414,16 @@ def _copy_block(K, first_row, first_column, block, transposed):  # type: ignore[
 
 @njit(nogil=True, cache=True, error_model="numpy")
 def solve_pairs(  # type: ignore[no-untyped-def]
-    K, first_row, first_column, within, within_starts, pairs, starts, upper, tol, max_iter,
-    steps_per_call, cancelled, coef, pair_stats,
+    K, first_row, first_column, within, within_starts, diagonal, pairs, starts, upper, tol,
+    max_iter, steps_per_call, cancelled, coef, pair_stats,
 ):  # fmt: skip
     """Solve the pairs of classes that lie on one tile, (n_pairs, 2), one after the other.
 
     `K` is the tile, from the samples `first_row` and `first_column` on; `within` holds the kernel
-    within class c, flat, from ``within_starts[c]`` on.  Samples are sorted by class, from
-    ``starts[c]`` on.  Write coefficients into `coef` in LIBSVM's layout, and into the pair's row of
-    `pair_stats` the columns of `stats` and the dual objective.
+    within class c, flat, from ``within_starts[c]`` on; `diagonal` is that of all samples, or None
+    if it is 1.  Samples are sorted by class, from ``starts[c]`` on.  Write coefficients into `coef`
+    in LIBSVM's layout, and into the pair's row of `pair_stats` the columns of `stats` and the dual
+    objective.
     """
     n_classes = len(starts) - 1
     most_a, most_b, most_block = 0, 0, 0
@@ -391,8 +452,8 @@ def solve_pairs(  # type: ignore[no-untyped-def]
         weights[n_a:n] = upper[starts[b] : starts[b + 1]]
         beta, v = betas[:, :n], vs[:n]
         solve_each(
-            K_aa, K_ab, K_ba, K_bb, C, weights[:n], zeros[:n], tol, max_iter, steps_per_call,
-            cancelled, beta, v, stats,
+            K_aa, K_ab, K_ba, K_bb, _join(diagonal, starts, a, b), C, weights[:n], zeros[:n], tol,
+            max_iter, steps_per_call, cancelled, beta, v, stats,
         )  # fmt: skip
         coef[b - 1, starts[a] : starts[a + 1]] = beta[0, :n_a]
         coef[a, starts[b] : starts[b + 1]] = beta[0, n_a:]

@@ -133,14 +133,20 @@ class _Rows:
         )
         return a, b
 
-    def within(self, samples: Array) -> tuple[Array, Array, Array, Array]:
-        """Compute the kernel between samples, in ascending order, as the blocks of a pair."""
+    def within(self, samples: Array) -> tuple[Array, Array, Array, Array, Array | None]:
+        """Compute the kernel between samples, in ascending order, as the blocks of a pair.
+
+        The last is its diagonal, None if that is 1.
+        """
         A, B = self.take(samples)
         aa, ab, bb = (
             compute_kernel(self.kernel, P, Q, np.empty((len(P), len(Q)), self.values.dtype))
             for P, Q in ((A, A), (A, B), (B, B))
         )
-        return aa, ab, np.ascontiguousarray(ab.T), bb
+        diagonal = None
+        if not self.kernel.has_unit_diagonal:
+            diagonal = np.concatenate([np.diag(aa), np.diag(bb)]).astype(np.float64)
+        return aa, ab, np.ascontiguousarray(ab.T), bb, diagonal
 
     def add_products(self, samples: Array, change: FloatArray, v: FloatArray) -> None:
         """Add ``change @ K[samples]`` to `v`; the rows of `samples` are made first."""
@@ -157,20 +163,22 @@ class _Rows:
         order = np.argsort(samples)
         samples, places = samples[order], places[order]
         chosen = self.take(samples)
-        X = np.concatenate([part.X for part in chosen])
-        sq_norms = np.concatenate([part.sq_norms for part in chosen])
+        rows = SampleBlocks(
+            np.concatenate([part.X for part in chosen]),
+            np.concatenate([part.sq_norms for part in chosen]),
+        )
 
         def fill(block: tuple[int, slice]) -> None:
             number, columns = block
             part, first = self.parts[number][columns], number * self.n_a + columns.start
-            K = self.kernel.products(X, part.X)
-            self.kernel.write(K, sq_norms, part.sq_norms, K)
+            K = self.kernel.products(rows.X, part.X)
+            self.kernel.write(K, rows.sq_norms, part.sq_norms, K)
             self.values[places, first : first + len(part)] = K
 
         blocks = [(number, cut) for number in (0, 1) for cut in _cut(len(self.parts[number]))]
         for _ in self.map_blocks(fill, blocks):
             pass
-        self.values[places, samples] = self.kernel.diagonal(sq_norms)
+        self.values[places, samples] = self.kernel.diagonal(rows)
 
 
 def solve_on_demand(
@@ -236,7 +244,7 @@ def _choose(rising: FloatArray, falling: FloatArray, before: Array, n_working: i
     infinite elsewhere; both worst ones are always chosen.
     """
     n_working = min(n_working, len(rising))
-    n_new = n_working // 2 if len(before) else n_working
+    n_new = max(n_working // 2, 2) if len(before) else n_working
     chosen = np.zeros(len(rising), dtype=bool)
     for values, n_more in ((-rising, (n_new + 1) // 2), (falling, n_new // 2)):
         worst = np.argpartition(values, n_more - 1)[:n_more]

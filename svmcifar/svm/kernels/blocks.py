@@ -66,7 +66,7 @@ def compute_kernel(
     is_symmetric = A.X is B.X
     fill_blocks(fill, K, is_symmetric, map_blocks)
     if is_symmetric:
-        np.fill_diagonal(K, kernel.diagonal(A.sq_norms))
+        np.fill_diagonal(K, kernel.diagonal(A))
     return K
 
 

@@ -14,16 +14,20 @@ import numpy as np
 from svmcifar.compute.arrays import get_namespace, is_host
 from svmcifar.compute.jit import njit
 from svmcifar.compute.llvm import double_from_bits, float_from_bits
-from svmcifar.svm.kernels.kernel import FloatArray, Kernel, Precision
+from svmcifar.svm.kernels.kernel import (
+    PRODUCT_ROUNDING,
+    FloatArray,
+    Kernel,
+    Precision,
+    beyond_float32,
+    sum_differences,
+)
+from svmcifar.svm.samples import SampleBlocks
 
 # Standard deviation of the rounding error of ``|a|^2 + |b|^2 - 2 a.b``, in unit roundoffs of
 # ``|a|^2 + |b|^2``: measured with 64 to 12,288 features, 0.6 to 2.8 (for samples far from the
 # centre and near each other).
-_DISTANCE_ROUNDING = 1.5
-# Squared norms and coefficients whose products and quotients float32 holds with all digits.
-_FLOAT32_LEAST, _FLOAT32_MOST = 1e-30, 1e30
-# Differences on a device are computed for this many values at a time.
-_DEVICE_RUN = 2**24
+_DISTANCE_ROUNDING = PRODUCT_ROUNDING
 
 
 @dataclass(frozen=True)
@@ -33,6 +37,8 @@ class RBF(Kernel):
     gamma: float  # > 0
     name: ClassVar[str] = "rbf"
     is_shift_invariant: ClassVar[bool] = True
+    has_unit_diagonal: ClassVar[bool] = True
+    has_relative_errors: ClassVar[bool] = True
 
     def values(self, products: Any, a_sq_norms: Any, b_sq_norms: Any) -> Any:
         """Compute kernel values by the array API; see `Kernel.values`."""
@@ -45,9 +51,9 @@ class RBF(Kernel):
         values *= -self.gamma
         return xp.exp(values)
 
-    def diagonal(self, sq_norms: Any) -> Any:
+    def diagonal(self, samples: SampleBlocks) -> Any:
         """Return ones."""
-        return get_namespace(sq_norms).ones_like(sq_norms)
+        return get_namespace(samples.sq_norms).ones_like(samples.sq_norms)
 
     def rounding(self, sq_norms: FloatArray, precision: Precision) -> FloatArray:
         """Estimate relative errors; see `Kernel.rounding`.
@@ -57,8 +63,7 @@ class RBF(Kernel):
         exponents = 2.0 * self.gamma * np.asarray(sq_norms, dtype=np.float64)
         error = precision.unit_roundoff * (1.0 + _DISTANCE_ROUNDING * exponents)
         if precision == Precision.FLOAT32:
-            held = (sq_norms <= _FLOAT32_MOST) & ((sq_norms >= _FLOAT32_LEAST) | (sq_norms == 0))
-            error[~held | (self.gamma > _FLOAT32_MOST)] = np.inf
+            error[beyond_float32(sq_norms, self.gamma)] = np.inf
         return error
 
     def at(self, precision: Precision) -> Kernel:
@@ -104,10 +109,7 @@ class RBFOfDifferences(RBF):
             out = np.empty((len(A), len(B)), dtype=A.dtype) if out is None else out
             _sq_distances(A, B, out)
             return out
-        xp = get_namespace(A, B)
-        n_batch = max(1, _DEVICE_RUN // max(1, B.shape[0] * B.shape[1]))
-        batches = (A[i : i + n_batch, :] for i in range(0, A.shape[0], n_batch))
-        return xp.concat([xp.sum((a[:, None, :] - B[None, :, :]) ** 2, axis=2) for a in batches])
+        return sum_differences(A, B, lambda a, b: (a - b) ** 2)
 
     def values(self, products: Any, a_sq_norms: Any, b_sq_norms: Any) -> Any:
         """Compute kernel values from squared distances; see `Kernel.values`."""

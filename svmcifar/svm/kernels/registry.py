@@ -1,11 +1,24 @@
 """The kernels there are."""
 
+from dataclasses import fields
+from typing import Any
+
+from svmcifar.svm.kernels.chi2 import Chi2
 from svmcifar.svm.kernels.kernel import Kernel
+from svmcifar.svm.kernels.laplacian import Laplacian
+from svmcifar.svm.kernels.linear import Linear
+from svmcifar.svm.kernels.poly import Polynomial
+from svmcifar.svm.kernels.precomputed import Precomputed
 from svmcifar.svm.kernels.rbf import RBF
+from svmcifar.svm.kernels.sigmoid import Sigmoid
 
-KERNELS = {kernel.name: kernel for kernel in (RBF,)}
+KERNELS: dict[str, type[Kernel]] = {
+    kernel.name: kernel
+    for kernel in (RBF, Laplacian, Linear, Polynomial, Sigmoid, Chi2, Precomputed)
+}
 
 
-def make_kernel(name: str, gamma: float) -> Kernel:
-    """Build a kernel by name and coefficient, > 0."""
-    return KERNELS[name](gamma)
+def make_kernel(name: str, **parameters: Any) -> Kernel:
+    """Build a kernel by name, with those of the parameters that it has."""
+    kind = KERNELS[name]
+    return kind(**{field.name: parameters[field.name] for field in fields(kind)})  # type: ignore[arg-type]

@@ -14,7 +14,7 @@ from svmcifar.compute.memory import default_memory_limit, parse_bytes
 from svmcifar.compute.threads import count_workers
 from svmcifar.errors import InputError
 from svmcifar.svm.backends.smo_numba import GAP, N_ITER
-from svmcifar.svm.estimator import RBFSVC
+from svmcifar.svm.estimator import SVC
 from svmcifar.svm.kernels.kernel import Precision
 from svmcifar.svm.path.grid import Point
 from svmcifar.svm.path.memory_plan import make_search_plan, samples_bytes
@@ -72,7 +72,7 @@ class Scored(NamedTuple):
 def evaluate_points(
     part: Part,
     points: Sequence[Point],
-    svc: RBFSVC,
+    svc: SVC,
     progress: Progress = lambda n_solved: None,
 ) -> Scored:
     """Train at every point, each once, on the training samples, and score on the held-out ones.
@@ -124,7 +124,7 @@ def evaluate_points(
 
 
 def _score_each_alone(
-    part: Part, points: Sequence[Point], svc: RBFSVC, gamma: Array, progress: Progress
+    part: Part, points: Sequence[Point], svc: SVC, gamma: Array, progress: Progress
 ) -> Scored:
     """Fit and score the points one by one, where they do not fit the memory together."""
     clock = perf_counter()
@@ -164,7 +164,7 @@ def _is_doubtful(path: Path, place: int) -> bool:
     return len(doubtful) > 0
 
 
-def _score_alone(part: Part, point: Point, svc: RBFSVC, scored: Scored, number: int) -> RBFSVC:
+def _score_alone(part: Part, point: Point, svc: SVC, scored: Scored, number: int) -> SVC:
     """Fit and score one point by the estimator, which takes the precision that it needs."""
     columns = slice(0, point.n_components)
     parameters = {"C": point.C, "gamma": float(scored.gamma[number]), "verbose": False}

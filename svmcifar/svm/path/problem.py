@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from svmcifar.svm.estimator import RBFSVC
+from svmcifar.svm.estimator import SVC
 from svmcifar.svm.kernels.registry import make_kernel
 from svmcifar.svm.moments import moments, resolve_gamma
 from svmcifar.svm.one_vs_one import pair_number
@@ -78,7 +78,7 @@ class SearchProblem:
         return self.paths[0].samples.X.dtype
 
 
-def make_problem(X: Array, y: Array, points: Sequence[Point], svc: RBFSVC) -> SearchProblem:
+def make_problem(X: Array, y: Array, points: Sequence[Point], svc: SVC) -> SearchProblem:
     """Build the problems of all points from a training part.
 
     "scale" is that of these samples; parameters besides C and gamma come from `svc`.  Raise
@@ -92,7 +92,7 @@ def make_problem(X: Array, y: Array, points: Sequence[Point], svc: RBFSVC) -> Se
         (width, point.gamma.resolve(scales[width]))
         for width, point in zip(widths, points, strict=True)
     ]
-    kernels = [(width, make_kernel("rbf", gamma)) for width, gamma in sorted(set(settings))]
+    kernels = [(width, make_kernel("rbf", gamma=gamma)) for width, gamma in sorted(set(settings))]
     problems = training.problems(kernels, 1.0, svc.tol, svc.max_iter)
 
     def path(setting: tuple[int, float], problem: OvOProblem) -> Path:

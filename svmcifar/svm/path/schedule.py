@@ -148,7 +148,7 @@ class _Run(TiledRun):
         samples = path.samples[self.class_rows[c]]
         K = np.empty(products.shape, dtype=np.float32)
         _fill_kernel(path.problem.kernel, samples, samples, products, K)
-        np.fill_diagonal(K, path.problem.kernel.diagonal(samples.sq_norms))
+        np.fill_diagonal(K, path.problem.kernel.diagonal(samples))
         return K
 
 

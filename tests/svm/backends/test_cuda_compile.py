@@ -5,7 +5,13 @@ import re
 import pytest
 from numba import cuda, float32, float64, int64, uint8
 
-from svmcifar.svm.backends.smo_cuda import _OPTIONS, smo_global, smo_shared
+from svmcifar.svm.backends.smo_cuda import (
+    _OPTIONS,
+    smo_global,
+    smo_global_any,
+    smo_shared,
+    smo_shared_any,
+)
 from svmcifar.svm.kernels.rbf_cuda import rbf_from_products
 
 # K, table, upper, tol, flags, beta, n_iter, results: contiguous, as `launch_smo` passes them.
@@ -19,19 +25,38 @@ ARGUMENTS = (
     int64[::1],
     float64[:, ::1],
 )
-SIGNATURES = {smo_shared: ARGUMENTS, smo_global: (*ARGUMENTS, float64[::1])}
-KERNELS = pytest.mark.parametrize("kernel", SIGNATURES, ids=lambda kernel: kernel.__name__)
+# Kernel values of any size are float64, and have a diagonal.
+OF_ANY = (float64[::1], *ARGUMENTS[1:], float64[::1])
+SIGNATURES = {
+    smo_shared: ARGUMENTS,
+    smo_global: (*ARGUMENTS, float64[::1]),
+    smo_shared_any: OF_ANY,
+    smo_global_any: (*OF_ANY, float64[::1]),
+}
+OTHERS = {
+    smo_shared: smo_global,
+    smo_global: smo_shared,
+    smo_shared_any: smo_global_any,
+    smo_global_any: smo_shared_any,
+}
+# The kernels for values of any size are the same code, so one kind of device is enough.
+OLDEST, *_ = DEVICES = (7, 5), (8, 0), (9, 0), (10, 0)
+KERNELS = pytest.mark.parametrize(
+    ("kernel", "cc"),
+    [
+        (kernel, cc)
+        for kernel in SIGNATURES
+        for cc in DEVICES
+        if kernel in (smo_shared, smo_global) or cc == OLDEST
+    ],
+    ids=lambda value: f"{value[0]}.{value[1]}" if type(value) is tuple else value.__name__,
+)
 REGISTERS_OF_A_BLOCK = 65_536
 
 # Linux has it from the extra 'dev'; there is none for other systems.
 nvjitlink = pytest.importorskip("cuda.bindings.nvjitlink")
 
 _compiled = {}
-
-
-@pytest.fixture(params=[(7, 5), (8, 0), (9, 0), (10, 0)], ids="{0[0]}.{0[1]}".format)
-def cc(request):
-    return request.param
 
 
 def compile_to_ptx(kernel, cc):
@@ -61,6 +86,7 @@ def test_ptx(kernel, cc):
     assert count(r"^\s*call|\.local\b", ptx) == 0
 
 
+@pytest.mark.parametrize("cc", DEVICES, ids="{0[0]}.{0[1]}".format)
 @pytest.mark.parametrize("dtype", [float32, float64])
 def test_ptx_of_kernel_values(dtype, cc):
     """As `kernel_matrix` launches it: products as CuPy gives them, in the samples' precision."""
@@ -78,8 +104,8 @@ def test_where_v_is(kernel, cc):
     """In shared memory it is read as such, not through pointers that may lead anywhere."""
     ptx = compile_to_ptx(kernel, cc)
     assert count(r"^\s+(@%p\d+\s+)?(ld|st|atom|red)\.(?!shared|global|param)", ptx) == 0
-    other = compile_to_ptx(smo_global if kernel is smo_shared else smo_shared, cc)
-    sides = 1 if kernel is smo_shared else -1
+    other = compile_to_ptx(OTHERS[kernel], cc)
+    sides = 1 if kernel in (smo_shared, smo_shared_any) else -1
     for access in ("ld", "st"):
         pattern = rf"\b{access}\.shared\.[bf]64\b"
         assert count(pattern, ptx) > 0

@@ -187,7 +187,7 @@ def test_an_interrupt_cancels_the_pairs_that_are_being_solved(monkeypatch, sizes
     flags, solve = [], numba_ovo.solve_pairs
 
     def spy(*args):
-        flags.append(args[11])
+        flags.append(args[12])
         return solve(*args)
 
     def interrupt(n_pairs):

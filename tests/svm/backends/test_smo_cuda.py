@@ -19,13 +19,14 @@ LINES = SOURCE.splitlines()
 BARRIERS = [k for k, line in enumerate(LINES) if "cuda.syncthreads()" in line]
 VOTE = next(k for k, line in enumerate(LINES) if "cuda.syncthreads_or(" in line)
 SIMULATED = Path(__file__).parents[2] / "cudasim_smo.py"
-N_SIMULATED = 16
+N_SIMULATED = 20
 
 
 def solve(module, problem, threads=32, tol=1e-6, max_iter=-1, form="whole"):
     K, tables = getattr(problem, form)()
     pairs = module.PairTables(*tables)
-    return module.launch_smo(K, problem.upper, pairs, tol=tol, max_iter=max_iter, threads=threads)
+    settings = {"tol": tol, "max_iter": max_iter, "threads": threads}
+    return module.launch_smo(K, problem.upper, pairs, diagonal=problem.diagonal, **settings)
 
 
 def backward(n_threads):
@@ -47,6 +48,8 @@ PROBLEMS = {
     "all kinds": make_pairs([24, 2, 36], weights=True, duplicates=True),
     "copies": make_pairs([64, 70], 0.1, period=32),
     "two samples": make_pairs([1, 1]),
+    "linear": make_pairs([20, 15, 1], 0.5, kernel="linear", weights=True),
+    "indefinite": make_pairs([24, 2, 20], 3.0, kernel="indefinite", duplicates=True),
 }
 
 
@@ -57,7 +60,8 @@ def test_no_race_and_the_answer_of_the_cpu(name, order):
     module = Lockstep(SOURCE, order)
     form = "tiles" if order is backward else "whole"
     PROBLEMS[name].assert_solved(solve(module, PROBLEMS[name], form=form), 1e-6)
-    assert [launch[0] for launch in module.launches] == ["smo_shared"]
+    of_any = "" if PROBLEMS[name].diagonal is None else "_any"
+    assert [launch[0] for launch in module.launches] == [f"smo_shared{of_any}"]
 
 
 @pytest.mark.parametrize("threads", [64, 128, 256, 512, 1024])
@@ -68,20 +72,23 @@ def test_the_number_of_threads_changes_nothing(threads):
     assert_identical(many, few)
 
 
-def test_v_in_global_memory():
+@pytest.mark.parametrize(
+    ("problem", "of_any", "n"), [("all kinds", "", 60), ("linear", "_any", 35)]
+)
+def test_v_in_global_memory(problem, of_any, n):
     module = Lockstep(SOURCE, shuffled)
-    problem = PROBLEMS["all kinds"]
+    problem = PROBLEMS[problem]
     shared = solve(module, problem)
     name, n_blocks, threads, stream, shared_bytes = module.launches.pop()
-    assert (name, n_blocks, threads, stream) == ("smo_shared", 3, 32, 0)
-    assert shared_bytes == 12 * 34 + 8 * 60
+    assert (name, n_blocks, threads, stream) == (f"smo_shared{of_any}", 3, 32, 0)
+    assert shared_bytes == 12 * 34 + 8 * n
     module.names["_SHARED_BYTES"] = shared_bytes
     assert_identical(solve(module, problem), shared)
     module.names["_SHARED_BYTES"] = shared_bytes - 1
     assert_identical(solve(module, problem), shared)
     assert module.launches == [
-        ("smo_shared", 3, 32, 0, shared_bytes),
-        ("smo_global", 3, 32, 0, 12 * 34),
+        (f"smo_shared{of_any}", 3, 32, 0, shared_bytes),
+        (f"smo_global{of_any}", 3, 32, 0, 12 * 34),
     ]
 
 
@@ -184,6 +191,17 @@ def test_tables_that_point_outside(name, pair, column, change, message):
         ({"K": lambda K: np.repeat(K, 2)[::2]}, ValueError, "K must be contiguous"),
         ({"K": lambda K: K[::-1]}, ValueError, "K must be contiguous"),
         ({"upper": np.float32}, TypeError, "upper must be float64"),
+        ({"diagonal": lambda d: np.ones(36)}, TypeError, "K must be float64. Got float32"),
+        (
+            {"K": np.float64, "diagonal": lambda d: np.ones(35)},
+            ValueError,
+            r"diagonal must have the shape \(36,\)",
+        ),
+        (
+            {"K": np.float64, "diagonal": lambda d: np.ones(36, np.float32)},
+            TypeError,
+            "diagonal must be float64",
+        ),
         ({"upper": lambda u: np.repeat(u, 2)[::2]}, ValueError, "upper must be contiguous"),
         ({"upper": np.zeros_like}, ValueError, "upper must be > 0"),
         ({"upper": lambda u: u * np.inf}, ValueError, "upper must be > 0 and finite"),
@@ -211,6 +229,7 @@ def test_arguments_that_a_kernel_would_misread(changes, error, message):
     K, tables = problem.whole()
     names = ("K", "upper", "offsets", "strides", "sizes", "starts", "tol", "max_iter", "threads")
     values = dict(zip(names, (K, problem.upper, *tables, 1e-3, -1, 32), strict=True))
+    values["diagonal"] = None
     values |= {name: change(values[name]) for name, change in changes.items()}
     pairs = module.PairTables(*(values.pop(name) for name in names[2:6]))
     with pytest.raises(error, match=message):
@@ -268,6 +287,22 @@ FAULTS = {
     "samples at a bound count as free": ("flags[p] == _MAY_RISE | ", "flags[p] & "),
     "a lane is left out": ("for lane in range(_LANES)", "for lane in range(_LANES - 1)"),
     "results of the first pair alone": ("n_iter[0] = steps", "n_iter[0] = 0"),
+    "the diagonal of i is that of class a": ("d_a if i < n_a else d_b", "d_a if True else d_b"),
+    "the diagonal of p is that of class b": ("d_a if p < n_a else d_b", "d_b if True else d_b"),
+    "the diagonal of j is that of class a": ("d_a if j < n_a else d_b", "d_a if True else d_b"),
+    "a diagonal counts twice in the score": (
+        "bend = K_ii + diagonal[(d_a if p", "bend = 2 * K_ii + diagonal[(d_a if p"
+    ),
+    "a step is too short": (
+        "bend = K_ii + diagonal[(d_a if j", "bend = 2 * K_ii + diagonal[(d_a if j"
+    ),
+    "a score has no floor": (
+        "score = more * more / (bend if bend > 0.0 else TAU)", "score = more * more / abs(bend)"
+    ),
+    "a negative curvature is a step back": (
+        "step = min((top - v[j]) / (bend if bend > 0.0 else TAU)", "step = min((top - v[j]) / (bend"
+        " if bend != 0.0 else TAU)"
+    ),
 }  # fmt: skip
 
 
@@ -285,7 +320,8 @@ def test_a_fault_is_found(fault):
     assert old in SOURCE
     module = Lockstep(SOURCE.replace(old, new))
     found = None
-    for name, max_iter in product(("all kinds", "copies", "few free", "three classes"), (12, 1000)):
+    names = "all kinds", "copies", "few free", "three classes", "linear", "indefinite"
+    for name, max_iter in product(names, (12, 1000)):
         try:
             with np.errstate(all="ignore"):
                 find_difference(module, PROBLEMS[name], max_iter)

@@ -11,7 +11,7 @@ from svmcifar.compute.memory import parse_bytes
 from svmcifar.errors import MemoryLimitError
 from svmcifar.svm.backends import memory_plan, working_set
 from svmcifar.svm.backends.memory_plan import make_plan
-from svmcifar.svm.backends.working_set import RowPlan, plan_rows, solve_on_demand
+from svmcifar.svm.backends.working_set import RowPlan, _choose, plan_rows, solve_on_demand
 from svmcifar.svm.kernels.rbf import RBF
 from svmcifar.svm.samples import sample_blocks
 
@@ -145,3 +145,13 @@ def test_rows_have_the_kernels_own_diagonal():
         samples = np.arange(start, start + 12)
         places = rows.places(samples)
         np.testing.assert_array_equal(rows.values[places, samples], 1.0)
+
+
+@pytest.mark.parametrize("n", [2, 3, 4])
+@pytest.mark.parametrize("n_before", [0, 2])
+def test_the_worst_violators_are_in_the_smallest_working_set(n, n_before):
+    """Of three samples too, of which those of the last round may be two others."""
+    rising, falling = np.full(n, -1.0), np.full(n, 1.0)
+    rising[n - 1], falling[n - 2] = 2.0, -2.0
+    chosen = _choose(rising, falling, np.arange(n_before), n)
+    assert {n - 2, n - 1} <= set(chosen.tolist())

@@ -30,12 +30,13 @@ class Cauchy(Kernel):
     gamma: float
     name: ClassVar[str] = "cauchy"
     is_shift_invariant: ClassVar[bool] = True
+    has_unit_diagonal: ClassVar[bool] = True
 
     def values(self, products, a_sq_norms, b_sq_norms):
         return 1.0 / (1.0 + self.gamma * (a_sq_norms[:, None] + b_sq_norms - 2.0 * products))
 
-    def diagonal(self, sq_norms):
-        return get_namespace(sq_norms).ones_like(sq_norms)
+    def diagonal(self, samples):
+        return get_namespace(samples.sq_norms).ones_like(samples.sq_norms)
 
     @property
     def sklearn_parameters(self):
@@ -48,12 +49,13 @@ class Cube(Cauchy):
 
     name: ClassVar[str] = "cube"
     is_shift_invariant: ClassVar[bool] = False
+    has_unit_diagonal: ClassVar[bool] = False
 
     def values(self, products, a_sq_norms, b_sq_norms):
         return (self.gamma * products) ** 3
 
-    def diagonal(self, sq_norms):
-        return (self.gamma * sq_norms) ** 3
+    def diagonal(self, samples):
+        return (self.gamma * samples.sq_norms) ** 3
 
 
 def exact(A, B, gamma):
@@ -71,7 +73,9 @@ def samples(n, dtype, seed=0):
 
 
 def test_kernels_are_made_by_name():
-    assert make_kernel("rbf", 0.25) == KERNELS["rbf"](0.25)
+    assert make_kernel("rbf", gamma=0.25, degree=2, coef0=1.0) == KERNELS["rbf"](0.25)
+    made = make_kernel("poly", gamma=0.25, degree=2, coef0=1.0)
+    assert (made.gamma, made.degree, made.coef0) == (0.25, 2, 1.0)
     assert all(made.name == name for name, made in KERNELS.items())
 
 
@@ -132,7 +136,7 @@ def test_blocks(made, dtype, monkeypatch):
     for K in (whole, matrix):
         np.testing.assert_allclose(K, expected(A, A), rtol=1e-5, atol=1e-5)
         np.testing.assert_array_equal(K, K.T)
-        np.testing.assert_array_equal(np.diag(K), np.float32(made.diagonal(A.sq_norms)))
+        np.testing.assert_array_equal(np.diag(K), made.diagonal(A).astype(K.dtype))
 
 
 def test_samples_are_centred_only_for_a_kernel_that_allows_it():
