@@ -36,6 +36,7 @@ CNN_MODULES = {
     "svmcifar.cnn.architectures",
     "svmcifar.cnn.augment",
     "svmcifar.cnn.differences",
+    "svmcifar.cnn.blueprint",
     "svmcifar.cnn.families.family",
     "svmcifar.cnn.families.numbered_layers",
     "svmcifar.cnn.families.residual_function",
@@ -44,11 +45,22 @@ CNN_MODULES = {
     "svmcifar.cnn.families.staged_shufflenet",
     "svmcifar.cnn.families.vgg",
     "svmcifar.cnn.library_networks",
+    "svmcifar.cnn.first_weights",
+    "svmcifar.cnn.heads",
+    "svmcifar.cnn.kept_weights",
     "svmcifar.cnn.network",
+    "svmcifar.cnn.networks.layers",
+    "svmcifar.cnn.networks.pooled_blocks",
+    "svmcifar.cnn.networks.refined",
+    "svmcifar.cnn.networks.tuned",
+    "svmcifar.cnn.networks.weak_baseline",
     "svmcifar.cnn.onnx_export",
     "svmcifar.cnn.own_architecture",
+    "svmcifar.cnn.planned",
     "svmcifar.cnn.recipe",
     "svmcifar.cnn.reference",
+    "svmcifar.cnn.schedules",
+    "svmcifar.cnn.search",
     "svmcifar.cnn.torch_runtime",
     "svmcifar.cnn.train",
     "svmcifar.cnn.training_loop",
@@ -155,6 +167,7 @@ def test_wheel_holds_every_file_of_the_package_that_is_not_code(tmp_path):
         held = set(wheel.namelist())
     data = {p.relative_to(tmp_path).as_posix() for p in package.rglob("*") if p.is_file()}
     assert {f"svmcifar/presets/{name}.toml" for name in preset_names()} <= data
+    assert {f"svmcifar/presets/cnn/{name}.toml" for name in preset_names("cnn")} <= data
     assert data <= held
 
 

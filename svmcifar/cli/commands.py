@@ -24,6 +24,7 @@ _COMMANDS = {
     "train": "train",
     "tune": "tune",
     "train-cnn": "train_cnn",
+    "tune-cnn": "tune_cnn",
     "evaluate": "evaluate",
     "predict": "predict",
     "show": "show",

@@ -11,8 +11,11 @@ _GROUPS = {
     "Features": "features filters patch-size pooling threshold filter-kind hog-cell "
     "hog-orientations pca whiten ridge-scores ridge-pca augment",
     "SVM": "C gamma tol max-iter class-weight probability",
-    "Network": "width epochs batch-size learning-rate weight-decay precision",
-    "Outputs": "out table heatmap json figure top per-class half slim resume overwrite",
+    "Network": "arch width set head image-size weights",
+    "Training": "trials head-epochs head-learning-rate epochs batch-size optimizer learning-rate "
+    "schedule milestones weight-decay label-smoothing augmentation jitter normalise keep patience "
+    "snapshots precision",
+    "Outputs": "out table heatmap json figure top per-class half slim resume track study overwrite",
     "How to run": "backend strict device seed memory-limit jobs no-cache verbose quiet help",
 }
 _GROUP_OF = {flag: title for title, flags in _GROUPS.items() for flag in flags.split()}

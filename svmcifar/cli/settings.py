@@ -21,8 +21,8 @@ from svmcifar.errors import InputError
 
 # Options of how and where a command runs, not of its model.  No flag is a setting either.
 _OF_THE_RUN = {
-    "backend", "config", "data", "dataset", "resize", "jobs", "label-csv", "memory-limit",
-    "out", "preset", "split-seed",
+    "backend", "config", "data", "dataset", "device", "figure", "resize", "jobs", "label-csv",
+    "memory-limit", "out", "preset", "split-seed", "track",
 }  # fmt: skip
 _MOST_BYTES = 64 * 1024
 _PRESETS = Path(str(files("svmcifar") / "presets"))
@@ -37,22 +37,29 @@ def preset_path(name: str) -> Path:
     return _PRESETS / f"{name}.toml"
 
 
-def preset_names() -> list[str]:
-    """Return the names of the presets that come with the package, sorted."""
-    return sorted(path.stem for path in _PRESETS.glob("*.toml"))
+def preset_names(folder: str = "") -> list[str]:
+    """Return the names of the presets in a folder of those of the package, sorted."""
+    return sorted(path.stem for path in (_PRESETS / folder).glob("*.toml"))
 
 
-def settings_options(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Add ``--preset`` and ``--config``, whose settings become the defaults of other options."""
-    option = partial(click.option, is_eager=True, callback=_set_defaults)
+def settings_options(
+    command: Callable[..., Any], folder: str = "", of: str = "a tuned pipeline"
+) -> Callable[..., Any]:
+    """Add ``--preset`` and ``--config``, whose settings become the defaults of other options.
+
+    Presets lie in a `folder` of those of the package, and are settings `of` something.
+    """
+    option = partial(click.option, is_eager=True)
     preset = option(
         "--preset",
-        type=click.Choice(preset_names()),
-        help="Take the settings of a tuned pipeline; --config and options given here win.",
+        type=click.Choice(preset_names(folder)),
+        callback=partial(_set_defaults, folder),
+        help=f"Take the settings of {of}; --config and options given here win.",
     )
     config = option(
         "--config",
         type=click.Path(path_type=Path),
+        callback=partial(_set_defaults, folder),
         help="Take settings from a TOML file whose keys are options without their dashes; options "
         "given here win.",
     )
@@ -130,11 +137,11 @@ def read_settings(path: Path, command: click.Command) -> dict[str, Any]:
     return settings
 
 
-def _set_defaults(context: click.Context, option: click.Parameter, value: Any) -> Any:
+def _set_defaults(folder: str, context: click.Context, option: click.Parameter, value: Any) -> Any:
     """Use the settings of a file as defaults of the options that follow."""
     if value is not None:
         source, read = str(option.name), _files_of(context)
-        path = preset_path(value) if source == "preset" else value
+        path = preset_path(f"{folder}{value}") if source == "preset" else value
         read[source] = (str(value), read_settings(path, context.command))
         context.default_map = ChainMap(*(read[s][1] for s in ("config", "preset") if s in read))
     return value

@@ -1,75 +1,65 @@
 """svmcifar train-cnn."""
 
+from dataclasses import asdict, replace
+from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
+from click.core import ParameterSource
 
 from svmcifar.cli import options
 from svmcifar.cli.help import GroupedCommand
 from svmcifar.cli.progress import with_progress
-from svmcifar.data.dataset import CLASSES, SUPERCLASSES
+from svmcifar.cli.recipe_options import parse_settings, recipe_options
+from svmcifar.cli.settings import settings_in_effect, settings_options
+from svmcifar.data.dataset import CLASSES, LABEL_KINDS, SUPERCLASSES
 from svmcifar.errors import OutputError
 from svmcifar.text import shortened
+
+if TYPE_CHECKING:
+    from svmcifar.cnn.tracking import Tracker
 
 # Keys of accuracies in the history, by name for people.
 _ACCURACIES = {"classes": "accuracy", "superclasses": f"{SUPERCLASSES}_accuracy"}
 
 
 @click.command(cls=GroupedCommand)
+@partial(settings_options, folder="cnn/", of="a training of the documents")
 @options.data
-@options.with_default(
-    "--width",
-    options.COUNT,
-    64,
-    "Channels of the first convolution; the others follow in proportion.",
-)
-@options.with_default("--epochs", options.COUNT, 50, "Passes over the training images.")
-@options.with_default("--batch-size", options.COUNT, 128, "Images a step.")
-@options.with_default(
-    "--learning-rate",
-    options.POSITIVE,
-    1e-3,
-    "The highest of the one-cycle schedule.",
-    name="max_learning_rate",
-)
-@options.with_default(
-    "--weight-decay", options.FiniteRange(min=0), 1e-3, "Adam's own, added to the gradient."
-)
-@options.with_default(
-    "--validation",
-    options.FiniteRange(min=0, max=0.5),
-    0.1,
-    "Share of the training images to hold out and watch; 0 trains on all.",
-    metavar="SHARE",
-)
-@options.with_default(
-    "--precision",
-    click.Choice(["auto", "float32", "bfloat16"]),
-    "auto",
-    "Floating-point format to train in; auto is bfloat16 where the processor has it.",
-)
+@recipe_options
 @options.with_default(
     "--device",
     click.Choice(["auto", "cpu", "gpu"]),
     "auto",
     "Where to train; auto is the GPU where PyTorch finds one.",
 )
-@options.seed("Random seed of first weights, order, augmentation and --validation.")
 @click.option(
     "--jobs",
     type=options.COUNT,
     help="Threads to work with.  Each number of them rounds differently.  [default: all "
     "processors]",
 )
-@options.out("model.pth", "The weights to write; .onnx and .json are written beside them.")
+@options.out(
+    "model.pth",
+    "The weights to write; .onnx and .json are written beside them.  Snapshots are numbered.",
+)
 @click.option("--half", is_flag=True, help="Store the weights as float16, at half the size.")
 @click.option("--resume", is_flag=True, help="Go on with a training that was stopped.")
 @options.figure("loss and accuracy of each epoch")
+@click.option(
+    "--track",
+    type=click.Choice(["mlflow", "wandb"]),
+    help="Record the training in MLflow's folder mlruns, or with Weights & Biases, offline unless "
+    "MLFLOW_TRACKING_URI or WANDB_MODE say otherwise.",
+)
 @options.overwrite
 @with_progress
+@click.pass_context
 def command(
+    context: click.Context,
+    /,
     data: options.DataOptions,
     device: str,
     jobs: int | None,
@@ -77,49 +67,74 @@ def command(
     half: bool,
     resume: bool,
     figure_path: Path | None,
+    track: str | None,
     overwrite: bool,
     **recipe_fields: Any,
 ) -> None:
-    """Train the reference convolutional network on the classes.
+    """Train a convolutional network on the classes.
 
-    Adam with a one-cycle schedule on augmented images.  After each epoch the
-    state is written beside the output, so that a stopped training can go on.
+    By default the reference network: Adam with a one-cycle schedule on augmented
+    images.  After each epoch the state is written beside the output, so that a
+    stopped training can go on.
     """
     _check_packages()
     import torch
 
-    from svmcifar.cnn.checkpoint import checkpoint_files
+    from svmcifar.cnn.blueprint import default_image_size
+    from svmcifar.cnn.first_weights import read_first_weights
     from svmcifar.cnn.recipe import Recipe, choose_device, device_name, fastest_precision
-    from svmcifar.cnn.train import check_outputs, state_path, train_checkpoint
+    from svmcifar.cnn.train import check_outputs, output_files, state_path, train_checkpoint
 
-    check_outputs(out, resume=resume, overwrite=overwrite)
-    kept = [*checkpoint_files(out), state_path(out)]
+    for name in ("config", "preset"):
+        recipe_fields.pop(name)
+    n_snapshots, arch = recipe_fields["snapshots"], recipe_fields["arch"]
+    check_outputs(out, n_snapshots, resume=resume, overwrite=overwrite)
+    kept = [*output_files(out, n_snapshots), state_path(out)]
     options.check_outputs(overwrite, figure=figure_path, keep=kept)
+    if arch != "reference" and context.get_parameter_source("width") is ParameterSource.COMMANDLINE:
+        raise click.UsageError(f"--width is of the reference network; --set has those of {arch}.")
     if jobs:
         torch.set_num_threads(jobs)
     chosen = choose_device(device)
     if recipe_fields["precision"] == "auto":
         recipe_fields["precision"] = fastest_precision(chosen)
+    named = recipe_fields.pop("weights")
+    recipe_fields["settings"] = parse_settings(recipe_fields["settings"])
     recipe = Recipe(**recipe_fields)
     dataset = data.open()
+    if recipe.image_size is None:
+        recipe = replace(recipe, image_size=default_image_size(arch, dataset.image_shape))
+    weights = None
+    if named is not None:
+        weights, words = read_first_weights(named, recipe.blueprint(dataset.superclass_of))
+        recipe = replace(recipe, weights=words)
+    if settings := settings_in_effect(context):
+        click.echo(f"settings     {settings}")
     click.echo(f"data         {dataset.label}, {dataset.location}")
+    click.echo(f"network      {recipe.blueprint(dataset.superclass_of)}")
     click.echo(f"device       {device_name(chosen)}, {recipe.precision}")
     state = state_path(out)
     if resume and state.exists():
         click.echo(f"state        going on from {state}")
     else:
         click.echo(f"state        {state} after each epoch; --resume goes on from it")
+    tracker = None
+    if track is not None:
+        from svmcifar.cnn.tracking import start_tracking
+
+        tracker = start_tracking(track, out.stem, asdict(recipe))
     try:
         card = train_checkpoint(
             dataset,
             recipe,
             out,
             device=chosen,
+            weights=weights,
             half=half,
             resume=resume,
             overwrite=overwrite,
             progress=False,
-            on_epoch=lambda entry: _report_epoch(entry, recipe.epochs),
+            on_epoch=lambda entry: _report_epoch(entry, recipe.all_epochs, tracker),
             on_saving=lambda card: _draw_curves(card, out.stem, figure_path),
         )
     except (OutputError, KeyboardInterrupt) as error:
@@ -130,7 +145,10 @@ def command(
             if state.exists()
             else f"{reason}; the first epoch is not complete, so there is nothing to go on from"
         ) from error
-    _report(card, checkpoint_files(out))
+    if tracker is not None:
+        n = card["test"]["n"]
+        tracker.finish({f"test_{k}_accuracy": card["test"][f"{k}_right"] / n for k in LABEL_KINDS})
+    _report(card, output_files(out, n_snapshots))
     if figure_path:
         click.echo(f"curves       {figure_path}")
 
@@ -146,8 +164,10 @@ def _check_packages() -> None:
         )
 
 
-def _report_epoch(entry: dict[str, float], n_epochs: int) -> None:
-    """Print losses and accuracies of an epoch above the progress bar."""
+def _report_epoch(entry: dict[str, float], n_epochs: int, tracker: "Tracker | None") -> None:
+    """Print losses and accuracies of an epoch above the progress bar, and record them."""
+    if tracker is not None:
+        tracker.log(entry)
     parts = [f"epoch {entry['epoch']:.0f}/{n_epochs}"]
     for images in ("train", "validation"):
         if f"{images}_loss" in entry:
@@ -184,7 +204,16 @@ def _report(card: dict[str, Any], files: list[Path]) -> None:
     click.echo(
         f"trained      {card['training_s']:.0f} s, {card['validation_rows']} images held out"
     )
+    if "kept_epoch" in card:
+        click.echo(f"kept         epoch {card['kept_epoch']}, the best on held-out images")
     n = card["test"]["n"]
+    if together := card.get("ensemble"):
+        singles = ", ".join(f"{right / n:.2%}" for right in together["single_right"])
+        click.echo(f"snapshots    {singles} of {n} test images in their classes")
+        click.echo(
+            f"together     {together['sum_right'] / n:.2%} by the sum of probabilities, "
+            f"{together['vote_right'] / n:.2%} by vote"
+        )
     for kind, name in ((CLASSES, "classes"), (SUPERCLASSES, "superclasses")):
         n_right = card["test"].get(f"{kind}_right")
         if n_right is None:

@@ -25,6 +25,7 @@ from svmcifar.cnn.library_networks import (
 )
 from svmcifar.cnn.network import Network
 from svmcifar.cnn.own_architecture import Own, own_architecture
+from svmcifar.cnn.planned import Planned
 from svmcifar.cnn.reference import ReferenceNetwork
 from svmcifar.cnn.state_dict import with_prefix_of
 from svmcifar.errors import BackendUnavailableError, CheckpointError, InputError
@@ -99,7 +100,7 @@ class Inferred:
         return {"name": self.family.__name__, "n_classes": self.n_classes}
 
 
-Known = Architecture | Inferred | FromLibrary | Own
+Known = Architecture | Inferred | FromLibrary | Own | Planned
 
 
 def named_architecture(

@@ -10,26 +10,35 @@ CROP_PADDING = 4
 ROTATION_DEGREES = 10.0
 BRIGHTNESS = CONTRAST = SATURATION = 0.2
 HUE = 0.1
+# Shares of the rotation in each kind of augmentation; None changes nothing.
+AUGMENTATIONS = {"standard": 1.0, "flip-shift": 0.0, "none": None}
 _GRAY = (0.299, 0.587, 0.114)
 
 
-def augment_batch(images: Tensor, generator: torch.Generator) -> Tensor:
+def augment_batch(
+    images: Tensor, generator: torch.Generator, kind: str = "standard", jitter: float = 1.0
+) -> Tensor:
     """Augment each image: random shift, mirroring, rotation and colour jitter.
 
     From (n_images, 3, height, width), uint8, to the same shape, float32 from 0 to 1;
-    the generator is on the images' device.
+    the generator is on the images' device.  `kind` is a key of `AUGMENTATIONS`: "flip-shift" leaves
+    out the rotation, "none" everything.  `jitter` is the share of the usual colour jitter.
     """
-    return jitter_colours(move_pixels(images.float() / 255, generator), generator)
+    pixels, rotation = images.float() / 255, AUGMENTATIONS[kind]
+    if rotation is None:
+        return pixels
+    moved = move_pixels(pixels, generator, rotation)
+    return jitter_colours(moved, generator, jitter) if jitter else moved
 
 
-def move_pixels(images: Tensor, generator: torch.Generator) -> Tensor:
+def move_pixels(images: Tensor, generator: torch.Generator, rotation: float = 1.0) -> Tensor:
     """Rotate, mirror (with probability 1/2) and shift images in one affine transform.
 
-    Nearest neighbour, angles up to 10 degrees and whole pixels up to 4, each way, with
-    reflection at the borders.
+    Nearest neighbour, angles up to 10 degrees (or a share of that, `rotation`) and whole pixels up
+    to 4, each way, with reflection at the borders.
     """
     n, _, height, width = images.shape
-    angle = math.radians(ROTATION_DEGREES) * _symmetric(n, generator)
+    angle = math.radians(rotation * ROTATION_DEGREES) * _symmetric(n, generator)
     mirror = 1.0 - 2.0 * _integers(2, n, generator)
     shift = _integers(2 * CROP_PADDING + 1, 2 * n, generator).reshape(n, 2) - CROP_PADDING
     # Maps coordinates of the result to those of the image, both from -1 to 1.
@@ -41,17 +50,19 @@ def move_pixels(images: Tensor, generator: torch.Generator) -> Tensor:
     return grid_sample(images, grid, mode="nearest", padding_mode="reflection", align_corners=False)
 
 
-def jitter_colours(images: Tensor, generator: torch.Generator) -> Tensor:
+def jitter_colours(images: Tensor, generator: torch.Generator, strength: float = 1.0) -> Tensor:
     """Jitter brightness, contrast, saturation and hue, in an order drawn for the batch.
 
     Factors are drawn for each image: from 0.8 to 1.2, and up to a tenth of the
-    circle each way for the hue.  Values are from 0 to 1.
+    circle each way for the hue, or a share of these changes, `strength`.  Values are from 0 to 1.
     """
     changes = [
-        lambda x, r: _blend(x, 0.0, 1 + BRIGHTNESS * r),
-        lambda x, r: _blend(x, _gray(x).mean(dim=(2, 3), keepdim=True), 1 + CONTRAST * r),
-        lambda x, r: _blend(x, _gray(x), 1 + SATURATION * r),
-        lambda x, r: turn_hue(x, HUE * r),
+        lambda x, r: _blend(x, 0.0, 1 + strength * BRIGHTNESS * r),
+        lambda x, r: _blend(
+            x, _gray(x).mean(dim=(2, 3), keepdim=True), 1 + strength * CONTRAST * r
+        ),
+        lambda x, r: _blend(x, _gray(x), 1 + strength * SATURATION * r),
+        lambda x, r: turn_hue(x, strength * HUE * r),
     ]
     order = torch.randperm(len(changes), generator=generator, device=generator.device)
     for k in order.tolist():

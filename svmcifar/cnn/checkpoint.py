@@ -147,7 +147,10 @@ def load_network(
         _check_names(card_path(path), entries["classes"], class_names)
     named = named or _noted_name(entries.get("architecture", {}))
     side = image_size or entries.get("image_size")
-    opened = _open_network(path, content, external, image_shape, n_threads, key, named, side)
+    opened = _open_network(
+        path, content, external, image_shape, n_threads, key, named, side,
+        entries.get("architecture"),
+    )  # fmt: skip
     if image_size and opened.size != (image_size, image_size):
         raise CheckpointError(
             f"{path}: images must be resized to {opened.size[0]} x {opened.size[1]} for the "
@@ -229,6 +232,7 @@ def _open_network(
     key: str | None,
     named: str | None,
     image_size: int | None,
+    planned: Any,
 ) -> OpenedNetwork:
     kind = kind_of(path, content)
     library, other = _LIBRARIES[kind]
@@ -246,7 +250,7 @@ def _open_network(
         if image_size is not None:
             image_shape = image_shape._replace(height=image_size, width=image_size)
         return open_graph(path, content, image_shape, n_threads, external)
-    return open_state(path, content, image_shape, n_threads, key, named, image_size)
+    return open_state(path, content, image_shape, n_threads, key, named, image_size, planned)
 
 
 def _check_names(card: Path, names: list[str], expected: Sequence[str]) -> None:

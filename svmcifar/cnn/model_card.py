@@ -47,6 +47,7 @@ def make_card(
     validation_rows: int,
     test: dict[str, int],
     data: dict[str, Any],
+    normalisation: Normalisation = REFERENCE_NORMALISATION,
 ) -> dict[str, Any]:
     """Build the JSON-ready model card of a network that was just trained.
 
@@ -68,7 +69,7 @@ def make_card(
             "versions": environment["versions"],
             "git_commit": environment["git_commit"],
             "classes": list(class_names),
-            "normalisation": REFERENCE_NORMALISATION._asdict(),
+            "normalisation": normalisation._asdict(),
             "recipe": recipe,
             "history": history,
             "training_s": training_s,

@@ -22,6 +22,7 @@ from svmcifar.cnn.architectures import (
 from svmcifar.cnn.differences import with_counters
 from svmcifar.cnn.formats import SAFETENSORS, kind_of
 from svmcifar.cnn.image_network import Compute, OpenedNetwork
+from svmcifar.cnn.planned import find_planned
 from svmcifar.cnn.state_dict import find_state
 from svmcifar.compute.image_shape import ImageShape
 from svmcifar.errors import BackendUnavailableError, CheckpointError
@@ -47,12 +48,14 @@ def open_network(
     key: str | None = None,
     named: str | None = None,
     image_size: int | None = None,
+    planned: Any = None,
 ) -> OpenedNetwork:
     """Open the content of a file, the state dict of a known network, on the CPU.
 
     It may lie under a key, and its names may begin with what wrappers put before them (see
     `svmcifar.cnn.state_dict.find_state`).  `n_threads` is set for all of PyTorch.  An architecture
-    that is `named` is not recognised but made (see `named_architecture`).  `image_size` is the
+    that is `named` is not recognised but made (see `named_architecture`), and so is one that is
+    `planned` by a card's entry which is that of a `Blueprint`.  `image_size` is the
     side of the images that it gets: by default what its tensors or its library tell, else that of
     `image_shape`.
 
@@ -64,14 +67,15 @@ def open_network(
     if n_threads is not None:
         torch.set_num_threads(n_threads)
     try:
-        state, others = find_state(_read(path, content), key)
-        alike: list[Known]
+        state, others = find_state(read_state(path, content), key)
+        alike: list[Known] = []
         architecture: Known
-        if named is None:
-            architecture, *alike = find_architectures(state, image_size)
-        else:
-            alike = []
+        if named is not None:
             architecture, state = named_architecture(named, state, image_size)
+        elif (found := find_planned(planned, state, image_shape)) is not None:
+            architecture = found
+        else:
+            architecture, *alike = find_architectures(state, image_size)
     except CheckpointError as error:
         if str(error).startswith(str(path)):
             raise
@@ -171,7 +175,8 @@ def count_parameters(network: nn.Module) -> int:
     return sum(value.numel() for value in network.parameters())
 
 
-def _read(path: Path, content: bytes) -> Any:
+def read_state(path: Path, content: bytes) -> Any:
+    """Read what a file of weights holds; raise CheckpointError if it is damaged or holds code."""
     if kind_of(path, content) == SAFETENSORS:
         try:
             return safetensors_load(content)

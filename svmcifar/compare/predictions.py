@@ -10,6 +10,7 @@ from svmcifar.cnn.image_network import ImageNetwork
 from svmcifar.compute.stopwatch import Stopwatch
 from svmcifar.data.dataset import CLASSES, LABEL_KINDS, SUPERCLASSES
 from svmcifar.data.superclasses import answer_superclasses, sum_by_superclass
+from svmcifar.metrics.ensembles import combine_scores
 from svmcifar.metrics.losses import calibrated_probabilities
 from svmcifar.model.classifier import ImageClassifier
 
@@ -106,12 +107,8 @@ def combine_networks(members: Sequence[Predictions], how: str) -> Predictions:
     for kind in members[0].ids:
         if not all(kind in m.ids for m in members):
             continue
-        total = np.mean([m.scores[kind] for m in members], axis=0)
-        if how == "vote":
-            # The mean never outweighs a vote: a class leads by 1 in it only if all predict it.
-            for m in members:
-                total[np.arange(len(total)), m.ids[kind]] += 1.0
-        scores[kind] = total
+        own = [m.scores[kind] for m in members]
+        scores[kind] = combine_scores(own, [m.ids[kind] for m in members], how)
     score_kind = "probabilities" if how == "sum" else "votes"
     loads = [m.load for m in members if m.load is not None]
     return _ranked(

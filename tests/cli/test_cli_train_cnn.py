@@ -158,6 +158,11 @@ def test_options_reach_the_recipe(train, folder):
     assert card["recipe"] == {
         "width": 2, "epochs": 1, "batch_size": 50, "max_learning_rate": 0.003,
         "weight_decay": 0.0, "validation": 0.0, "precision": "float32", "seed": 7,
+        "arch": "reference", "settings": {}, "head": "standard", "image_size": None,
+        "optimizer": "adam", "schedule": "one-cycle", "milestones": [], "label_smoothing": 0.0,
+        "augment": "standard", "jitter": 1.0, "normalise": "cifar10", "keep": "last",
+        "patience": None, "snapshots": 0, "weights": None, "head_epochs": 0,
+        "head_learning_rate": 0.001,
     }  # fmt: skip
     assert card["validation_rows"] == 0
     assert "validation_loss" not in card["history"][0]

@@ -24,7 +24,7 @@ pytestmark = pytest.mark.usefixtures("folder")
 def test_names_are_those_of_the_files():
     assert {"raw", "hog", "patches-small", "patches-best"} <= set(NAMES)
     folder = settings.preset_path("raw").parent
-    assert sorted(path.name for path in folder.iterdir()) == [f"{name}.toml" for name in NAMES]
+    assert sorted(path.name for path in folder.glob("*.toml")) == [f"{name}.toml" for name in NAMES]
     assert f"--preset [{'|'.join(NAMES)}]" in run("train", "--help")
 
 

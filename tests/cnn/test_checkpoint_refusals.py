@@ -201,5 +201,5 @@ def test_onnx_files_need_neither_torch_nor_onnx(saved):
 @pytest.mark.parametrize("version", ["2.9.1+cpu", "2.1.0"])
 def test_old_pytorch_is_refused(saved, monkeypatch, version):
     monkeypatch.setattr(torch, "__version__", type(torch.__version__)(version))
-    monkeypatch.setattr(torch_runtime, "_read", lambda *args: pytest.fail("it was read"))
+    monkeypatch.setattr(torch_runtime, "read_state", lambda *args: pytest.fail("it was read"))
     assert "PyTorch 2.10 or newer" in refused(saved, BackendUnavailableError)

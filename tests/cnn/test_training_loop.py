@@ -17,9 +17,8 @@ from cnntraining import (
 )
 from torch import nn
 
+from svmcifar.cnn import blueprint, training_loop
 from svmcifar.cnn import recipe as recipe_module
-from svmcifar.cnn import training_loop
-from svmcifar.cnn.architectures import ARCHITECTURES
 from svmcifar.cnn.recipe import Recipe, choose_device, fastest_precision
 from svmcifar.cnn.reference import ReferenceNetwork
 from svmcifar.cnn.training_loop import count_right, normalise, train_network
@@ -97,7 +96,7 @@ def test_seed_is_that_of_first_weights_and_of_order(tmp_path, monkeypatch):
     seen = []
     augment = training_loop.augment_batch
     monkeypatch.setattr(
-        training_loop, "augment_batch", lambda x, g: seen.append(x) or augment(x, g)
+        training_loop, "augment_batch", lambda x, *how: seen.append(x) or augment(x, *how)
     )
     still = {"max_learning_rate": 1e-30, "validation": 0.0, "batch_size": 32, "epochs": 1}
     first, other = (train(tmp_path / str(seed), seed=seed, **still) for seed in (3, 4))
@@ -110,7 +109,9 @@ def test_epochs_are_shuffled_and_changed_anew(tmp_path, monkeypatch):
     seen = []
     augment = training_loop.augment_batch
     monkeypatch.setattr(
-        training_loop, "augment_batch", lambda x, g: seen.append((x, augment(x, g))) or seen[-1][1]
+        training_loop,
+        "augment_batch",
+        lambda x, *how: seen.append((x, augment(x, *how))) or seen[-1][1],
     )
     train(tmp_path / "s", batch_size=24)
     (first, changed), (second, changed_again), _ = seen
@@ -169,7 +170,7 @@ def test_precision_is_that_of_the_products(tmp_path, monkeypatch, precision):
             dtypes.append((self.training, logits.dtype))
             return logits
 
-    monkeypatch.setitem(ARCHITECTURES, "reference", SpyNetwork)
+    monkeypatch.setattr(blueprint, "ReferenceNetwork", SpyNetwork)
     trained = train(tmp_path / "s", precision=precision, epochs=1)
     assert set(dtypes) == {(True, getattr(torch, precision)), (False, torch.float32)}
     assert all(value.dtype == torch.float32 for value in trained.network.parameters())

@@ -1,0 +1,162 @@
+"""The search for settings of a small network, and tracking of trainings."""
+
+import json
+import sys
+import tomllib
+
+import optuna
+import pytest
+import torch
+from clirun import fail, run
+
+from svmcifar.cli import tune_cnn
+from svmcifar.cnn import search as search_module
+from svmcifar.cnn.tracking import start_tracking
+from svmcifar.errors import BackendUnavailableError
+
+FAST = ["--epochs", 3, "--validation", 0.2, "--jobs", 1, "--batch-size", 100]
+
+
+@pytest.fixture(autouse=True)
+def folder(tmp_path, monkeypatch):
+    threads = torch.get_num_threads()
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("SVMCIFAR_DATA", raising=False)
+    yield tmp_path
+    torch.set_num_threads(threads)
+
+
+@pytest.fixture
+def trials(monkeypatch):
+    """Replace training by given accuracies on held-out images, a list a trial."""
+    seen = []
+
+    def pretend(images, labels, superclass_of, recipe, *, on_epoch, **_):
+        accuracies = curves[len(seen)]
+        seen.append(recipe)
+        for epoch, accuracy in enumerate(accuracies, 1):
+            on_epoch({"epoch": epoch, "validation_accuracy": accuracy})
+
+    curves = [[0.2, 0.5, 0.4], [0.1, 0.1, 0.1], [0.3, 0.3, 0.45], [0.3, 0.6, 0.7]]
+    monkeypatch.setattr(search_module, "train_network", pretend)
+    return seen
+
+
+def tune(synthetic_folder, *arguments, ends=run):
+    return ends("tune-cnn", "--data", synthetic_folder, *FAST, *arguments)
+
+
+def test_best_trial_becomes_a_config(synthetic_folder, folder, trials):
+    output = tune(synthetic_folder, "--trials", 3)
+    assert "best         50.00% on held-out images after 2 epochs" in output
+    assert output.count("\ntrial ") == 3
+    config = tomllib.loads((folder / "tuned-cnn.toml").read_text())
+    settings = dict(text.split("=") for text in config["set"])
+    assert settings == {key: str(value) for key, value in trials[0].settings.items()}
+    assert config["learning-rate"] == trials[0].max_learning_rate
+    assert {recipe.arch for recipe in trials} == {"tuned"}
+    for recipe in trials:
+        assert 1e-4 <= recipe.max_learning_rate <= 1e-2
+        assert recipe.settings["filters1"] in (32, 64)
+        assert recipe.settings["filters2"] in (64, 96, 128)
+        assert recipe.settings["units"] in (256, 512)
+        assert 0.3 <= recipe.settings["dropout"] <= 0.5
+
+
+def test_a_search_goes_on_from_its_study(synthetic_folder, folder, trials):
+    tune(synthetic_folder, "--trials", 2, "--study", "trials.log")
+    output = tune(synthetic_folder, "--trials", 4, "--study", "trials.log", "--overwrite")
+    assert len(trials) == 4
+    assert "trial 3/4" in output
+    assert "trial 1/4" not in output
+    assert "best         70.00%" in output
+
+
+def test_hyperband_stops_what_is_worse(synthetic_folder, folder, monkeypatch):
+    lengths = []
+
+    def pretend(*_, on_epoch, recipe=None, **__):
+        number = len(lengths)
+        lengths.append(0)
+        for epoch in range(1, 10):
+            lengths[-1] = epoch
+            on_epoch({"epoch": epoch, "validation_accuracy": 0.5 if number < 3 else 0.1})
+
+    monkeypatch.setattr(search_module, "train_network", pretend)
+    tune(synthetic_folder, "--trials", 12, "--epochs", 9)
+    assert max(lengths) == 9
+    assert min(lengths) < 9
+
+
+def test_a_real_search_feeds_a_training(synthetic_folder, folder):
+    tune(synthetic_folder, "--trials", 1, "--epochs", 1, "--limit", 200)
+    run("train-cnn", "--data", synthetic_folder, "--config", "tuned-cnn.toml", "--epochs", 1,
+        "--jobs", 1)  # fmt: skip
+    card = json.loads((folder / "model.json").read_text())
+    config = tomllib.loads((folder / "tuned-cnn.toml").read_text())
+    assert len(card["architecture"]["settings"]) == len(config["set"])
+    assert card["recipe"]["max_learning_rate"] == config["learning-rate"]
+    assert card["recipe"]["keep"] == "best"
+
+
+def test_what_cannot_be_searched(synthetic_folder, folder, monkeypatch):
+    (folder / "other.log").write_text("no journal\n")
+    error = tune(synthetic_folder, "--study", "other.log", ends=fail)
+    assert "other.log: a file of trials must be one of Optuna's journals" in error
+    found = tune_cnn.find_spec
+    monkeypatch.setattr(tune_cnn, "find_spec", lambda n: None if n == "optuna" else found(n))
+    assert "got no optuna;" in tune(synthetic_folder, ends=fail)
+
+
+def test_mlflow_keeps_a_local_record(synthetic_folder, folder, monkeypatch):
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    run("train-cnn", "--data", synthetic_folder, "--arch", "weak-baseline", *FAST, "--epochs", 2,
+        "--track", "mlflow")  # fmt: skip
+    card = json.loads((folder / "model.json").read_text())
+    (losses,) = folder.glob("mlruns/*/*/metrics/train_loss")
+    recorded = [float(line.split()[1]) for line in losses.read_text().splitlines()]
+    assert recorded == [entry["train_loss"] for entry in card["history"]]
+    assert (losses.parents[1] / "params/arch").read_text() == "weak-baseline"
+    (accuracy,) = folder.glob("mlruns/*/*/metrics/test_fine_accuracy")
+    assert float(accuracy.read_text().split()[1]) == card["test"]["fine_right"] / 200
+
+
+def test_wandb_runs_offline(folder, monkeypatch):
+    monkeypatch.delenv("WANDB_MODE", raising=False)
+    seen = []
+
+    class Run:
+        summary = {}  # noqa: RUF012
+
+        def log(self, entry, step):
+            seen.append((step, entry))
+
+        def finish(self):
+            seen.append("end")
+
+    class WandB:
+        Settings = dict
+
+        def init(**settings):
+            seen.append(settings["mode"])
+            return Run()
+
+    monkeypatch.setitem(sys.modules, "wandb", WandB)
+    tracker = start_tracking("wandb", "model", {"arch": "x"})
+    tracker.log({"epoch": 1, "train_loss": 2.5})
+    tracker.finish({"test_fine_accuracy": 0.5})
+    assert seen == ["offline", (1, {"epoch": 1, "train_loss": 2.5}), "end"]
+    assert Run.summary == {"test_fine_accuracy": 0.5}
+
+
+@pytest.mark.parametrize("name", ["mlflow", "wandb"])
+def test_missing_tracker_is_one_clear_line(monkeypatch, name):
+    monkeypatch.setitem(sys.modules, name, None)
+    with pytest.raises(BackendUnavailableError, match=rf"--track {name} needs .*svmcifar\[track\]"):
+        start_tracking(name, "model", {})
+
+
+def test_the_pruner_is_hyperband():
+    study = search_module.open_study(None, 0, 10)
+    assert isinstance(study.pruner, optuna.pruners.HyperbandPruner)
+    assert study.direction == optuna.study.StudyDirection.MAXIMIZE
