@@ -96,10 +96,14 @@ def _positions(name: str, shapes: Shapes) -> list[str]:
     return changed if len(changed) == 1 and "pos_emb" in changed[0] else []
 
 
-def _commonness(name: str) -> tuple[bool, int, int, str]:
-    """Order networks: torchvision's first, then those with the most weights to be had."""
+def _commonness(name: str) -> tuple[bool, bool, int, int, str]:
+    """Order networks: torchvision's first, then those with the most weights to be had.
+
+    Those of TensorFlow's padding are behind: few train them.
+    """
     library, _, short = name.partition(":")
-    return library != "torchvision", -_n_weights().get(short, 0), len(short), short
+    n_weights = _n_weights().get(short, 0)
+    return library != "torchvision", short.startswith("tf_"), -n_weights, len(short), short
 
 
 @cache

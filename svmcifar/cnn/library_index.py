@@ -14,7 +14,7 @@ from typing import NamedTuple
 # Bits of the hash of an entry, and of the sum of those of all entries.
 _BITS = 64
 _SKETCH_BITS, _SKETCH_SIZE = 24, 8
-_LEAST_SHARE = 0.5
+_LEAST_SHARE, _MOST_NEAREST = 0.5, 6
 INDEX_FILE = Path(__file__).with_suffix(".json")
 
 Shapes = Mapping[str, tuple[int, ...]]
@@ -53,15 +53,16 @@ def find_networks(shapes: Shapes) -> list[str]:
     return []
 
 
-def nearest_network(shapes: Shapes) -> str | None:
-    """Return the network that shares most entries with these, None if none shares half."""
+def nearest_networks(shapes: Shapes) -> list[str]:
+    """List the networks that share most entries with these: a few, none if none shares half."""
     present = {_short(_hash(name, shape)) for name, shape in shapes.items()}
     shares = {
         name: sum(one in present for one in text.split()) / _SKETCH_SIZE
         for name, text in _read().sketches.items()
     }
-    best = max(shares, key=lambda name: shares[name])
-    return best if shares[best] >= _LEAST_SHARE else None
+    most = max(_LEAST_SHARE, *shares.values())
+    nearest = [name for name, share in shares.items() if share == most]
+    return sorted(nearest, key=len)[:_MOST_NEAREST]
 
 
 def fingerprint(shapes: Shapes, free: Iterable[str]) -> str:

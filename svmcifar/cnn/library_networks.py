@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from svmcifar.cnn.differences import build_empty
 from svmcifar.cnn.libraries import create_from_library, fixed_size
-from svmcifar.cnn.library_index import find_networks, nearest_network
+from svmcifar.cnn.library_index import find_networks, nearest_networks
 
 # A number of classes that tells heads from other layers: a prime that no layer has as its size.
 _N_CLASSES = 977
@@ -104,9 +104,8 @@ def library_candidates(state: Mapping[str, Tensor]) -> list[str]:
 
 
 def nearest_candidates(state: Mapping[str, Tensor]) -> list[str]:
-    """Return the library's network that shares most tensors, none if none shares half of them."""
-    nearest = nearest_network(_shapes(state))
-    return [] if nearest is None else [nearest]
+    """List the libraries' networks that share most tensors, none if none shares half of them."""
+    return nearest_networks(_shapes(state))
 
 
 def _small_form(name: str) -> Callable[[Any], None] | None:

@@ -19,13 +19,13 @@ from svmcifar.cnn.architectures import (
     find_architectures,
     named_architecture,
 )
-from svmcifar.cnn.differences import with_counters
+from svmcifar.cnn.differences import build_empty, with_counters
 from svmcifar.cnn.formats import SAFETENSORS, kind_of
 from svmcifar.cnn.image_network import Compute, OpenedNetwork
 from svmcifar.cnn.planned import find_planned
 from svmcifar.cnn.state_dict import find_state
 from svmcifar.compute.image_shape import ImageShape
-from svmcifar.errors import BackendUnavailableError, CheckpointError
+from svmcifar.errors import BackendUnavailableError, CheckpointError, InputError
 
 _BATCH = 128
 _SAFE_TORCH = "2.10"  # a file can make older ones run code in spite of weights_only
@@ -91,11 +91,6 @@ def open_network(
             f"{path}: a network must take images of shape {tuple(image_shape)}, got {architecture} "
             f"for {tuple(architecture.network.image_shape)}; use a network for these images"
         )
-    if strange := [name for name, value in state.items() if not _is_plain(name, value)]:
-        raise CheckpointError(
-            f"{path}: weights must be dense floating-point tensors, got {strange[0]!r} of "
-            f"{state[strange[0]].dtype}, {state[strange[0]].layout}; save the network unquantised"
-        )
     network = _load(path, architecture, state)
     side = architecture.image_size or image_size
     taken = image_shape._replace(height=side, width=side) if side else image_shape
@@ -122,10 +117,19 @@ def open_network(
 
 def _load(path: Path, architecture: Known, state: dict[str, Tensor]) -> nn.Module:
     """Build a network with these weights."""
+    expected = build_empty(architecture.build).state_dict()
+    if strange := [n for n, value in state.items() if not _is_plain(n, value, expected[n])]:
+        raise CheckpointError(
+            f"{path}: weights must be dense floating-point tensors, got {strange[0]!r} of "
+            f"{state[strange[0]].dtype}, {state[strange[0]].layout}; save the network unquantised"
+        )
     try:
         network = architecture.build()
-        network.load_state_dict(with_counters(state, network.state_dict()))
-    except RuntimeError as error:  # a small file can claim to hold huge tensors
+        weights = network.state_dict()
+        # In place: what is noted beside the weights, such as versions of layers, stays.
+        weights.update(with_counters(state, weights))
+        network.load_state_dict(weights)
+    except (RuntimeError, InputError) as error:
         raise CheckpointError(
             f"{path}: the network must fit the memory, got {architecture} and "
             f"{_named(error, str(error))}; use another network"
@@ -203,9 +207,14 @@ def read_state(path: Path, content: bytes) -> Any:
         ) from error
 
 
-def _is_plain(name: str, value: Tensor) -> bool:
+def _is_plain(name: str, value: Tensor, expected: Tensor) -> bool:
+    """Return whether a tensor is of the kind that is expected, and no larger than its memory."""
+    if value.layout != torch.strided:
+        return False
+    if value.untyped_storage().nbytes() < value.numel() * value.element_size():
+        return False  # a small file would claim to hold a huge tensor
     is_counter = name.endswith(".num_batches_tracked")
-    return value.layout == torch.strided and (is_counter or value.is_floating_point())
+    return is_counter or value.is_floating_point() == expected.is_floating_point()
 
 
 def _named(error: Exception, reason: str) -> str:
