@@ -170,7 +170,7 @@ class Dataset(ABC):
             "synthetic": self.is_synthetic,
             "md5s": self.md5s,
             "image_shape": list(self.image_shape),
-            "split_seed": self.split_seed,
+            **({} if self.split_seed is None else {"split_seed": self.split_seed}),
         }
 
     def like(self, record: Mapping[str, Any]) -> Dataset:

@@ -27,6 +27,10 @@ class DataSource:
     image_shape: list[int] | None = None  # channels, height and width
     split_seed: int | None = None  # of the test images, where they were held out
 
+    def to_dict(self) -> dict[str, Any]:
+        """Return the JSON form, without what is unknown."""
+        return {key: value for key, value in vars(self).items() if value is not None}
+
 
 @dataclass
 class Training:
@@ -77,7 +81,7 @@ class Manifest:
 
     def to_dict(self) -> dict[str, Any]:
         """Return the JSON form."""
-        return plain(self) | {"training": self.training.to_dict()}
+        return plain(self) | {"data": self.data.to_dict(), "training": self.training.to_dict()}
 
     @classmethod
     def from_dict(cls, content: Mapping[str, Any]) -> "Manifest":

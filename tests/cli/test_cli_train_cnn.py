@@ -116,7 +116,7 @@ def test_card_has_the_scores_of_the_weights_as_saved(train, synthetic_data, fold
     assert card["architecture"] == {"name": "reference", "width": 1, "n_classes": 100}
     assert card["data"] == {
         "label": "SYNTHETIC stand-in", "synthetic": True, "md5s": synthetic_data.md5s,
-        "image_shape": [3, 32, 32], "split_seed": None,
+        "image_shape": [3, 32, 32],
     }  # fmt: skip
     assert card["versions"]["torch"] == torch.__version__
     assert card["training_s"] == sum(entry["seconds"] for entry in card["history"])

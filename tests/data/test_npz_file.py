@@ -78,6 +78,18 @@ def test_other_sizes(arrays, tmp_path):
     assert open_dataset(tmp_path / "a.npz", image_size=8).read_split("test").images.shape[1] == 192
 
 
+def test_identity_is_that_of_images_labels_and_names(tmp_path):
+    def md5s(**arrays):
+        return open_dataset(write_npz(tmp_path / "a.npz", 12, 4, 8, **arrays)).md5s
+
+    first = md5s()
+    assert md5s() == first
+    relabelled = md5s(y_test=np.array([1, 0, 2, 3]))
+    assert relabelled["train"] == first["train"]
+    assert relabelled["test"] != first["test"]
+    assert md5s(class_names=[*NAMES[:3], "schwarz"])["train"] != first["train"]
+
+
 def test_superclasses(tmp_path):
     above = {"superclass_of": [0, 0, 1, 1], "superclass_names": ["kalt", "warm"]}
     dataset = open_dataset(write_npz(tmp_path / "a.npz", 12, 4, 8, **above))

@@ -69,6 +69,7 @@ def test_manifest_tells_how_it_was_made(train_small, synthetic_data):
         "label": "SYNTHETIC stand-in",
         "synthetic": True,
         "md5s": synthetic_data.md5s,
+        "image_shape": [3, 32, 32],
     }
     assert model.is_synthetic
     assert manifest["training"]["parameters"]["C"] == 3.0
