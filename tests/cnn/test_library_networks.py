@@ -125,10 +125,9 @@ def small_resnet(make):
         (small_shufflenet, "torchvision:shufflenet_v2_x0_5 for small images"),
         (lambda: small_resnet(models.resnet18), "ResNet of 21 weighted layers"),
         (lambda: small_resnet(models.resnext50_32x4d), "ResNet of 54 weighted layers"),
-        (lambda: small_resnet(models.wide_resnet50_2), "ResNet of 54 weighted layers"),
         (lambda: small_resnet(lambda **k: timm.create_model("resnet18", **k)), "ResNet of 21"),
     ],
-    ids=["mobilenet", "mobilenet 0.5", "shufflenet", "resnet", "resnext", "wide", "timm"],
+    ids=["mobilenet", "mobilenet 0.5", "shufflenet", "resnet", "resnext", "timm"],
 )
 def test_forms_for_small_images(tmp_path, make, name):
     torch.manual_seed(0)
