@@ -22,7 +22,9 @@ from svmcifar.errors import InputError, MemoryLimitError
 from svmcifar.io.content_hash import content_hash
 from svmcifar.svm import out_of_fold
 from svmcifar.svm.backends import memory_plan
-from svmcifar.svm.kernels.registry import KERNELS
+from svmcifar.svm.backends.cuml_ovo import solve_cuml
+from svmcifar.svm.kernels.registry import KERNELS, make_kernel
+from svmcifar.svm.problem import sort_by_class
 
 FITTED = ("support_", "dual_coef_", "intercept_", "gap_", "objective_", "n_iter_", "gamma_")
 SETTINGS = {"gamma": 0.05, "degree": 2, "coef0": 1.0, "tol": 1e-6}
@@ -389,3 +391,16 @@ def test_a_search_is_over_the_rbf_kernel(name):
     )
     found = search_svc(X, y, C=[1.0], gamma=[0.1], svc=SVC())
     assert type(found.best_estimator) is SVC
+
+
+@pytest.mark.parametrize("name", ["laplacian", "chi2", "precomputed"])
+def test_kernels_that_cuml_lacks_are_refused(name):
+    X, y = training_set()
+    kernel = make_kernel(name, gamma=0.1, matrix=X @ X.T)
+    (problem,) = sort_by_class(np.abs(X), y, None, 1.0).problems([(3, kernel)], 1.0, 1e-3, -1)
+    with pytest.raises(InputError) as caught:
+        solve_cuml(problem, n_workers=1)
+    assert str(caught.value) == (
+        f"The kernel must be one that cuML has for the backend 'cuml'. Got {name!r}. "
+        "Use the backend 'cupy' or 'numba'."
+    )

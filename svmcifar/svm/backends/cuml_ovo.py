@@ -55,17 +55,17 @@ def solve_cuml(
     float64; its steps are those of the second time.
 
     cuML rounds bounds to its working precision: coefficients at a rounded bound are set to the
-    bound itself.
+    bound itself.  Raise InputError for a kernel that cuML lacks.
     """
-    import cupy  # type: ignore[import-not-found,unused-ignore]
-    from cuml import using_output_type  # type: ignore[import-not-found,unused-ignore]
-    from cuml.svm import SVC  # type: ignore[import-not-found,unused-ignore]
-
     if problem.kernel.sklearn_parameters is None:
         raise InputError(
             f"The kernel must be one that cuML has for the backend 'cuml'. "
             f"Got {problem.kernel.name!r}. Use the backend 'cupy' or 'numba'."
         )
+    import cupy  # type: ignore[import-not-found,unused-ignore]
+    from cuml import using_output_type  # type: ignore[import-not-found,unused-ignore]
+    from cuml.svm import SVC  # type: ignore[import-not-found,unused-ignore]
+
     cupy.get_default_memory_pool().free_all_blocks()
     spare_bytes = _spare_bytes(problem, cupy.cuda.runtime.memGetInfo()[0])
     cache_bytes = min(spare_bytes, memory_limit_bytes or spare_bytes)

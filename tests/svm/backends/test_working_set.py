@@ -1,5 +1,7 @@
 """Pairs solved on rows made on demand: the solution of the resident matrix, in any memory."""
 
+from itertools import permutations
+
 import numpy as np
 import pytest
 from reference import gap, objective, rbf, stored
@@ -151,7 +153,8 @@ def test_rows_have_the_kernels_own_diagonal():
 @pytest.mark.parametrize("n_before", [0, 2])
 def test_the_worst_violators_are_in_the_smallest_working_set(n, n_before):
     """Of three samples too, of which those of the last round may be two others."""
-    rising, falling = np.full(n, -1.0), np.full(n, 1.0)
-    rising[n - 1], falling[n - 2] = 2.0, -2.0
-    chosen = _choose(rising, falling, np.arange(n_before), n)
-    assert {n - 2, n - 1} <= set(chosen.tolist())
+    for i, j in permutations(range(n), 2):
+        rising, falling = np.full(n, -1.0), np.full(n, 1.0)
+        rising[i], falling[j] = 2.0, -2.0
+        chosen = _choose(rising, falling, np.arange(n_before), n)
+        assert {i, j} <= set(chosen.tolist())
