@@ -76,6 +76,8 @@ def draw(rows: list[dict], path: Path) -> None:
     axes.set(
         xscale="log", yscale="log", xlabel="classes", ylabel=f"processor ms, batch of {_BATCH}"
     )
+    for axis in (axes.xaxis, axes.yaxis):
+        axis.set_major_formatter(lambda value, _: f"{value:,g}")
     axes.legend(fontsize=9, frameon=False)
     axes.grid(color="0.9")
     save_figure(figure, path)
