@@ -85,8 +85,7 @@ def command(
     from svmcifar.cnn.recipe import Recipe, choose_device, device_name, fastest_precision
     from svmcifar.cnn.train import check_outputs, output_files, state_path, train_checkpoint
 
-    for name in ("config", "preset"):
-        recipe_fields.pop(name)
+    recipe_fields.pop("config")
     n_snapshots, arch = recipe_fields["snapshots"], recipe_fields["arch"]
     check_outputs(out, n_snapshots, resume=resume, overwrite=overwrite)
     kept = [*output_files(out, n_snapshots), state_path(out)]
@@ -146,8 +145,9 @@ def command(
             else f"{reason}; the first epoch is not complete, so there is nothing to go on from"
         ) from error
     if tracker is not None:
+        right = {k: card["test"].get(f"{k}_right") for k in LABEL_KINDS}
         n = card["test"]["n"]
-        tracker.finish({f"test_{k}_accuracy": card["test"][f"{k}_right"] / n for k in LABEL_KINDS})
+        tracker.finish({f"test_{k}_accuracy": of / n for k, of in right.items() if of is not None})
     _report(card, output_files(out, n_snapshots))
     if figure_path:
         click.echo(f"curves       {figure_path}")

@@ -62,6 +62,8 @@ class Recipe:
     head_epochs : int
         Epochs before all others in which the last layer alone is trained, at a constant rate.
     head_learning_rate : float
+    preset : str, optional
+        Name of the preset that settings come from.
     """
 
     width: int = 64
@@ -89,6 +91,7 @@ class Recipe:
     weights: str | None = None
     head_epochs: int = 0
     head_learning_rate: float = 1e-3
+    preset: str | None = None
 
     def __post_init__(self) -> None:
         if not 0 <= self.validation < 1:

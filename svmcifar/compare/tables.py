@@ -11,7 +11,7 @@ import pandas as pd
 from svmcifar.compare.comparison import Comparison
 from svmcifar.compare.predictions import Predictions
 from svmcifar.data.dataset import Split
-from svmcifar.io.csv_files import write_table
+from svmcifar.io.csv_files import file_column, write_table
 
 _SCORES = (
     "n_samples", "n_correct", "accuracy", "top5_accuracy", "macro_precision", "macro_recall",
@@ -48,7 +48,10 @@ def write_tables(
 def _predictions(
     comparison: Comparison, predictions: Mapping[str, Predictions], test: Split
 ) -> pd.DataFrame:
-    columns: dict[str, Any] = {"index": range(len(test.images)), "filename": test.filenames}
+    columns: dict[str, Any] = {
+        "index": range(len(test.images)),
+        "filename": file_column(test.filenames),
+    }
     for kind in reversed(comparison.class_names):
         ids, names = test.labels[kind], comparison.class_names[kind]
         columns |= {f"true_{kind}": ids, f"true_{kind}_name": [names[i] for i in ids]}

@@ -17,11 +17,23 @@ def write_rows(rows: Iterable[Iterable[Any]], path: Path) -> None:
         csv.writer(file, lineterminator="\n").writerows(map(csv_cell, row) for row in rows)
 
 
+def file_column(names: Iterable[Any], index: Any = None) -> "pd.Series[Any]":
+    """Return names of files as a column of a table; Arrow's strings have to be UTF-8."""
+    import pandas as pd
+
+    return pd.Series(list(names), index=index, dtype=object)
+
+
 def write_table(table: "pd.DataFrame", target: Path | IO[str]) -> None:
     """Write a table without its index as a CSV in UTF-8, each cell by `csv_cell`.
 
     Bytes of file names that are not UTF-8 are written as they are.
     """
     texts = table.select_dtypes(exclude=["number", "bool"])
-    safe = table.assign(**{str(name): column.map(csv_cell) for name, column in texts.items()})
+    safe = table.assign(
+        **{
+            str(name): file_column(map(csv_cell, column), table.index)
+            for name, column in texts.items()
+        }
+    )
     safe.to_csv(target, index=False, lineterminator="\n", errors="surrogateescape")

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from svmcifar.compute.arrays import to_device
 from svmcifar.data.dataset import Dataset
 from svmcifar.errors import InputError
+from svmcifar.io.csv_files import file_column
 from svmcifar.model.evaluate import require_same_classes
 from svmcifar.model.image_model import ImageModel
 
@@ -30,7 +31,7 @@ def predict_files(
     the most probable classes, or as many as there are.  Raise InputError if it has none.
     """
     predicted = _predict(model, np.stack(images), top, on_gpu)
-    return pd.DataFrame({"file": [str(path) for path in paths], **predicted})
+    return pd.DataFrame({"file": file_column([str(path) for path in paths]), **predicted})
 
 
 def predict_split(
@@ -49,7 +50,7 @@ def predict_split(
     return pd.DataFrame(
         {
             "index": range(len(truth)),
-            "file": images.filenames,
+            "file": file_column(images.filenames),
             **predicted,
             "true_id": truth,
             "true_name": [model.class_names[c] for c in truth],

@@ -6,7 +6,7 @@ import io
 import pandas as pd
 import pytest
 
-from svmcifar.io.csv_files import write_rows, write_table
+from svmcifar.io.csv_files import file_column, write_rows, write_table
 from svmcifar.text import csv_cell
 
 FORMULAS = ["=1+1", "+1", "-1", "@SUM(A1)", " =1", "\n=1", "=cmd|' /C calc'!A0"]
@@ -49,5 +49,5 @@ def test_a_table(tmp_path):
 
 
 def test_bytes_of_file_names_stay_as_they_are(tmp_path):
-    write_table(pd.DataFrame({"file": ["caf\udce9.png"]}), tmp_path / "a.csv")
+    write_table(pd.DataFrame({"file": file_column(["caf\udce9.png"])}), tmp_path / "a.csv")
     assert (tmp_path / "a.csv").read_bytes() == b"file\ncaf\xe9.png\n"

@@ -24,6 +24,7 @@ from svmcifar.compare.report import (
 from svmcifar.compare.report.galleries import galleries, nine_images
 from svmcifar.compare.report.model_styles import STYLES, ShownModel, rivals, show_models
 from svmcifar.compare.report.paired_tests import PairedRow, paired_rows
+from svmcifar.compare.reported import reported_facts
 from svmcifar.io.files import atomic_path
 from svmcifar.plots.confusion_matrix import FIRST_DARK_SHADE, SHADE_PERCENTS
 from svmcifar.text import shortened, shown_name, visible
@@ -114,6 +115,7 @@ def _content(comparison: Comparison, pictures: NDArray[np.uint8]) -> dict[str, A
         "paired_method": BOOTSTRAP if any(comparison.paired.values()) else "",
         "terms": score_tables.terms_rows(comparison),
         "seeds": score_tables.seed_facts(comparison),
+        "reported": reported_facts(comparison),
         "rules": score_tables.rule_rows(comparison, models),
         "cost": score_tables.cost_rows(comparison),
         **_times(comparison, models, groups),
