@@ -9,37 +9,12 @@ Trainings are found by their model cards, FOLDER/NAME.json; a network without on
 
 import json
 from pathlib import Path
-from typing import NamedTuple
 
 import click
 
+from svmcifar.compare.reported import REPORTS, Report, describe_report
 from svmcifar.metrics.per_class import accuracy_interval
 
-
-class Reported(NamedTuple):
-    """What a report says: its number, the network, accuracy in percent, of what, and epochs."""
-
-    report: int
-    network: str
-    card: str
-    accuracy: float | None
-    of: str
-    epochs: int | None
-
-
-REPORTED = (
-    Reported(1, "weak baseline", "weak-baseline", 41.34, "test", 15),
-    Reported(1, "its refinement", "refined", 38.67, "test", 13),
-    Reported(1, "tuned by Hyperband", "tuned", 37.96, "test", 15),
-    Reported(1, "weak baseline, cyclic rate", "snapshots-5", 45.07, "test", 15),
-    Reported(2, "five blocks", "five-blocks", 0.99, "test", None),
-    Reported(2, "VGG16 from random weights", "vgg16", None, "", None),
-    Reported(3, "SimpleCNN", "simple-cnn", 0.98, "validation", 5),
-    Reported(3, "ResNet-34", "resnet34", 56.77, "validation", 100),
-    Reported(3, "ResNet-50 from ImageNet, in two phases", "resnet50", 67.5, "validation", 110),
-    Reported(4, "EfficientNet", "efficientnet", 79.07, "test", 10),
-    Reported(4, "vision transformer", "vit", 90.88, "test", 5),
-)  # fmt: skip
 HEADS = ("standard", "gumbel", "hierarchical", "adaptive")
 
 
@@ -70,18 +45,15 @@ def percent(value: float) -> str:
     return f"{100 * value:.2f} %"
 
 
-def table_row(reported: Reported, found: dict | None) -> str:
+def table_row(report: Report, found: dict | None) -> str:
     """Return a row of the Markdown table."""
-    said = "a curve only" if reported.accuracy is None else f"{reported.accuracy:g} %"
-    if reported.accuracy is not None:
-        epochs = f", {reported.epochs} epochs" if reported.epochs else ""
-        said += f" of {reported.of} images{epochs}"
+    said = describe_report(report)
     if found is None:
-        return f"| {reported.report} | {reported.network} | {said} | not measured | |"
+        return f"| {report.source} | {report.network} | {said} | not measured | |"
     low, high = (f"{100 * value:.2f}" for value in found["interval"])
     got = f"{percent(found['accuracy'])} ({low}–{high})"
     budget = f"{found['epochs']} epochs, {found['cpu_seconds'] / 60:.0f} min of processor time"
-    return f"| {reported.report} | {reported.network} | {said} | {got} | {budget} |"
+    return f"| {report.source} | {report.network} | {said} | {got} | {budget} |"
 
 
 @click.command()
@@ -90,10 +62,13 @@ def table_row(reported: Reported, found: dict | None) -> str:
 def main(folder: Path, out: Path) -> None:
     """Write the figures of the trainings in FOLDER, and print a table."""
     rows = []
-    for reported in REPORTED:
-        found = measured(folder / f"{reported.card}.json")
-        rows.append({"reported": reported._asdict(), "measured": found})
-        click.echo(table_row(reported, found))
+    for preset, report in REPORTS.items():
+        if not report.source:
+            continue
+        # The last network of a snapshot ensemble has the number of them in its name.
+        found = measured(folder / f"{'snapshots-5' if preset == 'snapshots' else preset}.json")
+        rows.append({"preset": preset, "reported": report._asdict(), "measured": found})
+        click.echo(table_row(report, found))
         if found and (together := found["ensemble"]):
             shown = {key: together[key] / together["n"] for key in ("sum_right", "vote_right")}
             best = max(together["single_right"]) / together["n"]

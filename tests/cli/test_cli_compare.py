@@ -34,7 +34,7 @@ def folder(tmp_path, monkeypatch, synthetic_data):
     }
     networks["copy.pth"] = make_network(tmp_path / "copy.pth", 0, card)
 
-    def load_network(path, class_names, image_shape, n_threads, key, named):
+    def load_network(path, class_names, image_shape, n_threads, **reading):
         assert n_threads >= 1
         assert tuple(class_names) == synthetic_data.class_names("fine")
         if path.name not in networks:
@@ -267,7 +267,7 @@ def test_svms_that_are_refused(compare, folder, svm_paths, tiny_dataset, monkeyp
     (folder / "foreign.skops").write_bytes(b"no model")
     assert "must be one that svmcifar wrote" in compare(svm="foreign.skops", runner=fail)
     network = make_network(folder / "a.pth")
-    monkeypatch.setattr("svmcifar.cnn.checkpoint.load_network", lambda *_: network)
+    monkeypatch.setattr("svmcifar.cnn.checkpoint.load_network", lambda *_, **__: network)
     error = fail("compare", "--cnn", "a.pth", "--svm", svm_paths["fine"], "--data", tiny_dataset)
     assert "The model's classes must be those of the data set" in error
     assert not (folder / "report").exists()

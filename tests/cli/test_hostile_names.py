@@ -197,7 +197,7 @@ def test_a_network(data, model, folder, monkeypatch, name):
         "recipe": dict(zip(NAMES, NAMES, strict=True)),
     }  # fmt: skip
     network = make_network(folder / f"{name}.onnx", 0, card)
-    monkeypatch.setattr("svmcifar.cnn.checkpoint.load_network", lambda *_: network)
+    monkeypatch.setattr("svmcifar.cnn.checkpoint.load_network", lambda *_, **__: network)
     text = on_terminal("compare", "--cnn", name, "--svm", model, *data)
     assert text.count("Warning: figures show boxes") <= 1
     assert "Glyph" not in text

@@ -202,7 +202,7 @@ def test_a_label_csv_that_appears_meanwhile_is_no_obstacle(synthetic_folder, fol
 def compare(synthetic_folder, synthetic_data, monkeypatch):
     """Run the command with a network of one random layer."""
     network = make_network(Path("a.pth"), 0, make_card(synthetic_data))
-    monkeypatch.setattr("svmcifar.cnn.checkpoint.load_network", lambda *_: network)
+    monkeypatch.setattr("svmcifar.cnn.checkpoint.load_network", lambda *_, **__: network)
     return lambda end, *more: end("compare", "--cnn", "a", "--data", synthetic_folder, *more)
 
 

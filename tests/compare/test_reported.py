@@ -18,15 +18,14 @@ def test_network_of_a_preset_stands_beside_its_report():
     accuracy = found.scores["fine"][network.id].accuracy
     assert name == network.name
     assert text.startswith(
-        f"reported 41.34 % of test images after 15 epochs; here {100 * accuracy:.2f} % of test "
-        "images, "
+        f"reported 41.34 % of test images, 15 epochs; here {100 * accuracy:.2f} % of test images, "
     )
     assert network.cost.training_hardware in text
 
 
 def test_reference_network_is_known_without_a_preset():
     ((_, text),) = reported_facts(of_cifar(recipe={"width": 16}))
-    assert "reported 66.4 % of test images after 50 epochs (at width 64); here " in text
+    assert "reported 66.4 % of test images, 50 epochs, at width 64; here " in text
     assert " at width 16, " in text
 
 
