@@ -162,7 +162,7 @@ def test_options_reach_the_recipe(train, folder):
         "optimizer": "adam", "schedule": "one-cycle", "milestones": [], "label_smoothing": 0.0,
         "augment": "standard", "jitter": 1.0, "normalise": "cifar10", "keep": "last",
         "patience": None, "snapshots": 0, "weights": None, "head_epochs": 0,
-        "head_learning_rate": 0.001,
+        "head_learning_rate": 0.001, "preset": None,
     }  # fmt: skip
     assert card["validation_rows"] == 0
     assert "validation_loss" not in card["history"][0]

@@ -140,7 +140,7 @@ def test_commands(synthetic_folder, cache, computed, form):
 
 def test_compare(train_quick, synthetic_data, synthetic_folder, cache, computed, monkeypatch):
     network = make_network(Path("a.pth"), 0, make_card(synthetic_data))
-    monkeypatch.setattr("svmcifar.cnn.checkpoint.load_network", lambda *_: network)
+    monkeypatch.setattr("svmcifar.cnn.checkpoint.load_network", lambda *_, **__: network)
     save_model(train_quick(), "svm.skops")
     computed.clear()
     arguments = ("--cnn", "a.pth", "--svm", "svm.skops", "--data", synthetic_folder)
