@@ -61,7 +61,7 @@ def test_a_preset_trains_its_network(train, folder, synthetic_folder):
     assert "kept         epoch 1, the best on held-out images" in output
     card = card_of(folder)
     assert card["architecture"]["name"] == "weak-baseline"
-    assert card["recipe"]["augment"] == "none"
+    assert (card["recipe"]["preset"], card["recipe"]["augment"]) == ("weak-baseline", "none")
     assert card["kept_epoch"] == 1
     for suffix in (".pth", ".onnx"):
         output = run("evaluate", f"model{suffix}", "--data", synthetic_folder)
