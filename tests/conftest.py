@@ -105,3 +105,15 @@ def folder(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("SVMCIFAR_DATA", raising=False)
     return tmp_path
+
+
+@pytest.fixture
+def training_folder(tmp_path, monkeypatch):
+    """Work in an empty folder, and leave PyTorch's threads as they were."""
+    import torch
+
+    threads = torch.get_num_threads()
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("SVMCIFAR_DATA", raising=False)
+    yield tmp_path
+    torch.set_num_threads(threads)

@@ -4,7 +4,6 @@ import json
 import tomllib
 
 import pytest
-import torch
 from clirun import fail, run
 
 from svmcifar.cli import settings, train_cnn
@@ -15,12 +14,8 @@ FAST = ["--epochs", 1, "--validation", 0.2, "--jobs", 1, "--batch-size", 100]
 
 
 @pytest.fixture(autouse=True)
-def folder(tmp_path, monkeypatch):
-    threads = torch.get_num_threads()
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.delenv("SVMCIFAR_DATA", raising=False)
-    yield tmp_path
-    torch.set_num_threads(threads)
+def folder(training_folder):
+    return training_folder
 
 
 @pytest.fixture

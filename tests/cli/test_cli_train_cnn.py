@@ -19,13 +19,8 @@ TINY = ["--width", 1, "--epochs", 2, "--validation", 0.2, "--jobs", 1]
 
 
 @pytest.fixture(autouse=True)
-def folder(tmp_path, monkeypatch):
-    """Each test works in an empty folder of its own, and leaves the threads as they were."""
-    threads = torch.get_num_threads()
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.delenv("SVMCIFAR_DATA", raising=False)
-    yield tmp_path
-    torch.set_num_threads(threads)
+def folder(training_folder):
+    return training_folder
 
 
 @pytest.fixture

@@ -6,7 +6,6 @@ import tomllib
 
 import optuna
 import pytest
-import torch
 from clirun import fail, run
 
 from svmcifar.cli import tune_cnn
@@ -18,12 +17,8 @@ FAST = ["--epochs", 3, "--validation", 0.2, "--jobs", 1, "--batch-size", 100]
 
 
 @pytest.fixture(autouse=True)
-def folder(tmp_path, monkeypatch):
-    threads = torch.get_num_threads()
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.delenv("SVMCIFAR_DATA", raising=False)
-    yield tmp_path
-    torch.set_num_threads(threads)
+def folder(training_folder):
+    return training_folder
 
 
 @pytest.fixture
