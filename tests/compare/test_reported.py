@@ -17,9 +17,8 @@ def test_network_of_a_preset_stands_beside_its_report():
     network = found.models[0]
     accuracy = found.scores["fine"][network.id].accuracy
     assert name == network.name
-    assert text.startswith(
-        f"reported 45.07 % of test images, 15 epochs, one network; here {100 * accuracy:.2f} % of test images, "
-    )
+    reported = "reported 45.07 % of test images, 15 epochs, one network"
+    assert text.startswith(f"{reported}; here {100 * accuracy:.2f} % of test images, ")
     assert network.cost.training_hardware in text
 
 
