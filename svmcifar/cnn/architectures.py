@@ -27,7 +27,7 @@ from svmcifar.cnn.network import Network
 from svmcifar.cnn.own_architecture import Own, own_architecture
 from svmcifar.cnn.planned import Planned
 from svmcifar.cnn.reference import ReferenceNetwork
-from svmcifar.cnn.state_dict import with_prefix_of
+from svmcifar.cnn.state_dict import with_plain_head, with_prefix_of
 from svmcifar.errors import BackendUnavailableError, CheckpointError, InputError
 
 ARCHITECTURES: dict[str, type[Network]] = {
@@ -123,6 +123,22 @@ def named_architecture(
     if differences := find_differences(state, architecture):
         raise CheckpointError(f"the weights must be those of {named}, got {differences}")
     return architecture, state
+
+
+def fitting_architectures(
+    state: dict[str, Any], image_size: int | None = None
+) -> tuple[list[Known], dict[str, Any]]:
+    """Return `find_architectures`, and the state dict with the names of their last layer.
+
+    Many put dropout before a network's last layer, in a `Sequential` of its name.
+    """
+    try:
+        return find_architectures(state, image_size), state
+    except CheckpointError:
+        renamed = with_plain_head(state)
+        with suppress(CheckpointError):
+            return find_architectures(renamed, image_size), renamed
+        raise
 
 
 def recognise(state: Mapping[str, Any], image_size: int | None = None) -> Known:

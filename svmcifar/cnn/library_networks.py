@@ -20,6 +20,8 @@ _SECOND_HEADS = ("aux1.", "AuxLogits.")
 # Factors of the width of torchvision's MobileNetV2, by the channels of its first convolution.
 _WIDTHS = {16: 0.5, 24: 0.75, 32: 1.0, 48: 1.4}
 _FIRST_WEIGHTS = "features.0.0.weight"
+# The first convolution of torchvision's DenseNets, 7 x 7, for which many put one of 3 x 3.
+_STEM_WEIGHTS = "features.conv0.weight"
 # Images up to this side are small: networks for them keep more of their pixels.
 _SMALL_SIDE = 64
 
@@ -100,6 +102,8 @@ def library_candidates(state: Mapping[str, Tensor]) -> list[str]:
             other = (*shapes[_PATCH_WEIGHTS][:2], side, side)
             if found := find_networks({**shapes, _PATCH_WEIGHTS: other}):
                 return found
+    if shapes.get(_STEM_WEIGHTS, ())[2:] == (3, 3):
+        return find_networks({**shapes, _STEM_WEIGHTS: (*shapes[_STEM_WEIGHTS][:2], 7, 7)})
     return []
 
 
@@ -123,10 +127,18 @@ def _shrink_shufflenet(network: Any) -> None:
     network.maxpool = nn.Identity()
 
 
-# Forms for small images, as in chenyaofo/pytorch-cifar-models: the same tensors, fewer strides.
+def _shrink_densenet(network: Any) -> None:
+    width = network.features.conv0.out_channels
+    network.features.conv0 = nn.Conv2d(3, width, 3, padding=1, bias=False)
+    network.features.pool0 = nn.Identity()
+
+
+# Forms for small images, as in chenyaofo/pytorch-cifar-models: fewer strides, and the same tensors
+# but for the first of a DenseNet.
 _SMALL_FORMS: dict[str, Callable[[Any], None]] = {
     "torchvision:mobilenet_v2": _shrink_mobilenet,
     "torchvision:shufflenet_v2_": _shrink_shufflenet,
+    "torchvision:densenet": _shrink_densenet,
 }
 
 

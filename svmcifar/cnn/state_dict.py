@@ -64,6 +64,20 @@ def with_prefix_of(state: dict[str, Any], expected: Mapping[str, Any]) -> dict[s
     return {f"{prefix}{name}": value for name, value in state.items()}
 
 
+def with_plain_head(state: dict[str, Any]) -> dict[str, Any]:
+    """Give the last layer, if its Sequential has no other weights, the name of that Sequential."""
+    layer = next(reversed(state), "").rpartition(".")[0]
+    head, _, number = layer.rpartition(".")
+    if not number.isdecimal() or any(
+        name.startswith(f"{head}.") and not name.startswith(f"{layer}.") for name in state
+    ):
+        return state
+    return {
+        f"{head}.{name.removeprefix(f'{layer}.')}" if name.startswith(f"{layer}.") else name: value
+        for name, value in state.items()
+    }
+
+
 def _states(value: Any, path: str = "", depth: int = 4) -> Iterator[tuple[str, dict[str, Any]]]:
     """Yield the state dicts in nested dicts, with their keys."""
     if not isinstance(value, Mapping) or depth == 0:

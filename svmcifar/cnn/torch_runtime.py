@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from svmcifar.cnn.architectures import (
     Architecture,
     Known,
-    find_architectures,
+    fitting_architectures,
     named_architecture,
 )
 from svmcifar.cnn.differences import build_empty, with_counters
@@ -75,7 +75,7 @@ def open_network(
         elif (found := find_planned(planned, state, image_shape)) is not None:
             architecture = found
         else:
-            architecture, *alike = find_architectures(state, image_size)
+            (architecture, *alike), state = fitting_architectures(state, image_size)
     except CheckpointError as error:
         if str(error).startswith(str(path)):
             raise

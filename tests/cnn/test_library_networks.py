@@ -117,17 +117,25 @@ def small_resnet(make):
     return network
 
 
+def small_densenet():
+    network = models.densenet121(num_classes=100)
+    network.features.conv0 = nn.Conv2d(3, 64, 3, padding=1, bias=False)
+    network.features.pool0 = nn.Identity()
+    return network
+
+
 @pytest.mark.parametrize(
     ("make", "name"),
     [
         (small_mobilenet, "torchvision:mobilenet_v2 for small images"),
         (lambda: small_mobilenet(0.5), "torchvision:mobilenet_v2 for small images"),
         (small_shufflenet, "torchvision:shufflenet_v2_x0_5 for small images"),
+        (small_densenet, "torchvision:densenet121 for small images"),
         (lambda: small_resnet(models.resnet18), "ResNet of 21 weighted layers"),
         (lambda: small_resnet(models.resnext50_32x4d), "ResNet of 54 weighted layers"),
         (lambda: small_resnet(lambda **k: timm.create_model("resnet18", **k)), "ResNet of 21"),
     ],
-    ids=["mobilenet", "mobilenet 0.5", "shufflenet", "resnet", "resnext", "timm"],
+    ids=["mobilenet", "mobilenet 0.5", "shufflenet", "densenet", "resnet", "resnext", "timm"],
 )
 def test_forms_for_small_images(tmp_path, make, name):
     torch.manual_seed(0)
@@ -153,6 +161,37 @@ def test_other_forms_with_the_same_tensors_are_alternatives(tmp_path):
     np.testing.assert_allclose(named.compute_logits(pixels), expected, atol=1e-4)
     large = load_network(path, NAMES, SHAPE, image_size=96)
     assert large.architecture == name + ", images resized to 96 x 96"
+
+
+# Heads
+
+
+@pytest.mark.parametrize(
+    ("make", "head"),
+    [
+        (lambda: models.resnet18(num_classes=100), "fc"),
+        (lambda: small_resnet(models.resnet18), "fc"),
+        (lambda: models.squeezenet1_1(num_classes=100), "classifier.1"),
+        (lambda: timm.create_model("convnext_atto", num_classes=100), "head.fc"),
+    ],
+    ids=["resnet", "small resnet", "squeezenet", "timm"],
+)
+def test_dropout_before_the_last_layer(tmp_path, make, head):
+    torch.manual_seed(0)
+    network = trained(make())
+    network.set_submodule(head, nn.Sequential(nn.Dropout(0.5), network.get_submodule(head)))
+    path = write_file(tmp_path / "m.pth", network.state_dict())
+    assert f"{head}.1.weight" in network.state_dict()
+    check_logits(load_network(path, NAMES, SHAPE), network.eval())
+
+
+def test_two_last_layers_are_refused(tmp_path):
+    """What is between them is not in a state dict."""
+    network = models.resnet18(num_classes=100)
+    network.fc = nn.Sequential(nn.Linear(512, 64), nn.ReLU(), nn.Linear(64, 100))
+    message = refused(write_file(tmp_path / "m.pth", network.state_dict()))
+    assert "the nearest is timm:resnet18, 100 classes. Got missing: 'fc.weight'" in message
+    assert "'fc.0.weight'" in message
 
 
 # Sizes of images
