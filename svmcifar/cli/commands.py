@@ -4,10 +4,13 @@ NumPy and what needs it are imported only when a command runs, so that help is i
 """
 
 import os
+import signal
 import sys
 import warnings
-from contextlib import nullcontext
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
 from importlib import import_module
+from threading import current_thread, main_thread
 from typing import Any
 
 import click
@@ -44,7 +47,7 @@ class _Commands(click.Group):
 
     def main(self, *args: Any, **kwargs: Any) -> Any:
         """Run the command line; all that it prints is visible text, but completions for shells."""
-        with nullcontext() if _COMPLETE in os.environ else visible_streams():
+        with nullcontext() if _COMPLETE in os.environ else visible_streams(), _stopped_alike():
             return super().main(*args, **kwargs)
 
     def list_commands(self, context: click.Context) -> list[str]:
@@ -91,6 +94,19 @@ class _Commands(click.Group):
         remedy = f"lower {', '.join(lower)}, or " if lower else ""
         what = " ".join(f"out of memory: {error}".split()).rstrip(":.")
         return f"{what}; {remedy}allow this process more"
+
+
+@contextmanager
+def _stopped_alike() -> Iterator[None]:
+    """Let SIGTERM stop a command as Ctrl-C does, so that it leaves nothing half-written."""
+    if current_thread() is not main_thread():  # which alone hears signals
+        yield
+        return
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 @click.group(cls=_Commands, context_settings=_SETTINGS)

@@ -65,12 +65,13 @@ def with_prefix_of(state: dict[str, Any], expected: Mapping[str, Any]) -> dict[s
 
 
 def with_plain_head(state: dict[str, Any]) -> dict[str, Any]:
-    """Give the last layer, if its Sequential has no other weights, the name of that Sequential."""
+    """Give the last layer, if its name ends in a number, the name of the Sequential that it is in.
+
+    A state dict with other weights in that Sequential then fits no network.
+    """
     layer = next(reversed(state), "").rpartition(".")[0]
     head, _, number = layer.rpartition(".")
-    if not number.isdecimal() or any(
-        name.startswith(f"{head}.") and not name.startswith(f"{layer}.") for name in state
-    ):
+    if not number.isdecimal():
         return state
     return {
         f"{head}.{name.removeprefix(f'{layer}.')}" if name.startswith(f"{layer}.") else name: value

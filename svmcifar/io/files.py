@@ -1,14 +1,13 @@
 """Files that are written whole or not at all."""
 
 import os
-import secrets
-import shutil
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from contextvars import ContextVar
 from pathlib import Path
 
 from svmcifar.errors import OutputError
+from svmcifar.io.unfinished import unfinished_folder
 
 
 def check_output(path: str | Path, overwrite: bool, keep: Iterable[str | Path] = ()) -> None:
@@ -98,11 +97,12 @@ def written_together() -> Iterator[_Group]:
 def atomic_path(path: str | Path) -> Iterator[Path]:
     """Yield a temporary path that becomes `path` when the block succeeds.
 
-    Nothing exists at the temporary path yet.  It lies in the same folder, which is created if
-    missing, and has the same suffix, on which some writers depend.  An existing file is replaced:
-    call `check_output` first.  If the block fails, the temporary file and folders that were created
-    are removed, and `path` stays as it was.  The block should do nothing but write: its OSErrors
-    become OutputErrors.  Within `written_together`, the file appears at the end of that.
+    Nothing exists at the temporary path yet.  It has the same name, and lies in an
+    `unfinished_folder` beside `path`, whose own folder is created if missing.  An existing file is
+    replaced: call `check_output` first.  If the block fails, the temporary file and folders that
+    were created are removed, and `path` stays as it was.  The block should do nothing but write:
+    its OSErrors become OutputErrors.  Within `written_together`, the file appears at the end of
+    that.
 
     Examples
     --------
@@ -115,11 +115,11 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
     'done'
     """
     target = Path(path)
-    temporary = target.with_name(f".{target.stem}-{secrets.token_hex(4)}{target.suffix}")
     with written_together() as group:
         with output_errors(path):
-            group.leftovers.enter_context(parents_made(temporary))
-            group.leftovers.enter_context(removed_finally(temporary))
+            group.leftovers.enter_context(parents_made(target))
+            folder = group.leftovers.enter_context(unfinished_folder(target.parent))
+            temporary = folder / target.name
             yield temporary
         group.finished.append((temporary, target))
 
@@ -148,16 +148,3 @@ def parents_made(path: Path) -> Iterator[None]:
         for folder in missing:
             with suppress(OSError):
                 folder.rmdir()
-
-
-@contextmanager
-def removed_finally(temporary: Path) -> Iterator[None]:
-    """Remove a file or a folder in the end, if it is still there."""
-    try:
-        yield
-    finally:
-        if temporary.is_dir():
-            shutil.rmtree(temporary, ignore_errors=True)
-        else:
-            with suppress(OSError):
-                temporary.unlink()

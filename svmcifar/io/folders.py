@@ -3,14 +3,14 @@
 import errno
 import os
 import re
-import secrets
 import shutil
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
 from svmcifar.errors import OutputError, SvmCifarError
-from svmcifar.io.files import check_writable, output_errors, parents_made, removed_finally
+from svmcifar.io.files import check_writable, output_errors, parents_made
+from svmcifar.io.unfinished import unfinished_folder
 
 # What the system says where a folder is renamed to a path that is taken.
 _TAKEN = (errno.ENOTEMPTY, errno.EEXIST, errno.ENOTDIR)
@@ -30,14 +30,16 @@ def check_folder(path: Path, overwrite: bool) -> None:
 
 @contextmanager
 def scratch_folder(path: Path, place: Path) -> Iterator[Path]:
-    """Yield an empty hidden folder within `place`, which is removed if it was not renamed.
+    """Yield an empty folder in an `unfinished_folder` of `place`, to be renamed by the block.
 
     `place` is made if it is missing, and removed again if it stays empty.  OSErrors of the block
     become OutputErrors, and all errors that the user can fix name `path` instead of it.
     """
-    scratch = place / f".{path.resolve().name}-{secrets.token_hex(4)}"
+    scratch = path
     try:
-        with output_errors(path), parents_made(scratch), removed_finally(scratch):
+        inside = place / path.name
+        with output_errors(path), parents_made(inside), unfinished_folder(place) as folder:
+            scratch = folder / path.resolve().name
             scratch.mkdir()
             yield scratch
     except SvmCifarError as error:

@@ -316,7 +316,7 @@ def test_the_old_set_comes_back_if_the_new_one_cannot_take_its_place(tmp_path, m
     rename = Path.rename
 
     def fail_for_the_new(self, target):
-        if self.name.startswith(".") and not Path(target).exists():
+        if self.parent.name.startswith(".") and not Path(target).exists():
             raise OSError(errno.EBUSY, "Device or resource busy")
         return rename(self, target)
 

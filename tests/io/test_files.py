@@ -19,11 +19,11 @@ def test_check_output(tmp_path):
         check_output(tmp_path, overwrite=True)
 
 
-def test_atomic_path_creates_folders_and_keeps_the_suffix(tmp_path):
+def test_atomic_path_creates_folders_and_keeps_the_name(tmp_path):
     path = tmp_path / "a" / "b" / "out.png"
     with atomic_path(path) as temporary:
-        assert temporary.parent == path.parent
-        assert temporary.suffix == ".png"
+        assert temporary.parent.parent == path.parent
+        assert temporary.name == "out.png"
         temporary.write_text("new")
         assert not path.exists()
     assert path.read_text() == "new"

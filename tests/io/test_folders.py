@@ -29,7 +29,7 @@ def test_new_folder_appears_whole(tmp_path):
     with staged_folder(out) as folder:
         write(folder, a="1", figures__b="2")
         assert not out.exists()
-        assert folder.parent == out.parent
+        assert folder.parent.parent == out.parent
     assert content(out) == {"a": "1", "figures/b": "2"}
     assert os.listdir(out.parent) == ["report"]
 
