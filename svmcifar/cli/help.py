@@ -10,7 +10,7 @@ _GROUPS = {
     "split limit holdout folds validation files-from",
     "Features": "features filters patch-size pooling threshold filter-kind hog-cell "
     "hog-orientations pca whiten ridge-scores ridge-pca augment",
-    "SVM": "C gamma tol max-iter class-weight probability",
+    "SVM": "C kernel gamma degree coef0 tol max-iter class-weight probability",
     "Network": "arch width set head image-size weights",
     "Training": "trials head-epochs head-learning-rate epochs batch-size optimizer learning-rate "
     "schedule milestones weight-decay label-smoothing augmentation jitter normalise keep patience "

@@ -3,13 +3,14 @@
 from functools import partial
 from pathlib import Path
 from time import perf_counter
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
 from svmcifar.cli import options
 from svmcifar.cli.feature_options import feature_options
 from svmcifar.cli.help import GroupedCommand
+from svmcifar.cli.kernel_options import KernelOptions, kernel_options
 from svmcifar.cli.progress import with_progress
 from svmcifar.cli.settings import comes_from_file, settings_in_effect, settings_options
 from svmcifar.cli.terminal import shell_word
@@ -20,22 +21,6 @@ if TYPE_CHECKING:
     from svmcifar.data.dataset import Dataset
     from svmcifar.features.settings import FeatureSettings
     from svmcifar.model.classifier import ImageClassifier
-
-
-class _Gamma(click.ParamType):
-    name = "scale|auto|FLOAT"
-
-    def convert(
-        self, value: Any, parameter: click.Parameter | None, context: click.Context | None
-    ) -> str | float:
-        """Read "scale", "auto" or a number above 0."""
-        if value in ("scale", "auto"):
-            return value
-        try:
-            number = float(value)
-        except ValueError:
-            self.fail(f"{value!r} is neither 'scale', 'auto' nor a number.", parameter, context)
-        return options.POSITIVE.convert(number, parameter, context)
 
 
 @click.command(cls=GroupedCommand)
@@ -50,7 +35,7 @@ class _Gamma(click.ParamType):
 @options.labels("Train on the superclasses or on the classes.")
 @feature_options()
 @options.with_default("--C", options.POSITIVE, 1.0, "Regularisation.", name="C")
-@options.with_default("--gamma", _Gamma(), "scale", "Kernel coefficient.")
+@kernel_options
 @options.solver
 @click.option(
     "--probability",
@@ -95,7 +80,7 @@ def command(
     labels: str | None,
     features: "FeatureSettings",
     C: float,
-    gamma: str | float,
+    kernel: KernelOptions,
     tol: float,
     max_iter: int | None,
     class_weight: str | None,
@@ -113,20 +98,18 @@ def command(
     overwrite: bool,
     verbose: bool,
 ) -> None:
-    """Train an exact one-vs-one RBF-kernel SVM and save it."""
+    """Train an exact one-vs-one kernel SVM, by default of the RBF kernel, and save it."""
     from svmcifar.compute.blas import blas_kernels
     from svmcifar.compute.memory import format_bytes
     from svmcifar.data.labels import check_or_write_label_csv
     from svmcifar.io.files import written_together
     from svmcifar.model.persistence import save_model
     from svmcifar.model.train import count_held_out, train_classifier
-    from svmcifar.svm.estimator import RBFSVC
 
     clock = perf_counter()
     options.check_outputs(overwrite, out, keep=[config] if config else [])
-    svc = RBFSVC(
+    svc = kernel.make_svc(
         C=C,
-        gamma=gamma,
         tol=tol,
         max_iter=-1 if max_iter is None else max_iter,
         class_weight=class_weight,
@@ -256,6 +239,7 @@ def _report(model: "ImageClassifier", verbose: bool) -> None:
     """Print the results of the fit."""
     from svmcifar.features.augmentation import describe_views
     from svmcifar.features.pipeline import step_names
+    from svmcifar.svm.fit_report import kernel_parameters
 
     fit, times = model.manifest.fit, model.manifest.times
     unconverged = fit.unconverged_pairs
@@ -274,7 +258,9 @@ def _report(model: "ImageClassifier", verbose: bool) -> None:
             f"convergence  {fit.n_iter} SMO steps, largest KKT gap {fit.largest_gap:.3g}, "
             + ("every pair converged" if not unconverged else f"{unconverged} pairs NOT converged")
         )
-    click.echo(f"model        {fit.n_support} support vectors, gamma {fit.gamma:.6g}")
+    kernel = [] if model.svc.kernel == "rbf" else [f"kernel {model.svc.kernel}"]
+    kernel += [f"{name} {value:.6g}" for name, value in kernel_parameters(model.svc).items()]
+    click.echo(f"model        {fit.n_support} support vectors, {', '.join(kernel)}")
     if verbose:
         click.echo(f"content hash {model.manifest.content_hash}")
 

@@ -13,6 +13,7 @@ from svmcifar.cli.feature_options import feature_options, to_options
 from svmcifar.cli.help import GroupedCommand
 from svmcifar.cli.progress import with_progress
 from svmcifar.cli.terminal import shell_word
+from svmcifar.errors import InputError
 from svmcifar.svm.path.grid import DEFAULT_C, DEFAULT_GAMMA, Gamma, Grid
 
 if TYPE_CHECKING:
@@ -33,12 +34,20 @@ class _Values(click.ParamType):
         self, value: Any, parameter: click.Parameter | None, context: click.Context | None
     ) -> list[Any]:
         """Read each value."""
-        from svmcifar.errors import InputError
-
         try:
             return [self.read(text) for text in str(value).split(",")]
         except InputError as error:
             self.fail(str(error), parameter, context)
+
+
+def _require_rbf(_context: click.Context, _option: click.Parameter, value: str | None) -> None:
+    """Raise InputError for another kernel than the one that is searched."""
+    if value not in (None, "rbf"):
+        raise InputError(
+            f"tune searches the RBF kernel alone, got --kernel {value}; leave it out, and of other "
+            f"kernels try values with 'svmcifar train --limit', or search an svmcifar.SVC with "
+            f"scikit-learn's GridSearchCV"
+        )
 
 
 @click.command(cls=GroupedCommand)
@@ -71,6 +80,7 @@ class _Values(click.ParamType):
     type=click.IntRange(min=2),
     help="Score by this many folds instead of one held-out part.",
 )
+@click.option("--kernel", hidden=True, expose_value=False, callback=_require_rbf)
 @options.solver
 @options.limit("Search on this many training images, drawn evenly over the classes.")
 @options.seed("Random seed of images, patches and folds.")

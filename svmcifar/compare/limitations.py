@@ -94,8 +94,8 @@ def _of_features(svms: Sequence[ModelEntry]) -> Iterator[str]:
     for steps in dict.fromkeys(" > ".join(svm.features or ()) for svm in svms):
         alike = [svm for svm in svms if " > ".join(svm.features or ()) == steps]
         yield (
-            f"The features of {_listed(alike)} are {steps}; other features, or another choice of C "
-            "and gamma, would change the accuracy."
+            f"The features of {_listed(alike)} are {steps}; other features or kernels, or another "
+            "choice of C and gamma, would change the accuracy."
         )
 
 

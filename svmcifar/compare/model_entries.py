@@ -20,6 +20,7 @@ from svmcifar.features.pipeline import step_names
 from svmcifar.json_values import finite
 from svmcifar.model.classifier import ImageClassifier
 from svmcifar.svm.backends.registry import BACKENDS
+from svmcifar.svm.fit_report import kernel_parameters
 from svmcifar.text import one_line
 
 # Long lists of a card that the report has in another place.
@@ -127,14 +128,16 @@ def svm_entry(
     with path.open("rb") as file:
         sha256 = hashlib.file_digest(file, "sha256").hexdigest()
     workers = f"{count_workers(model.svc.n_jobs)} threads"
+    kernel = "RBF" if model.svc.kernel == "rbf" else model.svc.kernel
+    values = {"C": model.svc.C, **kernel_parameters(model.svc)}
+    settings = ", ".join(f"{key} = {value:.6g}" for key, value in values.items())
     return ModelEntry(
         id=model_id,
         kind="svm",
         name=name,
         description=(
-            f"Exact one-vs-one RBF-kernel SVM: C = {training.parameters['C']:g}, "
-            f"gamma = {fit.gamma:.6g}; {' > '.join(features)}, {fit.n_features:,} "
-            f"features{augmented}; {classes}"
+            f"Exact one-vs-one {kernel}-kernel SVM: {settings}; "
+            f"{' > '.join(features)}, {fit.n_features:,} features{augmented}; {classes}"
         ),
         labels=model.label_kind,
         features=features,

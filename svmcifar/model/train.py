@@ -23,7 +23,7 @@ from svmcifar.model.classifier import ImageClassifier
 from svmcifar.model.manifest import DataSource, Manifest, Training
 from svmcifar.svm.backends.registry import choose_backend
 from svmcifar.svm.estimator import OF_KERNELS, RBFSVC, SVC, WITHOUT_EFFECT
-from svmcifar.svm.fit_report import describe_fit
+from svmcifar.svm.fit_report import describe_fit, kernel_parameters
 
 # Held-out images to ask: an interval of two percentage points to both sides, in seconds.
 N_HELD_OUT = 2000
@@ -174,8 +174,11 @@ def _fit_features(
 
 
 def _describe_parameters(svc: SVC) -> dict[str, Any]:
-    """Return the parameters that say something; those of kernels only if they can be chosen."""
-    silent = (*WITHOUT_EFFECT, *OF_KERNELS) if isinstance(svc, RBFSVC) else WITHOUT_EFFECT
+    """Return the parameters that say something; the kernel only if it can be chosen."""
+    unused = {*OF_KERNELS, "gamma"} - kernel_parameters(svc).keys()
+    if not isinstance(svc, RBFSVC):
+        unused.remove("kernel")
+    silent = unused.union(WITHOUT_EFFECT)
     return {name: value for name, value in svc.get_params().items() if name not in silent}
 
 

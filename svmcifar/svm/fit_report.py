@@ -1,7 +1,7 @@
 """How a fit went: in numbers, pair by pair, and as a warning."""
 
 import warnings
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -9,6 +9,7 @@ import pandas as pd
 from numpy.typing import NDArray
 from sklearn.exceptions import ConvergenceWarning
 
+from svmcifar.svm.kernels.registry import KERNELS
 from svmcifar.svm.one_vs_one import class_pairs
 from svmcifar.svm.rounding import SHARE
 
@@ -46,6 +47,13 @@ def describe_fit(svc: "SVC") -> FitReport:
         unconverged_pairs=int(unconverged_pairs(svc).sum()),
         n_support=int(svc.n_support_.sum()),
     )
+
+
+def kernel_parameters(svc: "SVC") -> dict[str, float]:
+    """Return the parameters that the kernel of a fitted estimator has, gamma as a number."""
+    values = {"gamma": svc.gamma_, "degree": svc.degree, "coef0": svc.coef0}
+    own = {field.name for field in fields(KERNELS[svc.kernel])}  # type: ignore[arg-type]
+    return {name: value for name, value in values.items() if name in own}
 
 
 def report_pairs(svc: "SVC") -> pd.DataFrame:
