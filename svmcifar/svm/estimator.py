@@ -120,7 +120,7 @@ class SVC(ClassifierMixin, BaseEstimator):
         ``y_i alpha_i``, in the layout and sign of `sklearn.svm.SVC`.
     intercept_ : ndarray of shape (n_pairs,), float64
     coef_ : ndarray of shape (n_pairs, n_features), float64
-        Weights of the features, with the kernel "linear" alone.
+        Weights of the features, with the kernel "linear" alone; read-only.
     gamma_ : float
         The kernel coefficient in use; 0 for "precomputed".
     class_weight_ : ndarray of shape (n_classes,), float64
@@ -449,6 +449,11 @@ class SVC(ClassifierMixin, BaseEstimator):
         return int(unconverged_pairs(self).any())
 
     @property
+    def _gamma(self) -> float:
+        """`gamma_` by scikit-learn's private name, which other libraries read."""
+        return self.gamma_
+
+    @property
     def coef_(self) -> Array:
         """Weights of the features in each pair's decision, in scikit-learn's sign.
 
@@ -467,7 +472,9 @@ class SVC(ClassifierMixin, BaseEstimator):
             self.dual_coef_[:, end - n : end] @ support[end - n : end]
             for end, n in zip(ends, self.n_support_, strict=True)
         ]
-        return np.array([own[a][b - 1] + own[b][a] for a, b in class_pairs(len(ends))])
+        weights = np.array([own[a][b - 1] + own[b][a] for a, b in class_pairs(len(ends))])
+        weights.flags.writeable = False  # predictions do not follow it
+        return weights
 
     def _make_kernel(self, training: TrainingSet) -> tuple[Kernel, float]:
         """Return the kernel with its coefficient; raise InputError if it does not take the samples.

@@ -44,13 +44,12 @@ class Predictor:
 
     def __init__(self, svc: "SVC") -> None:
         check_is_fitted(svc)
-        if svc.break_ties and svc.decision_function_shape == "ovo":
-            raise ValueError("break_ties must be False when decision_function_shape is 'ovo'")
         self._svc = svc
         self._n_classes = len(svc.classes_)
 
     def predict(self, X: ArrayLike) -> Array:
         """See `SVC.predict`."""
+        self._require_votes()
         codes = [self._winners(pairwise) for pairwise in self.pairwise(X)]
         return self._svc.classes_[np.concatenate(codes)]
 
@@ -60,6 +59,7 @@ class Predictor:
 
     def predict_with_decisions(self, X: ArrayLike, n_views: int) -> tuple[Array, FloatArray]:
         """See `SVC.predict_with_decisions`."""
+        self._require_votes()
         batches = [(self._winners(p), self._shaped(p)) for p in self.pairwise(X, n_views)]
         codes, values = zip(*batches, strict=True)
         return self._svc.classes_[np.concatenate(codes)], np.concatenate(values)
@@ -72,12 +72,18 @@ class Predictor:
         self, X: ArrayLike, n_views: int
     ) -> tuple[Array, FloatArray, FloatArray]:
         """See `SVC.predict_with_probabilities`."""
+        self._require_votes()
         batches = [
             (self._winners(p), self._shaped(p), self._probabilities(p))
             for p in self.pairwise(X, n_views)
         ]
         codes, values, probabilities = map(np.concatenate, zip(*batches, strict=True))
         return self._svc.classes_[codes], values, probabilities
+
+    def _require_votes(self) -> None:
+        """Raise ValueError if ties cannot be broken as asked."""
+        if self._svc.break_ties and self._svc.decision_function_shape == "ovo":
+            raise ValueError("break_ties must be False when decision_function_shape is 'ovo'")
 
     def pairwise(self, X: ArrayLike, n_views: int = 1) -> Iterator[FloatArray]:
         """Yield the decision values of every pair in LIBSVM's sign, batch by batch.
@@ -150,8 +156,8 @@ class Predictor:
         svc = self._svc
         if not hasattr(svc, "probA_"):
             raise NotFittedError(
-                f"{type(svc).__name__} was fitted with probability=False, so it has no "
-                f"probabilities; fit it again"
+                f"{type(svc).__name__}: predict_proba is not available when fitted with "
+                f"probability=False; fit it again"
             )
         n_workers = count_workers(svc.n_jobs)
         return couple(pairwise, svc.probA_, svc.probB_, self._n_classes, n_workers)

@@ -67,6 +67,11 @@ def read_sample_weight(sample_weight: Any, X: Any, labels: Array) -> NDArray[np.
     if sample_weight is None:
         return np.ones(len(labels))
     weight = _to_host_beside(sample_weight, X)
+    if not np.any(weight):
+        raise InputError(
+            "Invalid input - all samples have zero or negative weights. Got 0 alone. "
+            "Give weight to samples of at least two classes."
+        )
     return _check_sample_weight(weight, labels, dtype=np.float64, ensure_non_negative=True)
 
 
@@ -89,8 +94,8 @@ def require_finite(X: Array, mean_sq_norm: float) -> None:
     bad = ~np.isfinite(X)
     if not bad.any():
         raise InputError(
-            f"Input X of an SVM must have squares that float64 can hold. Got values up to "
-            f"{np.abs(X).max():.3g}. Scale it down."
+            f"The dual coefficients or intercepts are not finite unless X has squares that float64 "
+            f"can hold. Got values up to {np.abs(X).max():.3g}. Scale it down."
         )
     row, column = np.argwhere(bad)[0]
     value = "NaN" if np.isnan(X[row, column]) else "inf"

@@ -263,3 +263,4 @@ def test_break_ties_asks_for_ovr():
     model = RBFSVC(break_ties=True, decision_function_shape="ovo").fit(X, y)
     with pytest.raises(ValueError, match="break_ties must be False when decision_function_shape"):
         model.predict(X)
+    assert model.decision_function(X).shape == (15, 3)
