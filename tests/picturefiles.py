@@ -44,7 +44,7 @@ def draw_all(labels, seed, side=32):
 
 
 def write_folder(folder, n_train=60, n_test=15, seed=0, superclasses=True, parts=("train", "test")):
-    """Pictures of various sizes, so many of each class."""
+    """Pictures of various sizes, so many of each class; every third is a JPEG."""
     rng = np.random.default_rng(seed)
     for part, n in zip(parts, (n_train, n_test), strict=False):
         for class_id, name in enumerate(NAMES):
@@ -52,7 +52,8 @@ def write_folder(folder, n_train=60, n_test=15, seed=0, superclasses=True, parts
             inside.mkdir(parents=True)
             for number in range(n):
                 size = rng.integers(20, 50, 2)
-                Image.fromarray(draw(class_id, rng, *size)).save(inside / f"{number:03}.png")
+                form = "jpg" if number % 3 == 2 else "png"
+                Image.fromarray(draw(class_id, rng, *size)).save(inside / f"{number:03}.{form}")
     if superclasses:
         lines = ["class,superclass", *(f"{name},{ABOVE[name]}" for name in NAMES)]
         (folder / "superclasses.csv").write_text("\n".join(lines), encoding="utf-8")

@@ -6,6 +6,7 @@ import shutil
 
 import numpy as np
 import pytest
+from click.testing import CliRunner
 from clirun import fail, run
 from picturefiles import (
     CIFAR_NAMES,
@@ -17,6 +18,9 @@ from picturefiles import (
     write_parquet,
 )
 from PIL import Image
+
+from svmcifar.cli import main
+from svmcifar.features import cache
 
 
 def write(kind, folder):
@@ -124,6 +128,35 @@ def test_models_remember_how_their_pictures_were_read(photos, folder):
     assert "a slim model needs the data set it was trained on" in message
 
 
+def test_cached_features_are_of_the_same_pictures(photos, folder, monkeypatch):
+    """Not of another data set of the same shape, nor of the folder before it changed."""
+    monkeypatch.setattr(cache, "open_cache", lambda: cache.FeatureCache("cache", 10**8, least_s=0))
+    monkeypatch.setenv("SVMCIFAR_CACHE", str(folder / "cache"))
+
+    def is_found(command, *arguments):
+        result = CliRunner().invoke(main, [command, *map(str, arguments)], catch_exceptions=False)
+        assert result.exit_code == 0, result.output
+        return "cache: features found in cache, not computed" in result.stderr
+
+    def trains_on(place, *options):
+        return is_found("train", "--data", place, "--features", "hog", "--overwrite", *options)
+
+    others = write_folder(folder / "others", 12, 3, seed=1, superclasses=False)
+    assert [trains_on(photos), trains_on(photos), trains_on(others)] == [False, True, False]
+    assert [trains_on(photos, "--resize", size) for size in (32, 30)] == [True, False]
+    run("train", "--data", photos, "--features", "hog", "--no-cache", "--overwrite")
+    scored = ("evaluate", "model.skops", "--data", photos)
+    assert [is_found(*scored), is_found(*scored)] == [False, True]
+    for part in ("train", "test"):
+        picture = photos / part / NAMES[2] / "002.jpg"
+        Image.open(picture).transpose(Image.Transpose.FLIP_LEFT_RIGHT).save(picture)
+    assert not is_found(*scored)
+    assert not trains_on(photos)
+    assert " entries\n" in run("cache", "info")
+    assert run("cache", "clear").startswith("freed ")
+    assert not trains_on(photos)
+
+
 def test_networks_of_one_size(photos):
     message = fail("train-cnn", "--data", photos, "--resize", 28)
     assert "must have the 32 x 32 pixels that the network takes, got 28 x 28" in message
@@ -144,10 +177,6 @@ def test_features_that_do_not_fit_small_pictures(photos):
 
 
 def test_pictures_that_cannot_be_read_are_listed_before_the_error(photos, folder):
-    from click.testing import CliRunner
-
-    from svmcifar.cli import main
-
     for name in ("a.png", "b\x1b[31m.png"):
         (photos / "train" / NAMES[0] / name).write_text("no picture")
     result = CliRunner().invoke(main, ["train", "--data", str(photos)])
