@@ -16,7 +16,7 @@ _GROUPS = {
     "schedule milestones weight-decay label-smoothing augmentation jitter normalise keep patience "
     "snapshots precision",
     "Outputs": "out table heatmap json figure top per-class half slim resume track study overwrite",
-    "How to run": "backend strict device seed memory-limit jobs no-cache verbose quiet help",
+    "How to run": "backend dask strict device seed memory-limit jobs no-cache verbose quiet help",
 }
 _GROUP_OF = {flag: title for title, flags in _GROUPS.items() for flag in flags.split()}
 # With fewer options a list is easier to read.

@@ -1,5 +1,8 @@
 """svmcifar train."""
 
+import os
+import shutil
+from contextlib import AbstractContextManager, nullcontext
 from functools import partial
 from pathlib import Path
 from time import perf_counter
@@ -50,6 +53,14 @@ if TYPE_CHECKING:
     "The solver; auto is the fastest that works here (see 'svmcifar info').",
 )
 @click.option(
+    "--dask",
+    "scheduler",
+    metavar="ADDRESS",
+    help="Fit on the workers of this Dask scheduler, such as tcp://10.0.0.1:8786, with --backend "
+    "numba or cupy. All machines must share the folder of the output.",
+)
+@click.option("--resume", is_flag=True, help="Go on with a fit on Dask's workers that was stopped.")
+@click.option(
     "--strict", is_flag=True, help="Stop if the backend does not work here; never fall back."
 )
 @options.limit("Train on this many images, drawn evenly over the classes.")
@@ -86,6 +97,8 @@ def command(
     class_weight: str | None,
     probability: bool,
     backend: str,
+    scheduler: str | None,
+    resume: bool,
     strict: bool,
     limit: int | None,
     seed: int,
@@ -108,13 +121,16 @@ def command(
 
     clock = perf_counter()
     options.check_outputs(overwrite, out, keep=[config] if config else [])
+    fitting = _FitOnCluster(scheduler, out, backend, resume) if scheduler else None
+    if resume and not fitting:
+        raise click.UsageError("--resume goes on with a fit on Dask's workers: name --dask too.")
     svc = kernel.make_svc(
         C=C,
         tol=tol,
         max_iter=-1 if max_iter is None else max_iter,
         class_weight=class_weight,
         probability=probability,
-        backend=_usable(backend, strict),
+        backend="dask" if fitting else _usable(backend, strict),
         n_jobs=jobs,
         memory_limit=memory_limit,
     )
@@ -134,23 +150,26 @@ def command(
     if verbose:
         click.echo(f"BLAS         {'; '.join(blas_kernels())}")
     options.warn_of_slow_kernels()
-    model = train_classifier(
-        dataset,
-        train,
-        svc,
-        features,
-        label_kind=label_kind,
-        limit=limit,
-        seed=seed,
-        preset=preset,
-        n_settings=searched,
-        cache=cache,
-    )
+    with fitting or nullcontext():
+        model = train_classifier(
+            dataset,
+            train,
+            svc,
+            features,
+            label_kind=label_kind,
+            limit=limit,
+            seed=seed,
+            preset=preset,
+            n_settings=searched,
+            cache=cache,
+        )
     save = partial(save_model, model, slim=slim, overwrite=overwrite)
     with options.kept_elsewhere(out, save), written_together():
         save(out)
         if map_csv:
             check_or_write_label_csv(dataset, map_csv)
+    if fitting:
+        fitting.remove_parts()
     _report(model, verbose)
     if held_out := count_held_out(model, train, cache):
         _report_accuracy(*held_out)
@@ -159,6 +178,36 @@ def command(
     click.echo(f"saved        {out} ({format_bytes(out.stat().st_size)}){synthetic}")
     words = map(shell_word, ["svmcifar", "evaluate", str(out), *data.to_words()])
     click.echo(f"next         {' '.join(words)}")
+
+
+class _FitOnCluster(AbstractContextManager[None]):
+    """Dask's workers for `SVC.fit`, with a folder beside the output for the parts of the fit."""
+
+    def __init__(self, scheduler: str, out: Path, backend: str, resume: bool) -> None:
+        self.scheduler = scheduler
+        self.parts = out.with_name(f"{out.name}.parts")
+        self.solver = "numba" if backend == "auto" else backend
+        if self.solver not in ("numba", "cupy"):
+            raise click.UsageError(f"--dask has workers fit by numba or cupy, not by {backend}.")
+        if os.path.lexists(self.parts) and not resume:
+            raise OutputError(
+                f"{self.parts}: the parts of a fit that was stopped are there; pass --resume to go "
+                f"on with it, or remove the folder"
+            )
+
+    def __enter__(self) -> None:
+        from svmcifar.svm.backends.dask_ovo import on_cluster
+
+        self._cluster = on_cluster(self.scheduler, self.parts, self.solver)
+        self._cluster.__enter__()
+        click.echo(f"parts        {self.parts} while it lasts; --resume goes on from them")
+
+    def __exit__(self, *error: Any) -> None:
+        self._cluster.__exit__(*error)
+
+    def remove_parts(self) -> None:
+        """Remove the folder of the parts, once the model is saved."""
+        shutil.rmtree(self.parts, ignore_errors=True)
 
 
 def _fitting_components(

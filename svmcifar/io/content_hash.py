@@ -16,7 +16,9 @@ def content_hash(*parts: Any) -> str:
     """Return the SHA-256, in hexadecimal, of estimators, arrays, dicts, lists and plain values.
 
     Two models have the same hash if their parameters and fitted arrays are the same to the bit;
-    worker counts, memory limits and verbosity do not count.  Raise TypeError for any other type.
+    worker counts, memory limits and verbosity do not count.  An estimator may have a method
+    ``_content`` that returns what counts instead of its attributes.  Raise TypeError for any other
+    type.
     """
     digest = hashlib.sha256()
     _update(digest, list(parts))
@@ -40,7 +42,8 @@ def _update(digest: "hashlib._Hash", value: Any) -> None:
             _update(digest, value[key])
     elif isinstance(value, BaseEstimator):
         digest.update(f"estimator {type(value).__name__};".encode())
-        _update(digest, {k: v for k, v in vars(value).items() if _is_content(type(value), k, v)})
+        content = value._content() if hasattr(value, "_content") else vars(value)
+        _update(digest, {k: v for k, v in content.items() if _is_content(type(value), k, v)})
     elif isinstance(value, np.random.RandomState):
         _update(digest, value.get_state(legacy=False))
     elif isinstance(value, np.generic):

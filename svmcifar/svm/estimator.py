@@ -80,9 +80,10 @@ class SVC(ClassifierMixin, BaseEstimator):
     probability : bool, default=False
         Whether `fit` prepares `predict_proba`: it fits five models more, on four fifths of the
         samples each, for decision values of samples that a model has not seen.
-    backend : {"auto", "cupy", "cuml", "numba", "sklearn"}, default="auto"
+    backend : {"auto", "cupy", "cuml", "numba", "sklearn", "dask"}, default="auto"
         The solver.  "auto" is the fastest that works on this machine and has been measured; the
-        GPU's ("cupy", "cuml") have not.
+        GPU's ("cupy", "cuml") have not.  "dask" has "numba" work in the current client's workers
+        (`dask.distributed`).
     n_jobs : int, default=None
         Threads; None for all processors (or OMP_NUM_THREADS), -1 for all.  Results do not depend
         on it.
@@ -137,7 +138,7 @@ class SVC(ClassifierMixin, BaseEstimator):
     fit_status_ : int
         0 if every pair has converged, 1 otherwise.
     backend_ : str
-        The backend in use.
+        The backend in use; with "dask" that of its workers.
     memory_plan_ : str or None
         How the backend divided its memory; None for "sklearn".
     shape_fit_ : tuple of int
@@ -237,6 +238,13 @@ class SVC(ClassifierMixin, BaseEstimator):
         self.cache_size = cache_size
         self.random_state = random_state
 
+    def _content(self) -> dict[str, Any]:
+        """Return what content hashes cover: a solver, but not whether Dask's workers ran it."""
+        content = dict(vars(self))
+        if self.backend == "dask" and "backend_" in content:
+            content["backend"] = self.backend_
+        return content
+
     def __sklearn_tags__(self) -> Any:
         """Return scikit-learn's tags: what X must be for the kernel."""
         tags = super().__sklearn_tags__()
@@ -324,7 +332,7 @@ class SVC(ClassifierMixin, BaseEstimator):
                 memory_limit_bytes=limit_bytes,
                 progress=solving.advance,
             )
-        self.backend_ = backend.name
+        self.backend_ = backend.solver() if backend.solver else backend.name
         self.shape_fit_, self.gamma_ = samples.shape, gamma
         self._keep_solution(training, problem, solution)
         self._keep_sigmoids(sigmoids)

@@ -5,6 +5,7 @@ of a tile (all classes, if the memory allows) is computed by matrix products, an
 are solved by one launch of the kernel in `smo_cuda`.
 """
 
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
@@ -68,12 +69,24 @@ def solve_on_device(
     """
     solution = OvOSolution.empty(problem)
     solution.memory_plan = plan.describe()
+    solve_tiles(problem, plan.tiles(), solution, xp, progress)
+    return solution
+
+
+def solve_tiles(
+    problem: OvOProblem,
+    tiles: Iterable[tuple[list[int], list[tuple[int, int]]]],
+    solution: OvOSolution,
+    xp: Any,
+    progress: Progress = lambda n_pairs: None,
+) -> None:
+    """Solve the pairs on some tiles, each of ascending classes and pairs of these."""
     X, sq_norms = problem.samples.X, problem.samples.sq_norms
     diagonal = problem.diagonal()
     if is_host(X):
         X, sq_norms = xp.asarray(X), xp.asarray(sq_norms)
     sizes = np.array(problem.sizes, dtype=np.int64)
-    for classes, pairs in plan.tiles():
+    for classes, pairs in tiles:
         if len(classes) == problem.n_classes:
             tile_X, tile_norms = X, sq_norms
         else:
@@ -95,7 +108,6 @@ def solve_on_device(
             solution.store(problem, a, b, pair)
         del K, tile_X, tile_norms  # before the next ones are made
         progress(len(pairs))
-    return solution
 
 
 def pair_tables(sizes: np.ndarray, pairs: list[tuple[int, int]]) -> PairTables:

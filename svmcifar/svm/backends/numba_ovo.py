@@ -4,8 +4,10 @@ Pairs with a class that is too large for a resident matrix, or whose rows are ch
 kept, are solved on rows made on demand (`svmcifar.svm.backends.working_set`).
 """
 
+from collections.abc import Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,7 +20,7 @@ from svmcifar.svm.backends.smo_numba import GAP, INTERCEPT, N_ITER, OBJECTIVE, s
 from svmcifar.svm.backends.tiles import Map, TiledRun
 from svmcifar.svm.backends.working_set import solve_on_demand
 from svmcifar.svm.kernels.blocks import compute_kernel
-from svmcifar.svm.problem import OvOProblem, OvOSolution, Progress
+from svmcifar.svm.problem import OvOProblem, OvOSolution, PairSolution, Progress
 
 KernelArray = NDArray[np.floating]
 
@@ -44,7 +46,7 @@ def solve_blocked(
     plan = make_plan(problem.sizes, X.shape[1], n_workers, limit, X.dtype.itemsize, stored)
     solution = OvOSolution.empty(problem)
     solution.memory_plan = plan.describe()
-    _Run(problem, plan, solution).solve(progress)
+    BlockedRun(problem, plan, solution).solve(progress)
     refine(problem, solution, n_workers, limit)
     return solution
 
@@ -56,7 +58,7 @@ def check_memory(sizes: list[int], memory_limit_bytes: int | None) -> None:
 
 
 @dataclass(frozen=True)
-class _Within:
+class Within:
     """The kernel within some classes, flat and one after the other."""
 
     values: KernelArray
@@ -67,7 +69,7 @@ class _Within:
         return self.values[self.starts[c] : self.starts[c] + n * n].reshape(n, n)
 
 
-class _Run(TiledRun):
+class BlockedRun(TiledRun):
     """The schedule with the kernel values of one gamma."""
 
     def __init__(self, problem: OvOProblem, plan: Plan, solution: OvOSolution) -> None:
@@ -78,7 +80,7 @@ class _Run(TiledRun):
         self.diagonal = problem.diagonal()
         # As `solve_pairs` writes them.
         self.pair_stats = np.zeros((len(solution.gap), 4))
-        self.kept: _Within | None = None
+        self.kept: Within | None = None
 
     def compute_diagonals(self, pool: Executor) -> None:
         """Compute the kernel within each class, unless it lies in a single tile."""
@@ -87,30 +89,34 @@ class _Run(TiledRun):
         classes = [c for c in range(self.problem.n_classes) if c not in self.plan.on_demand]
         self.kept = self._compute_within(classes, pool.map)
 
-    def _compute_within(self, classes: list[int], map_blocks: Map) -> _Within:
+    def make_within(self, classes: Sequence[int]) -> Within:
+        """Make room for the kernel within classes, which `fill_within` computes."""
         sizes = np.zeros(self.problem.n_classes, dtype=np.int64)
         sizes[classes] = np.diff(self.starts)[classes] ** 2
         ends = sizes.cumsum()
-        within = _Within(np.empty(int(ends[-1]), self.problem.stored_dtype), ends - sizes)
+        return Within(np.empty(int(ends[-1]), self.problem.stored_dtype), ends - sizes)
 
-        def fill(c: int, map_blocks: Map = map) -> None:
-            samples = self.problem.samples[self.class_rows[c]]
-            out = within.of(c, len(samples))
-            compute_kernel(self.problem.kernel, samples, samples, out, map_blocks)
+    def fill_within(self, within: Within, c: int, map_blocks: Map = map) -> None:
+        """Compute the kernel within a class."""
+        samples = self.problem.samples[self.class_rows[c]]
+        out = within.of(c, len(samples))
+        compute_kernel(self.problem.kernel, samples, samples, out, map_blocks)
 
+    def _compute_within(self, classes: list[int], map_blocks: Map) -> Within:
+        within = self.make_within(classes)
         if len(classes) >= self.plan.n_workers:
-            for _ in map_blocks(fill, classes):
+            for _ in map_blocks(partial(self.fill_within, within), classes):
                 pass
         else:
             for c in classes:
-                fill(c, map_blocks)
+                self.fill_within(within, c, map_blocks)
         return within
 
-    def _cut_within(self, K: KernelArray) -> _Within:
+    def _cut_within(self, K: KernelArray) -> Within:
         """Cut the kernel within each class out of that of all samples."""
         blocks = [K[rows, rows].ravel() for rows in self.class_rows]
         ends = np.cumsum([block.size for block in blocks])
-        return _Within(np.concatenate(blocks), ends - [block.size for block in blocks])
+        return Within(np.concatenate(blocks), ends - [block.size for block in blocks])
 
     def solve_tile(self, g: int, h: int, map_parts: Map = map) -> int:
         """Solve the pairs between groups g and h; return their number."""
@@ -149,17 +155,20 @@ class _Run(TiledRun):
         solution.objective[:] = stats[:, OBJECTIVE]
         solution.n_iter[:] = stats[:, N_ITER]
         for a, b in self.plan.pairs_on_demand:
-            parts = problem.samples[problem.rows(a)], problem.samples[problem.rows(b)]
-            solved = solve_on_demand(
-                problem.kernel,
-                parts,
-                problem.upper_of(a, b),
-                plan=self.plan.rows,
-                dtype=problem.stored_dtype,
-                tol=problem.tol,
-                max_iter=problem.max_iter,
-                cancelled=self.cancelled,
-                map_blocks=map_blocks,
-            )
-            solution.store(problem, a, b, solved)
+            solution.store(problem, a, b, self.solve_pair_on_demand(a, b, map_blocks))
             done(1)
+
+    def solve_pair_on_demand(self, a: int, b: int, map_blocks: Map = map) -> PairSolution:
+        """Solve a pair that lies on no tile."""
+        problem = self.problem
+        return solve_on_demand(
+            problem.kernel,
+            (problem.samples[problem.rows(a)], problem.samples[problem.rows(b)]),
+            problem.upper_of(a, b),
+            plan=self.plan.rows,
+            dtype=problem.stored_dtype,
+            tol=problem.tol,
+            max_iter=problem.max_iter,
+            cancelled=self.cancelled,
+            map_blocks=map_blocks,
+        )

@@ -64,6 +64,8 @@ class Backend:
     # From the samples of each class and the memory limit in bytes: raises MemoryLimitError if they
     # do not fit, whatever their features.
     check_memory: Callable[[list[int], int | None], None] = lambda sizes, limit: None
+    # The name of the backend that solves, if others than this do.
+    solver: Callable[[], str] | None = None
 
     def require_place_of(self, X: Any) -> None:
         """Raise InputError if the samples are on a device and the backend works on the host."""
@@ -117,6 +119,13 @@ _BACKENDS = (
         lambda: None,
         _loader("sklearn_ovo", "solve_sklearn"),
         check_memory=lambda sizes, limit: _loader("sklearn_ovo", "check_memory")()(sizes, limit),
+    ),
+    Backend(
+        "dask",
+        "all pairs on the workers of a Dask cluster",
+        lambda: _loader("dask_ovo", "why_no_dask")()(),
+        _loader("dask_ovo", "solve_dask"),
+        solver=lambda: _loader("dask_ovo", "solver_of_workers")()(),
     ),
 )
 

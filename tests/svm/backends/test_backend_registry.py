@@ -51,11 +51,17 @@ def test_a_missing_package_is_the_reason(name):
         assert str(caught.value) == expected
 
 
+def test_dask_needs_a_client():
+    with pytest.raises(BackendUnavailableError, match=r"there is no dask\.distributed\.Client"):
+        RBFSVC(backend="dask").fit(np.eye(2), [0, 1])
+
+
 def test_an_unknown_backend_is_refused():
     with pytest.raises(BackendUnavailableError) as caught:
         choose_backend("thundersvm")
     assert str(caught.value) == (
-        "The backend must be one of auto, cupy, cuml, numba, sklearn. Got 'thundersvm' instead."
+        "The backend must be one of auto, cupy, cuml, numba, sklearn, dask. "
+        "Got 'thundersvm' instead."
     )
     with pytest.raises(ValueError, match="The 'backend' parameter of RBFSVC must be a str among"):
         RBFSVC(backend="thundersvm").fit(np.eye(2), [0, 1])
