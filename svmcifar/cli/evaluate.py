@@ -5,7 +5,7 @@ from pathlib import Path
 
 import click
 
-from svmcifar.cli import options
+from svmcifar.cli import options, tracking
 from svmcifar.cli.help import GroupedCommand
 from svmcifar.cli.image_models import (
     NetworkReading,
@@ -15,6 +15,7 @@ from svmcifar.cli.image_models import (
     recorded_data,
 )
 from svmcifar.cli.progress import with_progress
+from svmcifar.cli.settings import settings_of
 
 
 @click.command(cls=GroupedCommand)
@@ -33,9 +34,13 @@ from svmcifar.cli.progress import with_progress
 @network_options()
 @options.jobs
 @options.no_cache
+@tracking.option
 @options.overwrite
 @with_progress
+@click.pass_context
 def command(
+    context: click.Context,
+    /,
     model_path: Path,
     data: options.DataOptions,
     split: str,
@@ -49,6 +54,7 @@ def command(
     image_size: int | None,
     jobs: int | None,
     no_cache: bool,
+    track: str | None,
     overwrite: bool,
 ) -> None:
     """Score MODEL, an SVM or a network, on the test images.
@@ -76,6 +82,10 @@ def command(
     cache = options.open_feature_cache(no_cache)
     reading = NetworkReading(normalise, checkpoint_key, arch, image_size)
     model = load_image_model(model_path, dataset, cache, jobs, reading, on_gpu)
+    tracker = None
+    if track:
+        told = {"command": "evaluate", "data": dataset.label, **settings_of(context)}
+        tracker = tracking.start_tracking(track, model_path.stem, told)
     n_found = cache.n_found if cache else 0
     result = evaluate_classifier(model, dataset, split, on_gpu=on_gpu)
 
@@ -110,6 +120,11 @@ def command(
             title = options.titled(f"Confusion matrix, {split} images (%)", synthetic)
             names = result.scores.per_class["name"].tolist()
             save_figure(confusion_figure(result.scores.confusion, names, title), figure_path)
+    if tracker:
+        upper = result.superclass_scores
+        above = {} if upper is None else {"superclass_accuracy": upper.accuracy}
+        results = {**result.scores.to_dict(), **above, "predict_s": result.predict_s}
+        tracker.finish(results, file=model_path)
     if json_path:
         click.echo(f"scores: {json_path}")
     if figure_path:

@@ -80,6 +80,12 @@ def settings_in_effect(context: click.Context) -> str:
     return "; ".join(parts)
 
 
+def settings_of(context: click.Context) -> dict[str, Any]:
+    """Return the settings of a command by their keys, wherever they come from; None is left out."""
+    values = {key: context.params.get(name) for key, name in _keys_of(context.command).items()}
+    return {key: value for key, value in values.items() if value is not None}
+
+
 def gives_way(context: click.Context, name: str, to: str) -> bool:
     """Return whether a parameter is from a weaker source than another that makes it unused.
 

@@ -3,6 +3,7 @@
 import os
 import shutil
 from contextlib import AbstractContextManager, nullcontext
+from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 from time import perf_counter
@@ -10,12 +11,17 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from svmcifar.cli import options
+from svmcifar.cli import options, tracking
 from svmcifar.cli.feature_options import feature_options
 from svmcifar.cli.help import GroupedCommand
 from svmcifar.cli.kernel_options import KernelOptions, kernel_options
 from svmcifar.cli.progress import with_progress
-from svmcifar.cli.settings import comes_from_file, settings_in_effect, settings_options
+from svmcifar.cli.settings import (
+    comes_from_file,
+    settings_in_effect,
+    settings_of,
+    settings_options,
+)
 from svmcifar.cli.terminal import shell_word
 from svmcifar.data.dataset import SUPERCLASSES
 from svmcifar.errors import DataError, OutputError
@@ -78,6 +84,7 @@ if TYPE_CHECKING:
 @click.option(
     "--slim", is_flag=True, help="Leave support vectors out; loading then needs the data set."
 )
+@tracking.option
 @options.overwrite
 @options.verbose
 @with_progress
@@ -108,6 +115,7 @@ def command(
     no_cache: bool,
     out: Path,
     slim: bool,
+    track: str | None,
     overwrite: bool,
     verbose: bool,
 ) -> None:
@@ -150,6 +158,10 @@ def command(
     if verbose:
         click.echo(f"BLAS         {'; '.join(blas_kernels())}")
     options.warn_of_slow_kernels()
+    tracker = None
+    if track:
+        told = {"command": "train", "data": dataset.label, "preset": preset or "none"}
+        tracker = tracking.start_tracking(track, out.stem, told | settings_of(context))
     with fitting or nullcontext():
         model = train_classifier(
             dataset,
@@ -171,8 +183,13 @@ def command(
     if fitting:
         fitting.remove_parts()
     _report(model, verbose)
+    accuracy = {}
     if held_out := count_held_out(model, train, cache):
         _report_accuracy(*held_out)
+        accuracy = {"held_out_accuracy": held_out[0] / held_out[1]}
+    if tracker:
+        results = {**asdict(model.manifest.fit), **model.manifest.times, **accuracy}
+        tracker.finish(results, file=out, content_hash=model.manifest.content_hash)
     click.echo(f"time         {perf_counter() - clock:.1f} s in all")
     synthetic = ", trained on SYNTHETIC data" if model.is_synthetic else ""
     click.echo(f"saved        {out} ({format_bytes(out.stat().st_size)}){synthetic}")

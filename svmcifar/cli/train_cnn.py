@@ -4,12 +4,12 @@ from dataclasses import asdict, replace
 from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 from click.core import ParameterSource
 
-from svmcifar.cli import options
+from svmcifar.cli import options, tracking
 from svmcifar.cli.help import GroupedCommand
 from svmcifar.cli.progress import with_progress
 from svmcifar.cli.recipe_options import parse_settings, recipe_options
@@ -17,9 +17,6 @@ from svmcifar.cli.settings import settings_in_effect, settings_options
 from svmcifar.data.dataset import CLASSES, LABEL_KINDS, SUPERCLASSES
 from svmcifar.errors import OutputError
 from svmcifar.text import shortened
-
-if TYPE_CHECKING:
-    from svmcifar.cnn.tracking import Tracker
 
 # Keys of accuracies in the history, by name for people.
 _ACCURACIES = {"classes": "accuracy", "superclasses": f"{SUPERCLASSES}_accuracy"}
@@ -48,12 +45,7 @@ _ACCURACIES = {"classes": "accuracy", "superclasses": f"{SUPERCLASSES}_accuracy"
 @click.option("--half", is_flag=True, help="Store the weights as float16, at half the size.")
 @click.option("--resume", is_flag=True, help="Go on with a training that was stopped.")
 @options.figure("loss and accuracy of each epoch")
-@click.option(
-    "--track",
-    type=click.Choice(["mlflow", "wandb"]),
-    help="Record the training in MLflow's folder mlruns, or with Weights & Biases, offline unless "
-    "MLFLOW_TRACKING_URI or WANDB_MODE say otherwise.",
-)
+@tracking.option
 @options.overwrite
 @with_progress
 @click.pass_context
@@ -119,9 +111,7 @@ def command(
         click.echo(f"state        {state} after each epoch; --resume goes on from it")
     tracker = None
     if track is not None:
-        from svmcifar.cnn.tracking import start_tracking
-
-        tracker = start_tracking(track, out.stem, asdict(recipe))
+        tracker = tracking.start_tracking(track, out.stem, asdict(recipe))
     try:
         card = train_checkpoint(
             dataset,
@@ -147,7 +137,8 @@ def command(
     if tracker is not None:
         right = {k: card["test"].get(f"{k}_right") for k in LABEL_KINDS}
         n = card["test"]["n"]
-        tracker.finish({f"test_{k}_accuracy": of / n for k, of in right.items() if of is not None})
+        accuracies = {f"test_{k}_accuracy": of / n for k, of in right.items() if of is not None}
+        tracker.finish(accuracies, file=out)
     _report(card, output_files(out, n_snapshots))
     if figure_path:
         click.echo(f"curves       {figure_path}")
@@ -164,7 +155,7 @@ def _check_packages() -> None:
         )
 
 
-def _report_epoch(entry: dict[str, float], n_epochs: int, tracker: "Tracker | None") -> None:
+def _report_epoch(entry: dict[str, float], n_epochs: int, tracker: tracking.Tracker | None) -> None:
     """Print losses and accuracies of an epoch above the progress bar, and record them."""
     if tracker is not None:
         tracker.log(entry)

@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from svmcifar.cli import options
+from svmcifar.cli import options, tracking
 from svmcifar.cli.feature_options import feature_options, to_options
 from svmcifar.cli.help import GroupedCommand
 from svmcifar.cli.progress import with_progress
+from svmcifar.cli.settings import settings_of
 from svmcifar.cli.terminal import shell_word
 from svmcifar.errors import InputError
 from svmcifar.svm.path.grid import DEFAULT_C, DEFAULT_GAMMA, Gamma, Grid
@@ -96,10 +97,14 @@ def _require_rbf(_context: click.Context, _option: click.Parameter, value: str |
 @click.option(
     "--heatmap", type=options.FILE, help="Draw the scores to this file (.png, .svg or .pdf)."
 )
+@tracking.option
 @options.overwrite
 @options.verbose
 @with_progress
+@click.pass_context
 def command(
+    context: click.Context,
+    /,
     data: options.DataOptions,
     labels: str | None,
     features: "FeatureSettings",
@@ -119,6 +124,7 @@ def command(
     out: Path,
     table: Path | None,
     heatmap: Path | None,
+    track: str | None,
     overwrite: bool,
     verbose: bool,
 ) -> None:
@@ -160,6 +166,10 @@ def command(
         splits = [holdout_split(train.classes, holdout, seed)]
     _print_heading(dataset, label_kind, splits, grid)
     options.warn_of_slow_kernels()
+    tracker = None
+    if track:
+        told = {"command": "tune", "data": dataset.label, **settings_of(context)}
+        tracker = tracking.start_tracking(track, out.stem, told)
     result = tune(svc, grid, train, splits, features, label_kind=label_kind, seed=seed, cache=cache)
     _report(result, verbose)
     best = result.best
@@ -183,6 +193,10 @@ def command(
                 write_table(result.table, file)
         if heatmap:
             _draw_heatmap(result, heatmap, label_kind, dataset.is_synthetic)
+    if tracker:
+        score = {"held_out_accuracy": best.score, "standard_error": best.std_error}
+        settings = {"best_C": best.C, "best_gamma": best.gamma, "best_pca": best.n_components}
+        tracker.finish({**score, **settings, **result.times}, file=out)
     files = [path for path in (out, table, heatmap) if path not in (None, options.STANDARD_OUTPUT)]
     if files:
         click.echo(f"saved        {', '.join(map(str, files))}")

@@ -1,7 +1,6 @@
 """The search for settings of a small network, and tracking of trainings."""
 
 import json
-import sys
 import tomllib
 
 import optuna
@@ -10,8 +9,6 @@ from clirun import fail, run
 
 from svmcifar.cli import tune_cnn
 from svmcifar.cnn import search as search_module
-from svmcifar.cnn.tracking import start_tracking
-from svmcifar.errors import BackendUnavailableError
 
 FAST = ["--epochs", 3, "--validation", 0.2, "--jobs", 1, "--batch-size", 100]
 
@@ -114,41 +111,6 @@ def test_mlflow_keeps_a_local_record(synthetic_folder, folder, monkeypatch):
     assert (losses.parents[1] / "params/arch").read_text() == "weak-baseline"
     (accuracy,) = folder.glob("mlruns/*/*/metrics/test_fine_accuracy")
     assert float(accuracy.read_text().split()[1]) == card["test"]["fine_right"] / 200
-
-
-def test_wandb_runs_offline(folder, monkeypatch):
-    monkeypatch.delenv("WANDB_MODE", raising=False)
-    seen = []
-
-    class Run:
-        summary = {}  # noqa: RUF012
-
-        def log(self, entry, step):
-            seen.append((step, entry))
-
-        def finish(self):
-            seen.append("end")
-
-    class WandB:
-        Settings = dict
-
-        def init(**settings):
-            seen.append(settings["mode"])
-            return Run()
-
-    monkeypatch.setitem(sys.modules, "wandb", WandB)
-    tracker = start_tracking("wandb", "model", {"arch": "x"})
-    tracker.log({"epoch": 1, "train_loss": 2.5})
-    tracker.finish({"test_fine_accuracy": 0.5})
-    assert seen == ["offline", (1, {"epoch": 1, "train_loss": 2.5}), "end"]
-    assert Run.summary == {"test_fine_accuracy": 0.5}
-
-
-@pytest.mark.parametrize("name", ["mlflow", "wandb"])
-def test_missing_tracker_is_one_clear_line(monkeypatch, name):
-    monkeypatch.setitem(sys.modules, name, None)
-    with pytest.raises(BackendUnavailableError, match=rf"--track {name} needs .*svmcifar\[track\]"):
-        start_tracking(name, "model", {})
 
 
 def test_the_pruner_is_hyperband():

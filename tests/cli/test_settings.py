@@ -43,7 +43,7 @@ VALUES = {
 OF_THE_RUN = [
     "backend", "config", "data", "dataset", "resize", "jobs", "label-csv", "memory-limit",
     "no-cache", "out", "overwrite", "preset", "probability", "quiet", "skip-md5", "slim",
-    "split-seed", "strict", "verbose",
+    "split-seed", "strict", "track", "verbose",
 ]  # fmt: skip
 PARAMETERS = {option.opts[0].removeprefix("--"): option.name for option in command.params}
 
