@@ -21,8 +21,8 @@ from svmcifar.errors import InputError
 
 # Options of how and where a command runs, not of its model.  No flag is a setting either.
 _OF_THE_RUN = {
-    "backend", "config", "data", "dataset", "device", "figure", "resize", "jobs", "label-csv",
-    "memory-limit", "out", "preset", "split-seed", "track",
+    "backend", "config", "dask", "data", "dataset", "device", "figure", "resize", "jobs",
+    "label-csv", "memory-limit", "out", "preset", "split-seed", "track",
 }  # fmt: skip
 _MOST_BYTES = 64 * 1024
 _PRESETS = Path(str(files("svmcifar") / "presets"))

@@ -41,8 +41,8 @@ VALUES = {
     "searched": (48, 1, 2),
 }
 OF_THE_RUN = [
-    "backend", "config", "data", "dataset", "resize", "jobs", "label-csv", "memory-limit",
-    "no-cache", "out", "overwrite", "preset", "probability", "quiet", "skip-md5", "slim",
+    "backend", "config", "dask", "data", "dataset", "resize", "resume", "jobs", "label-csv",
+    "memory-limit", "no-cache", "out", "overwrite", "preset", "probability", "quiet", "skip-md5", "slim",
     "split-seed", "strict", "track", "verbose",
 ]  # fmt: skip
 PARAMETERS = {option.opts[0].removeprefix("--"): option.name for option in command.params}
