@@ -268,7 +268,9 @@ class SVC(ClassifierMixin, BaseEstimator):
         ----------
         X : array-like of shape (n_samples, n_features), float32 or float64
             On the host, or a CuPy array for the GPU's backends.  For the kernel "precomputed",
-            kernel values of shape (n_samples, n_samples).
+            kernel values of shape (n_samples, n_samples).  "numba" and "dask" copy parts alone of
+            an array that is memory-mapped (`numpy.memmap`), so that it may be larger than the
+            memory; the model holds its support vectors.
         y : array-like of shape (n_samples,)
             Class labels; these and the weights on the host, or where X is.
         sample_weight : array-like of shape (n_samples,), default=None

@@ -14,7 +14,13 @@ from svmcifar.svm.kernels.kernel import Kernel, Precision
 from svmcifar.svm.moments import Moments, kernel_center, moments
 from svmcifar.svm.one_vs_one import pair_number
 from svmcifar.svm.rounding import first_precision
-from svmcifar.svm.samples import SampleBlocks, first_columns, sample_blocks
+from svmcifar.svm.samples import (
+    SampleBlocks,
+    first_columns,
+    gather_samples,
+    is_memory_mapped,
+    sample_blocks,
+)
 
 FloatArray = NDArray[np.float64]
 
@@ -119,7 +125,8 @@ class TrainingSet:
         """Build a problem for each (number of first features, kernel); the kernels are of one kind.
 
         They share one copy of the samples, where X is: narrower ones are views of the widest, and
-        all get the highest precision that one of them needs.
+        all get the highest precision that one of them needs.  Of a memory-mapped X rows are copied
+        when they are used.
         """
         starts = (0, *np.cumsum(np.bincount(self.codes)).tolist())
         samples, precision = self._samples(kernels)
@@ -149,15 +156,24 @@ class TrainingSet:
         xp, dtype = get_namespace(self.X), get_dtype(self.X)
         center = self.center(kernels[0][1])
         widths = sorted({width for width, _ in kernels})
-        whole = sample_blocks(take_rows(self.X, self.order), center, in_place=True)
-        samples = first_columns(whole, widths)
+
+        def prepare(dtype: np.dtype) -> dict[int, SampleBlocks]:
+            if is_memory_mapped(self.X):
+                whole = gather_samples(self.X, self.order, center, dtype)
+            else:
+                rows = take_rows(self.X, self.order)
+                if get_dtype(rows) != dtype:
+                    rows = xp.astype(rows, getattr(xp, dtype.name))
+                whole = sample_blocks(rows, center, in_place=True)
+            return first_columns(whole, widths)
+
+        samples = prepare(dtype)
         largest = {width: float(xp.max(samples[width].sq_norms)) for width in widths}
         precision = max(first_precision(dtype, kernel, largest[width]) for width, kernel in kernels)
         if precision.dtype == dtype:
             return samples, precision
-        del whole, samples
-        rows = xp.astype(take_rows(self.X, self.order), getattr(xp, precision.dtype.name))
-        return first_columns(sample_blocks(rows, center, in_place=True), widths), precision
+        del samples
+        return prepare(precision.dtype), precision
 
 
 def sort_by_class(

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from mmap import mmap
 from typing import Any
 
 import numpy as np
@@ -18,7 +19,7 @@ Array = NDArray[np.floating]
 class SampleBlocks:
     """Samples as the kernel needs them, float32 or float64."""
 
-    X: Any  # samples minus the centre, (n_samples, n_features), C-contiguous
+    X: Any  # samples minus the centre, (n_samples, n_features), C-contiguous, or `GatheredRows`
     sq_norms: Any  # squared Euclidean norm of each row of `X`, of its dtype and where it is
 
     def __getitem__(self, rows: slice) -> "SampleBlocks":
@@ -47,6 +48,58 @@ def sample_blocks(X: Any, center: Array | None, *, in_place: bool = False) -> Sa
     sq_norms = np.empty(X.shape[0], dtype=X.dtype)
     _sq_norms(X, sq_norms)
     return SampleBlocks(X, sq_norms)
+
+
+def is_memory_mapped(X: Any) -> bool:
+    """Return whether an array lies in a file (`numpy.memmap`), or is a view of one that does."""
+    while isinstance(X, np.ndarray):
+        X = X.base
+    return isinstance(X, mmap)
+
+
+class GatheredRows:
+    """Rows of an array in a file, in another order and centred: copied when they are selected.
+
+    It stands for an array of shape (n_rows, n_features) of which a part is in memory at a time.
+    """
+
+    def __init__(
+        self, source: Array, order: NDArray[np.intp], center: Array | None, dtype: np.dtype
+    ) -> None:
+        self.source = source
+        self.order = order
+        self.center = center
+        self.dtype = dtype
+        self.shape = (len(order), source.shape[1])
+        self.size = len(order) * source.shape[1]
+        self.nbytes = self.size * dtype.itemsize  # of all; few of them are in memory
+
+    def __len__(self) -> int:
+        return len(self.order)
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> Array:
+        """Copy all, for solvers that need them at once."""
+        return self[:].astype(self.dtype if dtype is None else dtype, copy=False)
+
+    def __getitem__(self, index: Any) -> Array:
+        """Copy rows; `index` are rows, or rows and columns."""
+        rows, *columns = index if isinstance(index, tuple) else (index,)
+        X = self.source[self.order[rows]].astype(self.dtype, copy=False)
+        if self.center is not None:
+            X -= self.center
+        return np.ascontiguousarray(X[:, *columns]) if columns else X
+
+
+def gather_samples(
+    source: Array, order: NDArray[np.intp], center: Array | None, dtype: np.dtype
+) -> SampleBlocks:
+    """Return samples that lie in a file in their order, copied a block at a time when in use.
+
+    Values are those of `sample_blocks` of a copy, to the bit.
+    """
+    X = GatheredRows(source, order, center, dtype)
+    sq_norms = [sample_blocks(rows, None).sq_norms for rows in row_batches(X)]
+    return SampleBlocks(X, np.concatenate(sq_norms))
 
 
 def first_columns(samples: SampleBlocks, widths: Sequence[int]) -> dict[int, SampleBlocks]:

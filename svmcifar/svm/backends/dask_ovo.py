@@ -103,7 +103,8 @@ def solve_dask(
     n_threads, room = _threads_and_memory(client)
     limit = memory_limit_bytes or room
     stored = problem.stored_dtype.itemsize
-    plan = make_plan(problem.sizes, X.shape[1], n_threads, limit, X.dtype.itemsize, stored)
+    size = X.dtype.itemsize
+    plan = make_plan(problem.sizes, X.shape[1], n_threads, limit, size, stored, in_file=True)
     solution = OvOSolution.empty(problem)
     solution.memory_plan = f"{plan.describe()}, on Dask's workers"
     with _place() as place:

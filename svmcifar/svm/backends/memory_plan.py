@@ -99,16 +99,21 @@ def make_plan(
     limit_bytes: int | None,
     itemsize: int,
     stored: int = 4,
+    in_file: bool = False,
 ) -> Plan:
     """Choose a schedule for one gamma and the `itemsize` of samples and distances.
 
     `stored` are the bytes of a kernel value.
 
-    The limit is on the sorted copy of the samples too (see `choose_plan`).  Where no schedule fits,
+    The limit is on the sorted copy of the samples too (see `choose_plan`), or, where they are read
+    from a file, on the rows that are in use.  Where no schedule fits,
     the largest classes are solved on rows made on demand, as few as possible.  Raise
     MemoryLimitError if not even a few rows of the largest pair fit.
     """
-    held = sum(sizes) * n_features * itemsize
+    n_held = sum(sizes)
+    if in_file:
+        n_held = min(n_held, 2 * n_workers * max(BLOCK, *sizes))
+    held = n_held * n_features * itemsize
     many = _MANY_SAMPLES if n_features <= _FEW_FEATURES else max(sizes) + 1
     thresholds = [many, *sorted({size for size in sizes if size < many}, reverse=True)]
     for threshold in thresholds:

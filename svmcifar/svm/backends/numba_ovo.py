@@ -21,6 +21,7 @@ from svmcifar.svm.backends.tiles import Map, TiledRun
 from svmcifar.svm.backends.working_set import solve_on_demand
 from svmcifar.svm.kernels.blocks import compute_kernel
 from svmcifar.svm.problem import OvOProblem, OvOSolution, PairSolution, Progress
+from svmcifar.svm.samples import GatheredRows
 
 KernelArray = NDArray[np.floating]
 
@@ -40,10 +41,12 @@ def solve_blocked(
     Raise MemoryLimitError if not even a few kernel rows of the largest pair fit the limit.
     """
     X, limit = problem.samples.X, memory_limit_bytes
+    in_file = isinstance(X, GatheredRows)
     if limit is None and len(X) > _FEW_SAMPLES:
-        limit = default_memory_limit(X.nbytes)
+        limit = default_memory_limit(0 if in_file else X.nbytes)
     stored = problem.stored_dtype.itemsize
-    plan = make_plan(problem.sizes, X.shape[1], n_workers, limit, X.dtype.itemsize, stored)
+    size = X.dtype.itemsize
+    plan = make_plan(problem.sizes, X.shape[1], n_workers, limit, size, stored, in_file)
     solution = OvOSolution.empty(problem)
     solution.memory_plan = plan.describe()
     BlockedRun(problem, plan, solution).solve(progress)

@@ -3,13 +3,14 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from svmcifar.compute.arrays import get_dtype, to_host
+from svmcifar.compute.arrays import get_dtype, is_host, to_host
 from svmcifar.compute.threads import run_tasks, worker_pool
 from svmcifar.svm.backends.working_set import plan_rows, solve_on_demand
 from svmcifar.svm.kernels.kernel import Precision
 from svmcifar.svm.one_vs_one import pair_arrays
 from svmcifar.svm.problem import OvOProblem, OvOSolution
 from svmcifar.svm.rounding import doubtful_pairs, typical_value
+from svmcifar.svm.samples import GatheredRows
 
 _FLOAT32_ROUNDOFF = 2.0**-24
 
@@ -35,14 +36,14 @@ def refine(
     need_exact = set(_doubtful_at(Precision.FLOAT64, problem, solution).tolist())
     first, second = pair_arrays(problem.n_classes)
     cancelled = np.zeros(1, dtype=bool)
-    held = problem.samples.X.size * get_dtype(problem.samples.X).itemsize
+    X = problem.samples.X
+    held = 0 if isinstance(X, GatheredRows) else X.size * get_dtype(X).itemsize
 
     def work(number: int) -> None:
         a, b = int(first[number]), int(second[number])
         precision = Precision.EXACT if number in need_exact else Precision.FLOAT64
         parts = problem.float64_samples(problem.rows(a)), problem.float64_samples(problem.rows(b))
         upper = problem.upper_of(a, b)
-        X = parts[0].X
         n_iter = int(solution.n_iter[number])
         left = -1 if problem.max_iter < 0 else max(0, problem.max_iter - n_iter)
         solved = solve_on_demand(
@@ -50,7 +51,7 @@ def refine(
             parts,
             upper,
             solution.beta_of(problem, a, b),
-            plan=plan_rows(len(upper), X.shape[1], 1, limit_bytes, 8, 8, held),
+            plan=plan_rows(len(upper), parts[0].X.shape[1], 1, limit_bytes, 8, 8, held),
             dtype=np.float64,
             tol=problem.tol,
             max_iter=left if solve_on else 0,
@@ -75,7 +76,8 @@ def _doubtful_at(
     relative = kernel.rounding(sq_norms, precision) + stored
 
     def typical() -> float:
-        return typical_value(kernel, to_host(problem.samples.X), None)
+        X = problem.samples.X
+        return typical_value(kernel, X if is_host(X) else to_host(X), None)
 
     sizes = kernel.sizes(sq_norms)
     return doubtful_pairs(solution.coef, problem.starts, relative, 0.0, problem.tol, typical, sizes)
