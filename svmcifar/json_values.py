@@ -1,10 +1,14 @@
-"""Conversion of values to the types that JSON has."""
+"""Values of the types that JSON has: converted to, and checked for."""
 
-from dataclasses import asdict, is_dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, fields, is_dataclass
 from math import isfinite
-from typing import Any
+from types import NoneType, UnionType
+from typing import Any, TypeVar, get_args, get_origin, get_type_hints, is_typeddict
 
 import numpy as np
+
+T = TypeVar("T")
 
 
 def plain(value: Any) -> Any:
@@ -28,3 +32,48 @@ def finite(value: Any) -> Any:
     if isinstance(value, list):
         return [finite(item) for item in value]
     return None if isinstance(value, float) and not isfinite(value) else value
+
+
+def read_fields(part: type[T], content: Mapping[str, Any]) -> T:
+    """Build a dataclass from those values of a JSON object that it has fields for.
+
+    Raise TypeError if one is missing or not of its field's type (see `is_of_type`).
+    """
+    hints = get_type_hints(part)
+    names = [field.name for field in fields(part)]  # type: ignore[arg-type]
+    known = {name: content[name] for name in names if name in content}
+    for name, value in known.items():
+        if not is_of_type(value, hints[name]):
+            raise TypeError(f"{name} must be of type {hints[name]}")
+    return part(**known)
+
+
+def is_of_type(value: Any, kind: Any) -> bool:
+    """Return whether a value that was read from JSON is of the type of an annotation.
+
+    Known are bool, int (of 64 bits), float (finite, or such an int), str, None, Any, unions, lists
+    and sequences, dicts and mappings with keys that are strings, typed dicts, whose other keys are
+    free, and classes.
+    """
+    origin, arguments = get_origin(kind), get_args(kind)
+    if origin is UnionType:
+        return any(is_of_type(value, one) for one in arguments)
+    if is_typeddict(kind):
+        return isinstance(value, dict) and all(
+            is_of_type(value.get(key), of_key) for key, of_key in get_type_hints(kind).items()
+        )
+    if origin in (list, Sequence):
+        return isinstance(value, list) and all(is_of_type(item, arguments[0]) for item in value)
+    if origin in (dict, Mapping):
+        return isinstance(value, dict) and all(
+            is_of_type(item, arguments[1]) for item in value.values()
+        )
+    if kind is Any:
+        return True
+    if kind in (None, NoneType):
+        return value is None
+    if kind is int:
+        return type(value) is int and abs(value) < 2**63
+    if kind is float:
+        return (type(value) is float and isfinite(value)) or is_of_type(value, int)
+    return isinstance(value, kind)

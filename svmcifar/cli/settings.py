@@ -18,6 +18,7 @@ import click
 from click.core import ParameterSource
 
 from svmcifar.errors import InputError
+from svmcifar.io.reading import read_file
 
 # Options of how and where a command runs, not of its model.  No flag is a setting either.
 _OF_THE_RUN = {
@@ -156,18 +157,12 @@ def _set_defaults(folder: str, context: click.Context, option: click.Parameter, 
 def _read_toml(path: Path) -> dict[str, Any]:
     """Read a TOML file of at most `_MOST_BYTES`."""
     try:
-        with path.open("rb") as file:
-            content = file.read(_MOST_BYTES + 1)
+        content = read_file(path, _MOST_BYTES)
     except OSError as error:
         raise InputError(
             f"{path}: the file of settings must be readable. Got '{error.strerror}' instead. "
             f"Name another file or fix it."
         ) from error
-    if len(content) > _MOST_BYTES:
-        raise InputError(
-            f"{path}: a file of settings must have at most {_MOST_BYTES} bytes. Got more. "
-            f"Name a file of settings."
-        )
     try:
         return tomllib.loads(content.decode("utf-8-sig"))
     except (ValueError, RecursionError) as error:

@@ -23,6 +23,7 @@ from svmcifar.compute.image_shape import ImageShape
 from svmcifar.data.dataset import CLASSES, SUPERCLASSES
 from svmcifar.errors import BackendUnavailableError, CheckpointError, OutputError
 from svmcifar.io.files import atomic_path, written_together
+from svmcifar.io.reading import read_file
 from svmcifar.text import shortened
 
 if TYPE_CHECKING:
@@ -201,7 +202,7 @@ def _noted_name(entry: dict[str, Any]) -> str | None:
 def _read(path: Path) -> bytes:
     kind_by_name(path)
     try:
-        content = path.read_bytes()
+        content = read_file(path)
     except FileNotFoundError:
         raise CheckpointError(
             f"{path}: the network's file must exist; make one with 'svmcifar train-cnn'"
@@ -220,7 +221,7 @@ def _read_external(path: Path) -> bytes | None:
     external = external_path(path)
     if kind_by_name(path) != ONNX or not external.is_file():
         return None
-    return external.read_bytes()
+    return read_file(external)
 
 
 def _open_network(

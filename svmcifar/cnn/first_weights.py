@@ -14,6 +14,7 @@ from svmcifar.cnn.libraries import is_library_name
 from svmcifar.cnn.state_dict import find_state
 from svmcifar.cnn.torch_runtime import read_state
 from svmcifar.errors import BackendUnavailableError, CheckpointError, InputError
+from svmcifar.io.reading import read_file
 
 State = Mapping[str, Tensor]
 IMAGENET = "imagenet"
@@ -30,7 +31,7 @@ def read_first_weights(named: str, blueprint: Blueprint) -> tuple[State, str]:
     if named != IMAGENET:
         path = Path(named)
         try:
-            content = path.read_bytes()
+            content = read_file(path)
         except OSError as error:
             raise CheckpointError(
                 f"{path}: weights to start from must be a readable file, or 'imagenet', got "

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple, TypeGuard
 
 from svmcifar.compute.environment import describe_environment, utc_now
 from svmcifar.errors import CheckpointError
+from svmcifar.io.reading import read_file
 from svmcifar.json_values import plain
 
 FORMAT_NUMBER = 1
@@ -18,6 +19,7 @@ STD = (0.2023, 0.1994, 0.2010)
 
 _MOST = 1e12
 _MOST_SIDE = 2048
+_MOST_BYTES = 16 * 2**20
 
 # Types of the optional entries that readers rely on.
 _TYPES: dict[str, type | tuple[type, ...]] = {
@@ -95,7 +97,7 @@ def read_card(checkpoint: Path, sha256: str) -> dict[str, Any] | None:
     """
     path = card_path(checkpoint)
     try:
-        card = json.loads(path.read_bytes())
+        card = json.loads(read_file(path, _MOST_BYTES))
     except FileNotFoundError:
         return None
     except (OSError, ValueError, RecursionError) as error:
@@ -124,7 +126,7 @@ def card_data(checkpoint: Path) -> dict[str, Any]:
     Whether it is damaged, or of another checkpoint, `read_card` tells.
     """
     try:
-        data = json.loads(card_path(checkpoint).read_bytes())["data"]
+        data = json.loads(read_file(card_path(checkpoint), _MOST_BYTES))["data"]
         shape, seed = data.get("image_shape"), data.get("split_seed")
     except (OSError, ValueError, RecursionError, LookupError, TypeError, AttributeError):
         return {}

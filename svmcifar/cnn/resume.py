@@ -9,6 +9,7 @@ import torch
 from svmcifar.cnn.torch_runtime import require_safe_torch
 from svmcifar.errors import CheckpointError
 from svmcifar.io.files import atomic_path
+from svmcifar.io.reading import read_file
 
 History = list[dict[str, float]]
 
@@ -39,7 +40,7 @@ def load_state(path: Path, identity: dict[str, Any], parts: dict[str, Any]) -> H
     require_safe_torch(path)
     try:
         # On the host: each part moves what it loads, and Adam keeps its step counts there.
-        state = dict(torch.load(path, map_location="cpu", weights_only=True))
+        state = dict(torch.load(BytesIO(read_file(path)), map_location="cpu", weights_only=True))
         was, history = dict(state["about"]), list(state["history"])
         if was == identity:
             for name, part in parts.items():

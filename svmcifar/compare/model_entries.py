@@ -152,7 +152,7 @@ def svm_entry(
             training_machine=Machine(
                 None if BACKENDS[fit.backend].uses_gpu else manifest.host["processor"],
                 manifest.host.get("cores"),
-                times.get("n_threads"),
+                _whole(times.get("n_threads")),
             ),
             training_hardware=(
                 f"{manifest.host['processor']}, backend {fit.backend}"
@@ -213,6 +213,10 @@ def _learning_curve(
                 accuracy={kind: tuple(columns[key]) for kind, key in keys.items()},
             )
     return None
+
+
+def _whole(number: float | None) -> int | None:
+    return None if number is None else int(number)
 
 
 def _total(values: Sequence[Any]) -> Any:

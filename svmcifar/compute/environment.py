@@ -6,12 +6,27 @@ import subprocess
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import Any, TypedDict
 
 import svmcifar
 from svmcifar.compute.blas import blas_kernels
 
 _PACKAGES = ("numpy", "scipy", "scikit-learn", "numba", "skops")
+
+
+class Host(TypedDict):
+    """The machine, as `describe_environment` describes it."""
+
+    system: str
+    processor: str
+    cores: int | None  # unknown in files of older releases
+    blas: list[str]
+
+
+class Versions(TypedDict):
+    """Of Python and of packages, among them at least this one."""
+
+    svmcifar: str
 
 
 def describe_environment() -> dict[str, Any]:

@@ -15,6 +15,7 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 from svmcifar.compute.image_shape import ImageShape
 from svmcifar.compute.progress import stage
 from svmcifar.errors import DataError
+from svmcifar.io.reading import open_file
 
 # Formats that Pillow does not read, but a folder's files of which are meant as images.
 _FOREIGN_SUFFIXES = {".heic", ".heif", ".svg", ".svgz"}
@@ -89,7 +90,8 @@ def read_image(
         with warnings.catch_warnings():
             # Pillow warns of half the size at which it refuses.
             warnings.simplefilter("ignore", Image.DecompressionBombWarning)
-            with Image.open(path if content is None else io.BytesIO(content)) as file:
+            opened = open_file(path) if content is None else io.BytesIO(content)
+            with opened, Image.open(opened) as file:
                 upright = _to_rgba(ImageOps.exif_transpose(file), path)
     except UnidentifiedImageError as error:
         raise DataError(f"{path}: must be an image file{_what_it_is(path, content)}") from error
@@ -100,7 +102,9 @@ def read_image(
         raise DataError(
             f"{path}: an image must have at most {most:.0f} megapixels{got}; make it smaller first"
         ) from error
-    except (OSError, SyntaxError, ValueError) as error:
+    except (MemoryError, DataError):
+        raise
+    except Exception as error:  # Pillow raises any for a damaged file
         reason = getattr(error, "strerror", None) or error
         raise DataError(f"{path}: the image must be readable, got '{reason}'") from error
     white = Image.new("RGBA", upright.size, "white")
@@ -116,7 +120,7 @@ def fit_image(picture: Image.Image, shape: ImageShape) -> NDArray[np.uint8]:
 def _what_it_is(path: str | Path, content: bytes | None) -> str:
     """Say what a file is that Pillow does not read, and what to do: the end of a message."""
     if content is None:
-        with open(path, "rb") as file:
+        with open_file(path) as file:
             content = file.read(1024)
     start = content[:1024]
     if start[4:8] == b"ftyp":

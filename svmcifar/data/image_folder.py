@@ -16,6 +16,8 @@ from svmcifar.data.dataset import ReadingOptions
 from svmcifar.data.image_files import images_within
 from svmcifar.data.labelled_pictures import ALL, LabelledPictures, Pictures, Superclasses
 from svmcifar.errors import DataError, LabelError
+from svmcifar.io.csv_files import open_csv
+from svmcifar.io.reading import read_file
 
 SUPERCLASS_FILE = "superclasses.csv"
 """Beside the folders, it has a row a class, with the columns `COLUMNS`."""
@@ -83,7 +85,7 @@ class ImageFolder(LabelledPictures):
         order = np.random.default_rng(0).permutation(len(labelled))
         paths = [labelled[i][0] for i in order]
         labels = np.array([labelled[i][1] for i in order], dtype=np.int64)
-        return Pictures(labels, list(map(str, paths)), lambda i: paths[i].read_bytes())
+        return Pictures(labels, list(map(str, paths)), lambda i: read_file(paths[i]))
 
     @cached_property
     def superclasses(self) -> Superclasses | None:
@@ -170,9 +172,8 @@ def _composed(name: str) -> str:
 
 def _read_rows(path: Path) -> list[dict[str, str]]:
     try:
-        with path.open(newline="", encoding="utf-8-sig") as file:
-            reader = csv.DictReader(file)
-            rows = list(reader)
+        reader = csv.DictReader(open_csv(path))
+        rows = list(reader)
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         reason = getattr(error, "strerror", None) or error
         raise LabelError(f"{path}: must be a readable CSV, got '{reason}'; fix it") from error

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from svmcifar.data.dataset import CLASSES, SUPERCLASSES, Dataset
 from svmcifar.errors import LabelError
-from svmcifar.io.csv_files import write_rows
+from svmcifar.io.csv_files import open_csv, write_rows
 from svmcifar.io.files import atomic_path, check_output
 from svmcifar.text import csv_cell
 
@@ -47,8 +47,7 @@ def check_label_csv(dataset: Dataset, path: str | Path) -> None:
     """Raise LabelError if a label CSV cannot be read as UTF-8 or differs from `label_rows`."""
     wanted = label_rows(dataset)
     try:
-        with Path(path).open(newline="", encoding="utf-8-sig") as file:
-            rows = list(csv.reader(file))
+        rows = list(csv.reader(open_csv(path)))
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         reason = getattr(error, "strerror", None) or error
         raise LabelError(f"{path}: must be a readable CSV, got '{reason}'; {_REMEDY}") from error

@@ -1,19 +1,22 @@
 """Find and read the files of a data set: in a folder or an archive, in one of the usual places."""
 
+import bz2
+import gzip
 import hashlib
 import lzma
 import os
 import tarfile
 import zipfile
 import zlib
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path, PurePosixPath
-from typing import IO
+from typing import IO, Any
 
 from svmcifar.compute.progress import stage
 from svmcifar.data.dataset import ArchiveDescription
 from svmcifar.errors import DataError
+from svmcifar.io.reading import open_file, read_file
 
 SYNTHETIC_SUMS = "SYNTHETIC.md5"  # beside the data files, it marks a data set as synthetic
 
@@ -25,6 +28,16 @@ _OTHER_SUFFIXES = (".npz", ".parquet")
 _CHUNK_BYTES = 2**20
 _NO_END = "File is not a zip file"  # zipfile's words for one that only begins as one
 _KEEP_LIMIT_BYTES = 64 * 2**20
+# Of a file of a data set, and of an archive that is decompressed from its start: twice what CIFAR's
+# images take as integers of 64 bits.
+_MOST_BYTES = 4 * 2**30
+_MOST_AT_ONCE = 16 * 2**20
+_TOO_LARGE = "it unpacks to more than a data set has"
+# How compressed archives begin.
+_COMPRESSED: dict[bytes, Callable[[Any], Any]] = {
+    b"\x1f\x8b": gzip.open, b"BZh": bz2.open, b"\xfd7zXZ\x00": lzma.open,
+}  # fmt: skip
+_LONGEST_START = 6
 _TORCHVISION_ROOTS = ("data", "data/{0}", ".", "~/data", "~/data/{0}", "~/datasets")
 _CLIP_ROOT = "~/.cache"
 
@@ -42,14 +55,15 @@ class FolderSource:
     def read(self, name: str) -> bytes:
         """Read one file whole."""
         try:
-            return (self.path / name).read_bytes()
+            return read_file(self.path / name, _MOST_BYTES)
         except OSError as error:
             raise self._unreadable(name, error) from error
 
     def md5(self, name: str) -> str:
         """Return the md5 of one file, read in pieces."""
         try:
-            return file_md5(self.path / name)
+            with open_file(self.path / name, _MOST_BYTES) as file:
+                return _stream_md5(file)
         except OSError as error:
             raise self._unreadable(name, error) from error
 
@@ -102,7 +116,10 @@ class ArchiveSource:
 
     def _scan(self, wanted: str | None = None) -> None:
         try:
-            with stage("reading the archive"), tarfile.open(self.path, "r:*") as archive:
+            with (
+                stage("reading the archive"),
+                _open_tar(self.path) as archive,
+            ):
                 for member in archive:
                     name = data_member_name(member, self._description)
                     stream = archive.extractfile(member) if name else None
@@ -115,11 +132,7 @@ class ArchiveSource:
                     else:
                         self._md5s[name] = _stream_md5(stream)
         except (*ARCHIVE_ERRORS, OSError) as error:
-            # tarfile tells what each of its ways to open a file has met.
-            is_foreign = "could not be opened" in str(error)
-            raise _unreadable_archive(
-                self.path, self._description, "it is no archive" if is_foreign else error
-            ) from error
+            raise _unreadable_archive(self.path, self._description, error) from error
 
     def _missing(self, name: str) -> DataError:
         return _missing_member(self.path, self._description, name)
@@ -155,9 +168,11 @@ class ZipSource:
     def _opened(self, name: str) -> Iterator[IO[bytes] | None]:
         """Open the member that is a data file, if there is one."""
         try:
-            with zipfile.ZipFile(self.path) as archive:
-                for member in archive.namelist():
-                    if _data_name(member, self._description) == name:
+            with open_file(self.path) as file, zipfile.ZipFile(file) as archive:
+                for member in archive.infolist():
+                    if _data_name(member.filename, self._description) == name:
+                        if member.file_size > _MOST_BYTES:
+                            raise zipfile.BadZipFile(_TOO_LARGE)
                         with archive.open(member) as stream:
                             yield stream
                         return
@@ -166,6 +181,46 @@ class ZipSource:
         except (zipfile.BadZipFile, RuntimeError, *ARCHIVE_ERRORS, OSError) as error:
             reason = "it is truncated" if str(error) == _NO_END else error
             raise _unreadable_archive(self.path, self._description, reason) from error
+
+
+class _Unpacked:
+    """A decompressed tar archive of which no more is read than a data set can have.
+
+    What comes before a member's data is read at once, whatever length it claims.
+    """
+
+    def __init__(self, stream: IO[bytes]) -> None:
+        self._stream = stream
+        self.tell = stream.tell
+
+    def read(self, n_bytes: int) -> bytes:
+        self._check(n_bytes, _MOST_AT_ONCE)
+        return self._stream.read(n_bytes)
+
+    def seek(self, position: int) -> int:
+        self._check(position, _MOST_BYTES)
+        return self._stream.seek(position)
+
+    def _check(self, number: int, most: int) -> None:
+        if not 0 <= number <= most:
+            raise tarfile.ReadError(_TOO_LARGE)
+
+
+@contextmanager
+def _open_tar(path: Path) -> Iterator[tarfile.TarFile]:
+    """Open a tar archive, compressed or not."""
+    with open_file(path) as file:
+        start = file.read(_LONGEST_START)
+        file.seek(0)
+        openers = (of for begin, of in _COMPRESSED.items() if start.startswith(begin))
+        decompress = next(openers, None)
+        if decompress is None and not tarfile.is_tarfile(file):
+            raise tarfile.ReadError("it is no archive")
+        file.seek(0)
+        with decompress(file) if decompress else nullcontext(file) as stream:
+            unpacked: Any = _Unpacked(stream)
+            with tarfile.open(fileobj=unpacked, mode="r:") as archive:
+                yield archive
 
 
 def _unreadable_archive(path: Path, description: ArchiveDescription, reason: object) -> DataError:
@@ -224,10 +279,10 @@ def _is_of_another(path: Path, description: ArchiveDescription) -> bool:
         if start.startswith(_PICKLE):
             return True
         if start == _ZIP:
-            with zipfile.ZipFile(path) as archive:
+            with open_file(path) as file, zipfile.ZipFile(file) as archive:
                 found = {_data_name(name, description) for name in archive.namelist()}
             return found.isdisjoint(description.files)
-        with tarfile.open(path, "r:*") as archive:
+        with _open_tar(path) as archive:
             for member in archive:
                 first, *within = PurePosixPath(member.name).parts
                 if member.isfile() and not first.startswith("."):
@@ -238,7 +293,7 @@ def _is_of_another(path: Path, description: ArchiveDescription) -> bool:
 def _first_bytes(path: Path) -> bytes:
     """Return how a file begins; empty if it cannot be read."""
     try:
-        with path.open("rb") as file:
+        with open_file(path) as file:
             return file.read(len(_ZIP))
     except OSError:
         return b""
@@ -282,7 +337,7 @@ def bytes_md5(content: bytes) -> str:
 
 def file_md5(path: Path) -> str:
     """Return the md5 of a file, read in pieces."""
-    with path.open("rb") as file:
+    with open_file(path) as file:
         return _stream_md5(file)
 
 

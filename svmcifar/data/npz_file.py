@@ -5,13 +5,16 @@ import zipfile
 import zlib
 from collections.abc import Mapping
 from functools import cached_property
+from math import inf
 from pathlib import Path
+from tokenize import TokenError
 from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from svmcifar.compute.memory import available_bytes, format_bytes
 from svmcifar.compute.progress import stage
 from svmcifar.data.dataset import ReadingOptions
 from svmcifar.data.image_files import fit_image
@@ -24,6 +27,7 @@ from svmcifar.data.labelled_pictures import (
     check_texts,
 )
 from svmcifar.errors import DataError
+from svmcifar.io.reading import open_file
 
 # Names of images and labels by part: as Keras and MedMNIST have them.
 _LAYOUTS = (
@@ -34,7 +38,10 @@ _LAYOUTS = (
 )
 _NAMES, _ABOVE, _ABOVE_NAMES = "class_names", "superclass_of", "superclass_names"
 _CHANNELS = (1, 3)
-_DAMAGE = (zipfile.BadZipFile, zlib.error, EOFError, ValueError, KeyError, OSError)
+_DAMAGE = (
+    zipfile.BadZipFile, zlib.error, EOFError, ValueError, KeyError, OSError, RuntimeError,
+    SyntaxError, TokenError, TypeError, AttributeError,
+)  # fmt: skip
 
 
 class NpzFile(LabelledPictures):
@@ -61,8 +68,15 @@ class NpzFile(LabelledPictures):
         """The arrays that are known, by name."""
         known = {name for layout in _LAYOUTS for part in layout.values() for name in part}
         try:
-            with stage("reading arrays"), np.load(self.location, allow_pickle=False) as file:
+            with (
+                stage("reading arrays"),
+                open_file(self.location) as opened,
+                np.load(opened, allow_pickle=False) as file,
+            ):
                 wanted = [n for n in file.files if n in known | {_NAMES, _ABOVE, _ABOVE_NAMES}]
+                n_bytes = sum(member.file_size for member in file.zip.infolist())
+                if n_bytes > (available_bytes() or inf):
+                    raise ValueError(f"it unpacks to {format_bytes(n_bytes)}, more than is free")
                 return {name: file[name] for name in wanted}
         except _DAMAGE as error:
             raise DataError(

@@ -6,12 +6,14 @@ import re
 from collections.abc import Mapping
 from contextlib import suppress
 from functools import cached_property
+from math import inf
 from pathlib import Path
 from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
+from svmcifar.compute.memory import available_bytes, format_bytes
 from svmcifar.compute.progress import stage
 from svmcifar.data.dataset import CLASSES, SUPERCLASSES, ReadingOptions
 from svmcifar.data.labelled_pictures import (
@@ -23,6 +25,7 @@ from svmcifar.data.labelled_pictures import (
     check_texts,
 )
 from svmcifar.errors import BackendUnavailableError, DataError
+from svmcifar.io.reading import open_file
 
 # Our names of the columns, by those that files may have.
 _IMAGE, _LABEL, _ABOVE = "image", "label", "superclass"
@@ -193,6 +196,7 @@ def _read(path: Path) -> Any:
 
     try:
         with stage(f"reading {path.name}"):
+            _require_room(path)
             schema = parquet.read_schema(path)
             known = {
                 ours: [name for name in names if name in schema.names]
@@ -213,6 +217,18 @@ def _read(path: Path) -> Any:
         ) from error
     table = table.select(list(found.values())).rename_columns(list(found))
     return table.replace_schema_metadata(schema.metadata)
+
+
+def _require_room(path: Path) -> None:
+    """Raise OSError if a table is no regular file, or unpacks to more than there is memory."""
+    from pyarrow import parquet
+
+    open_file(path).close()
+    metadata = parquet.read_metadata(path)
+    groups = range(metadata.num_row_groups)
+    n_bytes = sum(metadata.row_group(number).total_byte_size for number in groups)
+    if n_bytes > (available_bytes() or inf):
+        raise OSError(f"it unpacks to {format_bytes(n_bytes)}, more than is free")
 
 
 def _names_in(metadata: Mapping[bytes, bytes], name: str) -> list[str] | None:

@@ -119,10 +119,13 @@ class FeatureSettings:
         """Read the settings from a manifest's part "training".
 
         Settings that an older release did not have get their default; all had ``n_components``.
+        Raise LookupError or TypeError if that is missing, or one is of another type.
         """
+        from svmcifar.json_values import read_fields  # which takes NumPy, and help does not
+
         keys = {f.name: _MANIFEST_KEYS.get(f.name, f.name) for f in fields(cls)}
         known = {name: training[key] for name, key in keys.items() if key in training}
-        return cls(**known | {"n_components": training["n_components"]})
+        return read_fields(cls, known | {"n_components": training["n_components"]})
 
 
 RAW_PIXELS = FeatureSettings()

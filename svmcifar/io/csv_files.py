@@ -2,13 +2,22 @@
 
 import csv
 from collections.abc import Iterable
+from io import StringIO
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
+from svmcifar.io.reading import read_file
 from svmcifar.text import csv_cell
 
 if TYPE_CHECKING:
     import pandas as pd
+
+_MOST_BYTES = 64 * 2**20
+
+
+def open_csv(path: str | Path) -> StringIO:
+    """Open a CSV in UTF-8, read whole: raise OSError or UnicodeDecodeError if it cannot be."""
+    return StringIO(read_file(path, _MOST_BYTES).decode("utf-8-sig"), newline="")
 
 
 def write_rows(rows: Iterable[Iterable[Any]], path: Path) -> None:

@@ -1,8 +1,10 @@
 """What a file holds of an estimator that was saved in Python: an SVC, or a pipeline."""
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import skops.io
 from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_is_fitted
@@ -13,6 +15,8 @@ from svmcifar.features import kinds
 from svmcifar.io.content_hash import content_hash
 from svmcifar.io.safe_skops import read_trusted
 from svmcifar.model.manifest import EstimatorManifest
+from svmcifar.svm.estimator import SVC
+from svmcifar.svm.fitted_state import check_fitted_state, check_support_vectors
 
 
 def trusted_types() -> list[str]:
@@ -58,14 +62,32 @@ def unpack_estimator(
 ) -> Any:
     """Return the estimator of a file; with `n_jobs`, every step has this number of threads.
 
-    Raise ModelFileError if it is not the one that was saved or has foreign types.
+    Raise ModelFileError if it is not the one that was saved or has foreign types, and other errors
+    for what no fit leaves.
     """
     estimator = read_trusted(data, path, trusted_types())
     if content_hash(estimator) != manifest.content_hash:
         raise ModelFileError(
             f"{path}: the model must match its content hash and does not; save it again"
         )
+    for svc in _svcs(estimator):
+        check_fitted_state(svc)
+        check_support_vectors(svc)
     if n_jobs is not None:
         names = [name for name in estimator.get_params() if name.split("__")[-1] == "n_jobs"]
         estimator.set_params(**dict.fromkeys(names, n_jobs))
     return estimator
+
+
+def _svcs(value: Any) -> Iterator[SVC]:
+    """Yield the fitted models of ours in an estimator, its parameters and fitted attributes."""
+    if isinstance(value, SVC):
+        if hasattr(value, "classes_"):
+            yield value
+    elif isinstance(value, BaseEstimator):
+        yield from _svcs(list(vars(value).values()))
+    elif isinstance(value, dict):
+        yield from _svcs(list(value.values()))
+    elif isinstance(value, list | tuple) or (isinstance(value, np.ndarray) and value.dtype == "O"):
+        for item in value:
+            yield from _svcs(item)

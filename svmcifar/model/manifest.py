@@ -1,19 +1,18 @@
 """The manifest: how a model was made, as its file records it."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
-from typing import Any, TypeVar
+from dataclasses import dataclass
+from typing import Any
 
+from svmcifar.compute.environment import Host, Versions
 from svmcifar.features.settings import FeatureSettings
-from svmcifar.json_values import plain
+from svmcifar.json_values import plain, read_fields
 from svmcifar.svm.fit_report import FitReport
 
 # Format 1 had raw pixels only and no augmentation; up to 2, types were named by their modules.
 FORMAT_NUMBER = 3
 # What files of other estimators hold, by their manifest; image classifiers' do not say.
 ESTIMATOR = "estimator"
-
-T = TypeVar("T")
 
 
 @dataclass
@@ -65,15 +64,15 @@ class Manifest:
 
     created: str  # when training began, ISO 8601 in UTC
     # These three as `svmcifar.compute.environment.describe_environment` returns them.
-    versions: dict[str, str]
+    versions: Versions
     git_commit: str | None
-    host: dict[str, Any]
+    host: Host
     data: DataSource
     training: Training
     fit: FitReport
     # Seconds, ``features_s`` and ``fit_s``; ``features_found`` if some were in the feature cache.
     # Newer ones have seconds of the processor, ``..._cpu_s``, and ``n_threads`` too.
-    times: dict[str, Any]
+    times: dict[str, float | bool]
     format: int = FORMAT_NUMBER
     slim: bool = False  # whether support vectors are left out of the file
     content_hash: str = ""  # of the model; empty before it is saved
@@ -87,18 +86,21 @@ class Manifest:
     def from_dict(cls, content: Mapping[str, Any]) -> "Manifest":
         """Read the JSON form; what older releases leave out has its default.
 
-        Raise LookupError or TypeError if anything else is missing.
+        Raise LookupError, TypeError or ValueError if anything else is missing or of another type.
         """
         training = content["training"]
-        parts = {
-            "data": _read(DataSource, content["data"]),
-            "training": _read(
+        parts: dict[str, Any] = {
+            "data": read_fields(DataSource, content["data"]),
+            "training": read_fields(
                 Training, {**training, "features": FeatureSettings.from_manifest(training)}
             ),
-            "fit": _read(FitReport, {"memory_plan": None, **content["fit"]}),
+            "fit": read_fields(FitReport, {"memory_plan": None, **content["fit"]}),
         }
+        shape = parts["data"].image_shape
+        if shape is not None and not (len(shape) == 3 and min(shape) > 0):
+            raise ValueError("image_shape must be channels, height and width")
         saved = {name: content[name] for name in ("format", "slim", "content_hash", "stored_hash")}
-        return _read(cls, {**content, **parts, **saved})
+        return read_fields(cls, {**content, **parts, **saved})
 
 
 @dataclass
@@ -108,9 +110,9 @@ class EstimatorManifest:
     estimator: str  # as it is printed
     created: str  # when it was saved, ISO 8601 in UTC
     # As in `Manifest`.
-    versions: dict[str, str]
+    versions: Versions
     git_commit: str | None
-    host: dict[str, Any]
+    host: Host
     content_hash: str
     holds: str = ESTIMATOR
     format: int = FORMAT_NUMBER
@@ -121,11 +123,5 @@ class EstimatorManifest:
 
     @classmethod
     def from_dict(cls, content: Mapping[str, Any]) -> "EstimatorManifest":
-        """Read the JSON form; raise TypeError if anything is missing."""
-        return _read(cls, content)
-
-
-def _read(part: type[T], content: Mapping[str, Any]) -> T:
-    """Build a dataclass from the values that it has fields for."""
-    names = [field.name for field in fields(part)]  # type: ignore[arg-type]
-    return part(**{name: content[name] for name in names if name in content})
+        """Read the JSON form; raise TypeError if anything is missing or of another type."""
+        return read_fields(cls, content)

@@ -21,7 +21,9 @@ import zipfile
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
+from math import prod
 from pathlib import Path
+from tokenize import TokenError
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -29,17 +31,24 @@ import skops.io
 from sklearn.base import BaseEstimator
 
 from svmcifar.compute.progress import stage
-from svmcifar.data.dataset import SUPERCLASS_OF, Dataset
+from svmcifar.data.dataset import CLASSES, LABEL_KINDS, SUPERCLASS_OF, Dataset
+from svmcifar.data.registry import DEFAULT_SHAPE
 from svmcifar.errors import InputError, ModelFileError, SvmCifarError
 from svmcifar.features import kinds
+from svmcifar.features.fitting import compute_features
 from svmcifar.features.pipeline import set_workers
+from svmcifar.features.settings import require_augmentation
 from svmcifar.io.content_hash import content_hash
 from svmcifar.io.files import atomic_path, check_output
+from svmcifar.io.reading import open_file
 from svmcifar.io.safe_skops import read_trusted
+from svmcifar.io.stored_zip import open_zip
+from svmcifar.json_values import is_of_type
 from svmcifar.model.classifier import ImageClassifier
 from svmcifar.model.estimator_file import pack_estimator, trusted_types, unpack_estimator
 from svmcifar.model.manifest import ESTIMATOR, FORMAT_NUMBER, EstimatorManifest, Manifest
 from svmcifar.svm.estimator import SVC
+from svmcifar.svm.fitted_state import check_fitted_state, check_support_vectors
 
 if TYPE_CHECKING:
     from svmcifar.features.cache import FeatureCache
@@ -50,7 +59,7 @@ _RENAMED = {**kinds.RENAMED, "svmcifar.svc.RBFSVC": "svmcifar.RBFSVC"}
 # Exceptions that reading a damaged file raises.
 _DAMAGE = (
     zipfile.BadZipFile, zlib.error, LookupError, ValueError, TypeError, AttributeError, EOFError,
-    ArithmeticError, OSError, RuntimeError,
+    ArithmeticError, OSError, RuntimeError, SyntaxError, TokenError,
 )  # fmt: skip
 _MANIFEST, _MODEL, _SUPPORT_VECTORS = "manifest.json", "model.skops", "support_vectors.npy"
 
@@ -213,10 +222,17 @@ def load_classifier(
         else:
             with archive.open(_SUPPORT_VECTORS) as file:
                 model.svc.support_vectors_ = np.lib.format.read_array(file, allow_pickle=False)
+        try:
+            check_support_vectors(model.svc)
+        except ValueError as error:  # of other images than those in training
+            raise ModelFileError(_altered(path)) from error
         is_same = model_content_hash(model) == manifest.content_hash
-    if not is_same:
-        if not manifest.slim:
+        if not is_same and not manifest.slim:
             raise ModelFileError(_altered(path))
+        check_fitted_state(model.svc)
+        _check_classes(model)
+        _check_features(model)
+    if not is_same:
         warnings.warn(
             f"{path}: features of the slim model differ in their last digits from those it was "
             f"trained on (another processor, library or dtype of the feature cache); predictions "
@@ -224,6 +240,30 @@ def load_classifier(
             stacklevel=2,
         )
     return model
+
+
+def _check_classes(model: ImageClassifier) -> None:
+    """Raise ValueError unless names and superclasses are those of the SVM's classes."""
+    names, above = model.class_names, model.superclass_of
+    if not (
+        is_of_type(names, list[str])
+        and is_of_type(above, list[int])
+        and model.label_kind in LABEL_KINDS
+        and set(model.svc.classes_.tolist()) <= set(range(len(names)))
+        and (model.label_kind != CLASSES or len(above) in (0, len(names)))
+        and min(above, default=0) >= 0
+    ):
+        raise ValueError("names and superclasses must be those of the SVM's classes")
+
+
+def _check_features(model: ImageClassifier) -> None:
+    """Raise ValueError unless some image has features for the SVM that are finite."""
+    require_augmentation(model.augment)
+    shape = model.manifest.data.image_shape or DEFAULT_SHAPE
+    image = np.random.default_rng(0).integers(0, 256, (1, prod(shape)), dtype=np.uint8)
+    X = compute_features(model.features, image, augment=model.augment)
+    if X.shape[1:] != model.svc.shape_fit_[1:] or not np.isfinite(X).all():
+        raise ValueError("features must be finite, and as many as the SVM has learned from")
 
 
 def model_content_hash(model: ImageClassifier) -> str:
@@ -263,7 +303,7 @@ def _opened(path: str | Path) -> Iterator[tuple[zipfile.ZipFile, dict[str, Any]]
     While it is read, raise ModelFileError for every sign of damage.
     """
     try:
-        archive = zipfile.ZipFile(path)
+        file = open_file(path)
     except FileNotFoundError:
         raise ModelFileError(
             f"{path}: the model file must exist; make one with 'svmcifar train'"
@@ -272,9 +312,12 @@ def _opened(path: str | Path) -> Iterator[tuple[zipfile.ZipFile, dict[str, Any]]
         raise ModelFileError(
             f"{path}: the model file must be readable, got '{error.strerror}'"
         ) from error
-    except zipfile.BadZipFile as error:
-        raise ModelFileError(_truncated(path) or _foreign(path)) from error
-    with archive:
+    with file:
+        try:
+            archive = open_zip(file)
+        except (zipfile.BadZipFile, NotImplementedError, ValueError) as error:
+            is_zip = zipfile.is_zipfile(file)
+            raise ModelFileError((not is_zip and _truncated(path)) or _foreign(path)) from error
         if not {_MANIFEST, _MODEL} <= set(archive.namelist()):
             raise ModelFileError(_foreign(path))
         try:
@@ -302,7 +345,7 @@ def _foreign(path: str | Path) -> str:
 
 def _truncated(path: str | Path) -> str | None:
     """Describe a file that begins as a model file does, or is empty; None for any other."""
-    with Path(path).open("rb") as file:
+    with open_file(path) as file:
         start = file.read(4)
         n_bytes = file.seek(0, os.SEEK_END)
     if start not in (b"", b"PK\x03\x04"):
@@ -331,11 +374,4 @@ def _support_vectors_from(
     rows = model.manifest.training.rows
     if rows is not None:
         images = images[rows]
-    support_vectors = model.compute_training_features(images)[model.svc.support_]
-    # A larger difference than by rounding means other images than those in training.
-    center = model.svc._center
-    centred = support_vectors if center is None else support_vectors - center
-    sq_norms = np.einsum("ij,ij->i", centred, centred, dtype=np.float64)
-    if not np.allclose(sq_norms, model.svc._support_sq_norms, rtol=1e-3):
-        raise ModelFileError(_altered(path))
-    return support_vectors
+    return model.compute_training_features(images)[model.svc.support_]

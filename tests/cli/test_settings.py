@@ -190,7 +190,7 @@ CONTENTS = {
     "UTF-16": ("C = 1\n".encode("utf-16"), ["must be TOML in UTF-8"]),
     "binary": (bytes(1000), ["must be TOML in UTF-8"]),
     "deep": ("C = " + "[" * 9999 + "\n", ["must be TOML in UTF-8"]),
-    "huge": ("#" * (64 * 1024 + 1), ["at most 65536 bytes. Got more"]),
+    "huge": ("#" * (64 * 1024 + 1), ["it has 65,537 bytes where at most 65,536 can be read"]),
 }
 
 

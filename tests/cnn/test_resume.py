@@ -3,6 +3,7 @@
 import signal
 import subprocess
 import sys
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -130,8 +131,13 @@ def test_state_of_a_later_release_is_of_another_training(tmp_path):
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full here")
 def test_full_disk_is_one_clear_line(tmp_path, monkeypatch):
-    monkeypatch.setattr(files.secrets, "token_hex", lambda n: "x")
-    (tmp_path / ".model-x.state").symlink_to("/dev/full")
+    @contextmanager
+    def full_folder(place):
+        (place / "full").mkdir()
+        (place / "full" / "model.state").symlink_to("/dev/full")
+        yield place / "full"
+
+    monkeypatch.setattr(files, "unfinished_folder", full_folder)
     with pytest.raises(OutputError, match="must be writable, got 'No space left on device'"):
         train(tmp_path / "model.state", epochs=1)
 
