@@ -88,8 +88,8 @@ def read_image(
     """
     try:
         with warnings.catch_warnings():
-            # Pillow warns of half the size at which it refuses.
-            warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+            # Pillow warns of half the size at which it refuses, and of damage that it passes over.
+            warnings.simplefilter("ignore")
             opened = open_file(path) if content is None else io.BytesIO(content)
             with opened, Image.open(opened) as file:
                 upright = _to_rgba(ImageOps.exif_transpose(file), path)

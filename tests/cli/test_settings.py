@@ -42,8 +42,8 @@ VALUES = {
 }
 OF_THE_RUN = [
     "backend", "config", "dask", "data", "dataset", "resize", "resume", "jobs", "label-csv",
-    "memory-limit", "no-cache", "out", "overwrite", "preset", "probability", "quiet", "skip-md5", "slim",
-    "split-seed", "strict", "track", "verbose",
+    "memory-limit", "no-cache", "out", "overwrite", "preset", "probability", "quiet", "skip-md5",
+    "slim", "split-seed", "strict", "track", "verbose",
 ]  # fmt: skip
 PARAMETERS = {option.opts[0].removeprefix("--"): option.name for option in command.params}
 
