@@ -1,6 +1,7 @@
 """Text that others chose, such as names of classes and files, made harmless where it is shown."""
 
 import re
+from html import escape
 
 # What a terminal obeys (ASCII's and Latin-1's controls), what reorders or hides text around it
 # (Unicode's bidirectional controls, tags), ends a line elsewhere, or has no place in XML or UTF-8.
@@ -8,6 +9,8 @@ _CONTROLS = r"\x00-\x09\x0b-\x1f\x7f-\x9f"
 _UNSEEN = r"\u061c\u200e\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb\ufffe\uffff"
 _HIDDEN = re.compile(f"[{_CONTROLS}{_UNSEEN}\ud800-\udfff\U000e0000-\U000e007f]")
 _CONTROL = re.compile(f"[{_CONTROLS}]")
+# What Markdown obeys within a line, GitHub's links of addresses included.
+_MARKDOWN = re.compile(r"([\\`*_{}\[\]#|~$]|:(?=//)|(?<=www)\.)", re.IGNORECASE)
 _MOST_SHOWN = 60
 
 
@@ -38,6 +41,17 @@ def shortened(text: str) -> str:
 def shown_name(name: str) -> str:
     """Return a class name as `shortened` does, with spaces instead of underscores."""
     return shortened(name).replace("_", " ")
+
+
+def markdown(text: str) -> str:
+    r"""Return one line of Markdown, also of a table's cell, that shows a text as it is.
+
+    Examples
+    --------
+    >>> print(markdown("a_b <i>[x](//y)|"))
+    a\_b &lt;i&gt;\[x\](//y)\|
+    """
+    return _MARKDOWN.sub(r"\\\1", escape(one_line(text), quote=False)).replace("@", "&#64;")
 
 
 def csv_cell(value: object) -> object:

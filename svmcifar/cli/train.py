@@ -124,11 +124,12 @@ def command(
     from svmcifar.compute.memory import format_bytes
     from svmcifar.data.labels import check_or_write_label_csv
     from svmcifar.io.files import written_together
+    from svmcifar.model.card import card_path, write_card
     from svmcifar.model.persistence import save_model
     from svmcifar.model.train import count_held_out, train_classifier
 
     clock = perf_counter()
-    options.check_outputs(overwrite, out, keep=[config] if config else [])
+    options.check_outputs(overwrite, out, card_path(out), keep=[config] if config else [])
     fitting = _FitOnCluster(scheduler, out, backend, resume) if scheduler else None
     if resume and not fitting:
         raise click.UsageError("--resume goes on with a fit on Dask's workers: name --dask too.")
@@ -150,7 +151,7 @@ def command(
     n_images = min(limit or len(train.images), len(train.images))
     features = _fitting_components(context, features, n_images)
     map_csv = _label_csv(label_csv, dataset)
-    options.check_outputs(overwrite, out, keep=[map_csv] if map_csv else [])
+    options.check_outputs(overwrite, out, card_path(out), keep=[map_csv] if map_csv else [])
     if settings := settings_in_effect(context):
         click.echo(f"settings     {settings}")
     click.echo(f"data         {dataset.label}, {dataset.location}")
@@ -178,6 +179,7 @@ def command(
     save = partial(save_model, model, slim=slim, overwrite=overwrite)
     with options.kept_elsewhere(out, save), written_together():
         save(out)
+        write_card(model, out)
         if map_csv:
             check_or_write_label_csv(dataset, map_csv)
     if fitting:
@@ -186,13 +188,15 @@ def command(
     accuracy = {}
     if held_out := count_held_out(model, train, cache):
         _report_accuracy(*held_out)
+        write_card(model, out, held_out)
         accuracy = {"held_out_accuracy": held_out[0] / held_out[1]}
     if tracker:
         results = {**asdict(model.manifest.fit), **model.manifest.times, **accuracy}
         tracker.finish(results, file=out, content_hash=model.manifest.content_hash)
     click.echo(f"time         {perf_counter() - clock:.1f} s in all")
     synthetic = ", trained on SYNTHETIC data" if model.is_synthetic else ""
-    click.echo(f"saved        {out} ({format_bytes(out.stat().st_size)}){synthetic}")
+    size = format_bytes(out.stat().st_size)
+    click.echo(f"saved        {out} ({size}), card {card_path(out).name}{synthetic}")
     words = map(shell_word, ["svmcifar", "evaluate", str(out), *data.to_words()])
     click.echo(f"next         {' '.join(words)}")
 

@@ -27,6 +27,7 @@ def test_train_tells_what_it_did(synthetic_folder, folder):
         "labels       coarse, map in data/labels-SYNTHETIC.csv",
         "500 samples, 190 pairs",
         "saved        model.skops (",
+        "), card model.skops.md, ",
         "trained on SYNTHETIC data",
     ):
         assert expected in output
@@ -325,7 +326,8 @@ def test_labels_that_contradict_one_another_leave_the_classes(altered, folder):
         assert error.endswith(", or pass --labels fine")
     output = run("train", *data, "--labels", "fine")
     assert "labels       fine, map not written, since superclasses contradict" in output
-    assert [path.name for path in folder.iterdir() if path.name != altered.name] == ["model.skops"]
+    made = sorted(path.name for path in folder.iterdir() if path.name != altered.name)
+    assert made == ["model.skops", "model.skops.md"]
     assert "test images, 100 classes" in run("evaluate", "model.skops", *data)
     assert "100 predictions" in run("predict", "model.skops", *data)
 
@@ -335,7 +337,11 @@ def test_a_working_folder_that_cannot_be_written_is_no_obstacle(synthetic_folder
     train = ("train", "--data", synthetic_folder, "--limit", 100)
     output = run(*train, "--out", folder / "model.skops")
     assert "labels       coarse, map not written: name a file with --label-csv\n" in output
-    assert sorted(path.name for path in folder.iterdir()) == ["data", "model.skops"]
+    assert sorted(path.name for path in folder.iterdir()) == [
+        "data",
+        "model.skops",
+        "model.skops.md",
+    ]
     error = fail(*train, "--out", "b.skops", "--label-csv", "data/labels.csv")
     assert "data/labels.csv: an output must be writable" in error
 

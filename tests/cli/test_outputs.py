@@ -59,7 +59,7 @@ def commands(svm_path, synthetic_folder):
         ),
         "train": (
             ["train", *data, "--limit", 100, "--out", "new/a.skops", "--label-csv", "b.csv"],
-            ["new/a.skops", "b.csv"],
+            ["new/a.skops", "new/a.skops.md", "b.csv"],
         ),
         "train-cnn": (
             ["train-cnn", *data, *network, "--out", "new/a.pth", "--figure", "b.svg"],
@@ -192,7 +192,7 @@ def test_a_label_csv_that_appears_meanwhile_is_no_obstacle(synthetic_folder, fol
 
     monkeypatch.setattr(train, "train_classifier", train_classifier)
     run("train", "--data", synthetic_folder, "--limit", 100, "--label-csv", "map.csv")
-    assert sorted(os.listdir(folder)) == ["map.csv", "model.skops"]
+    assert sorted(os.listdir(folder)) == ["map.csv", "model.skops", "model.skops.md"]
 
 
 # The report's folder
