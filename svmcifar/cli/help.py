@@ -15,7 +15,8 @@ _GROUPS = {
     "Training": "trials head-epochs head-learning-rate epochs batch-size optimizer learning-rate "
     "schedule milestones weight-decay label-smoothing augmentation jitter normalise keep patience "
     "snapshots precision",
-    "Outputs": "out table heatmap json figure top per-class half slim resume track study overwrite",
+    "Outputs": "format out samples table heatmap json figure top per-class half slim resume track "
+    "study overwrite",
     "How to run": "backend dask strict device seed memory-limit jobs no-cache verbose quiet help",
 }
 _GROUP_OF = {flag: title for title, flags in _GROUPS.items() for flag in flags.split()}

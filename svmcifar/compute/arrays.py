@@ -3,11 +3,14 @@
 Code for host and GPU is written against the array API standard, in the namespace of its arrays.
 There are three kinds of arrays: NumPy's, on the host (with lists and all else that NumPy reads);
 CuPy's, on the GPU; and array-api-strict's, which stand in for CuPy's where there is no GPU.
+PyTorch's tensors are read by NumPy like lists, but where code is traced with them
+(`traced_by_torch`).
 """
 
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import Any
 
 import numpy as np
@@ -19,6 +22,7 @@ from sklearn.externals.array_api_compat import numpy as numpy_namespace
 from svmcifar.errors import BackendUnavailableError, InputError, MemoryLimitError
 
 _DEVICE_PACKAGES = {"cupy", "array_api_strict"}
+_TRACED: ContextVar[bool] = ContextVar("traced", default=False)
 _DISPATCH_VARIABLE = "SCIPY_ARRAY_API"
 
 
@@ -29,7 +33,18 @@ def is_host(array: Any) -> bool:
 
 def _package(array: Any) -> str:
     package = type(array).__module__.partition(".")[0]
-    return package if package in _DEVICE_PACKAGES else "numpy"
+    is_known = package in _DEVICE_PACKAGES or (package == "torch" and _TRACED.get())
+    return package if is_known else "numpy"
+
+
+@contextmanager
+def traced_by_torch() -> Iterator[None]:
+    """Take PyTorch's tensors as arrays of a device: what they go through can be exported."""
+    token = _TRACED.set(True)
+    try:
+        yield
+    finally:
+        _TRACED.reset(token)
 
 
 def get_namespace(*arrays: Any) -> Any:

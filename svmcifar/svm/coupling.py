@@ -19,7 +19,7 @@ from svmcifar.compute.threads import run_tasks, worker_pool
 FloatArray = NDArray[np.float64]
 
 # LIBSVM's bound of a pair's probability.
-_LEAST = 1e-7
+LEAST = 1e-7
 # The iteration ends where no probability is to change by a larger share of itself.
 _PRECISION = 1e-10
 _MOST_SWEEPS = 1000
@@ -63,7 +63,7 @@ def _probability_of_first(decision, A, B):  # type: ignore[no-untyped-def]
     z = A * decision + B
     e = np.exp(-abs(z))
     p = e / (1.0 + e) if z >= 0.0 else 1.0 / (1.0 + e)
-    return min(max(p, _LEAST), 1.0 - _LEAST)
+    return min(max(p, LEAST), 1.0 - LEAST)
 
 
 @njit(nogil=True, cache=True, error_model="numpy")

@@ -1,6 +1,6 @@
 """Histograms of oriented gradients as features."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from numbers import Integral
 from typing import Any
 
@@ -35,6 +35,10 @@ _FIXED = {
     "transform_sqrt": False,
     "colour": "strongest",
 }
+
+
+# As `votes`: from gradients down and to the right, and orientations, to magnitudes and bins.
+Votes = Callable[[Any, Any, int], tuple[Any, Any]]
 
 
 class HOG(TransformerMixin, BaseEstimator):
@@ -97,7 +101,7 @@ class HOG(TransformerMixin, BaseEstimator):
     def fit(self, images: Any, y: Any = None) -> "HOG":
         """Check the parameters and the images, as `transform` does."""
         self.check_parameters()
-        self._count_blocks(self._shape_of(real_images(images, "HOG")))
+        self._count_blocks(self.shape_of(real_images(images, "HOG")))
         return self
 
     def transform(self, images: Any) -> Any:
@@ -121,14 +125,14 @@ class HOG(TransformerMixin, BaseEstimator):
         """
         self.check_parameters()
         images = real_images(images, "HOG")
-        shape = self._shape_of(images)
+        shape = self.shape_of(images)
         n_block_rows, n_block_columns = self._count_blocks(shape)
         # NumPy's integers would make float64 of float32 arrays.
         n_features = n_block_rows * n_block_columns * _BLOCK_CELLS**2 * int(self.orientations)
         xp, n_images = get_namespace(images), images.shape[0]
         features = xp.empty((n_images, n_features), dtype=xp.float32, device=images.device)
         for rows in batches(n_images, _HOST_BATCH_ROWS if is_host(images) else _DEVICE_BATCH_ROWS):
-            features[rows, :] = self._transform_batch(images[rows, :], shape)
+            features[rows, :] = self.transform_batch(images[rows, :], shape)
         return features
 
     def check_parameters(self) -> None:
@@ -147,7 +151,8 @@ class HOG(TransformerMixin, BaseEstimator):
                     f"Got {getattr(self, name)!r} instead. Train again."
                 )
 
-    def _shape_of(self, images: Any) -> ImageShape:
+    def shape_of(self, images: Any) -> ImageShape:
+        """Return the shape of images in rows; raise InputError if it is not `image_shape`."""
         return resolve_shape(self.image_shape, images.shape[1], "HOG")
 
     def _count_blocks(self, shape: ImageShape) -> tuple[int, int]:
@@ -163,22 +168,26 @@ class HOG(TransformerMixin, BaseEstimator):
             )
         return n_blocks
 
-    def _transform_batch(self, images: Any, shape: ImageShape) -> Any:
-        """Compute the histograms of a batch of images."""
+    def transform_batch(self, images: Any, shape: ImageShape, vote: Votes = votes) -> Any:
+        """Compute the histograms of a batch of images, with another function for the votes."""
         xp = get_namespace(images)
         gradients = strongest_gradient(planes_of(images, shape))
-        cells = _histograms(*gradients, int(self.orientations), self.pixels_per_cell)
-        blocks = _normalise(xp.minimum(_normalise(_blocks_of(cells)), _HYSTERESIS))
+        cells = _histograms(*gradients, int(self.orientations), self.pixels_per_cell, vote)
+        blocks = _normalise(_blocks_of(cells))
+        cut_off = xp.asarray(_HYSTERESIS, dtype=blocks.dtype, device=blocks.device)
+        blocks = _normalise(xp.minimum(blocks, cut_off))
         return xp.permute_dims(xp.reshape(blocks, (-1, images.shape[0])), (1, 0))
 
 
-def _histograms(down: Any, right: Any, orientations: int, pixels_per_cell: Sequence[int]) -> Any:
+def _histograms(
+    down: Any, right: Any, orientations: int, pixels_per_cell: Sequence[int], vote: Votes = votes
+) -> Any:
     """Sum the gradients' magnitudes of each cell by orientation, divided by its number of pixels.
 
     The result has shape (n_cell_rows, n_cell_columns, orientations, n_images), float32.
     """
     xp = get_namespace(down, right)
-    magnitude, bins = votes(down, right, orientations)
+    magnitude, bins = vote(down, right, orientations)
     n_rows, n_columns = (int(n) for n in pixels_per_cell)
     histograms = [
         _cell_means(magnitude * xp.astype(bins == k, xp.float32), n_rows, n_columns)

@@ -106,16 +106,21 @@ def _write_task(planes: Array, model: PatchFilters, out: Array) -> None:
 
 def device_features(images: Any, model: PatchFilters, out: Any) -> None:
     """Write features of images to `out`, all on one device, by the array API."""
+    for rows in batches(images.shape[0], _DEVICE_BATCH_IMAGES):
+        out[rows, :] = batch_features(images[rows, :], model)
+
+
+def batch_features(images: Any, model: PatchFilters) -> Any:
+    """Compute the features of a batch by the array API, (n_images, n_features), float32."""
     xp = get_namespace(images, model.filters)
     high, low = model.bounds()
-    for rows in batches(images.shape[0], _DEVICE_BATCH_IMAGES):
-        patches = _device_patches(images[rows, :], model)
-        parts = [
-            _device_pooled(patches @ model.filters[tile, :].T, high[tile], low[tile], model)
-            for tile in model.tiles()
-        ]
-        pooled = xp.concat(parts, axis=2)
-        out[rows, :] = xp.reshape(pooled**model.power, (-1, model.n_features))
+    patches = _device_patches(images, model)
+    parts = [
+        _device_pooled(patches @ model.filters[tile, :].T, high[tile], low[tile], model)
+        for tile in model.tiles()
+    ]
+    pooled = xp.concat(parts, axis=2)
+    return xp.reshape(pooled**model.power, (-1, model.n_features))
 
 
 def _device_patches(images: Any, model: PatchFilters) -> Any:

@@ -202,7 +202,7 @@ class PatchFeatures(TransformerMixin, BaseEstimator):
                 f"Images for PatchFeatures must be bytes if those of fit were, and else not: their "
                 f"values would mean something else. Got {images.dtype}. Convert them alike."
             )
-        model = self._filters_beside(images)
+        model = self.filters_beside(images)
         xp, shape = get_namespace(images), (images.shape[0], model.n_features)
         features = xp.empty(shape, dtype=xp.float32, device=get_device(images))
         if is_host(images):
@@ -248,7 +248,7 @@ class PatchFeatures(TransformerMixin, BaseEstimator):
             )
         return shape
 
-    def _filters_beside(self, images: Any) -> PatchFilters:
+    def filters_beside(self, images: Any) -> PatchFilters:
         """Return filters and settings, with arrays on the device of images."""
         shape = self._checked_shape(images)
         expected = (self.n_filters, shape.channels * self.patch_size**2)

@@ -1,0 +1,58 @@
+"""Image classifiers as ONNX graphs, run by ONNX Runtime."""
+
+import json
+
+import numpy as np
+import pytest
+import torch
+from exported import run
+
+from svmcifar import RBFSVC
+from svmcifar.compute.image_shape import ImageShape
+from svmcifar.features.extract import hog_gradients
+from svmcifar.model.onnx_export import _votes, to_onnx
+
+SHAPE = ImageShape(3, 32, 32)
+PATCHES = {"patches": {"n_filters": 8, "n_patches": 500}}
+HOG = {"hog": {"orientations": 4, "pixels_per_cell": (8, 8)}}
+# Among them all steps that there are: components of patches are computed in another way.
+SETTINGS = {
+    "hog": {"kinds": ("hog",), "parameters": HOG, "n_components": 12},
+    "stack": {"kinds": ("raw", "patches"), "parameters": PATCHES, "augment": "flip"},
+    "patches": {
+        "kinds": ("patches",), "parameters": PATCHES, "n_components": 8, "whiten": 0.5,
+        "ridge_scores": 0.8, "ridge_components": 30, "augment": "flip",
+    },
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", SETTINGS)
+def test_a_graph_predicts_as_the_classifier(name, train_small, synthetic_data):
+    svc = RBFSVC(C=10.0, tol=1e-5, probability=name == "patches", backend="numba")
+    model = train_small(svc, label_kind="coarse", **SETTINGS[name])
+    graph = to_onnx(model, SHAPE)
+    rows = synthetic_data.read_split("test").images
+    for images in (rows[:1], rows):
+        outputs = run(graph, images=images.reshape(-1, *SHAPE))
+        labels, scores, p = model.predict_with_probabilities(images)
+        assert outputs["labels"].tolist() == labels.tolist()
+        np.testing.assert_allclose(outputs["scores"], scores, atol=1e-4)
+        assert ("probabilities" in outputs) == (p is not None)
+        if p is not None:
+            np.testing.assert_allclose(outputs["probabilities"], p, atol=1e-4)
+            np.testing.assert_allclose(outputs["probabilities"].sum(axis=1), 1.0, atol=1e-12)
+    about = {entry.key: entry.value for entry in graph.metadata_props}
+    assert json.loads(about["classes"]) == model.class_names
+    assert about["labels"] == "coarse"
+    assert str(synthetic_data.location) not in str(graph.graph.node)
+
+
+@pytest.mark.parametrize("orientations", [1, 2, 9, 180])
+def test_gradients_vote_for_the_same_bins(orientations):
+    values = np.arange(-255, 256, dtype=np.float64)
+    down, right = (part.ravel() for part in np.meshgrid(values, values))
+    expected = hog_gradients.votes(down, right, orientations)
+    found = _votes(torch.from_numpy(down), torch.from_numpy(right), orientations)
+    is_gradient = (down != 0) | (right != 0)  # no gradient, no vote
+    for ours, theirs in zip(found, expected, strict=True):
+        np.testing.assert_array_equal(ours.numpy()[is_gradient], theirs[is_gradient])
