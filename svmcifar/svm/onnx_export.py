@@ -113,7 +113,7 @@ def _add_kernel(add: GraphBuilder, svc: "SVC", samples: str) -> str:
     if svc._center is not None:
         center = svc._center.astype(np.float64)
         X, support = add("Sub", X, center), support - center
-    kept = support.astype(np.float32)  # half the size, where it is the same
+    kept = support.astype(np.float32, copy=False)  # half the size, where it is the same
     constant = add.constant(np.ascontiguousarray((kept if (kept == support).all() else support).T))
     products = add("MatMul", X, add("Cast", constant, to=TensorProto.DOUBLE))
     if svc.kernel == "linear":

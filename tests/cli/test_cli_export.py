@@ -23,12 +23,17 @@ FEATURES = {"kinds": ("hog",), "parameters": {"hog": {"pixels_per_cell": (8, 8)}
 
 @pytest.fixture(scope="module")
 def models(train_small, tmp_path_factory):
-    """Files of models of raw pixels, whole and slim, and one of HOG on mirror images too."""
+    """Files of models of raw pixels, whole and slim, and one of HOG on mirror images too.
+
+    They tell that they were trained on a GPU.
+    """
     folder = tmp_path_factory.mktemp("models")
     raw = train_small(RBFSVC(backend="numba"))
+    raw.svc.backend = raw.svc.backend_ = "cupy"
     save_model(raw, folder / "raw.skops")
     save_model(raw, folder / "slim.skops", slim=True)
     hog = train_small(RBFSVC(C=10.0, backend="numba"), **FEATURES, augment="flip")
+    hog.svc.backend = hog.svc.backend_ = "cupy"
     save_model(hog, folder / "hog.skops")
     return folder
 

@@ -9,14 +9,16 @@ from svmcifar.errors import OutputError
 from svmcifar.io.onnx_graph import GraphBuilder, make_model, write_model
 
 W = np.random.default_rng(0).normal(size=(50, 40))
-X = np.random.default_rng(1).normal(size=(3, 50))
+V = np.random.default_rng(1).normal(size=(40, 40))
+X = np.random.default_rng(2).normal(size=(3, 50))
+Y = X @ W @ V + 1.0
 
 
 @pytest.fixture
 def model():
     graph = GraphProto(name="product")
     add = GraphBuilder(graph)
-    add("Add", add("MatMul", "x", W), np.float64(1.0), output="y")
+    add("Add", add("MatMul", add("MatMul", "x", W), V), np.float64(1.0), output="y")
     for name, n, values in (("x", 50, graph.input), ("y", 40, graph.output)):
         values.append(helper.make_tensor_value_info(name, TensorProto.DOUBLE, ["N", n]))
     return make_model(graph)
@@ -31,15 +33,15 @@ def test_small_models_are_one_file(model, tmp_path):
     path = tmp_path / "m.onnx"
     assert write_model(model, path) == [path]
     assert [*tmp_path.iterdir()] == [path]
-    np.testing.assert_allclose(result(path), X @ W + 1.0)
+    np.testing.assert_allclose(result(path), Y)
 
 
 def test_constants_of_large_models_lie_beside(model, tmp_path):
     path, beside = tmp_path / "m.onnx", tmp_path / "m.onnx.data"
     assert write_model(model, path, most_bytes=W.nbytes) == [path, beside]
-    assert beside.stat().st_size == W.nbytes
+    assert beside.stat().st_size == W.nbytes + V.nbytes
     assert path.stat().st_size < 1000
-    np.testing.assert_allclose(result(path), X @ W + 1.0)
+    np.testing.assert_allclose(result(path), Y)
 
 
 def test_a_file_of_constants_is_not_replaced_unasked(model, tmp_path):
@@ -50,4 +52,4 @@ def test_a_file_of_constants_is_not_replaced_unasked(model, tmp_path):
     assert beside.read_text() == "mine"
     assert not path.exists()
     assert write_model(model, path, most_bytes=10, overwrite=True) == [path, beside]
-    assert beside.stat().st_size == W.nbytes
+    assert beside.stat().st_size == W.nbytes + V.nbytes
