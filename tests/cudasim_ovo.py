@@ -6,16 +6,17 @@ import numpy as np
 import pytest
 from numba import config
 
-from svmcifar.svm.backends import cupy_ovo
+from svmcifar.svm.backends import cupy_ovo, memory_plan
 from svmcifar.svm.backends.gpu_memory_plan import make_device_plan
 from svmcifar.svm.backends.numba_ovo import solve_blocked
+from svmcifar.svm.backends.parts import list_parts, solve_on_gpu
 from svmcifar.svm.kernels import rbf_cuda
 from svmcifar.svm.kernels.blocks import compute_kernel
 from svmcifar.svm.kernels.kernel import Precision
 from svmcifar.svm.kernels.linear import Linear
 from svmcifar.svm.kernels.poly import Polynomial
 from svmcifar.svm.kernels.rbf import RBF
-from svmcifar.svm.problem import OvOProblem
+from svmcifar.svm.problem import OvOProblem, OvOSolution
 from svmcifar.svm.samples import sample_blocks
 
 assert config.ENABLE_CUDASIM
@@ -104,6 +105,24 @@ def test_tiles_give_the_model_of_the_whole_matrix():
         seen.add(len(plan.groups))
         limit = plan.n_bytes - 1
     assert seen == {1, 3, 4}
+
+
+def test_parts_give_the_model_of_the_whole_matrix(monkeypatch):
+    """As Dask's workers with a GPU solve them."""
+    monkeypatch.setattr(memory_plan, "BLOCK", 3)
+    problem = make_problem([2, 1, 2], C=0.5)
+    _, whole = solve(problem)
+    plan = memory_plan.make_plan(problem.sizes, 4, 1, None, 8)
+    parts = list_parts(plan, problem.sizes)
+    assert sorted(part.pairs(plan) for part in parts) == [[(0, 1)], [(0, 2), (1, 2)]]
+    solution = OvOSolution.empty(problem)
+    for part in parts:
+        solved = solve_on_gpu(problem, plan, part, np)
+        solved.store(problem, part.pairs(plan), solution)
+    np.testing.assert_allclose(solution.objective, whole.objective, rtol=1e-9)
+    np.testing.assert_allclose(solution.coef, whole.coef, atol=1e-5)
+    np.testing.assert_allclose(solution.intercept, whole.intercept, atol=1e-5)
+    assert (solution.gap <= problem.tol).all()
 
 
 def test_max_iter_is_kept():

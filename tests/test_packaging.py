@@ -1,10 +1,12 @@
 """What is declared in pyproject.toml, environment.yml, constraints.txt and __version__ agrees."""
 
 import ast
+import os
 import re
 import shutil
 import subprocess
 import sys
+import tarfile
 import tomllib
 import zipfile
 from importlib.metadata import metadata
@@ -158,21 +160,56 @@ def test_constraints_pin_all_that_the_pinned_packages_need():
     assert not missing
 
 
-def test_wheel_holds_every_file_of_the_package_that_is_not_code(tmp_path):
-    """Networks, templates and presets."""
+@pytest.fixture(scope="module")
+def built(tmp_path_factory):
+    """A copy of what is packed, with a wheel and an sdist of it in its folder "dist"."""
+    top = tmp_path_factory.mktemp("packed")
     for name in ("pyproject.toml", "README.md", "LICENSE"):
-        shutil.copy(TOP / name, tmp_path)
+        shutil.copy(TOP / name, top)
     ignored = shutil.ignore_patterns("__pycache__")
-    package = shutil.copytree(TOP / "svmcifar", tmp_path / "svmcifar", ignore=ignored)
-    code = "import setuptools.build_meta as b; print(b.build_wheel('wheel'))"
+    shutil.copytree(TOP / "svmcifar", top / "svmcifar", ignore=ignored)
+    code = "import setuptools.build_meta as b; b.build_wheel('dist'); b.build_sdist('dist')"
     command = [sys.executable, "-c", code]
-    done = subprocess.run(command, capture_output=True, text=True, check=True, cwd=tmp_path)
-    with zipfile.ZipFile(tmp_path / "wheel" / done.stdout.split()[-1]) as wheel:
-        held = set(wheel.namelist())
-    data = {p.relative_to(tmp_path).as_posix() for p in package.rglob("*") if p.is_file()}
-    assert {f"svmcifar/presets/{name}.toml" for name in preset_names()} <= data
-    assert {f"svmcifar/presets/cnn/{name}.toml" for name in preset_names("cnn")} <= data
-    assert data <= held
+    subprocess.run(command, capture_output=True, text=True, check=True, cwd=top)
+    return top
+
+
+def files_of_package(top):
+    return {p.relative_to(top).as_posix() for p in (top / "svmcifar").rglob("*") if p.is_file()}
+
+
+def test_wheel_and_sdist_hold_every_file_of_the_package(built):
+    """Networks, templates and presets too."""
+    held = files_of_package(built)
+    assert {f"svmcifar/presets/{name}.toml" for name in preset_names()} <= held
+    assert {f"svmcifar/presets/cnn/{name}.toml" for name in preset_names("cnn")} <= held
+    with zipfile.ZipFile(*(built / "dist").glob("*.whl")) as wheel:
+        assert held <= set(wheel.namelist())
+    with tarfile.open(*(built / "dist").glob("*.tar.gz")) as sdist:
+        packed = {name.partition("/")[2] for name in sdist.getnames()}
+    assert held | {"pyproject.toml", "README.md", "LICENSE"} <= packed
+
+
+def test_the_wheel_runs_without_the_checkout(built, tmp_path):
+    with zipfile.ZipFile(*(built / "dist").glob("*.whl")) as wheel:
+        wheel.extractall(tmp_path / "installed")
+    environment = os.environ | {"PYTHONPATH": str(tmp_path / "installed")}
+
+    def run(*arguments):
+        command = [sys.executable, "-m", "svmcifar", *arguments]
+        return subprocess.run(
+            command, capture_output=True, text=True, check=False, cwd=tmp_path, env=environment
+        )
+
+    assert run("--version").stdout == f"svmcifar, version {svmcifar.__version__}\n"
+    assert "\nbackends\n" in run("info").stdout
+    error = run("train", "--preset", "hog", "--data", "nowhere").stderr
+    assert error.startswith("Error: nowhere: "), error
+    command = [sys.executable, "-c", "import svmcifar; print(svmcifar.__file__)"]
+    done = subprocess.run(
+        command, capture_output=True, text=True, check=True, cwd=tmp_path, env=environment
+    )
+    assert done.stdout.startswith(str(tmp_path))
 
 
 def test_version_is_declared_once():

@@ -32,7 +32,7 @@ class GroupedCommand(click.Command):
         records = {
             option: record
             for option in self.get_params(context)
-            if (record := option.get_help_record(context))
+            if isinstance(option, click.Option) and (record := option.get_help_record(context))
         }
         if len(records) < _LEAST_GROUPED:
             super().format_options(context, formatter)

@@ -186,12 +186,17 @@ def _probe(graph: _Graph) -> tuple[Callable[[Images], NDArray[np.float32]], int]
         images = rng.standard_normal(shape, dtype=np.float32)
     together, again = graph.compute(images), graph.compute(images)
     alone = np.concatenate([graph.compute(images[i : i + 1]) for i in range(n_probes)])
+    if not np.isfinite(together).all():
+        raise CheckpointError(
+            f"{graph.path}: a network must answer with finite logits, got others for random "
+            f"images; export that of an earlier epoch"
+        )
     scale = float(np.ptp(together)) + float(np.finfo(np.float32).tiny)
     for other, most, differ in (
         (again, _MOST_BETWEEN_RUNS, "from run to run"),
         (alone, _MOST_BETWEEN_BATCHES, "with the other images of a batch"),
     ):
-        if np.isfinite(together).all() and np.abs(other - together).max() > most * scale:
+        if np.abs(other - together).max() > most * scale:
             raise CheckpointError(
                 f"{graph.path}: a network must answer an image in one way, and its answers differ "
                 f"{differ}; export it anew after network.eval()"

@@ -123,6 +123,11 @@ def _load(path: Path, architecture: Known, state: dict[str, Tensor]) -> nn.Modul
             f"{path}: weights must be dense floating-point tensors, got {strange[0]!r} of "
             f"{state[strange[0]].dtype}, {state[strange[0]].layout}; save the network unquantised"
         )
+    if broken := [n for n, value in state.items() if not value.isfinite().all()]:
+        raise CheckpointError(
+            f"{path}: weights must be finite, got others in {broken[0]!r}; take the checkpoint of "
+            f"an earlier epoch"
+        )
     try:
         network = architecture.build()
         weights = network.state_dict()

@@ -70,14 +70,47 @@ def _encode(text: str, encoding: str) -> bytes:
     return str.encode(text, "latin-1")
 
 
-class _PlainUnpickler(pickle.Unpickler):
-    """Unpickler that knows six names, each by a harmless stand-in."""
+# The standard library's unpickler in Python: the compiled one hashes whatever a pickle makes a key,
+# which nested tuples end with a crash, or never.
+_Unpickler: Any = pickle._Unpickler
+
+
+class _PlainUnpickler(_Unpickler):
+    """Unpickler that knows six names, each by a harmless stand-in, and keys that are text."""
 
     def __init__(self, content: bytes, subject: str, download: str) -> None:
         # With "bytes", Python 2's strings stay bytes; "latin1" would copy the pixels twice more.
-        super().__init__(_Reader(content), encoding="bytes")
+        super().__init__(io.BytesIO(content), encoding="bytes")
         self._subject = subject
         self._download = download
+
+    def _load_setitem(self) -> None:
+        self._check_keys(self.stack[-2:-1])
+        self.load_setitem()
+
+    def _load_setitems(self) -> None:
+        self._check_keys(self.stack[::2])
+        self.load_setitems()
+
+    def _load_dict(self) -> None:
+        self._check_keys(self.stack[::2])
+        self.load_dict()
+
+    # Without sets, which hash what is in them.
+    dispatch = {
+        code: load
+        for code, load in _Unpickler.dispatch.items()
+        if code not in (pickle.EMPTY_SET[0], pickle.ADDITEMS[0], pickle.FROZENSET[0])
+    } | {
+        pickle.SETITEM[0]: _load_setitem,
+        pickle.SETITEMS[0]: _load_setitems,
+        pickle.DICT[0]: _load_dict,
+    }
+
+    def _check_keys(self, keys: list[Any]) -> None:
+        """Raise TypeError unless keys are text, whose hashes are fast and cannot be foreseen."""
+        if not all(isinstance(key, str | bytes) for key in keys):
+            raise TypeError("the keys of a dictionary must be text")
 
     def find_class(self, module: str, name: str) -> Any:
         """Return the stand-in for an allowed name; raise DataError for any other."""
@@ -100,21 +133,6 @@ class _PlainUnpickler(pickle.Unpickler):
             f"but its pickle asks for {f'{module}.{name}'!r}, which was not run; "
             f"get the official files with `{self._download}`"
         )
-
-
-class _Reader(io.BytesIO):
-    """Let an unpickler read bytes in place.
-
-    `peek` may return more than requested, so the compiled unpickler takes the whole view at once
-    and copies only the values that it builds.
-    """
-
-    def __init__(self, content: bytes) -> None:
-        super().__init__(content)
-        self._view = memoryview(content)
-
-    def peek(self, _size: int) -> memoryview:
-        return self._view[self.tell() :]
 
 
 def as_text(value: str | bytes) -> str:

@@ -18,7 +18,7 @@ pytestmark = pytest.mark.usefixtures("folder")
 def scheduler(monkeypatch):
     monkeypatch.setattr(memory_plan, "BLOCK", 120)  # several tiles
     with LocalCluster(
-        n_workers=1, threads_per_worker=2, processes=False, dashboard_address=None
+        n_workers=1, threads_per_worker=2, processes=False, dashboard_address=":0"
     ) as cluster:
         yield cluster.scheduler_address
 

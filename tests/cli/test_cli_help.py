@@ -26,6 +26,14 @@ def test_every_option_has_a_group_and_every_group_its_options():
     assert used == {*help_of_commands._GROUP_OF}
 
 
+@pytest.mark.parametrize("name", ["evaluate", "predict", "export"])
+def test_arguments_are_no_options(name):
+    lines = CliRunner().invoke(main, [name, "--help"]).output.splitlines()
+    arguments = [p for p in main.get_command(None, name).params if isinstance(p, click.Argument)]
+    assert arguments
+    assert not {f"  {a.metavar or a.name.upper()}" for a in arguments} & set(lines)
+
+
 def test_help_lists_each_option_once_and_in_its_group():
     text = CliRunner().invoke(main, ["train", "--help"]).output
     for option in main.get_command(None, "train").params:

@@ -266,9 +266,16 @@ def test_images_of_another_shape_or_type(saved, images):
 @pytest.mark.parametrize(
     ("name", "value"), [("convolution_5.0.bias", np.nan), ("classifier.2.bias", np.inf)]
 )
-def test_networks_that_answer_with_nothing_finite(write, images, name, value):
+def test_weights_that_are_no_numbers_are_named(write, name, value):
     state = random_state(2)
     state[name][7] = value
+    with pytest.raises(CheckpointError, match=f"must be finite, got others in '{name}'"):
+        load_network(write(state), NAMES, SHAPE)
+
+
+def test_networks_that_answer_with_nothing_finite(write, images):
+    state = random_state(2)
+    state["convolution_5.0.bias"][:] = state["classifier.2.weight"][:] = 1e38
     with pytest.raises(CheckpointError, match="finite numbers"):
         load_network(write(state), NAMES, SHAPE).predict_proba(images)
 

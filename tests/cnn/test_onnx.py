@@ -257,6 +257,16 @@ def test_a_graph_that_fails_on_images(write):
     assert "must work on 4 images" in refused(write(model))
 
 
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_a_graph_that_answers_with_no_numbers(write, value):
+    model = linear()
+    (weights,) = model.graph.initializer
+    broken = numpy_helper.to_array(weights).copy()
+    broken[0, 0] = value
+    weights.CopyFrom(numpy_helper.from_array(broken, weights.name))
+    assert "must answer with finite logits" in refused(write(model))
+
+
 def test_a_graph_that_answers_with_other_rows(write):
     last = [helper.make_node("Concat", ["y", "y"], ["z"], axis=0)]
     output = helper.make_tensor_value_info("z", FLOAT, ["M", 5])

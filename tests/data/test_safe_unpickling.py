@@ -17,6 +17,7 @@ from datafiles import (
 )
 
 from svmcifar.data.registry import open_dataset
+from svmcifar.data.safe_unpickling import unpickle_fields
 from svmcifar.errors import DataError
 
 # Pickles in the format of the official files
@@ -132,6 +133,28 @@ def test_foreign_name_stays_on_one_line(altered):
 def test_only_what_the_files_need_is_allowed(altered, opcodes, reason):
     (altered / "meta").write_bytes(b"\x80\x02" + opcodes + b".")
     assert reason in data_error_of(open_dataset(altered, check_md5=False).class_names, "fine")
+
+
+@pytest.mark.parametrize(
+    "key",
+    {
+        "tuples in tuples": b")" + b"\x85" * 200_000,
+        "tuples of two, which are one": b")" + b"2\x86" * 100,
+        "colliding numbers": b"J\x01\x00\x00\x00",
+        "sets": b"\x8f(K\x01\x90",
+        "frozen sets": b"(K\x01\x91",
+    }.items(),
+    ids=lambda item: item[0],
+)
+@pytest.mark.parametrize("build", [b"}%sNs", b"}(%sNu", b"(%sNd"], ids=["one", "more", "new"])
+def test_no_key_is_hashed_but_text(key, build):
+    content = b"\x80\x04" + build % key[1] + b"."
+    with pytest.raises(DataError, match=r"f: a data file must be a whole pickle, got \d+ bytes"):
+        unpickle_fields(content, "f")
+
+
+def test_memo_takes_no_more_than_what_is_in_it():
+    assert unpickle_fields(b"\x80\x04}r\xff\xff\xff\xff.", "f") == {}
 
 
 def test_forged_dtype_is_refused(altered):

@@ -20,7 +20,7 @@ from svmcifar.svm.problem import OvOProblem
 from svmcifar.svm.samples import sample_blocks
 
 SIMULATED = Path(__file__).parents[2] / "cudasim_ovo.py"
-N_SIMULATED = 14
+N_SIMULATED = 15
 
 
 def test_in_the_simulator():

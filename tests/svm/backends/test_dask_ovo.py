@@ -27,7 +27,7 @@ def client():
     settings = {"distributed.scheduler.allowed-failures": 0, "distributed.admin.log-length": 0}
     with (
         dask.config.set(settings),
-        LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=None) as cluster,
+        LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=":0") as cluster,
         Client(cluster) as client,
     ):
         yield client
@@ -140,7 +140,7 @@ def test_a_part_that_kills_workers_is_given_up(monkeypatch):
 def cluster_of_its_own(path):
     """Start a scheduler and a worker, both without a nanny; yield the scheduler's process."""
     module = "from distributed.cli.dask_{0} import main; main()"
-    arguments = ["--scheduler-file", str(path), "--no-dashboard"]
+    arguments = ["--scheduler-file", str(path), "--dashboard-address", ":0"]
     more = {"scheduler": ["--port", "0"], "worker": ["--nthreads", "1", "--no-nanny"]}
     started = [
         subprocess.Popen(
