@@ -25,8 +25,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from statistics import median
 from tempfile import TemporaryDirectory
-from threading import Thread, Timer
-from time import perf_counter, process_time, sleep
+from threading import Event, Thread, Timer
+from time import perf_counter, process_time
 from typing import Any
 
 import click
@@ -224,18 +224,23 @@ def kill_scheduler(X: Any, y: Any, n_workers: int, C: float, expected: str) -> d
             TemporaryDirectory() as place,
             scheduler_apart(Path(place), n_workers) as scheduler,
         ):
-            clock = perf_counter()
+            clock, over = perf_counter(), Event()
 
             def kill() -> None:
-                while len(list(folder.glob("*/*.npz"))) < N_KEPT and perf_counter() - clock < 600:
-                    sleep(0.02)
+                while len(list(folder.glob("*/*.npz"))) < N_KEPT:
+                    if over.wait(0.02):
+                        return
                 scheduler.kill()
 
-            Thread(target=kill).start()
+            watching = Thread(target=kill)
+            watching.start()
             try:
                 fit("dask", X, y, n_workers, C)
             except BackendUnavailableError as error:
                 click.echo(f"scheduler killed after {perf_counter() - clock:.2f} s: {error}")
+            finally:
+                over.set()
+                watching.join()
         n_kept = len(list(folder.glob("*/*.npz")))
         with local_cluster(n_workers):
             seconds, found = fit("dask", X, y, n_workers, C)
@@ -270,10 +275,14 @@ def main(
     out: Path | None,
 ) -> None:
     """Time fits on Dask's workers, and kill them."""
+    import dask
     import numpy as np
 
     from svmcifar.compute.environment import describe_environment
 
+    # Before distributed is imported; of what is killed on purpose it would tell at length.
+    quiet = ("distributed", "distributed.client", "distributed.nanny", "distributed.scheduler")
+    dask.config.set(logging=dict.fromkeys(quiet, "critical"))
     if samples and samples.exists():
         with np.load(samples) as content:
             X, y = content["X"], content[labels]
