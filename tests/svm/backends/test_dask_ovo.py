@@ -173,20 +173,20 @@ def test_the_scheduler_is_killed_and_a_fit_goes_on(client, tmp_path, monkeypatch
         with own, on_parts(monkeypatch, kill) as before:
             rule = "The Dask scheduler tcp://.* must answer, .* It does not; start it again"
             with pytest.raises(BackendUnavailableError, match=rule):
-                fit("dask")
+                fit("dask", gamma=0.2)
     assert 4 <= len(before) < 15
     (folder,) = (tmp_path / "parts").iterdir()
     damaged = folder / f"{before[1].name}.npz"
     damaged.write_bytes(damaged.read_bytes()[:-30])
     with dask.config.set(settings), client.as_current():
         with on_parts(monkeypatch, lambda number: None) as after:
-            model = fit("dask")
+            model = fit("dask", gamma=0.2)
         assert set(after) & set(before) == {before[1]}
         assert len(before) + len(after) == 16
-        assert content_hash(model) == content_hash(fit("numba"))
+        assert content_hash(model) == content_hash(fit("numba", gamma=0.2))
         X, y = make_samples()
         with on_parts(monkeypatch, lambda number: None) as other:
-            fit("dask", (X + np.float32(0.5), y))
+            fit("dask", (X * np.float32(1.1), y), gamma=0.2)
         assert len(other) == 15  # of other samples, so nothing was there
 
 
