@@ -67,7 +67,7 @@ def read_sample_weight(sample_weight: Any, X: Any, labels: Array) -> NDArray[np.
     if sample_weight is None:
         return np.ones(len(labels))
     weight = _to_host_beside(sample_weight, X)
-    if not np.any(weight):
+    if not np.asarray(weight).any():
         raise InputError(
             "Invalid input - all samples have zero or negative weights. Got 0 alone. "
             "Give weight to samples of at least two classes."
