@@ -43,7 +43,6 @@ DIFFERENT = {
     "test_probability_raises_futurewarning*": _NOT_DEPRECATED,
     "test_svc_nusvc_probA_probB_deprecated*": _NOT_DEPRECATED,
     "test_tweak_params": _PRIVATE,
-    "test_svc_raises_error_internal_representation": _PRIVATE,
 }
 
 

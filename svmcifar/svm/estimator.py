@@ -464,6 +464,11 @@ class SVC(ClassifierMixin, BaseEstimator):
         return self.gamma_
 
     @property
+    def _n_support(self) -> Array:
+        """`n_support_` by scikit-learn's private name."""
+        return self.n_support_
+
+    @property
     def coef_(self) -> Array:
         """Weights of the features in each pair's decision, in scikit-learn's sign.
 

@@ -44,6 +44,8 @@ class Predictor:
 
     def __init__(self, svc: "SVC") -> None:
         check_is_fitted(svc)
+        if svc.n_support_.sum() != svc.dual_coef_.shape[1]:
+            raise ValueError(f"The internal representation of {type(svc).__name__} was altered")
         self._svc = svc
         self._n_classes = len(svc.classes_)
 
