@@ -41,7 +41,7 @@ _OVERHEAD_BYTES = 8192
 # The code that computes features, besides everything in svmcifar/features.
 _CODE = (
     "compute/arrays.py", "compute/image_shape.py", "compute/jit.py", "compute/llvm.py",
-    "compute/progress.py", "compute/threads.py",
+    "compute/progress.py", "compute/threads.py", "json_values.py",
 )  # fmt: skip
 
 # The fitted attributes of each step of a pipeline, or {"X": features} alone.

@@ -35,7 +35,6 @@ from svmcifar.data.dataset import CLASSES, LABEL_KINDS, SUPERCLASS_OF, Dataset
 from svmcifar.data.registry import DEFAULT_SHAPE
 from svmcifar.errors import InputError, ModelFileError, SvmCifarError
 from svmcifar.features import kinds
-from svmcifar.features.fitting import compute_features
 from svmcifar.features.pipeline import set_workers
 from svmcifar.features.settings import require_augmentation
 from svmcifar.io.content_hash import content_hash
@@ -261,7 +260,7 @@ def _check_features(model: ImageClassifier) -> None:
     require_augmentation(model.augment)
     shape = model.manifest.data.image_shape or DEFAULT_SHAPE
     image = np.random.default_rng(0).integers(0, 256, (1, prod(shape)), dtype=np.uint8)
-    X = compute_features(model.features, image, augment=model.augment)
+    X = model.features.transform(image)
     if X.shape[1:] != model.svc.shape_fit_[1:] or not np.isfinite(X).all():
         raise ValueError("features must be finite, and as many as the SVM has learned from")
 

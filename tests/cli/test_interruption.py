@@ -11,6 +11,15 @@ from svmcifar.cli import main
 from svmcifar.data import synthetic
 
 
+@pytest.fixture
+def heard():
+    """Hear SIGINT, which processes in the background are started without."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("heard")
 @pytest.mark.parametrize("name", ["SIGINT", "SIGTERM"])
 def test_a_signal_stops_a_command_that_leaves_nothing(tmp_path, monkeypatch, name):
     def stop(path, columns):
