@@ -4,7 +4,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from svmcifar.svm.one_vs_one import class_pairs
+from svmcifar.svm.moments import row_batches
+from svmcifar.svm.samples import sample_blocks
 
 if TYPE_CHECKING:
     from svmcifar.svm.estimator import SVC
@@ -41,7 +42,7 @@ def check_fitted_state(svc: "SVC") -> None:
     _require_numbers(svc, "_support_sq_norms", (n_support,))
     if svc._center is not None:
         _require_numbers(svc, "_center", (n_features,))
-    _check_signs(svc, n_classes)
+    _check_signs(svc)
 
 
 def check_support_vectors(svc: "SVC") -> None:
@@ -49,23 +50,24 @@ def check_support_vectors(svc: "SVC") -> None:
     if svc.kernel == "precomputed":
         return
     _require_numbers(svc, "support_vectors_", (int(svc.n_support_.sum()), svc.shape_fit_[1]))
-    support = svc.support_vectors_
-    centred = support if svc._center is None else support - svc._center
-    sq_norms = np.einsum("ij,ij->i", centred, centred, dtype=np.float64)
+    batches = row_batches(
+        svc.support_vectors_
+    )  # centred all at once they would take twice the room
+    sq_norms = np.concatenate([sample_blocks(rows, svc._center).sq_norms for rows in batches])
     _require(np.allclose(sq_norms, svc._support_sq_norms, rtol=_TOLERANCE), "support_vectors_")
 
 
-def _check_signs(svc: "SVC", n_classes: int) -> None:
+def _check_signs(svc: "SVC") -> None:
     """Raise ValueError unless each pair's coefficients have the signs of its classes.
 
-    Row r of a class's own coefficients is of its pair with the r-th of the other classes (see
-    `svmcifar.svm.one_vs_one`).
+    Row r of the coefficients of class c is of its pair with the r-th of the other classes, in
+    which c is the second for r < c (see `svmcifar.svm.one_vs_one`).
     """
-    coef = -svc.dual_coef_ if n_classes == 2 else svc.dual_coef_
+    coef = -svc.dual_coef_ if len(svc.classes_) == 2 else svc.dual_coef_
     ends = np.cumsum(svc.n_support_)
-    own = [coef[:, end - n : end] for end, n in zip(ends, svc.n_support_, strict=True)]
-    for a, b in class_pairs(n_classes):
-        _require((own[a][b - 1] >= 0).all() and (own[b][a] <= 0).all(), "dual_coef_")
+    for c, (end, n) in enumerate(zip(ends, svc.n_support_, strict=True)):
+        own = coef[:, end - n : end]
+        _require((own[:c] <= 0).all() and (own[c:] >= 0).all(), "dual_coef_")
 
 
 def _require_numbers(svc: "SVC", name: str, shape: tuple[int, ...]) -> None:
