@@ -30,6 +30,7 @@ CIFAR_10 = ArchiveDescription(
     archive_name="cifar-10-python.tar.gz",
     archive_url="https://www.cs.toronto.edu/~kriz/cifar-10-python.tar.gz",
     archive_md5="c58f30108f718f92721af3b95e74349a",
+    archive_bytes=170_498_071,
     word="cifar10",
 )
 

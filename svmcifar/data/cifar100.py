@@ -24,6 +24,7 @@ CIFAR_100 = ArchiveDescription(
     archive_name="cifar-100-python.tar.gz",
     archive_url="https://www.cs.toronto.edu/~kriz/cifar-100-python.tar.gz",
     archive_md5="eb9058c3a382ffc7106e4002c42a8d85",
+    archive_bytes=169_001_437,
     word="cifar100",
 )
 

@@ -59,6 +59,7 @@ class ArchiveDescription(DatasetDescription):
     archive_name: str
     archive_url: str
     archive_md5: str
+    archive_bytes: int
     word: str  # for --dataset
 
     @property

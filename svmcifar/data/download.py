@@ -2,6 +2,7 @@
 
 import sys
 from pathlib import Path
+from time import monotonic
 
 from svmcifar.compute.progress import Stage, stage
 from svmcifar.data.cifar100 import CIFAR_100
@@ -10,8 +11,11 @@ from svmcifar.data.locations import ArchiveSource, bytes_md5, file_md5
 from svmcifar.errors import DataError
 from svmcifar.io.files import output_errors
 from svmcifar.io.folders import put_in_place, scratch_folder
+from svmcifar.text import one_line
 
 _CHUNK_BYTES = 2**18
+# A server that sends less, on an average over the timeout, has stalled.
+_LEAST_PER_S = 1000
 
 
 def download_dataset(
@@ -28,8 +32,8 @@ def download_dataset(
     downloads into the same folder and is faster, its files are used.  With `progress`,
     messages go to standard error.  Return the folder that holds the files.
 
-    Raise DataError if the transfer fails, stops early or stalls for `timeout_s` seconds, or if
-    the archive has another md5, and OutputError if `folder` cannot be written.
+    Raise DataError if the transfer fails, stops early, stalls for `timeout_s` seconds or has no
+    end, or if the archive has another md5, and OutputError if `folder` cannot be written.
     """
     archive = Path(folder) / description.archive_name
     target = Path(folder) / description.folder_name
@@ -67,54 +71,52 @@ def _has_md5(path: Path, md5: str) -> bool:
 
 
 def _fetch(description: ArchiveDescription, archive: Path, timeout_s: float) -> None:
-    """Download the archive and check its md5."""
-    import pooch
+    """Download the archive, no more than its size, and check its md5."""
+    from requests import RequestException
+    from urllib3.exceptions import HTTPError
 
-    pooch.get_logger().setLevel("WARNING")
     url = description.archive_url
     try:
-        with stage("downloading", unit="B") as transfer:
-            pooch.retrieve(
-                url,
-                known_hash=f"md5:{description.archive_md5}",
-                path=archive.parent,
-                fname=archive.name,
-                downloader=pooch.HTTPDownloader(
-                    progressbar=_Transfer(transfer), chunk_size=_CHUNK_BYTES, timeout=timeout_s
-                ),
-            )
-    except (OSError, ValueError) as error:
+        with stage("downloading", description.archive_bytes, "B") as transfer:
+            _transfer(description, archive, timeout_s, transfer)
+        if (md5 := file_md5(archive)) != description.archive_md5:
+            raise ValueError(f"its md5 is {md5} and not {description.archive_md5}")
+    except (RequestException, HTTPError, ValueError, OSError) as error:
         if getattr(error, "errno", None):  # of the disk: those of the network have no number
             raise
         raise DataError(
-            f"{url}: the whole archive must arrive, got '{' '.join(str(error).split())}'; run "
-            f"`{description.download_command}` again, name a copy with --data, or make a stand-in "
-            "with `svmcifar download --synthetic`"
+            f"{url}: the whole archive must arrive, got '{one_line(' '.join(str(error).split()))}';"
+            f" run `{description.download_command}` again, name a copy with --data, or make a "
+            "stand-in with `svmcifar download --synthetic`"
         ) from error
 
 
-class _Transfer:
-    """What pooch takes for a progress bar: it counts the bytes of a stage."""
+def _transfer(
+    description: ArchiveDescription, archive: Path, timeout_s: float, transfer: Stage
+) -> None:
+    """Write what the server sends, as it is; raise if it is too much, too little or too slow."""
+    import requests
 
-    def __init__(self, transfer: Stage) -> None:
-        self._transfer = transfer
-        self.update = transfer.advance
-
-    @property
-    def total(self) -> int | None:
-        """Number of bytes in all, which pooch sets."""
-        return self._transfer.total
-
-    @total.setter
-    def total(self, n_bytes: int) -> None:
-        self._transfer.total = n_bytes or None
-
-    def reset(self) -> None:
-        """Start again, as pooch does before it says that all has arrived."""
-        self._transfer.done = 0
-
-    def close(self) -> None:
-        """Leave the stage to whoever began it."""
+    url, n_bytes = description.archive_url, description.archive_bytes
+    # Nothing is decompressed: some servers say of a .tar.gz that it is, as if it were their doing.
+    headers = {"Accept-Encoding": "identity"}
+    with (
+        archive.open("wb") as file,
+        requests.get(url, headers=headers, stream=True, timeout=timeout_s) as response,
+    ):
+        response.raise_for_status()
+        since, before = monotonic(), 0
+        while content := response.raw.read1(_CHUNK_BYTES, decode_content=False):
+            file.write(content)
+            transfer.advance(len(content))
+            if transfer.done > n_bytes:
+                raise ValueError(f"more than the {n_bytes} bytes that it has")
+            if (seconds := monotonic() - since) > timeout_s:
+                if transfer.done - before < _LEAST_PER_S * seconds:
+                    raise TimeoutError(f"less than {_LEAST_PER_S} bytes a second")
+                since, before = monotonic(), transfer.done
+    if transfer.done < n_bytes:
+        raise ValueError(f"{transfer.done} of {n_bytes} bytes")
 
 
 def _unpack(archive: Path, folder: Path, description: ArchiveDescription) -> None:

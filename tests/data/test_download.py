@@ -1,15 +1,17 @@
 """Downloading from a real server on this machine."""
 
 import errno
+import gzip
 import hashlib
 import http.server
 import io
 import shutil
 import socket
+import struct
 import tarfile
 import threading
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 import pytest
 from datafiles import NAMES, md5s_of, official_as, write_archive, write_dataset
@@ -33,6 +35,8 @@ class ArchiveServer(http.server.ThreadingHTTPServer):
         self.status = None
         self.n_requests = 0
         self.meeting = None
+        self.hostile = None
+        self.closing = threading.Event()
 
     @property
     def url(self):
@@ -43,6 +47,10 @@ class ArchiveHandler(http.server.BaseHTTPRequestHandler):
     def do_GET(self):
         server = self.server
         server.n_requests += 1
+        if server.hostile and self.path != "/elsewhere":
+            server.hostile(self, server.content)
+            self.close_connection = True
+            return
         if server.status:
             self.send_error(server.status)
             return
@@ -66,6 +74,7 @@ def serving(content):
     try:
         yield server
     finally:
+        server.closing.set()
         server.shutdown()
         thread.join()
         server.server_close()
@@ -96,7 +105,11 @@ def fetch(server, original, tmp_path):
 
     def fetch(changes=None, **options):
         options = {"progress": False, "timeout_s": 5.0} | options
-        told = {"archive_url": server.url, "archive_md5": hashlib.md5(server.content).hexdigest()}
+        told = {
+            "archive_url": server.url,
+            "archive_md5": hashlib.md5(server.content).hexdigest(),
+            "archive_bytes": len(server.content),
+        }
         description = official_as(original, **(told | (changes or {})))
         return download_dataset(tmp_path / "data", description=description, **options)
 
@@ -193,6 +206,147 @@ def test_full_disk_is_one_line(fetch, tmp_path, monkeypatch):
     monkeypatch.setattr(download.Path, "write_bytes", fill)
     assert "No space left on device" in message_of(fetch, OutputError)
     assert list(tmp_path.iterdir()) == []
+
+
+def answer(handler, headers, body=b"", status="200 OK"):
+    """Send an answer as it is, whatever it claims; the client may go away."""
+    lines = [f"HTTP/1.1 {status}", "Connection: close", *headers, "", ""]
+    with suppress(OSError):
+        handler.wfile.write("\r\n".join(lines).encode("latin-1") + body)
+        handler.wfile.flush()
+
+
+def chunked(content):
+    pieces = [content[i : i + 4096] for i in range(0, len(content), 4096)]
+    return b"".join(b"%x\r\n%s\r\n" % (len(piece), piece) for piece in [*pieces, b""])
+
+
+def length(n_bytes):
+    return [f"Content-Length: {n_bytes}"]
+
+
+def stall(handler, content):
+    answer(handler, length(len(content)), content[:1000])
+    handler.server.closing.wait(10)
+
+
+def trickle(handler, content):
+    """Send now and then a byte, so that no reading of the socket takes long."""
+    answer(handler, length(len(content)))
+    for byte in content:
+        if handler.server.closing.wait(0.02):
+            break
+        with suppress(OSError):
+            handler.wfile.write(bytes([byte]))
+
+
+def reset(handler, content):
+    answer(handler, length(len(content)), content[:1000])
+    handler.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    handler.connection.close()
+
+
+def send_without_end(handler, content):
+    answer(handler, ["Transfer-Encoding: chunked"])
+    with suppress(OSError):
+        while not handler.server.closing.is_set():
+            handler.wfile.write(b"10000\r\n%s\r\n" % bytes(2**16))
+
+
+def send_headers_without_end(handler, content):
+    with suppress(OSError):
+        handler.wfile.write(b"HTTP/1.1 200 OK\r\n")
+        while not handler.server.closing.is_set():
+            handler.wfile.write(b"X: y\r\n" * 1000)
+
+
+def redirecting(place):
+    return lambda handler, content: answer(
+        handler, [f"Location: {place}", *length(0)], status="302 Found"
+    )
+
+
+def saying(headers, change=lambda content: content, status="200 OK"):
+    def hostile(handler, content):
+        lines = headers(content) if callable(headers) else headers
+        answer(handler, lines, change(content), status)
+
+    return hostile
+
+
+# Each with words of what is said of it.
+HOSTILE = {
+    "stops-early": (saying(lambda c: length(len(c)), lambda c: c[:1000]), "1000 bytes read"),
+    "stops-early-and-tells-no-length": (saying([], lambda c: c[:1000]), "1000 of "),
+    "stops-in-a-chunk": (
+        saying(["Transfer-Encoding: chunked"], lambda c: chunked(c)[:3000]), "IncompleteRead",
+    ),
+    "stalls": (stall, "timed out"),
+    "trickles": (trickle, "less than 1000 bytes a second"),
+    "resets": (reset, "reset by peer"),
+    "claims-to-be-longer": (saying(lambda c: length(len(c) + 9)), "9 more expected"),
+    "claims-to-be-shorter": (saying(lambda c: length(len(c) - 9)), " of "),
+    "is-longer": (saying([], lambda c: c + b"more"), "more than the"),
+    "sends-a-part": (
+        saying(
+            lambda c: [f"Content-Range: bytes 9-{len(c) - 1}/{len(c)}"],
+            lambda c: c[9:],
+            "206 Partial Content",
+        ),
+        " of ",
+    ),
+    "sends-another-range": (
+        saying(
+            lambda c: [f"Content-Range: bytes 0-{len(c) - 1}/{len(c)}"],
+            lambda c: c[9:] + c[:9],
+            "206 Partial Content",
+        ),
+        "its md5 is",
+    ),
+    "refuses-a-range": (saying(length(0), status="416 Range Not Satisfiable"), "416"),
+    "redirects-in-a-circle": (redirecting(f"/{ARCHIVE_NAME}"), "30 redirects"),
+    "redirects-to-a-file": (redirecting("file:///etc/hostname"), "file:///etc/hostname"),
+    "redirects-to-another-scheme": (redirecting("ftp://127.0.0.1/x"), "ftp://127.0.0.1/x"),
+    "redirects-to-nonsense": (redirecting("http://[/"), "IPv6"),
+    "redirects-nowhere": (saying(length(0), status="302 Found"), "0 of "),
+    "sends-other-bytes": (saying([], lambda c: c[:-1] + b"?"), "its md5 is"),
+    "has-no-end": (send_without_end, "more than the"),
+    "has-endless-headers": (send_headers_without_end, "headers"),
+    "compresses": (saying(["Content-Encoding: gzip"], lambda c: gzip.compress(c)), "the"),
+    "is-a-bomb": (saying(["Content-Encoding: gzip"], lambda c: BOMB), "the"),
+    "says-no-http": (lambda handler, content: handler.wfile.write(b"\0\x1b[2J\n" * 9), "the"),
+    "is-rude": (saying(length(0), status="500 \x1b[2J\x07Sorry"), r"\x1b[2J"),
+    "is-silent": (lambda handler, content: None, "without response"),
+}  # fmt: skip
+BOMB = gzip.compress(bytes(2**24))
+
+
+@pytest.mark.parametrize("manners", HOSTILE)
+def test_hostile_server(fetch, server, original, tmp_path, manners):
+    """One line and nothing left; the next download gets all."""
+    server.hostile, words = HOSTILE[manners]
+    message = message_of(fetch, timeout_s=0.3)
+    assert message.startswith(server.url)
+    assert words in message
+    assert message.isprintable()
+    assert list(tmp_path.iterdir()) == []
+    server.hostile = None
+    assert_complete(fetch(), original)
+
+
+@pytest.mark.parametrize(
+    "strange",
+    [
+        saying(["Transfer-Encoding: chunked"], chunked),
+        saying(lambda c: ["Content-Encoding: x-gzip", *length(len(c))]),  # of a .tar.gz it is
+        saying(["Content-Length: many"]),
+        redirecting("/elsewhere"),
+    ],
+    ids=["chunked", "says-that-it-is-gzip", "tells-no-number", "redirects"],
+)
+def test_strange_server(fetch, server, original, strange):
+    server.hostile = strange
+    assert_complete(fetch(), original)
 
 
 def test_wrong_archive_md5(fetch, packed, tmp_path):
