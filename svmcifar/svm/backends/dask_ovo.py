@@ -1,9 +1,9 @@
 """All pairs on the workers of a Dask cluster, to the same bits as on one machine.
 
-A task is a part of the fit (`svmcifar.svm.backends.parts`): a worker computes the blocks of the
-kernel matrix that it needs, and returns the solutions of the pairs, which are small.  Samples are
-in a file that all workers can read, since data that a dead worker held is lost; the client writes
-each solution beside it, and a later fit of the same problem goes on from there.
+A task is a bundle of parts of the fit (`svmcifar.svm.backends.parts`): a worker computes the blocks
+of the kernel matrix that it needs, and returns the solutions of the pairs, which are small.
+Samples are in a file that all workers can read, since data that a dead worker held is lost; the
+client writes each solution beside it, and a later fit of the same problem goes on from there.
 
 Where that is, and what workers solve with, are settings of Dask's: ``svmcifar.folder``, by default
 one among the temporary files that is removed in the end, and ``svmcifar.solver``, "numba" or
@@ -14,6 +14,7 @@ import os
 import socket
 import sys
 import tempfile
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import replace
@@ -26,7 +27,14 @@ from typing import Any
 from svmcifar.compute.arrays import to_device
 from svmcifar.errors import BackendUnavailableError, InputError
 from svmcifar.svm.backends.memory_plan import make_plan
-from svmcifar.svm.backends.parts import Part, PartSolution, PartSolver, list_parts, solve_on_gpu
+from svmcifar.svm.backends.parts import (
+    Part,
+    PartSolution,
+    PartSolver,
+    bundle_parts,
+    list_parts,
+    solve_on_gpu,
+)
 from svmcifar.svm.backends.problem_folder import (
     find_solution,
     keep_solution,
@@ -44,7 +52,7 @@ SOLVERS = ("numba", "cupy")
 _SHARE = 0.7
 # How long to wait for the first worker.
 _WAIT_S = 30
-# A part is given to workers again so many times, each time until Dask gives up on it.
+# A bundle is given to workers again so many times, each time until Dask gives up on it.
 _MOST_TRIES = 5
 
 
@@ -100,11 +108,12 @@ def solve_dask(
             "'precomputed'. Use the backend 'numba'."
         )
     client, X = _current_client(), problem.samples.X
-    n_threads, room = _threads_and_memory(client)
-    limit = memory_limit_bytes or room
+    workers = _workers(client)
+    limit = memory_limit_bytes or _least_memory(workers)
+    n_threads = [worker["nthreads"] for worker in workers]
     stored = problem.stored_dtype.itemsize
     size = X.dtype.itemsize
-    plan = make_plan(problem.sizes, X.shape[1], n_threads, limit, size, stored, in_file=True)
+    plan = make_plan(problem.sizes, X.shape[1], max(n_threads), limit, size, stored, in_file=True)
     solution = OvOSolution.empty(problem)
     solution.memory_plan = f"{plan.describe()}, on Dask's workers"
     with _place() as place:
@@ -122,7 +131,8 @@ def solve_dask(
             solved.store(problem, part.pairs(plan), solution)
             progress(len(solved.stats))
 
-        _solve_parts(client, folder, missing, done)
+        bundles = bundle_parts(missing, plan, problem.sizes, sum(n_threads))
+        _solve_bundles(client, folder, bundles, done)
     refine(problem, solution, n_workers)
     return solution
 
@@ -140,53 +150,58 @@ def _place() -> Iterator[Path]:
         yield Path(folder)
 
 
-def _threads_and_memory(client: Any) -> tuple[int, int | None]:
-    """Return the most threads and the least memory of a worker; None if it has no limit."""
+def _workers(client: Any) -> list[dict[str, Any]]:
+    """Return what the scheduler tells of its workers, of which there is one at least."""
     try:
         client.wait_for_workers(1, timeout=_WAIT_S)
-        workers = client.scheduler_info()["workers"].values()
+        return list(client.scheduler_info(n_workers=-1)["workers"].values())
     except (OSError, TimeoutError) as error:
         raise _lost(client) from error
+
+
+def _least_memory(workers: list[dict[str, Any]]) -> int | None:
+    """Return the bytes that each worker can use; None if none has a limit."""
     limits = [worker["memory_limit"] for worker in workers if worker["memory_limit"]]
-    return (
-        max(worker["nthreads"] for worker in workers),
-        int(_SHARE * min(limits)) if limits else None,
-    )
+    return int(_SHARE * min(limits)) if limits else None
 
 
-def _solve_parts(
-    client: Any, folder: Path, parts: list[Part], done: Callable[[Part, PartSolution], None]
+def _solve_bundles(
+    client: Any,
+    folder: Path,
+    bundles: list[list[Part]],
+    done: Callable[[Part, PartSolution], None],
 ) -> None:
-    """Have parts solved, and call `done` with each solution as it comes."""
+    """Have bundles of parts solved, and call `done` with each part's solution as it comes."""
     from distributed import CancelledError, KilledWorker, as_completed
 
-    def submit(part: Part) -> Any:
+    def submit(bundle: list[Part]) -> Any:
         # A key of its own: Dask would not run one again that has failed.
-        key = f"svmcifar-{part.name}-{token_hex(8)}"
-        return client.submit(solve_part, str(folder), part, key=key)
+        key = f"svmcifar-{bundle[0].name}-{token_hex(8)}"
+        return client.submit(solve_parts, str(folder), bundle, key=key)
 
-    waiting: dict[Any, Part] = {}
-    tries = dict.fromkeys(parts, 0)
+    waiting: dict[Any, list[Part]] = {}
+    tries: Counter[Part] = Counter()
     try:
-        waiting.update((submit(part), part) for part in parts)
+        waiting.update((submit(bundle), bundle) for bundle in bundles)
         completed = as_completed(list(waiting))
         for future in completed:
-            part = waiting.pop(future)
+            bundle = waiting.pop(future)
             try:
-                done(part, future.result())
-                continue
+                solved = future.result()
             except KilledWorker as error:
-                killed = error
-            tries[part] += 1
-            if tries[part] == _MOST_TRIES:
-                raise BackendUnavailableError(
-                    f"Dask's workers must live until they have solved a part of a fit. Got "
-                    f"{_MOST_TRIES} times several that died at one; look at their logs, and "
-                    f"lower the memory limit if they ran out of memory."
-                ) from killed
-            again = submit(part)
-            waiting[again] = part
-            completed.add(again)
+                tries[bundle[0]] += 1
+                if tries[bundle[0]] == _MOST_TRIES:
+                    raise BackendUnavailableError(
+                        f"Dask's workers must live until they have solved a part of a fit. Got "
+                        f"{_MOST_TRIES} times several that died at one; look at their logs, and "
+                        f"lower the memory limit if they ran out of memory."
+                    ) from error
+                again = submit(bundle)
+                waiting[again] = bundle
+                completed.add(again)
+                continue
+            for part, solution in zip(bundle, solved, strict=True):
+                done(part, solution)
         with suppress(Exception):  # it is done: what workers still hold goes with the next fit
             client.run(_forget, str(folder))
     except (CancelledError, OSError, TimeoutError) as error:
@@ -237,10 +252,10 @@ _solvers: dict[str, Any] = {}
 _lock = Lock()
 
 
-def solve_part(folder: str, part: Part) -> PartSolution:
-    """Solve a part of the problem in a folder; what a worker does."""
+def solve_parts(folder: str, parts: list[Part]) -> list[PartSolution]:
+    """Solve parts of the problem in a folder; what a worker does."""
     try:
-        # Opened anew for each part, so that pages of the file do not count as a worker's memory.
+        # Opened anew each time, so that pages of the file do not count as a worker's memory.
         problem, plan, solver = read_problem(Path(folder))
     except OSError as error:
         raise BackendUnavailableError(
@@ -249,17 +264,19 @@ def solve_part(folder: str, part: Part) -> PartSolution:
             f"folder that all machines share in Dask's setting {FOLDER_SETTING!r}."
         ) from error
     if solver == "cupy":
-        return _solve_on_gpu(folder, problem, plan, part)
+        return _solve_on_gpu(folder, problem, plan, parts)
     with _lock:
         kept = _solvers.get(folder)
         if kept is None or kept.plan != plan:
             _solvers.clear()
             kept = _solvers[folder] = PartSolver(plan, problem.n_classes)
-    return kept.solve(problem, part)
+    return kept.solve(problem, parts)
 
 
-def _solve_on_gpu(folder: str, problem: OvOProblem, plan: Any, part: Part) -> PartSolution:
-    """Solve a part on the GPU, where the samples stay from part to part."""
+def _solve_on_gpu(
+    folder: str, problem: OvOProblem, plan: Any, parts: list[Part]
+) -> list[PartSolution]:
+    """Solve parts on the GPU, where the samples stay from task to task."""
     from svmcifar.svm.backends.registry import choose_backend
 
     choose_backend("cupy")
@@ -270,7 +287,8 @@ def _solve_on_gpu(folder: str, problem: OvOProblem, plan: Any, part: Part) -> Pa
             _solvers.clear()
             samples = problem.samples
             _solvers[folder] = SampleBlocks(to_device(samples.X), to_device(samples.sq_norms))
-        return solve_on_gpu(replace(problem, samples=_solvers[folder]), plan, part, cupy)
+        on_device = replace(problem, samples=_solvers[folder])
+        return [solve_on_gpu(on_device, plan, part, cupy) for part in parts]
 
 
 def _forget(folder: str) -> None:

@@ -5,6 +5,7 @@ that is solved on rows made on demand.  What a block of the kernel matrix is rou
 the plan's groups of classes alone, and a pair on its blocks alone.
 """
 
+from collections.abc import Iterable, Sequence
 from threading import BoundedSemaphore, Lock
 from typing import Any, NamedTuple
 
@@ -19,6 +20,10 @@ from svmcifar.svm.one_vs_one import pair_number
 from svmcifar.svm.problem import OvOProblem, OvOSolution, PairSolution
 
 _TILE, _PAIR = "tile", "pair"
+# Of what is left, a bundle has one of so many shares for each thread.
+_SHARES = 3
+# Most kernel values of a bundle: a second of a core with some 600 features.
+_MOST_VALUES = 2**26
 
 
 class Part(NamedTuple):
@@ -42,10 +47,40 @@ class Part(NamedTuple):
 
 def list_parts(plan: Plan, sizes: list[int]) -> list[Part]:
     """Return all parts of a plan for classes of these sizes, those with most to do first."""
+    parts = [Part(_TILE, g, h) for g, h in plan.tiles]
+    parts += [Part(_PAIR, a, b) for a, b in plan.pairs_on_demand]
+    return sorted(parts, key=lambda part: -_count_values(part, plan, sizes))
+
+
+def bundle_parts(
+    parts: Iterable[Part], plan: Plan, sizes: list[int], n_threads: int
+) -> list[list[Part]]:
+    """Put parts together so that what each bundle costs beside its work is little.
+
+    A bundle has its share of what is left, less and less, so that all threads end at about the same
+    time (guided self-scheduling, Polychronopoulos and Kuck 1987), and no more than a second's work
+    or so, which a worker that dies may lose.
+    """
+    work = [(part, _count_values(part, plan, sizes)) for part in parts]
+    left = sum(n_values for _, n_values in work)
+    bundles: list[list[Part]] = []
+    room = 0.0
+    for part, n_values in work:
+        if n_values > room:
+            bundles.append([])
+            room = min(left / (_SHARES * n_threads), _MOST_VALUES)
+        bundles[-1].append(part)
+        room -= n_values
+        left -= n_values
+    return bundles
+
+
+def _count_values(part: Part, plan: Plan, sizes: list[int]) -> int:
+    """Count the kernel values of a part, for the most of them within its tile."""
+    if part.kind == _PAIR:
+        return sizes[part.first] * sizes[part.second]
     of_group = [sum(sizes[first : last + 1]) for first, last in plan.groups]
-    parts = [(of_group[g] * of_group[h], Part(_TILE, g, h)) for g, h in plan.tiles]
-    parts += [(sizes[a] * sizes[b], Part(_PAIR, a, b)) for a, b in plan.pairs_on_demand]
-    return [part for _, part in sorted(parts, key=lambda entry: -entry[0])]
+    return of_group[part.first] * of_group[part.second]
 
 
 class PartSolution(NamedTuple):
@@ -92,20 +127,23 @@ class PartSolver:
         # The plan may have memory for fewer parts at a time than there are threads.
         self._room = BoundedSemaphore(plan.n_workers)
 
-    def solve(self, problem: OvOProblem, part: Part) -> PartSolution:
-        """Solve a part of a problem, the same in every call, with one thread."""
+    def solve(self, problem: OvOProblem, parts: Sequence[Part]) -> list[PartSolution]:
+        """Solve parts of a problem, the same in every call, with one thread."""
         with self._room, single_threaded_blas():
-            solution = OvOSolution.empty(problem)
-            run = BlockedRun(problem, self.plan, solution)
-            if part.kind == _PAIR:
-                return PartSolution.of([run.solve_pair_on_demand(part.first, part.second)])
-            pairs = part.pairs(self.plan)
-            if self.plan.keep_diagonals and len(self.plan.groups) > 1:
-                run.kept = self._within(run, np.unique(pairs).tolist())
-            run.solve_tile(part.first, part.second)
-            numbers = [pair_number(a, b, problem.n_classes) for a, b in pairs]
-            betas = [solution.beta_of(problem, a, b) for a, b in pairs]
-            return PartSolution(run.pair_stats[numbers], np.concatenate(betas))
+            run = BlockedRun(problem, self.plan, OvOSolution.empty(problem))
+            return [self._solve(run, part) for part in parts]
+
+    def _solve(self, run: BlockedRun, part: Part) -> PartSolution:
+        """Solve a part."""
+        if part.kind == _PAIR:
+            return PartSolution.of([run.solve_pair_on_demand(part.first, part.second)])
+        problem, pairs = run.problem, part.pairs(self.plan)
+        if self.plan.keep_diagonals and len(self.plan.groups) > 1:
+            run.kept = self._within(run, np.unique(pairs).tolist())
+        run.solve_tile(part.first, part.second)
+        numbers = [pair_number(a, b, problem.n_classes) for a, b in pairs]
+        betas = [run.solution.beta_of(problem, a, b) for a, b in pairs]
+        return PartSolution(run.pair_stats[numbers], np.concatenate(betas))
 
     def _within(self, run: BlockedRun, classes: list[int]) -> Within:
         """Return the kernel within classes, after computing what is not there yet."""

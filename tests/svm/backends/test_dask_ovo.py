@@ -97,19 +97,19 @@ def test_pairs_on_rows_made_on_demand(monkeypatch):
 
 
 def killing(victim):
-    """Return a `solve_part` that kills the first worker to come to a part, and marks that it did.
+    """Return a `solve_parts` that kills the first worker to come to a part, and marks that it did.
 
     It is pickled by value, since workers do not know this file.
     """
 
-    def solve_or_die(folder, part):
-        from svmcifar.svm.backends.dask_ovo import solve_part
+    def solve_or_die(folder, parts):
+        from svmcifar.svm.backends.dask_ovo import solve_parts
 
         mark = Path(folder) / "killed"
-        if part.name == victim and not mark.exists():
+        if victim in [part.name for part in parts] and not mark.exists():
             mark.touch()
             os.kill(os.getpid(), signal.SIGKILL)
-        return solve_part(folder, part)
+        return solve_parts(folder, parts)
 
     return solve_or_die
 
@@ -121,7 +121,7 @@ def test_a_worker_is_killed(monkeypatch, tmp_path):
         monkeypatch.context() as patch,
         on_parts(monkeypatch, lambda number: None) as seen,
     ):
-        patch.setattr(dask_ovo, "solve_part", killing("tile-1-2"))
+        patch.setattr(dask_ovo, "solve_parts", killing("tile-1-2"))
         model = fit("dask")
     assert list(tmp_path.glob("*/killed"))
     assert len(seen) == len(set(seen)) == 15
@@ -131,7 +131,7 @@ def test_a_worker_is_killed(monkeypatch, tmp_path):
 @pytest.mark.usefixtures("few_rows", "client")
 def test_a_part_that_kills_workers_is_given_up(monkeypatch):
     monkeypatch.setattr(dask_ovo, "_MOST_TRIES", 1)
-    monkeypatch.setattr(dask_ovo, "solve_part", killing("tile-1-2"))
+    monkeypatch.setattr(dask_ovo, "solve_parts", killing("tile-1-2"))
     with pytest.raises(BackendUnavailableError, match="until they have solved a part of a fit"):
         fit("dask")
 
