@@ -12,6 +12,7 @@ _CONTROL = re.compile(f"[{_CONTROLS}]")
 # What Markdown obeys within a line, GitHub's links of addresses included.
 _MARKDOWN = re.compile(r"([\\`*_{}\[\]#|~$]|:(?=//)|(?<=www)\.)", re.IGNORECASE)
 _MOST_SHOWN = 60
+_MOST_OF_ERROR = 2000
 
 
 def visible(text: str) -> str:
@@ -41,6 +42,17 @@ def shortened(text: str) -> str:
 def shown_name(name: str) -> str:
     """Return a class name as `shortened` does, with spaces instead of underscores."""
     return shortened(name).replace("_", " ")
+
+
+def error_line(text: str) -> str:
+    """Return a message in one line, without the middle of one that nobody would read.
+
+    Messages quote what files hold, and end with what to do.
+    """
+    text = " ".join(text.split())
+    if len(text) <= _MOST_OF_ERROR:
+        return text
+    return f"{text[: _MOST_OF_ERROR * 3 // 4]} … {text[-_MOST_OF_ERROR // 4 :]}"
 
 
 def markdown(text: str) -> str:

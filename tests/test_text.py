@@ -2,7 +2,7 @@
 
 import pytest
 
-from svmcifar.text import one_line, shortened, shown_name, visible
+from svmcifar.text import error_line, one_line, shortened, shown_name, visible
 
 
 @pytest.mark.parametrize(
@@ -28,6 +28,15 @@ def test_other_text_stays_as_it_is(text):
 def test_line_feeds():
     assert visible("a\nb") == "a\nb"
     assert one_line("a\nb") == r"a\x0ab"
+
+
+def test_long_errors_keep_their_beginning_and_their_end():
+    message = error_line(f"a.npz: got\n{'x' * 10**6}; rename it")
+    assert message.startswith("a.npz: got xxx")
+    assert message.endswith("xxx; rename it")
+    assert " … " in message
+    assert len(message) < 2010
+    assert error_line("y" * 2000) == "y" * 2000
 
 
 @pytest.mark.parametrize("n", [0, 1, 59, 60, 61, 5000])

@@ -18,7 +18,7 @@ import click
 from svmcifar import __version__
 from svmcifar.cli.terminal import visible_streams
 from svmcifar.errors import SvmCifarError
-from svmcifar.text import one_line
+from svmcifar.text import error_line, one_line
 
 # Modules by name of command, in the order of use.
 _COMMANDS = {
@@ -82,8 +82,8 @@ class _Commands(click.Group):
             return super().invoke(context)
         except SvmCifarError as error:
             for note in getattr(error, "__notes__", []):
-                click.echo(one_line(note), err=True)
-            raise click.ClickException(" ".join(str(error).split())) from error
+                click.echo(one_line(error_line(note)), err=True)
+            raise click.ClickException(error_line(str(error))) from error
         except MemoryError as error:
             raise click.ClickException(self._out_of_memory(context, error)) from error
 

@@ -14,7 +14,13 @@ import numpy as np
 
 from svmcifar.data.dataset import ReadingOptions
 from svmcifar.data.image_files import images_within
-from svmcifar.data.labelled_pictures import ALL, LabelledPictures, Pictures, Superclasses
+from svmcifar.data.labelled_pictures import (
+    ALL,
+    LabelledPictures,
+    Pictures,
+    Superclasses,
+    check_superclasses,
+)
 from svmcifar.errors import DataError, LabelError
 from svmcifar.io.csv_files import open_csv
 from svmcifar.io.reading import read_file
@@ -115,14 +121,8 @@ class ImageFolder(LabelledPictures):
                 f"{missing[0]!r}; add it"
             )
         names = sorted(set(superclass_of.values()))
-        if len(names) < 2:
-            raise LabelError(
-                f"{path}: there must be two or more superclasses, got {names[0]!r} alone; "
-                "move the file away to do without"
-            )
-        return Superclasses(
-            tuple(names), np.array([names.index(superclass_of[name]) for name in self.names])
-        )
+        ids = np.array([names.index(superclass_of[name]) for name in self.names])
+        return check_superclasses(Superclasses(tuple(names), ids), str(path), "move the file away")
 
 
 def _by_class(folder: Path) -> _Files:

@@ -2,7 +2,8 @@
 
 import hashlib
 from abc import abstractmethod
-from collections.abc import Callable, Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -25,7 +26,7 @@ from svmcifar.data.dataset import (
 )
 from svmcifar.data.image_files import read_image
 from svmcifar.data.sampling import hold_out
-from svmcifar.errors import DataError
+from svmcifar.errors import DataError, LabelError
 
 DEFAULT_SIZE = 32
 """Height and width, in pixels, that pictures are resized to."""
@@ -276,12 +277,38 @@ def check_ids(values: Any, subject: str, n_classes: int | None) -> NDArray[np.in
     return ids.astype(np.int64)
 
 
+def numbers_as_names(parts: Iterable[NDArray[np.int64]], subject: str) -> tuple[str, ...]:
+    """Return the numbers of the classes as their names, from the class ids of all parts.
+
+    Raise DataError, for `subject`, if there are more classes than pictures: one label could name
+    billions of them.
+    """
+    ids = np.concatenate(list(parts))
+    n_classes = int(ids.max(initial=-1)) + 1
+    if n_classes > len(ids):
+        raise DataError(
+            f"{subject}: every class must have pictures, got the class {n_classes - 1} in "
+            f"{len(ids)} pictures; number the classes from 0"
+        )
+    return tuple(map(str, range(n_classes)))
+
+
+def check_superclasses(found: Superclasses, subject: str, remedy: str) -> Superclasses:
+    """Return the superclasses; raise LabelError if one is alone."""
+    if len(found.names) < 2:
+        got = f"{found.names[0]!r} alone" if found.names else "none"
+        raise LabelError(
+            f"{subject}: there must be two or more superclasses, got {got}; {remedy} to do without"
+        )
+    return found
+
+
 def check_texts(values: Sequence[str], subject: str) -> tuple[str, ...]:
     """Return names of classes; raise DataError, for `subject`, unless they are printable."""
     if odd := [value for value in values if not value.isprintable() or not value]:
         raise DataError(f"{subject}: must be printable names, got {odd[0]!r}; rename it")
     if len(set(values)) < len(values):
-        double = next(value for value in values if list(values).count(value) > 1)
+        double = Counter(values).most_common(1)[0][0]
         raise DataError(f"{subject}: must be different names, got {double!r} twice; rename one")
     return tuple(values)
 

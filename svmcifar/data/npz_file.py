@@ -24,7 +24,9 @@ from svmcifar.data.labelled_pictures import (
     Pictures,
     Superclasses,
     check_ids,
+    check_superclasses,
     check_texts,
+    numbers_as_names,
 )
 from svmcifar.errors import DataError
 from svmcifar.io.reading import open_file
@@ -77,7 +79,10 @@ class NpzFile(LabelledPictures):
                 n_bytes = sum(member.file_size for member in file.zip.infolist())
                 if n_bytes > (available_bytes() or inf):
                     raise ValueError(f"it unpacks to {format_bytes(n_bytes)}, more than is free")
-                return {name: file[name] for name in wanted}
+                arrays = {name: file[name] for name in wanted}
+            if strange := [name for name in wanted if not isinstance(arrays[name], np.ndarray)]:
+                raise ValueError(f"{strange[0]} is no array")
+            return arrays
         except _DAMAGE as error:
             raise DataError(
                 f"{self.location}: must be a whole .npz file of numbers and texts, got "
@@ -101,8 +106,8 @@ class NpzFile(LabelledPictures):
         """Names of the classes; their numbers if there are none."""
         if _NAMES in self._arrays:
             return self._texts(_NAMES)
-        labels = [self._ids(name, None) for _, name in self._layout.values()]
-        return tuple(map(str, range(1 + max(int(ids.max(initial=-1)) for ids in labels))))
+        labels = {name: self._ids(name, None) for _, name in self._layout.values()}
+        return numbers_as_names(labels.values(), self._subject(", ".join(labels)))
 
     @cached_property
     def superclasses(self) -> Superclasses | None:
@@ -115,16 +120,19 @@ class NpzFile(LabelledPictures):
                 f"{self._subject(_ABOVE)}: must be one number a class, got {len(ids)} for "
                 f"{len(self.names)} classes; write it again"
             )
-        names = tuple(map(str, range(int(ids.max()) + 1)))
         if _ABOVE_NAMES in self._arrays:
             names = self._texts(_ABOVE_NAMES)
             self._ids(_ABOVE, len(names))
+        else:
+            names = numbers_as_names([ids], self._subject(_ABOVE))
         if missing := sorted(set(range(len(names))) - set(ids.tolist())):
             raise DataError(
                 f"{self._subject(_ABOVE)}: each superclass must have classes, got none of "
                 f"{names[missing[0]]!r}; number them from 0"
             )
-        return Superclasses(names, ids)
+        return check_superclasses(
+            Superclasses(names, ids), self._subject(_ABOVE), "leave the array out"
+        )
 
     @property
     def own_size(self) -> int:

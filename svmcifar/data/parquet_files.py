@@ -22,7 +22,9 @@ from svmcifar.data.labelled_pictures import (
     Pictures,
     Superclasses,
     check_ids,
+    check_superclasses,
     check_texts,
+    numbers_as_names,
 )
 from svmcifar.errors import BackendUnavailableError, DataError
 from svmcifar.io.reading import open_file
@@ -119,7 +121,7 @@ class ParquetFiles(LabelledPictures):
         if kept := _names_in(table.schema.metadata or {}, name):
             return check_texts(kept, f"{self.location}, {name}")
         ids = [check_ids(of_part, f"{self.location}, {name}", None) for of_part in columns]
-        return tuple(map(str, range(1 + max(int(of_part.max(initial=-1)) for of_part in ids))))
+        return numbers_as_names(ids, f"{self.location}, {name}")
 
     def _ids(self, name: str, part: str, names: tuple[str, ...]) -> NDArray[np.int64]:
         values = self._column(name, part)
@@ -159,17 +161,21 @@ class ParquetFiles(LabelledPictures):
         """The superclasses, if the tables have them; raise DataError if they contradict."""
         if any(_ABOVE not in table.column_names for table in self._tables.values()):
             return None
-        names = self._names(_ABOVE)
-        counts = np.zeros((len(self.names), len(names)), dtype=np.int64)
-        for part in self._tables:
-            ids, above = self._ids(_LABEL, part, self.names), self._ids(_ABOVE, part, names)
-            np.add.at(counts, (ids, above), 1)
-        if divided := np.flatnonzero((counts > 0).sum(axis=1) > 1).tolist():
+        names, subject = self._names(_ABOVE), f"{self.location}, {_ABOVE}"
+        remedy = f"leave the column {_COLUMNS[_ABOVE][0]} out"
+        pairs = [
+            (self._ids(_LABEL, part, self.names), self._ids(_ABOVE, part, names))
+            for part in self._tables
+        ]
+        ids, above = np.unique(np.concatenate(pairs, axis=1), axis=1)
+        if divided := ids[1:][ids[1:] == ids[:-1]].tolist():
             raise DataError(
                 f"{self.location}: each class must lie in one superclass, got "
-                f"{self.names[divided[0]]!r} in several; leave the column {_COLUMNS[_ABOVE][0]} out"
+                f"{self.names[divided[0]]!r} in several; {remedy}"
             )
-        return Superclasses(names, counts.argmax(axis=1))
+        of_class = np.zeros(len(self.names), dtype=np.int64)
+        of_class[ids] = above
+        return check_superclasses(Superclasses(names, of_class), subject, remedy)
 
 
 def _tables_in(folder: Path) -> list[Path]:
