@@ -37,7 +37,7 @@ def hard_problem(seed):
 
 def exact_decisions(model, X):
     """Compute the decision values of each pair, in LIBSVM's sign, from a model's coefficients."""
-    K = _kernel(X, model.support_vectors_, model.gamma_)
+    K = _kernel(X, model.support_vectors_, model._gamma)
     ends = np.cumsum(model.n_support_)
     rows = [slice(end - n, end) for end, n in zip(ends, model.n_support_, strict=True)]
     coef = model.dual_coef_.astype(EXACT)
@@ -59,7 +59,7 @@ def exact_gaps(model, X, y):
         beta = np.append(coef[b - 1, in_a], coef[a, in_b])
         signs = np.repeat([1.0, -1.0], [len(in_a), len(in_b)])
         Z = X[np.append(in_a, in_b)]
-        v = signs - _kernel(Z, Z, model.gamma_) @ beta
+        v = signs - _kernel(Z, Z, model._gamma) @ beta
         rising = beta < np.where(signs > 0, model.C, 0.0)
         falling = beta > np.where(signs > 0, 0.0, -model.C)
         gaps.append(max(0.0, float(v[rising].max() - v[falling].min())))

@@ -45,9 +45,11 @@ class Problem:
 
     def pairs(self):
         """Yield classes, samples, signs and bounds of each pair, in LIBSVM's order."""
-        for a, b in combinations(range(max(self.y) + 1), 2):
-            rows = self.kept[np.isin(self.y[self.kept], (a, b))]
-            yield a, b, rows, np.where(self.y[rows] == a, 1.0, -1.0), self.upper[rows]
+        kept, upper = self.kept, self.upper
+        rows_of = [kept[self.y[kept] == c] for c in range(max(self.y) + 1)]
+        for a, b in combinations(range(len(rows_of)), 2):
+            rows = np.sort(np.concatenate([rows_of[a], rows_of[b]]))
+            yield a, b, rows, np.where(self.y[rows] == a, 1.0, -1.0), upper[rows]
 
     def betas(self, model):
         """Give the signed coefficients of each pair of a fitted model, LIBSVM's sign."""

@@ -6,7 +6,7 @@ from itertools import combinations, combinations_with_replacement
 from math import inf
 
 from svmcifar.compute.memory import format_bytes
-from svmcifar.svm.backends.working_set import RowPlan, plan_rows
+from svmcifar.svm.backends.working_set import RowPlan, least_rows_bytes, plan_rows, too_small
 from svmcifar.svm.kernels.blocks import BLOCK
 
 _NO_ROWS = RowPlan(0, 0, 0)
@@ -100,20 +100,25 @@ def make_plan(
     itemsize: int,
     stored: int = 4,
     in_file: bool = False,
+    at_least: int = 0,
 ) -> Plan:
     """Choose a schedule for one gamma and the `itemsize` of samples and distances.
 
-    `stored` are the bytes of a kernel value.
+    `stored` are the bytes of a kernel value, and `at_least` what else must fit the limit, after it.
 
     The limit is on the sorted copy of the samples too (see `choose_plan`), or, where they are read
     from a file, on the rows that are in use.  Where no schedule fits,
     the largest classes are solved on rows made on demand, as few as possible.  Raise
     MemoryLimitError if not even a few rows of the largest pair fit.
     """
-    n_held = sum(sizes)
+    smaller, larger = sorted(sizes)[-2:]
+    n, n_held = smaller + larger, sum(sizes)
     if in_file:
         n_held = min(n_held, 2 * n_workers * max(BLOCK, *sizes))
     held = n_held * n_features * itemsize
+    if limit_bytes is not None and limit_bytes < at_least:
+        of_rows = least_rows_bytes(n, n_features, n_workers, itemsize, stored, held)
+        raise too_small(limit_bytes, max(at_least, of_rows), n)
     many = _MANY_SAMPLES if n_features <= _FEW_FEATURES else max(sizes) + 1
     thresholds = [many, *sorted({size for size in sizes if size < many}, reverse=True)]
     for threshold in thresholds:
@@ -123,8 +128,6 @@ def make_plan(
             return plan
         if plan:
             break
-    smaller, larger = sorted(sizes)[-2:]
-    n = smaller + larger
     rows = plan_rows(n, n_features, n_workers, limit_bytes, itemsize, stored, held)
     assert plan is not None  # what has room for rows has room for no tiles
     return replace(plan, rows=rows, n_bytes=max(plan.n_bytes, rows.n_bytes))

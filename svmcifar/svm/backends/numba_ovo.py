@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from svmcifar.compute.memory import default_memory_limit
 from svmcifar.svm.backends.memory_plan import Plan, make_plan
-from svmcifar.svm.backends.refinement import refine
+from svmcifar.svm.backends.refinement import least_refinement_bytes, refine
 from svmcifar.svm.backends.smo import STEPS_PER_CALL, step_limit
 from svmcifar.svm.backends.smo_numba import GAP, INTERCEPT, N_ITER, OBJECTIVE, solve_pairs
 from svmcifar.svm.backends.tiles import Map, TiledRun
@@ -46,7 +46,8 @@ def solve_blocked(
         limit = default_memory_limit(0 if in_file else X.nbytes)
     stored = problem.stored_dtype.itemsize
     size = X.dtype.itemsize
-    plan = make_plan(problem.sizes, X.shape[1], n_workers, limit, size, stored, in_file)
+    at_least = least_refinement_bytes(problem)
+    plan = make_plan(problem.sizes, X.shape[1], n_workers, limit, size, stored, in_file, at_least)
     solution = OvOSolution.empty(problem)
     solution.memory_plan = plan.describe()
     BlockedRun(problem, plan, solution).solve(progress)

@@ -65,10 +65,7 @@ def plan_rows(
     """
 
     def n_bytes(n_working: int, n_rows: int) -> int:
-        vectors = 16 * 8 * n
-        within = n_working**2 * (3 * stored + itemsize)
-        made = n_working * (n_features + n_workers * min(BLOCK, n)) * itemsize
-        return held + n_rows * n * stored + vectors + within + made
+        return held + _rows_bytes(n, n_features, n_workers, itemsize, stored, n_working, n_rows)
 
     limit = 2**62 if limit_bytes is None else limit_bytes
     n_working = min(n, _MOST_WORKING)
@@ -76,14 +73,36 @@ def plan_rows(
         n_working = max(n_working // 2, _LEAST_WORKING)
     least = n_bytes(n_working, n_working)
     if least > limit:
-        raise MemoryLimitError(
-            f"The memory limit must be at least {format_least(least)} for samples and kernel "
-            f"rows of the largest pair of classes ({n} samples). Got {format_bytes(limit)} "
-            f"instead. Raise it, or train on fewer samples."
-        )
+        raise too_small(limit, least, n)
     room = min(limit - least, _ROW_BYTES) // (n * stored)
     n_rows = min(n, max(n_working, room))
     return RowPlan(n_working, n_rows, n_bytes(n_working, n_rows))
+
+
+def least_rows_bytes(
+    n: int, n_features: int, n_workers: int, itemsize: int, stored: int = 4, held: int = 0
+) -> int:
+    """Return the least limit that `plan_rows` takes."""
+    least = min(n, _LEAST_WORKING)
+    return held + _rows_bytes(n, n_features, n_workers, itemsize, stored, least, least)
+
+
+def _rows_bytes(
+    n: int, n_features: int, n_workers: int, itemsize: int, stored: int, n_working: int, n_rows: int
+) -> int:
+    vectors = 16 * 8 * n
+    within = n_working**2 * (3 * stored + itemsize)
+    made = n_working * (n_features + n_workers * min(BLOCK, n)) * itemsize
+    return n_rows * n * stored + vectors + within + made
+
+
+def too_small(limit_bytes: int, least_bytes: int, n: int) -> MemoryLimitError:
+    """Return the error for a limit that does not do for a largest pair of n samples."""
+    return MemoryLimitError(
+        f"The memory limit must be at least {format_least(least_bytes)} for samples and kernel "
+        f"rows of the largest pair of classes ({n} samples). Got {format_bytes(limit_bytes)} "
+        f"instead. Raise it, or train on fewer samples."
+    )
 
 
 class _Rows:
