@@ -1,6 +1,7 @@
 """Files that are written whole or not at all."""
 
 import os
+import time
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from contextvars import ContextVar
@@ -8,6 +9,9 @@ from pathlib import Path
 
 from svmcifar.errors import OutputError
 from svmcifar.io.unfinished import unfinished_folder
+
+# Of model files and checkpoints, which are zip archives.
+_YEARS = (1980, 2107)
 
 
 def check_output(path: str | Path, overwrite: bool, keep: Iterable[str | Path] = ()) -> None:
@@ -27,6 +31,12 @@ def check_output(path: str | Path, overwrite: bool, keep: Iterable[str | Path] =
     if not overwrite and os.path.lexists(path):
         raise OutputError(f"{path}: the file exists already; pass --overwrite or name another file")
     check_writable(path, Path(path).absolute().parent, "file")
+    first, last = _YEARS
+    if not first <= (year := time.localtime(time.time()).tm_year) <= last:
+        raise OutputError(
+            f"{path}: the clock must be in {first} to {last}, the years that zip archives have, "
+            f"got {year}; set it"
+        )
 
 
 def check_writable(path: str | Path, folder: Path, what: str) -> None:

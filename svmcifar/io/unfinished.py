@@ -61,14 +61,19 @@ def _make_locked(place: Path) -> tuple[Path, int]:
     while True:
         folder = place / f".svmcifar-{secrets.token_hex(4)}"
         folder.mkdir()
-        with suppress(FileNotFoundError):  # removed just now
+        try:
             lock = os.open(folder / _LOCK, os.O_RDWR | os.O_CREAT, 0o600)
-            is_ours = True
-            with suppress(OSError):  # a file system without locks
-                is_ours = _take(lock)
-            if is_ours and folder.exists():
-                return folder, lock
-            os.close(lock)
+        except FileNotFoundError:  # removed just now
+            continue
+        except OSError:
+            folder.rmdir()
+            raise
+        is_ours = True
+        with suppress(OSError):  # a file system without locks
+            is_ours = _take(lock)
+        if is_ours and folder.exists():
+            return folder, lock
+        os.close(lock)
 
 
 def _take(lock: int) -> bool:
