@@ -16,6 +16,7 @@ from typing import Any
 import click
 
 from svmcifar import __version__
+from svmcifar.cli.resuming import command_to_go_on, record_command
 from svmcifar.cli.terminal import visible_streams
 from svmcifar.errors import SvmCifarError
 from svmcifar.text import error_line, one_line
@@ -51,6 +52,11 @@ class _Commands(click.Group):
         with nullcontext() if _COMPLETE in os.environ else visible_streams(), _stopped_alike():
             return super().main(*args, **kwargs)
 
+    def parse_args(self, context: click.Context, args: list[str]) -> list[str]:
+        """Parse the command line, and remember it as typed."""
+        record_command(context, args)
+        return super().parse_args(context, args)
+
     def list_commands(self, context: click.Context) -> list[str]:
         return list(_COMMANDS)
 
@@ -71,7 +77,10 @@ class _Commands(click.Group):
         return super().resolve_command(context, args)
 
     def invoke(self, context: click.Context) -> Any:
-        """Run the command; an error that the user can fix is one line and exit code 1."""
+        """Run the command; an error that the user can fix is one line and exit code 1.
+
+        Of a command that is stopped and can go on, print the one that does.
+        """
         try:
             os.getcwd()
         except OSError as error:
@@ -84,6 +93,12 @@ class _Commands(click.Group):
             for note in getattr(error, "__notes__", []):
                 click.echo(one_line(error_line(note)), err=True)
             raise click.ClickException(error_line(str(error))) from error
+        except KeyboardInterrupt as error:
+            command = self.get_command(context, context.invoked_subcommand or "")
+            if command and (words := command_to_go_on(command)):
+                click.echo(f"\nStopped; to go on: {words}", err=True)
+                raise click.Abort from error
+            raise
         except MemoryError as error:
             raise click.ClickException(self._out_of_memory(context, error)) from error
 
@@ -99,15 +114,19 @@ class _Commands(click.Group):
 
 @contextmanager
 def _stopped_alike() -> Iterator[None]:
-    """Let SIGTERM stop a command as Ctrl-C does, so that it leaves nothing half-written."""
+    """Let SIGTERM and SIGHUP stop a command as Ctrl-C does: it leaves nothing half-written."""
     if current_thread() is not main_thread():  # which alone hears signals
         yield
         return
-    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    numbers = [getattr(signal, n) for n in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, n)]
+    unheard = [number for number in numbers if signal.getsignal(number) is signal.SIG_DFL]
+    for number in unheard:
+        signal.signal(number, signal.default_int_handler)
     try:
         yield
     finally:
-        signal.signal(signal.SIGTERM, before)
+        for number in unheard:
+            signal.signal(number, signal.SIG_DFL)
 
 
 @click.group(cls=_Commands, context_settings=_SETTINGS)

@@ -19,6 +19,7 @@ from svmcifar.cli.image_models import (
     recorded_data,
 )
 from svmcifar.cli.progress import with_progress
+from svmcifar.cli.resuming import typed_words
 from svmcifar.compute.progress import stage
 from svmcifar.data.dataset import CLASSES, kind_words
 from svmcifar.text import one_line
@@ -36,14 +37,13 @@ _C = 10.0
 _N_WORSE = 1000  # images that are made worse
 
 
-class _RecordingCommand(GroupedCommand):
-    """Keeps the command line as typed, for the report."""
+class _CompareCommand(GroupedCommand):
+    """Takes models by options alone."""
 
     allow_extra_args = True
 
     def parse_args(self, context: click.Context, args: list[str]) -> list[str]:
-        """Record the arguments, then parse them; models are named by options alone."""
-        context.meta[__name__] = shlex.join(["svmcifar", "compare", *args])
+        """Parse the arguments; a model without an option is told which."""
         super().parse_args(context, args)
         if context.args and not context.resilient_parsing:
             path = context.args[0]
@@ -55,7 +55,7 @@ class _RecordingCommand(GroupedCommand):
         return context.args
 
 
-@click.command(cls=_RecordingCommand)
+@click.command(cls=_CompareCommand)
 @click.option(
     "--cnn",
     "cnns",
@@ -97,9 +97,7 @@ class _RecordingCommand(GroupedCommand):
 @options.no_cache
 @options.overwrite
 @with_progress
-@click.pass_context
 def command(
-    context: click.Context,
     cnns: tuple[str, ...],
     no_cnn: bool,
     svm_paths: tuple[Path, ...],
@@ -175,7 +173,7 @@ def command(
         entries = describe_models(
             networks, with_files, predictions, dataset, ensemble=ensemble, notes=notes
         )
-        typed = context.meta[__name__]
+        typed = shlex.join(typed_words())
         with stage("scores and tests"):
             comparison = compare_predictions(
                 entries, predictions, dataset, test, typed, worse or None

@@ -1,7 +1,5 @@
 """svmcifar train."""
 
-import os
-import shutil
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict
 from functools import partial
@@ -11,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from svmcifar.cli import options, tracking
-from svmcifar.cli.feature_options import feature_options
+from svmcifar.cli import options, resuming, tracking
+from svmcifar.cli.feature_options import feature_options, to_options
 from svmcifar.cli.help import GroupedCommand
 from svmcifar.cli.kernel_options import KernelOptions, kernel_options
 from svmcifar.cli.progress import with_progress
@@ -30,6 +28,10 @@ if TYPE_CHECKING:
     from svmcifar.data.dataset import Dataset
     from svmcifar.features.settings import FeatureSettings
     from svmcifar.model.classifier import ImageClassifier
+
+
+# Parameters that a fit may change when it goes on.
+_OF_THE_RUN = ("backend", "n_jobs", "memory_limit", "verbose")
 
 
 @click.command(cls=GroupedCommand)
@@ -65,7 +67,7 @@ if TYPE_CHECKING:
     help="Fit on the workers of this Dask scheduler, such as tcp://10.0.0.1:8786, with --backend "
     "numba or cupy. All machines must share the folder of the output.",
 )
-@click.option("--resume", is_flag=True, help="Go on with a fit on Dask's workers that was stopped.")
+@resuming.option("a fit")
 @click.option(
     "--strict", is_flag=True, help="Stop if the backend does not work here; never fall back."
 )
@@ -130,9 +132,8 @@ def command(
 
     clock = perf_counter()
     options.check_outputs(overwrite, out, card_path(out), keep=[config] if config else [])
-    fitting = _FitOnCluster(scheduler, out, backend, resume) if scheduler else None
-    if resume and not fitting:
-        raise click.UsageError("--resume goes on with a fit on Dask's workers: name --dask too.")
+    resuming.check_parts(out, resume=resume, overwrite=overwrite)
+    fitting = _FitOnCluster(scheduler, out, backend) if scheduler else None
     svc = kernel.make_svc(
         C=C,
         tol=tol,
@@ -143,6 +144,8 @@ def command(
         n_jobs=jobs,
         memory_limit=memory_limit,
     )
+    if resume and svc.backend not in ("numba", "dask"):
+        raise click.UsageError(f"--resume goes on with fits by numba or --dask, not {svc.backend}.")
     features.validate()
     cache = options.open_feature_cache(no_cache)
     dataset = data.open()
@@ -163,7 +166,15 @@ def command(
     if track:
         told = {"command": "train", "data": dataset.label, "preset": preset or "none"}
         tracker = tracking.start_tracking(track, out.stem, told | settings_of(context))
-    with fitting or nullcontext():
+    fitted = {
+        **{"data": dataset.md5s["train"], "labels": label_kind, "limit": limit, "seed": seed},
+        **to_options(features),
+        **{name: value for name, value in svc.get_params().items() if name not in _OF_THE_RUN},
+    }
+    with (
+        fitting or nullcontext(),
+        resuming.parts_kept(out, fitted, resume=resume, at_once=bool(fitting)),
+    ):
         model = train_classifier(
             dataset,
             train,
@@ -176,14 +187,12 @@ def command(
             n_settings=searched,
             cache=cache,
         )
-    save = partial(save_model, model, slim=slim, overwrite=overwrite)
-    with options.kept_elsewhere(out, save), written_together():
-        save(out)
-        write_card(model, out)
-        if map_csv:
-            check_or_write_label_csv(dataset, map_csv)
-    if fitting:
-        fitting.remove_parts()
+        save = partial(save_model, model, slim=slim, overwrite=overwrite)
+        with options.kept_elsewhere(out, save), written_together():
+            save(out)
+            write_card(model, out)
+            if map_csv:
+                check_or_write_label_csv(dataset, map_csv)
     _report(model, verbose)
     accuracy = {}
     if held_out := count_held_out(model, train, cache):
@@ -204,17 +213,12 @@ def command(
 class _FitOnCluster(AbstractContextManager[None]):
     """Dask's workers for `SVC.fit`, with a folder beside the output for the parts of the fit."""
 
-    def __init__(self, scheduler: str, out: Path, backend: str, resume: bool) -> None:
+    def __init__(self, scheduler: str, out: Path, backend: str) -> None:
         self.scheduler = scheduler
-        self.parts = out.with_name(f"{out.name}.parts")
+        self.parts = resuming.parts_folder(out)
         self.solver = "numba" if backend == "auto" else backend
         if self.solver not in ("numba", "cupy"):
             raise click.UsageError(f"--dask has workers fit by numba or cupy, not by {backend}.")
-        if os.path.lexists(self.parts) and not resume:
-            raise OutputError(
-                f"{self.parts}: the parts of a fit that was stopped are there; pass --resume to go "
-                f"on with it, or remove the folder"
-            )
 
     def __enter__(self) -> None:
         from svmcifar.svm.backends.dask_ovo import on_cluster
@@ -225,10 +229,6 @@ class _FitOnCluster(AbstractContextManager[None]):
 
     def __exit__(self, *error: Any) -> None:
         self._cluster.__exit__(*error)
-
-    def remove_parts(self) -> None:
-        """Remove the folder of the parts, once the model is saved."""
-        shutil.rmtree(self.parts, ignore_errors=True)
 
 
 def _fitting_components(

@@ -9,7 +9,7 @@ from typing import Any
 import click
 from click.core import ParameterSource
 
-from svmcifar.cli import options, tracking
+from svmcifar.cli import options, resuming, tracking
 from svmcifar.cli.help import GroupedCommand
 from svmcifar.cli.progress import with_progress
 from svmcifar.cli.recipe_options import parse_settings, recipe_options
@@ -43,7 +43,7 @@ _ACCURACIES = {"classes": "accuracy", "superclasses": f"{SUPERCLASSES}_accuracy"
     "The weights to write; .onnx and .json are written beside them.  Snapshots are numbered.",
 )
 @click.option("--half", is_flag=True, help="Store the weights as float16, at half the size.")
-@click.option("--resume", is_flag=True, help="Go on with a training that was stopped.")
+@resuming.option("a training")
 @options.figure("loss and accuracy of each epoch")
 @tracking.option
 @options.overwrite
@@ -129,8 +129,8 @@ def command(
     except (OutputError, KeyboardInterrupt) as error:
         reason = str(error) or "stopped"
         raise click.ClickException(
-            f"{reason}; {state} holds the training up to its last whole epoch: go on with the same "
-            "options and --resume"
+            f"{reason}; {state} holds the training up to its last whole epoch; to go on: "
+            f"{resuming.command_to_go_on(context.command)}"
             if state.exists()
             else f"{reason}; the first epoch is not complete, so there is nothing to go on from"
         ) from error

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from svmcifar.cli import options, tracking
+from svmcifar.cli import options, resuming, tracking
 from svmcifar.cli.feature_options import feature_options, to_options
 from svmcifar.cli.help import GroupedCommand
 from svmcifar.cli.progress import with_progress
@@ -89,6 +89,7 @@ def _require_rbf(_context: click.Context, _option: click.Parameter, value: str |
 @options.jobs
 @options.no_cache
 @options.out("tuned.toml", "The best setting, for 'svmcifar train --config'.")
+@resuming.option("a search")
 @click.option(
     "--table",
     type=options.FILE,
@@ -122,6 +123,7 @@ def command(
     jobs: int | None,
     no_cache: bool,
     out: Path,
+    resume: bool,
     table: Path | None,
     heatmap: Path | None,
     track: str | None,
@@ -144,6 +146,7 @@ def command(
         raise click.UsageError("--folds and --holdout exclude each other; leave one of them out.")
     options.reserve_output(out, table)
     options.check_outputs(overwrite, out, table, figure=heatmap)
+    resuming.check_parts(out, resume=resume, overwrite=overwrite)
     # Validate before the data is read.
     grid = Grid(chain(*C), chain(*gamma), n_components)
     features = require_searchable(features, grid)
@@ -170,29 +173,40 @@ def command(
     if track:
         told = {"command": "tune", "data": dataset.label, **settings_of(context)}
         tracker = tracking.start_tracking(track, out.stem, told)
-    result = tune(svc, grid, train, splits, features, label_kind=label_kind, seed=seed, cache=cache)
-    _report(result, verbose)
-    best = result.best
-    chosen = replace(features, n_components=best.n_components or features.n_components)
-    config = {
+    searched = {
+        "data": dataset.md5s["train"],
         "labels": label_kind,
-        **to_options(chosen),
-        "C": best.C,
-        "gamma": best.gamma,
-        "tol": tol,
-        "max-iter": max_iter,
-        "class-weight": class_weight,
-        "seed": seed,
-        "searched": len(result.table),
+        **to_options(features),
+        **{name: getattr(grid, name) for name in ("C", "gamma", "n_components")},
+        **{"holdout": holdout, "folds": folds, "limit": limit, "seed": seed},
+        **{"tol": tol, "max-iter": max_iter, "class-weight": class_weight},
     }
-    with written_together():
-        with options.written(out) as file:
-            write_config(file, config, _comments(result, dataset))
-        if table:
-            with options.written(table) as file:
-                write_table(result.table, file)
-        if heatmap:
-            _draw_heatmap(result, heatmap, label_kind, dataset.is_synthetic)
+    with resuming.parts_kept(out, searched, resume=resume):
+        result = tune(
+            svc, grid, train, splits, features, label_kind=label_kind, seed=seed, cache=cache
+        )
+        _report(result, verbose)
+        best = result.best
+        chosen = replace(features, n_components=best.n_components or features.n_components)
+        config = {
+            "labels": label_kind,
+            **to_options(chosen),
+            "C": best.C,
+            "gamma": best.gamma,
+            "tol": tol,
+            "max-iter": max_iter,
+            "class-weight": class_weight,
+            "seed": seed,
+            "searched": len(result.table),
+        }
+        with written_together():
+            with options.written(out) as file:
+                write_config(file, config, _comments(result, dataset))
+            if table:
+                with options.written(table) as file:
+                    write_table(result.table, file)
+            if heatmap:
+                _draw_heatmap(result, heatmap, label_kind, dataset.is_synthetic)
     if tracker:
         score = {"held_out_accuracy": best.score, "standard_error": best.std_error}
         settings = {"best_C": best.C, "best_gamma": best.gamma, "best_pca": best.n_components}

@@ -41,7 +41,8 @@ def test_train_on_workers_and_go_on(scheduler, synthetic_folder, folder, monkeyp
         patch.setattr(dask_ovo, "keep_solution", stop)
         assert fail(*on_dask) == "Error: stopped"
     assert not (folder / "there.skops").exists()
-    assert "pass --resume to go on with it" in fail(*on_dask)
+    assert "a stopped run must not be lost; go on with --resume" in fail(*on_dask)
+    assert "got another C;" in fail(*on_dask, "--resume", "--C", 2)
 
     def again(*args):
         assert args[1] not in kept
@@ -62,10 +63,9 @@ def test_train_on_workers_and_go_on(scheduler, synthetic_folder, folder, monkeyp
 @pytest.mark.parametrize(
     ("arguments", "expected"),
     [
-        (["--resume"], "--resume goes on with a fit on Dask's workers: name --dask too."),
         (["--dask", "x", "--backend", "sklearn"], "--dask has workers fit by numba or cupy"),
     ],
-    ids=["resume", "backend"],
+    ids=["backend"],
 )
 def test_options_that_do_not_fit(arguments, expected, synthetic_folder):
     arguments = ["train", "--data", str(synthetic_folder), *arguments]

@@ -7,7 +7,8 @@ import threading
 import pytest
 from click.testing import CliRunner
 
-from svmcifar.cli import main
+from svmcifar.__main__ import start
+from svmcifar.cli import commands, main
 from svmcifar.data import synthetic
 
 
@@ -20,13 +21,14 @@ def heard():
 
 
 @pytest.mark.usefixtures("heard")
-@pytest.mark.parametrize("name", ["SIGINT", "SIGTERM"])
+@pytest.mark.parametrize("name", ["SIGINT", "SIGTERM", "SIGHUP"])
 def test_a_signal_stops_a_command_that_leaves_nothing(tmp_path, monkeypatch, name):
     def stop(path, columns):
         path.write_text("half")
-        os.kill(os.getpid(), getattr(signal, name))
+        os.kill(os.getpid(), number)
 
-    handler = signal.getsignal(signal.SIGTERM)
+    number = getattr(signal, name)
+    handler = signal.getsignal(number)
     monkeypatch.setattr(synthetic, "_write_pickle", stop)
     result = CliRunner().invoke(
         main, ["download", "--synthetic", "--data", str(tmp_path / "made" / "data")]
@@ -34,7 +36,34 @@ def test_a_signal_stops_a_command_that_leaves_nothing(tmp_path, monkeypatch, nam
     assert result.exit_code == 1
     assert result.stderr.splitlines()[-1] == "Aborted!"
     assert os.listdir(tmp_path) == []
-    assert signal.getsignal(signal.SIGTERM) is handler
+    assert signal.getsignal(number) is handler
+
+
+@pytest.mark.usefixtures("heard")
+def test_before_and_after_a_command_ctrl_c_says_nothing(monkeypatch):
+    """While modules are imported there is nothing to undo, and a traceback tells nothing."""
+    handlers = []
+
+    def listen(**_):
+        handlers.append(signal.getsignal(signal.SIGINT))
+        with commands._stopped_alike():
+            handlers.append(signal.getsignal(signal.SIGINT))
+        handlers.append(signal.getsignal(signal.SIGINT))
+
+    monkeypatch.setattr("svmcifar.cli.main", listen)
+    start()
+    assert handlers == [signal.SIG_DFL, signal.default_int_handler, signal.SIG_DFL]
+
+
+@pytest.mark.usefixtures("heard")
+def test_signals_that_are_ignored_stay_so(monkeypatch):
+    """As in the background of a shell, and under nohup."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    monkeypatch.setattr("svmcifar.cli.main", lambda **_: None)
+    start()
+    with commands._stopped_alike():
+        assert signal.getsignal(signal.SIGINT) is signal.SIG_IGN
+    assert signal.getsignal(signal.SIGINT) is signal.SIG_IGN
 
 
 def test_commands_run_in_other_threads():

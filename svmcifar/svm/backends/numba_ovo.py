@@ -6,13 +6,16 @@ kept, are solved on rows made on demand (`svmcifar.svm.backends.working_set`).
 
 from collections.abc import Sequence
 from concurrent.futures import Executor
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
 
+import svmcifar
 from svmcifar.compute.memory import default_memory_limit
+from svmcifar.io.content_hash import content_hash
+from svmcifar.io.kept_parts import Arrays, KeptParts
 from svmcifar.svm.backends.memory_plan import Plan, make_plan
 from svmcifar.svm.backends.refinement import least_refinement_bytes, refine
 from svmcifar.svm.backends.smo import STEPS_PER_CALL, step_limit
@@ -20,6 +23,8 @@ from svmcifar.svm.backends.smo_numba import GAP, INTERCEPT, N_ITER, OBJECTIVE, s
 from svmcifar.svm.backends.tiles import Map, TiledRun
 from svmcifar.svm.backends.working_set import solve_on_demand
 from svmcifar.svm.kernels.blocks import compute_kernel
+from svmcifar.svm.moments import row_batches
+from svmcifar.svm.one_vs_one import pair_number
 from svmcifar.svm.problem import OvOProblem, OvOSolution, PairSolution, Progress
 from svmcifar.svm.samples import GatheredRows
 
@@ -50,9 +55,20 @@ def solve_blocked(
     plan = make_plan(problem.sizes, X.shape[1], n_workers, limit, size, stored, in_file, at_least)
     solution = OvOSolution.empty(problem)
     solution.memory_plan = plan.describe()
-    BlockedRun(problem, plan, solution).solve(progress)
+    with KeptParts(lambda: _hash(problem, plan)) as parts:
+        BlockedRun(problem, plan, solution).solve(progress, parts)
     refine(problem, solution, n_workers, limit)
     return solution
+
+
+def _hash(problem: OvOProblem, plan: Plan) -> str:
+    """Hash all that solutions depend on; memory and threads are not among that."""
+    kernel, precision = problem.kernel, int(problem.precision)
+    of_kernel = [kernel.name, asdict(kernel), precision]  # type: ignore[call-overload]
+    of_pairs = [problem.starts, problem.upper, problem.tol, problem.max_iter]
+    of_plan = [plan.groups, sorted(plan.on_demand), plan.rows.n_working]
+    of_samples = [content_hash(rows) for rows in row_batches(problem.samples.X)]
+    return content_hash("fit", svmcifar.__version__, of_kernel, of_pairs, of_plan, of_samples)
 
 
 def check_memory(sizes: list[int], memory_limit_bytes: int | None) -> None:
@@ -86,12 +102,10 @@ class BlockedRun(TiledRun):
         self.pair_stats = np.zeros((len(solution.gap), 4))
         self.kept: Within | None = None
 
-    def compute_diagonals(self, pool: Executor) -> None:
-        """Compute the kernel within each class, unless it lies in a single tile."""
-        if len(self.plan.groups) == 1:
-            return
-        classes = [c for c in range(self.problem.n_classes) if c not in self.plan.on_demand]
-        self.kept = self._compute_within(classes, pool.map)
+    def compute_diagonals(self, classes: list[int], pool: Executor) -> None:
+        """Compute the kernel within classes, unless it lies in a single tile."""
+        if len(self.plan.groups) > 1:
+            self.kept = self._compute_within(classes, pool.map)
 
     def make_within(self, classes: Sequence[int]) -> Within:
         """Make room for the kernel within classes, which `fill_within` computes."""
@@ -151,16 +165,47 @@ class BlockedRun(TiledRun):
             pass
         return len(pairs)
 
-    def solve_rest(self, map_blocks: Map, done: Progress) -> None:
-        """Store the solutions of the tiles, and solve the other pairs on rows made on demand."""
-        problem, solution, stats = self.problem, self.solution, self.pair_stats
+    def collect(self, pairs: list[tuple[int, int]]) -> Arrays:
+        """Return the coefficients of pairs, one pair after the other, and their statistics."""
+        numbers = [pair_number(a, b, self.problem.n_classes) for a, b in pairs]
+        betas = [self.solution.beta_of(self.problem, a, b) for a, b in pairs]
+        return {"betas": np.concatenate(betas), "stats": self.pair_stats[numbers]}
+
+    def store(self, pairs: list[tuple[int, int]], solutions: Arrays) -> int:
+        """Write what `collect` returned to its places."""
+        start = 0
+        for (a, b), stats in zip(pairs, solutions["stats"], strict=True):
+            stop = start + len(self.problem.upper_of(a, b))
+            self._store_pair(a, b, solutions["betas"][start:stop], stats)
+            start = stop
+        return len(pairs)
+
+    def _store_pair(self, a: int, b: int, beta: KernelArray, stats: KernelArray) -> None:
+        """Write a solution where `solve_pairs` writes those of a tile."""
+        in_a, in_b = self.problem.rows(a), self.problem.rows(b)
+        self.solution.coef[b - 1, in_a] = beta[: in_a.stop - in_a.start]
+        self.solution.coef[a, in_b] = beta[in_a.stop - in_a.start :]
+        self.pair_stats[pair_number(a, b, self.problem.n_classes)] = stats
+
+    def solve_rest(self, map_blocks: Map, done: Progress, parts: KeptParts) -> None:
+        """Solve the other pairs on rows made on demand, and store what is said of all."""
         self.kept = None  # its memory is for rows
-        solution.intercept[:], solution.gap[:] = stats[:, INTERCEPT], stats[:, GAP]
-        solution.objective[:] = stats[:, OBJECTIVE]
-        solution.n_iter[:] = stats[:, N_ITER]
         for a, b in self.plan.pairs_on_demand:
-            solution.store(problem, a, b, self.solve_pair_on_demand(a, b, map_blocks))
+            collect = partial(self.collect, [(a, b)])
+            if found := parts.find(f"pair-{a}-{b}", collect):
+                self.store([(a, b)], found)
+            else:
+                pair = self.solve_pair_on_demand(a, b, map_blocks)
+                stats = np.empty(4)
+                stats[[INTERCEPT, GAP]] = pair.intercept, pair.gap
+                stats[[N_ITER, OBJECTIVE]] = pair.n_iter, pair.objective
+                self._store_pair(a, b, pair.beta, stats)
+                parts.add(f"pair-{a}-{b}", collect)
             done(1)
+        solution, of_all = self.solution, self.pair_stats
+        solution.intercept[:], solution.gap[:] = of_all[:, INTERCEPT], of_all[:, GAP]
+        solution.objective[:] = of_all[:, OBJECTIVE]
+        solution.n_iter[:] = of_all[:, N_ITER]
 
     def solve_pair_on_demand(self, a: int, b: int, map_blocks: Map = map) -> PairSolution:
         """Solve a pair that lies on no tile."""

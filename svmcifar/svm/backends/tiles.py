@@ -10,12 +10,14 @@ so that the rounding of a result does not depend on the number of workers.
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import Executor
+from functools import partial
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from svmcifar.compute.threads import run_tasks, worker_pool
+from svmcifar.io.kept_parts import Arrays, KeptParts
 from svmcifar.svm.backends.memory_plan import Plan
 from svmcifar.svm.backends.smo import PairKernel
 from svmcifar.svm.problem import OvOProblem
@@ -34,31 +36,60 @@ class TiledRun(ABC):
         # An array, so that compiled code sees it change.
         self.cancelled = np.zeros(1, dtype=bool)
 
-    def solve(self, done: Callable[[Any], None]) -> None:
-        """Work through the tiles, largest first, and call `done` with what each returns."""
+    def solve(self, done: Callable[[int], None], parts: KeptParts) -> None:
+        """Work through the tiles that are not among finished parts, largest first.
+
+        `done` is called with the number of pairs just solved, counted for each point of a search.
+        """
+
+        def solve_tile(g: int, h: int, map_parts: Map = map) -> int:
+            n_solved = self.solve_tile(g, h, map_parts)
+            if not self.cancelled[0]:  # else it is not finished
+                parts.add(f"tile-{g}-{h}", partial(self.collect, self.plan.pairs(g, h)))
+            return n_solved
+
         with worker_pool(self.plan.n_workers, self.n_operations) as pool:
             try:
+                tiles = [tile for tile in self.plan.tiles if not self._restore(*tile, done, parts)]
                 if self.plan.keep_diagonals:
-                    self.compute_diagonals(pool)
-                tiles = sorted(self.plan.tiles, key=self._tile_size, reverse=True)
+                    pairs = [pair for tile in tiles for pair in self.plan.pairs(*tile)]
+                    self.compute_diagonals(sorted({c for pair in pairs for c in pair}), pool)
+                tiles.sort(key=self._tile_size, reverse=True)
                 if self.plan.shares_tiles:
                     for g, h in tiles:
-                        done(self.solve_tile(g, h, pool.map))
+                        done(solve_tile(g, h, pool.map))
                 else:
-                    run_tasks(pool, self.solve_tile, tiles, done)
-                self.solve_rest(pool.map, done)
+                    run_tasks(pool, solve_tile, tiles, done)
+                self.solve_rest(pool.map, done, parts)
             finally:
                 self.cancelled[0] = True
 
-    @abstractmethod
-    def compute_diagonals(self, pool: Executor) -> None:
-        """Compute what is kept of the blocks within each class."""
+    def _restore(self, g: int, h: int, done: Callable[[int], None], parts: KeptParts) -> bool:
+        """Return whether the pairs between groups g and h were kept, and write them if so."""
+        pairs = self.plan.pairs(g, h)
+        found = parts.find(f"tile-{g}-{h}", partial(self.collect, pairs))
+        if found is None:
+            return False
+        done(self.store(pairs, found))
+        return True
 
     @abstractmethod
-    def solve_tile(self, g: int, h: int, map_parts: Map = map) -> Any:
-        """Solve the pairs between groups g and h, its parts run by `map_parts`."""
+    def compute_diagonals(self, classes: list[int], pool: Executor) -> None:
+        """Compute what is kept of the blocks within these classes."""
 
-    def solve_rest(self, map_blocks: Map, done: Callable[[Any], None]) -> None:
+    @abstractmethod
+    def solve_tile(self, g: int, h: int, map_parts: Map = map) -> int:
+        """Solve the pairs between groups g and h, its parts run by `map_parts`; count them."""
+
+    @abstractmethod
+    def collect(self, pairs: list[tuple[int, int]]) -> Arrays:
+        """Return the solutions of pairs as arrays, to be kept."""
+
+    @abstractmethod
+    def store(self, pairs: list[tuple[int, int]], solutions: Arrays) -> int:
+        """Write what `collect` returned to its places; return what `solve_tile` does."""
+
+    def solve_rest(self, map_blocks: Map, done: Callable[[int], None], parts: KeptParts) -> None:
         """Solve what is left when the tiles are done."""
         return
 

@@ -48,6 +48,11 @@ class Path:
         self.coef[:, a, in_b] = betas[:, n_a:]
         self.stats[:, pair_number(a, b, self.problem.n_classes)] = stats
 
+    def coef_of(self, a: int, b: int) -> Array:
+        """Return the coefficients of the pair (a, b), a < b, (n_C, n_a + n_b)."""
+        in_a, in_b = self.problem.rows(a), self.problem.rows(b)
+        return np.concatenate([self.coef[:, b - 1, in_a], self.coef[:, a, in_b]], axis=1)
+
     @property
     def samples(self) -> SampleBlocks:
         """The training samples."""

@@ -15,10 +15,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+import svmcifar
+from svmcifar.io.content_hash import content_hash
+from svmcifar.io.kept_parts import Arrays, KeptParts
 from svmcifar.svm.backends.memory_plan import Plan
 from svmcifar.svm.backends.smo import solve_path
 from svmcifar.svm.backends.tiles import Map, TiledRun
 from svmcifar.svm.kernels.kernel import Kernel
+from svmcifar.svm.one_vs_one import pair_number
 from svmcifar.svm.path.problem import Path, SearchProblem
 from svmcifar.svm.path.products import STRIP, extend_products
 from svmcifar.svm.problem import Progress
@@ -38,7 +42,21 @@ def solve_paths(
     number of workers.  `progress` is called with the number of pairs just solved, counted for each
     point, by one thread at a time.
     """
-    _Run(problem, plan, progress).solve(lambda _: None)
+    with KeptParts(lambda: _hash(problem, plan)) as parts:
+        _Run(problem, plan, progress).solve(lambda _: None, parts)
+
+
+def _hash(problem: SearchProblem, plan: Plan) -> str:
+    """Hash all that solutions depend on."""
+    widest = problem.paths[-1].problem
+    of_paths = [
+        [path.n_features, path.problem.kernel.gamma, path.C, path.points] for path in problem.paths
+    ]
+    of_plan = [plan.groups, plan.keep_diagonals]
+    of_pairs = [widest.starts, widest.upper, int(widest.precision), widest.tol, widest.max_iter]
+    return content_hash(
+        "search", svmcifar.__version__, widest.samples.X, of_paths, of_plan, of_pairs
+    )
 
 
 class _Run(TiledRun):
@@ -50,16 +68,36 @@ class _Run(TiledRun):
         self.kernel, self.samples = widest.kernel, widest.samples
         self.progress = progress
         self.lock = Lock()
+        self.paths = problem.paths
         self.by_width = [
             (width, list(paths)) for width, paths in groupby(problem.paths, lambda p: p.n_features)
         ]
         # Inner products within each class, by class and number of features.
         self.diagonals: dict[tuple[int, int], Array] = {}
 
-    def compute_diagonals(self, pool: Executor) -> None:
-        """Compute the inner products within each class."""
-        for products in pool.map(self._products_within, range(len(self.class_rows))):
+    def compute_diagonals(self, classes: list[int], pool: Executor) -> None:
+        """Compute the inner products within classes."""
+        for products in pool.map(self._products_within, classes):
             self.diagonals |= products
+
+    def collect(self, pairs: list[tuple[int, int]]) -> Arrays:
+        """Return coefficients and statistics of pairs for the points of each kernel."""
+        numbers = [pair_number(a, b, len(self.class_rows)) for a, b in pairs]
+        arrays = {}
+        for i, path in enumerate(self.paths):
+            arrays[f"coef{i}"] = np.concatenate([path.coef_of(a, b) for a, b in pairs], axis=1)
+            arrays[f"stats{i}"] = path.stats[:, numbers]
+        return arrays
+
+    def store(self, pairs: list[tuple[int, int]], solutions: Arrays) -> int:
+        """Write what `collect` returned to its places, and count it as progress."""
+        for i, path in enumerate(self.paths):
+            sizes = [len(path.problem.upper_of(a, b)) for a, b in pairs]
+            parts = np.split(solutions[f"coef{i}"], np.cumsum(sizes)[:-1], axis=1)
+            for number, (pair, coef) in enumerate(zip(pairs, parts, strict=True)):
+                path.store(*pair, coef, solutions[f"stats{i}"][:, number])
+            self.progress(len(path.points) * len(pairs))
+        return len(pairs)
 
     def _products_within(self, c: int) -> dict[tuple[int, int], Array]:
         """Compute the inner products within class c, for each number of features."""
@@ -80,8 +118,8 @@ class _Run(TiledRun):
         A = self.samples[self.class_rows[c]].X
         extend_products(self.kernel, A, A, columns, within[c])
 
-    def solve_tile(self, g: int, h: int, map_parts: Map = map) -> None:
-        """Solve the pairs between groups g and h for every point."""
+    def solve_tile(self, g: int, h: int, map_parts: Map = map) -> int:
+        """Solve the pairs between groups g and h for every point; return their number."""
         rows, columns = self.group_rows[g], self.group_rows[h]
         A = self.samples[rows].X
         B = A if g == h else self.samples[columns].X
@@ -106,6 +144,7 @@ class _Run(TiledRun):
                 of_a, of_b = path.samples[rows], path.samples[columns]
                 _fill_kernel(path.problem.kernel, of_a, of_b, products, K, map_parts)
                 self._solve_path(path, g, h, K, within, starts, map_parts)
+        return len(self.plan.pairs(g, h))
 
     def _solve_path(
         self,
