@@ -9,6 +9,7 @@ from typing import Any, TypeVar, get_args, get_origin, get_type_hints, is_typedd
 import numpy as np
 
 T = TypeVar("T")
+_MOST_DEPTH = 32
 
 
 def plain(value: Any) -> Any:
@@ -51,16 +52,17 @@ def read_fields(part: type[T], content: Mapping[str, Any]) -> T:
 def is_of_type(value: Any, kind: Any) -> bool:
     """Return whether a value that was read from JSON is of the type of an annotation.
 
-    Known are bool, int (of 64 bits), float (finite, or such an int), str, None, Any, unions, lists
-    and sequences, dicts and mappings with keys that are strings, typed dicts, whose other keys are
-    free, and classes.
+    Known are bool, int (of 64 bits), float (finite, or such an int), str, None, Any (finite, and
+    not nested deeply), unions, lists and sequences, dicts and mappings with keys that are strings,
+    typed dicts, whose other keys have any values, and classes.
     """
     origin, arguments = get_origin(kind), get_args(kind)
     if origin is UnionType:
         return any(is_of_type(value, one) for one in arguments)
     if is_typeddict(kind):
-        return isinstance(value, dict) and all(
-            is_of_type(value.get(key), of_key) for key, of_key in get_type_hints(kind).items()
+        hints = get_type_hints(kind).items()
+        return is_of_type(value, dict[str, Any]) and all(
+            is_of_type(value.get(key), of_key) for key, of_key in hints
         )
     if origin in (list, Sequence):
         return isinstance(value, list) and all(is_of_type(item, arguments[0]) for item in value)
@@ -69,7 +71,7 @@ def is_of_type(value: Any, kind: Any) -> bool:
             is_of_type(item, arguments[1]) for item in value.values()
         )
     if kind is Any:
-        return True
+        return _is_plain(value, _MOST_DEPTH)
     if kind in (None, NoneType):
         return value is None
     if kind is int:
@@ -77,3 +79,11 @@ def is_of_type(value: Any, kind: Any) -> bool:
     if kind is float:
         return (type(value) is float and isfinite(value)) or is_of_type(value, int)
     return isinstance(value, kind)
+
+
+def _is_plain(value: Any, depth: int) -> bool:
+    """Return whether what was read from JSON, or a dataclass, can be written to it again."""
+    if isinstance(value, dict | list):
+        items = value.values() if isinstance(value, dict) else value
+        return depth > 0 and all(_is_plain(item, depth - 1) for item in items)
+    return not isinstance(value, float) or isfinite(value)

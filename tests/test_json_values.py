@@ -3,10 +3,13 @@
 import json
 import math
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
+import pytest
 
-from svmcifar.json_values import finite, plain
+from svmcifar.compute.environment import Host
+from svmcifar.json_values import finite, is_of_type, plain
 
 
 def test_plain_values_are_json_ready():
@@ -28,3 +31,17 @@ def test_arrays_and_dataclasses_are_plain_at_any_depth():
 def test_what_is_not_finite_is_none():
     value = {"a": [1.5, math.nan, [math.inf, -math.inf, "nan", 3, None, True]]}
     assert finite(value) == {"a": [1.5, None, [None, None, "nan", 3, None, True]]}
+
+
+@pytest.mark.parametrize("kind", [Any, dict[str, Any], Host])
+def test_what_json_lacks_and_depth_without_end_are_of_no_type(kind):
+    def held(value):
+        return {"system": "", "processor": "", "cores": 1, "blas": [], "more": value}
+
+    for value in (1.5, None, [{"a": True}], 10**400):
+        assert is_of_type(held(value), kind)
+    deep: Any = 1
+    for _ in range(50):
+        deep = [deep]
+    for value in (math.nan, [{"a": -math.inf}], deep):
+        assert not is_of_type(held(value), kind)

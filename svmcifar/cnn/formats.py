@@ -5,6 +5,7 @@ import zipfile
 from pathlib import Path
 
 from svmcifar.errors import CheckpointError
+from svmcifar.io.stored_zip import ZIP_ERRORS
 
 TORCH, SAFETENSORS, ONNX = "torch", "safetensors", "onnx"
 
@@ -72,7 +73,7 @@ def _members(content: bytes) -> list[str]:
     try:
         with zipfile.ZipFile(io.BytesIO(content)) as archive:
             return archive.namelist()
-    except (zipfile.BadZipFile, ValueError, LookupError, OSError, NotImplementedError):
+    except (*ZIP_ERRORS, OSError):
         return []
 
 

@@ -1,38 +1,38 @@
-"""Networks from .onnx files, computed by ONNX Runtime."""
+"""Networks from .onnx files, computed by ONNX Runtime in a process of their own.
 
+A graph is a program: it can compute for ever, take any memory, or end its process.  Each is one
+line here, and the process is ended with it.
+"""
+
+import atexit
 import json
-import tempfile
-from collections.abc import Callable
-from dataclasses import dataclass
+import os
+import signal
+import sys
+import weakref
+from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from subprocess import DEVNULL, PIPE, Popen
+from threading import Lock, Timer
+from typing import Any, BinaryIO, ClassVar, NoReturn, cast
 
 import numpy as np
 import onnxruntime
 from numpy.typing import NDArray
 
-from svmcifar.cnn.formats import external_path
+from svmcifar.cnn import onnx_process
 from svmcifar.cnn.image_network import OpenedNetwork
 from svmcifar.cnn.model_card import Normalisation, read_normalisation
 from svmcifar.compute.image_shape import ImageShape
+from svmcifar.compute.memory import default_memory_limit, format_bytes
 from svmcifar.errors import CheckpointError
-from svmcifar.text import one_line, shortened
+from svmcifar.text import shortened
 
 _BATCH = 128
-_EXTERNAL_WEIGHTS = "session.model_external_initializers_file_folder_path"
-_INPUTS: dict[str, np.dtype[Any]] = {
-    "tensor(float)": np.dtype(np.float32),
-    "tensor(float16)": np.dtype(np.float16),
-    "tensor(double)": np.dtype(np.float64),
-    "tensor(uint8)": np.dtype(np.uint8),
-}
-_OUTPUTS = ("tensor(float)", "tensor(float16)", "tensor(double)")
-# Images that a graph is tried on, and how far its answers may differ, as a share of their range:
-# from run to run, and with the other images of a batch (quantised graphs scale whole batches).
-_N_PROBES = 4
-_MOST_BETWEEN_RUNS, _MOST_BETWEEN_BATCHES = 1e-3, 0.1
-
-Images = NDArray[np.float32] | NDArray[np.uint8]
+# What a graph may take: hundreds of times what large networks do on one core.
+_OPEN_S, _BATCH_S, _IMAGE_S = 300.0, 60.0, 10.0
+_MOST_BYTES = 8 * 2**30  # besides four times its weights
 
 
 def open_network(
@@ -46,182 +46,163 @@ def open_network(
 
     `external` is the content of the file beside it, `external_path`, if there is one: no other is
     read.  Without `n_threads`, ONNX Runtime chooses.  Raise CheckpointError, which names `path`, if
-    it is no ONNX graph, keeps weights elsewhere, has other inputs or outputs, or answers at random.
+    it is no ONNX graph, keeps weights elsewhere, has other inputs or outputs, answers at random, or
+    takes too much time or memory.
     """
-    options = onnxruntime.SessionOptions()
-    options.log_severity_level = 4  # errors come as exceptions
-    options.intra_op_num_threads = n_threads or 0
-    with tempfile.TemporaryDirectory() as folder:
-        # ONNX Runtime searches for weights in this folder, and refuses paths that lead out of it.
-        options.add_session_config_entry(_EXTERNAL_WEIGHTS, folder)
-        if external is not None:
-            Path(folder, external_path(path).name).write_bytes(external)
-        try:
-            session = onnxruntime.InferenceSession(
-                content, options, providers=["CPUExecutionProvider"]
-            )
-        except Exception as error:  # its exceptions have no base of their own
-            raise _refused(path, error) from error
-    graph = _Graph.of(path, session, image_shape)
-    compute_logits, n_classes = _probe(graph)
+    parts = [content] if external is None else [content, external]
+    graph = _Graph(path, parts, image_shape, n_threads)
+    opened = graph.opened
+    n_classes, about = opened["n_classes"], opened["about"]
     threads = f", {n_threads} threads" if n_threads else ""
-    about = session.get_modelmeta().custom_metadata_map
     return OpenedNetwork(
         architecture=shortened(about.get("architecture", f"ONNX graph, {n_classes} classes")),
         n_classes=n_classes,
         n_parameters=None,
         runtime=f"ONNX Runtime {onnxruntime.__version__}{threads}",
         normalisation=_normalisation(path, about.get("normalisation")),
-        size=(graph.height, graph.width),
-        takes_bytes=graph.dtype == np.uint8,
-        batch_size=graph.fixed_batch or _BATCH,
-        compute_logits=compute_logits,
+        size=tuple(opened["size"]),
+        takes_bytes=opened["takes_bytes"],
+        batch_size=opened["fixed_batch"] or _BATCH,
+        compute_logits=graph.compute,
     )
 
 
-@dataclass(frozen=True)
 class _Graph:
-    """A graph with one input of images and one output of a row each."""
+    """A graph that was opened in another process."""
 
-    path: Path
-    session: onnxruntime.InferenceSession
-    output: str
-    dtype: np.dtype  # of its input
-    channels: int
-    height: int
-    width: int
-    channels_last: bool
-    fixed_batch: int  # number of images that it is fixed to, or 0
+    def __init__(
+        self, path: Path, parts: Sequence[bytes], image_shape: ImageShape, n_threads: int | None
+    ) -> None:
+        self._path = path
+        self._most_bytes = _MOST_BYTES + 4 * sum(map(len, parts))
+        if (limit := default_memory_limit()) is not None:
+            self._most_bytes = min(self._most_bytes, limit)
+        request = {
+            "path": str(path),
+            "image_shape": list(image_shape),
+            "n_threads": n_threads,
+            "most_bytes": self._most_bytes,
+        }
+        self._process = _Process.idle()
+        self._end = weakref.finalize(self, self._process.release)
+        entries, _ = self._ask({"open": request}, parts, _OPEN_S, 0, "open")
+        self.opened: dict[str, Any] = entries["opened"]
+
+    def compute(self, images: NDArray[np.float32] | NDArray[np.uint8]) -> NDArray[np.float32]:
+        """Compute logits (n_images, n_classes) of images (n_images, channels, height, width)."""
+        batch: Any = np.ascontiguousarray(images)
+        shape = len(images), self.opened["n_classes"]
+        request = {"images": [batch.dtype.str, batch.shape]}
+        seconds = _BATCH_S + _IMAGE_S * len(images)
+        answered = f"answer {len(images)} images"
+        _, (logits,) = self._ask(request, [batch], seconds, 4 * shape[0] * shape[1], answered)
+        return np.frombuffer(logits, np.float32).reshape(shape)
+
+    def _ask(
+        self, request: dict[str, Any], parts: Sequence[Any], seconds: float, most: int, what: str
+    ) -> tuple[dict[str, Any], onnx_process.Parts]:
+        try:
+            answer, of_answer = self._process.ask(request, parts, seconds, most)
+        except TimeoutError:
+            self._refuse(f"must {what} within {seconds:.0f} s, and does not")
+        except OSError as error:
+            self._refuse(f"must {what}, and ended its process ({error.strerror})")
+        if "error" not in answer:
+            return answer, of_answer
+        if answer["error"] is None:
+            self._refuse(f"must {what} within {format_bytes(self._most_bytes)} of memory")
+        raise CheckpointError(answer["error"])
+
+    def _refuse(self, rule: str) -> NoReturn:
+        raise CheckpointError(f"{self._path}: the graph {rule}; use another network") from None
+
+
+class _Process:
+    """A process that holds one graph at a time."""
+
+    _idle: ClassVar[list["_Process"]] = []
+    _all: ClassVar["weakref.WeakSet[_Process]"] = weakref.WeakSet()
+
+    def __init__(self) -> None:
+        # What this process imports is what that one does, and nothing of the current folder.
+        environment = os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
+        command = [sys.executable, "-P", onnx_process.__file__]
+        self._popen = Popen(command, stdin=PIPE, stdout=PIPE, stderr=DEVNULL, env=environment)
+        self._to = cast(BinaryIO, self._popen.stdin)
+        self._from = cast(BinaryIO, self._popen.stdout)
+        self._lock = Lock()
+        self._pid = os.getpid()
+        self._is_late = False
+        self._all.add(self)
 
     @classmethod
-    def of(
-        cls, path: Path, session: onnxruntime.InferenceSession, image_shape: ImageShape
-    ) -> "_Graph":
-        """Check types and shapes; sizes that are left open are those of `image_shape`."""
-        inputs, outputs = session.get_inputs(), session.get_outputs()
-        ends = [f"{end.type}{end.shape}" for end in (*inputs, *outputs)]
-        channels, *size = image_shape
-        sizes, channels_last = None, False
-        if len(inputs) == 1 and inputs[0].type in _INPUTS and len(inputs[0].shape) == 4:
-            n, *sizes = inputs[0].shape
-            channels_last = sizes[0] != channels and sizes[2] == channels
-            if channels_last:
-                sizes = [sizes[2], *sizes[:2]]
-        if sizes is None or not _fits([n, *sizes], (0, channels, 0, 0)):
-            raise CheckpointError(
-                f"{path}: the graph must have one input, images (N, {channels}, height, width) or "
-                f"(N, height, width, {channels}), got {', '.join(ends[: len(inputs)]) or 'none'}; "
-                f"export it for such images"
-            )
-        rows = [out for out in outputs if out.type in _OUTPUTS and _fits(out.shape, (0, 0))]
-        if len(rows) != 1:
-            raise CheckpointError(
-                f"{path}: the graph must have one output, float (N, n_classes), "
-                f"got {', '.join(ends[len(inputs) :])}; export it with the logits as its output"
-            )
-        height, width = (
-            got if isinstance(got, int) else wanted
-            for got, wanted in zip(sizes[1:], size, strict=True)
-        )
-        return cls(
-            path=path,
-            session=session,
-            output=rows[0].name,
-            dtype=_INPUTS[inputs[0].type],
-            channels=channels,
-            height=height,
-            width=width,
-            channels_last=channels_last,
-            fixed_batch=n if isinstance(n, int) else 0,
-        )
+    def idle(cls) -> "_Process":
+        """Return a process that nobody uses."""
+        with suppress(IndexError):
+            while True:
+                process = cls._idle.pop()
+                if process._pid == os.getpid() and process._popen.poll() is None:
+                    return process
+        return cls()
 
-    def compute(self, images: Images) -> NDArray[np.float32]:
-        """Compute the answers to images (n, channels, height, width)."""
-        missing = max(self.fixed_batch - len(images), 0)
-        batch = np.pad(images, [(0, missing), (0, 0), (0, 0), (0, 0)]) if missing else images
-        if self.channels_last:
-            batch = np.ascontiguousarray(batch.transpose(0, 2, 3, 1))
-        batch = batch.astype(self.dtype, copy=False)
-        try:
-            (rows,) = self.session.run([self.output], {self.session.get_inputs()[0].name: batch})
-        except Exception as error:  # its exceptions have no base of their own
-            raise CheckpointError(
-                f"{self.path}: the graph must work on {len(batch)} images, "
-                f"got '{_first_line(error)}'; export it with a batch of any size"
-            ) from error
-        if rows.ndim != 2 or len(rows) != len(batch):
-            raise CheckpointError(
-                f"{self.path}: the graph must answer {len(batch)} images with as many rows of "
-                f"logits, got the shape {rows.shape}; export it with the logits as its output"
-            )
-        result: NDArray[np.float32] = rows[: len(images)].astype(np.float32, copy=False)
-        return result
+    def release(self) -> None:
+        """Let its graph go; the next one may use the process."""
+        if self._pid == os.getpid() and self._popen.poll() is None:
+            with suppress(OSError):
+                onnx_process.send(self._to, {"close": True})
+                self._idle.append(self)
 
-    def compute_from_probabilities(self, images: Images) -> NDArray[np.float32]:
-        """Compute logits for a graph that answers with probabilities: their logarithms."""
-        return np.log(np.maximum(self.compute(images), np.finfo(np.float32).tiny))
+    def ask(
+        self, request: dict[str, Any], parts: Sequence[Any], seconds: float, most_bytes: int
+    ) -> tuple[dict[str, Any], onnx_process.Parts]:
+        """Return the answer to a request, with at most so many bytes.
+
+        Raise TimeoutError if there is none within some seconds, and OSError if the process ended.
+        """
+        if self._pid != os.getpid():  # two would read each other's answers
+            raise OSError(0, "it belongs to the process that this one was forked from")
+        with self._lock:
+            timer = Timer(seconds, self._end_late)
+            timer.daemon = True
+            timer.start()
+            try:
+                onnx_process.send(self._to, request, parts)
+                return onnx_process.receive(self._from, most_bytes)
+            except (
+                BaseException
+            ) as error:  # an answer that nobody waits for would be the next one's
+                self.end()
+                if self._is_late:
+                    raise TimeoutError from error
+                if isinstance(error, OSError | EOFError | ValueError):
+                    raise OSError(0, self._how_it_ended()) from error
+                raise
+            finally:
+                timer.cancel()
+
+    def _end_late(self) -> None:
+        self._is_late = True
+        self._popen.kill()
+
+    def end(self) -> None:
+        """End the process, whatever it does."""
+        if self._pid == os.getpid():
+            self._popen.kill()
+            self._popen.wait()
+
+    def _how_it_ended(self) -> str:
+        code = self._popen.returncode
+        with suppress(ValueError):
+            return signal.Signals(-code).name
+        return f"exit code {code}"
+
+    @classmethod
+    def end_all(cls) -> None:
+        for process in list(cls._all):
+            process.end()
 
 
-def _fits(shape: list[int | str | None], wanted: tuple[int, ...]) -> bool:
-    """Return whether a graph's shape, which may leave sizes open, fits; 0 stands for any size."""
-    return len(shape) == len(wanted) and all(
-        not isinstance(got, int) or (got == size if size else got > 0)
-        for got, size in zip(shape, wanted, strict=True)
-    )
-
-
-def _probe(graph: _Graph) -> tuple[Callable[[Images], NDArray[np.float32]], int]:
-    """Try some images; return what computes logits, and the number of classes.
-
-    Raise CheckpointError if answers differ from run to run, or with the other images of a batch, as
-    they do when a network was exported while it was training.
-    """
-    n_probes = min(_N_PROBES, graph.fixed_batch or _N_PROBES)
-    shape = n_probes, graph.channels, graph.height, graph.width
-    rng = np.random.default_rng(0)
-    images: Images
-    if graph.dtype == np.uint8:
-        images = rng.integers(0, 256, shape, dtype=np.uint8)
-    else:
-        images = rng.standard_normal(shape, dtype=np.float32)
-    together, again = graph.compute(images), graph.compute(images)
-    alone = np.concatenate([graph.compute(images[i : i + 1]) for i in range(n_probes)])
-    if not np.isfinite(together).all():
-        raise CheckpointError(
-            f"{graph.path}: a network must answer with finite logits, got others for random "
-            f"images; export that of an earlier epoch"
-        )
-    scale = float(np.ptp(together)) + float(np.finfo(np.float32).tiny)
-    for other, most, differ in (
-        (again, _MOST_BETWEEN_RUNS, "from run to run"),
-        (alone, _MOST_BETWEEN_BATCHES, "with the other images of a batch"),
-    ):
-        if np.abs(other - together).max() > most * scale:
-            raise CheckpointError(
-                f"{graph.path}: a network must answer an image in one way, and its answers differ "
-                f"{differ}; export it anew after network.eval()"
-            )
-    sums = together.sum(axis=1, dtype=np.float64)
-    is_probability = (together >= 0).all() and np.abs(sums - 1).max() < 1e-3
-    compute = graph.compute_from_probabilities if is_probability else graph.compute
-    return compute, together.shape[1]
-
-
-def _refused(path: Path, error: Exception) -> CheckpointError:
-    """Return the error for a file that ONNX Runtime cannot open."""
-    reason = _first_line(error)
-    if "IR version" in reason or "till opset" in reason:
-        remedy = "upgrade onnxruntime, or export it for an older one (opset_version, ir_version)"
-        rule = f"must be of a version that ONNX Runtime {onnxruntime.__version__} reads"
-    elif "xternal" in reason:
-        name = external_path(path).name
-        remedy = f"put {name} beside it, or export it with external_data=False"
-        rule = f"must hold its weights, or have them in a file {name} beside it"
-    else:
-        rule, remedy = "must be an ONNX graph", "copy it again, or export it anew"
-    # Its messages begin with places in its own sources.
-    shown = one_line(reason.rpartition("Error: ")[2] or reason)[:150]
-    return CheckpointError(f"{path}: an .onnx file {rule}, got '{shown}'; {remedy}")
+atexit.register(_Process.end_all)
 
 
 def _normalisation(path: Path, text: str | None) -> Normalisation | None:
@@ -232,7 +213,3 @@ def _normalisation(path: Path, text: str | None) -> Normalisation | None:
         return read_normalisation(path, json.loads(text))
     except (ValueError, RecursionError):
         return read_normalisation(path, text)
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).splitlines() or [type(error).__name__])[0]

@@ -7,7 +7,6 @@ import lzma
 import os
 import tarfile
 import zipfile
-import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path, PurePosixPath
@@ -17,6 +16,7 @@ from svmcifar.compute.progress import stage
 from svmcifar.data.dataset import ArchiveDescription
 from svmcifar.errors import DataError
 from svmcifar.io.reading import open_file, read_file
+from svmcifar.io.stored_zip import ZIP_ERRORS
 
 SYNTHETIC_SUMS = "SYNTHETIC.md5"  # beside the data files, it marks a data set as synthetic
 
@@ -41,7 +41,7 @@ _LONGEST_START = 6
 _TORCHVISION_ROOTS = ("data", "data/{0}", ".", "~/data", "~/data/{0}", "~/datasets")
 _CLIP_ROOT = "~/.cache"
 
-ARCHIVE_ERRORS = (tarfile.TarError, zlib.error, lzma.LZMAError, EOFError)
+ARCHIVE_ERRORS = (tarfile.TarError, *ZIP_ERRORS)
 """What reading a damaged archive raises, apart from OSError."""
 
 
@@ -177,8 +177,7 @@ class ZipSource:
                             yield stream
                         return
                 yield None
-        # RuntimeError and NotImplementedError: it is encrypted, or compressed in a strange way.
-        except (zipfile.BadZipFile, RuntimeError, *ARCHIVE_ERRORS, OSError) as error:
+        except (*ARCHIVE_ERRORS, OSError) as error:
             reason = "it is truncated" if str(error) == _NO_END else error
             raise _unreadable_archive(self.path, self._description, reason) from error
 
@@ -275,7 +274,7 @@ def _is_of_another(path: Path, description: ArchiveDescription) -> bool:
     if path.name in description.files:
         return False
     start = _first_bytes(path)
-    with suppress(*ARCHIVE_ERRORS, zipfile.BadZipFile, OSError):
+    with suppress(*ARCHIVE_ERRORS, OSError):
         if start.startswith(_PICKLE):
             return True
         if start == _ZIP:
@@ -284,9 +283,9 @@ def _is_of_another(path: Path, description: ArchiveDescription) -> bool:
             return found.isdisjoint(description.files)
         with _open_tar(path) as archive:
             for member in archive:
-                first, *within = PurePosixPath(member.name).parts
-                if member.isfile() and not first.startswith("."):
-                    return bool(within) and first != description.folder_name
+                parts = PurePosixPath(member.name).parts
+                if member.isfile() and parts and not parts[0].startswith("."):
+                    return len(parts) > 1 and parts[0] != description.folder_name
     return False
 
 

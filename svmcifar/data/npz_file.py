@@ -1,8 +1,6 @@
 """Arrays of images with their labels in one ``.npz`` file."""
 
 import os
-import zipfile
-import zlib
 from collections.abc import Mapping
 from functools import cached_property
 from math import inf
@@ -30,6 +28,7 @@ from svmcifar.data.labelled_pictures import (
 )
 from svmcifar.errors import DataError
 from svmcifar.io.reading import open_file
+from svmcifar.io.stored_zip import ZIP_ERRORS
 
 # Names of images and labels by part: as Keras and MedMNIST have them.
 _LAYOUTS = (
@@ -40,10 +39,8 @@ _LAYOUTS = (
 )
 _NAMES, _ABOVE, _ABOVE_NAMES = "class_names", "superclass_of", "superclass_names"
 _CHANNELS = (1, 3)
-_DAMAGE = (
-    zipfile.BadZipFile, zlib.error, EOFError, ValueError, KeyError, OSError, RuntimeError,
-    SyntaxError, TokenError, TypeError, AttributeError,
-)  # fmt: skip
+# Of archives, and of arrays in them.
+_DAMAGE = (*ZIP_ERRORS, OSError, SyntaxError, TokenError, TypeError, AttributeError)
 
 
 class NpzFile(LabelledPictures):

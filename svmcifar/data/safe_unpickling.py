@@ -8,12 +8,15 @@ because a forged dtype or array state can corrupt memory.
 import io
 import pickle
 import re
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
 
 from svmcifar.errors import DataError
 
+# Instructions, and what they read: 16 times those of CIFAR-100's training images.
+_MOST_READS = 20_000_000
 _INTEGERS = re.compile("[<>|=]?([iu][1248])")
 
 
@@ -75,14 +78,40 @@ def _encode(text: str, encoding: str) -> bytes:
 _Unpickler: Any = pickle._Unpickler
 
 
+def _counted() -> Iterator[int]:
+    """Count to `_MOST_READS`, and raise ValueError."""
+    yield from range(_MOST_READS)
+    raise ValueError(f"it has more than {_MOST_READS:,} instructions and values")
+
+
 class _PlainUnpickler(_Unpickler):
     """Unpickler that knows six names, each by a harmless stand-in, and keys that are text."""
 
     def __init__(self, content: bytes, subject: str, download: str) -> None:
         # With "bytes", Python 2's strings stay bytes; "latin1" would copy the pixels twice more.
-        super().__init__(io.BytesIO(content), encoding="bytes")
+        file = io.BytesIO(content)
+        super().__init__(file, encoding="bytes")
+        count, read_file = _counted().__next__, file.read
+
+        def read(size: int) -> bytes:
+            count()
+            return read_file(size)
+
+        self._read = read
         self._subject = subject
         self._download = download
+
+    @property
+    def read(self) -> Callable[[int], bytes]:
+        """What reads the next bytes: not by frames, and not for ever."""
+        return self._read
+
+    @read.setter
+    def read(self, _: object) -> None:
+        """Keep it: `load` would set what reads by frames, whose lengths are needed for nothing."""
+
+    def _load_frame(self) -> None:
+        self.read(8)
 
     def _load_setitem(self) -> None:
         self._check_keys(self.stack[-2:-1])
@@ -102,6 +131,7 @@ class _PlainUnpickler(_Unpickler):
         for code, load in _Unpickler.dispatch.items()
         if code not in (pickle.EMPTY_SET[0], pickle.ADDITEMS[0], pickle.FROZENSET[0])
     } | {
+        pickle.FRAME[0]: _load_frame,
         pickle.SETITEM[0]: _load_setitem,
         pickle.SETITEMS[0]: _load_setitems,
         pickle.DICT[0]: _load_dict,

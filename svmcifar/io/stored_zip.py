@@ -1,8 +1,17 @@
-"""Zip archives whose members are stored as they are."""
+"""Zip archives whose members are stored as they are, and what damaged ones raise."""
 
+import lzma
 import os
+import struct
 import zipfile
+import zlib
 from typing import BinaryIO
+
+ZIP_ERRORS = (
+    zipfile.BadZipFile, zlib.error, lzma.LZMAError, struct.error, EOFError, LookupError, ValueError,
+    OverflowError, NotImplementedError, RuntimeError,
+)  # fmt: skip
+"""What reading a damaged zip archive raises, apart from OSError: `zipfile` promises the first."""
 
 
 def open_zip(file: BinaryIO) -> zipfile.ZipFile:

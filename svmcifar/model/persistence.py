@@ -18,7 +18,6 @@ import json
 import os
 import warnings
 import zipfile
-import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from math import prod
@@ -41,7 +40,7 @@ from svmcifar.io.content_hash import content_hash
 from svmcifar.io.files import atomic_path, check_output
 from svmcifar.io.reading import open_file
 from svmcifar.io.safe_skops import read_trusted
-from svmcifar.io.stored_zip import open_zip
+from svmcifar.io.stored_zip import ZIP_ERRORS, open_zip
 from svmcifar.json_values import is_of_type
 from svmcifar.model.classifier import ImageClassifier
 from svmcifar.model.estimator_file import pack_estimator, trusted_types, unpack_estimator
@@ -57,8 +56,7 @@ _RENAMED = {**kinds.RENAMED, "svmcifar.svc.RBFSVC": "svmcifar.RBFSVC"}
 
 # Exceptions that reading a damaged file raises.
 _DAMAGE = (
-    zipfile.BadZipFile, zlib.error, LookupError, ValueError, TypeError, AttributeError, EOFError,
-    ArithmeticError, OSError, RuntimeError, SyntaxError, TokenError,
+    *ZIP_ERRORS, TypeError, AttributeError, ArithmeticError, OSError, SyntaxError, TokenError,
 )  # fmt: skip
 _MANIFEST, _MODEL, _SUPPORT_VECTORS = "manifest.json", "model.skops", "support_vectors.npy"
 
@@ -314,7 +312,7 @@ def _opened(path: str | Path) -> Iterator[tuple[zipfile.ZipFile, dict[str, Any]]
     with file:
         try:
             archive = open_zip(file)
-        except (zipfile.BadZipFile, NotImplementedError, ValueError) as error:
+        except (*ZIP_ERRORS, OSError) as error:
             is_zip = zipfile.is_zipfile(file)
             raise ModelFileError((not is_zip and _truncated(path)) or _foreign(path)) from error
         if not {_MANIFEST, _MODEL} <= set(archive.namelist()):

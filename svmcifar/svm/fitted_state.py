@@ -12,6 +12,7 @@ if TYPE_CHECKING:
 
 # How far squared norms may be from those of the samples, which were summed in another way.
 _TOLERANCE = 1e-3
+_ITEM_SIZES = (4, 8)
 
 
 def check_fitted_state(svc: "SVC") -> None:
@@ -76,7 +77,10 @@ def _require_numbers(svc: "SVC", name: str, shape: tuple[int, ...]) -> None:
 
 
 def _is_of(value: Any, kinds: str, shape: tuple[int, ...]) -> bool:
-    return isinstance(value, np.ndarray) and value.dtype.kind in kinds and value.shape == shape
+    """Return whether a value is an array of a type that compiled code knows."""
+    if not isinstance(value, np.ndarray) or value.shape != shape or not value.dtype.isnative:
+        return False
+    return value.dtype.kind in kinds and value.dtype.itemsize in _ITEM_SIZES
 
 
 def _require(condition: "bool | np.bool_", name: str) -> None:

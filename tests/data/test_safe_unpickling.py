@@ -16,6 +16,7 @@ from datafiles import (
     write_fields,
 )
 
+from svmcifar.data import safe_unpickling
 from svmcifar.data.registry import open_dataset
 from svmcifar.data.safe_unpickling import unpickle_fields
 from svmcifar.errors import DataError
@@ -151,6 +152,14 @@ def test_no_key_is_hashed_but_text(key, build):
     content = b"\x80\x04" + build % key[1] + b"."
     with pytest.raises(DataError, match=r"f: a data file must be a whole pickle, got \d+ bytes"):
         unpickle_fields(content, "f")
+
+
+@pytest.mark.parametrize("frame", [b"", b"\x95" + bytes(8)], ids=["plain", "framed"])
+def test_cheap_instructions_have_an_end(monkeypatch, frame):
+    monkeypatch.setattr(safe_unpickling, "_MOST_READS", 1000)
+    assert unpickle_fields(b"\x80\x04" + frame + b"N0" * 400 + b"}.", "f") == {}
+    with pytest.raises(DataError, match="it has more than 1,000 instructions and values"):
+        unpickle_fields(b"\x80\x04" + frame + b"N0" * 600 + b"}.", "f")
 
 
 def test_memo_takes_no_more_than_what_is_in_it():

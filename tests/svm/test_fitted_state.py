@@ -68,11 +68,13 @@ def at(place, value):
         (put("n_support_", lambda n: -n), "n_support_"),
         (put("n_support_", lambda n: n.astype(float)), "n_support_"),
         (put("n_support_", lambda n: n[:-1]), "n_support_"),
+        (put("n_support_", lambda n: n.astype(">i4")), "n_support_"),
         (put("n_support_", lambda n: n + 1), "support_"),
         (put("support_", at(0, 60)), "support_"),
         (put("support_", at(0, -1)), "support_"),
         (put("dual_coef_", at((0, 0), np.nan)), "dual_coef_"),
         (put("dual_coef_", lambda coef: coef.T), "dual_coef_"),
+        (put("dual_coef_", lambda coef: coef.astype("f2")), "dual_coef_"),
         (put("dual_coef_", lambda coef: -coef), "dual_coef_"),
         (put("intercept_", at(0, np.inf)), "intercept_"),
         (put("intercept_", lambda b: b[:-1]), "intercept_"),
@@ -89,6 +91,7 @@ def at(place, value):
         (put("support_vectors_", lambda X: X[:, :3]), "support_vectors_"),
         (put("support_vectors_", lambda X: X[::-1]), "support_vectors_"),
         (put("support_vectors_", lambda X: X.astype(int)), "support_vectors_"),
+        (put("support_vectors_", lambda X: X.astype("longdouble")), "support_vectors_"),
     ],
 )
 @pytest.mark.parametrize("n_classes", [2, 3])
