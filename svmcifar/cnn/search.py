@@ -34,7 +34,8 @@ def open_study(path: Path | None, seed: int, max_epochs: int) -> optuna.Study:
 
     Raise InputError if the file cannot be written, or holds something else.
     """
-    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    # A warning is a traceback: of a network that does not learn, and of Ctrl-C.
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
     try:
         return optuna.create_study(
             study_name="svmcifar",

@@ -1,13 +1,16 @@
 """The search for settings of a small network, and tracking of trainings."""
 
 import json
+import logging
+import shlex
 import tomllib
 
 import optuna
 import pytest
+from click.testing import CliRunner
 from clirun import fail, run
 
-from svmcifar.cli import tune_cnn
+from svmcifar.cli import main, tune_cnn
 from svmcifar.cnn import search as search_module
 
 FAST = ["--epochs", 3, "--validation", 0.2, "--jobs", 1, "--batch-size", 100]
@@ -62,6 +65,23 @@ def test_a_search_goes_on_from_its_study(synthetic_folder, folder, trials):
     assert "trial 3/4" in output
     assert "trial 1/4" not in output
     assert "best         70.00%" in output
+
+
+def test_a_search_that_is_stopped_prints_no_traceback(synthetic_folder, folder, monkeypatch):
+    def stop(*_, **__):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(search_module, "train_network", stop)
+    printed, handler = [], logging.Handler()
+    handler.emit = printed.append
+    monkeypatch.setattr(logging.getLogger("optuna"), "handlers", [handler])
+    arguments = ["tune-cnn", "--data", str(synthetic_folder), "--study", "trials.log"]
+    result = CliRunner().invoke(main, arguments)
+    assert result.exit_code == 1
+    assert result.stderr.splitlines()[-2:] == [
+        f"Stopped; to go on: svmcifar {shlex.join(arguments)}", "Aborted!",
+    ]  # fmt: skip
+    assert not printed
 
 
 def test_hyperband_stops_what_is_worse(synthetic_folder, folder, monkeypatch):
