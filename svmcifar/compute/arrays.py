@@ -24,6 +24,7 @@ from svmcifar.errors import BackendUnavailableError, InputError, MemoryLimitErro
 _DEVICE_PACKAGES = {"cupy", "array_api_strict"}
 _TRACED: ContextVar[bool] = ContextVar("traced", default=False)
 _DISPATCH_VARIABLE = "SCIPY_ARRAY_API"
+_ROWS_AT_ONCE = 64  # that are converted
 
 
 def is_host(array: Any) -> bool:
@@ -146,9 +147,19 @@ def move_beside(array: NDArray[Any], other: Any) -> Any:
         return get_namespace(other).asarray(array, device=get_device(other))
 
 
-def take_rows(X: Any, rows: NDArray[np.integer]) -> Any:
-    """Copy rows of an array on its device; their indices are on the host."""
-    return get_namespace(X).take(X, move_beside(rows, X), axis=0)
+def take_rows(X: Any, rows: NDArray[np.integer], dtype: np.dtype | None = None) -> Any:
+    """Copy rows of an array on its device, of another dtype if given.
+
+    Their indices are on the host.  There is no second copy in the array's own dtype.
+    """
+    xp = get_namespace(X)
+    if dtype is None or get_dtype(X) == dtype:
+        return xp.take(X, move_beside(rows, X), axis=0)
+    taken = xp.empty((len(rows), X.shape[1]), dtype=getattr(xp, dtype.name), device=get_device(X))
+    for start in range(0, len(rows), _ROWS_AT_ONCE):
+        part = slice(start, start + _ROWS_AT_ONCE)
+        taken[part, :] = xp.astype(take_rows(X, rows[part]), taken.dtype)
+    return taken
 
 
 def free_gpu_bytes() -> int:

@@ -9,6 +9,7 @@ from concurrent.futures import Executor, Future, ThreadPoolExecutor, as_complete
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
+from itertools import islice
 from math import inf
 from threading import RLock
 from typing import Any
@@ -148,6 +149,8 @@ def single_threaded_blas() -> Iterator[None]:
 
 # Multiplications that take less time than to start a thread.
 _FEW_OPERATIONS = 2**21
+# Tasks that are in a pool at once: each takes two kilobytes, and there may be 499,500.
+_MOST_QUEUED = 256
 
 
 class _Threads(ThreadPoolExecutor):
@@ -226,14 +229,15 @@ def run_tasks(
         hold_blas_limit()
         return work(*task)
 
-    futures: list[Future[Any]] = [pool.submit(limited_work, *task) for task in tasks]
-    try:
-        for future in as_completed(futures):
-            done(future.result())
-    except BaseException:
-        for future in futures:
-            future.cancel()
-        raise
+    waiting = iter(tasks)
+    while futures := [pool.submit(limited_work, *task) for task in islice(waiting, _MOST_QUEUED)]:
+        try:
+            for future in as_completed(futures):
+                done(future.result())
+        except BaseException:
+            for future in futures:
+                future.cancel()
+            raise
 
 
 def count_workers(n_jobs: int | None) -> int:

@@ -536,7 +536,8 @@ class SVC(ClassifierMixin, BaseEstimator):
         self.class_weight_ = training.class_weight
         self.support_ = training.order[is_support].astype(np.int32)
         self.n_support_ = np.add.reduceat(is_support, problem.starts[:-1]).astype(np.int32)
-        self.dual_coef_ = np.ascontiguousarray(sign * solution.coef[:, is_support])
+        self.dual_coef_ = np.ascontiguousarray(solution.coef[:, is_support])
+        self.dual_coef_ *= sign
         self.intercept_ = sign * solution.intercept
         self.n_iter_ = solution.n_iter.astype(np.int32)
         self.gap_ = solution.gap

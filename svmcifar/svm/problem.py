@@ -161,10 +161,7 @@ class TrainingSet:
             if is_memory_mapped(self.X):
                 whole = gather_samples(self.X, self.order, center, dtype)
             else:
-                rows = take_rows(self.X, self.order)
-                if get_dtype(rows) != dtype:
-                    rows = xp.astype(rows, getattr(xp, dtype.name))
-                whole = sample_blocks(rows, center, in_place=True)
+                whole = sample_blocks(take_rows(self.X, self.order, dtype), center, in_place=True)
             return first_columns(whole, widths)
 
         samples = prepare(dtype)

@@ -44,6 +44,8 @@ _MOST_AT_FIRST = 2.0**-15
 # Samples between which typical kernel values are taken.
 _N_TYPICAL = 256
 _SUM_SHARE = 1.0 / 3.0
+# Of coefficients, of which temporary copies are made.
+_ROWS_AT_ONCE = 16
 
 
 def first_precision(dtype: np.dtype, kernel: Kernel, largest_sq_norm: float) -> Precision:
@@ -71,18 +73,30 @@ def pair_errors(
     ``starts[c]`` to ``starts[c + 1] - 1``; `relative`, (n,), are relative errors of kernel values;
     `sums` is the unit roundoff of sums, and `typical` the root mean square of kernel values.
     """
+    parts = [
+        _row_errors(coef[row : row + _ROWS_AT_ONCE], starts, relative)
+        for row in range(0, len(coef), _ROWS_AT_ONCE)
+    ]
+    largest, squares, total = (np.concatenate(part) for part in zip(*parts, strict=True))
+    with np.errstate(over="ignore"):
+        a, b = pair_arrays(len(starts) - 1)
+        of_values = squares[b - 1, a] + squares[a, b]
+        of_sums = _SUM_SHARE * sums * (total[b - 1, a] + total[a, b])
+        alone = np.maximum(largest[b - 1, a], largest[a, b])
+        return np.sqrt(typical**2 * (of_values + of_sums**2) + alone**2)
+
+
+def _row_errors(
+    coef: FloatArray, starts: Starts, relative: FloatArray
+) -> tuple[FloatArray, FloatArray, FloatArray]:
+    """Return the largest error, the sum of squared errors and that of coefficients, by class."""
     size = np.abs(coef)
     with np.errstate(invalid="ignore"):
         moved = np.where(size > 0, size * relative, 0.0)  # a relative error may be infinite
     largest = _over_classes(np.maximum, moved, starts)
     with np.errstate(over="ignore"):
         squares = _over_classes(np.add, moved * moved, starts)
-        total = _over_classes(np.add, size, starts)
-        a, b = pair_arrays(len(starts) - 1)
-        of_values = squares[b - 1, a] + squares[a, b]
-        of_sums = _SUM_SHARE * sums * (total[b - 1, a] + total[a, b])
-        alone = np.maximum(largest[b - 1, a], largest[a, b])
-        return np.sqrt(typical**2 * (of_values + of_sums**2) + alone**2)
+        return largest, squares, _over_classes(np.add, size, starts)
 
 
 def _over_classes(ufunc: np.ufunc, values: FloatArray, starts: Starts) -> FloatArray:
@@ -111,7 +125,7 @@ def doubtful_pairs(
     if sizes is not None and (sizes != 1.0).any():
         coef = coef * (sizes * sizes.max())
     # At first as if all coefficients were of one pair, and as large as the largest.
-    n, largest = coef.shape[1], float(np.abs(coef).max(initial=0.0))
+    n, largest = coef.shape[1], float(max(coef.max(initial=0.0), -coef.min(initial=0.0)))
     if largest * (np.sqrt(n + 1) * float(relative.max(initial=0.0)) + n * sums) <= SHARE * tol:
         return np.empty(0, dtype=np.intp)
     errors = pair_errors(coef, starts, relative, sums, 1.0)
