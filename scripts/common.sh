@@ -47,19 +47,19 @@ works() {
     [[ $("$1/bin/python" -P -c "$where" 2>/dev/null) == "$PWD/svmcifar/__init__.py" ]]
 }
 
-# make_venv VENV TARGET [CONSTRAINTS]: make or update an environment with TARGET ('.' or
-# '.[dev]') in it, at the versions of CONSTRAINTS (constraints.txt; /dev/null for the newest).
+# make_venv VENV TARGET [LOCK]: make or update an environment with TARGET ('.' or '.[dev]') in
+# it, and of all else the very files that LOCK lists by hash (constraints.txt; '' for the newest).
 # The stamp in it tells what it was made from.  Without a stamp it is somebody else's, and
 # is never altered.
 make_venv() {
-    local venv=$1 target=$2 constraints=${3-constraints.txt} stamp=$1/svmcifar-stamp wanted
+    local venv=$1 target=$2 lock=${3-constraints.txt} stamp=$1/svmcifar-stamp wanted
     if [[ -e $venv && ! -e $stamp ]]; then
         works "$venv" || fail "$venv: must be made by this script or run svmcifar from here," \
             "got neither; move it away"
         echo "environment: $venv, used as it is (this script did not make it)"
         return
     fi
-    wanted=$("$python" -V; echo "$target"; cat "$constraints" pyproject.toml)
+    wanted=$("$python" -V; echo "$target"; cat ${lock:+"$lock"} pyproject.toml)
     if ! is_sound "$venv" "$stamp"; then
         echo "environment: making $venv with $("$python" -V)"
         rm -rf "$venv"
@@ -72,8 +72,12 @@ make_venv() {
     fi
     echo "environment: installing $target into $venv"
     : >"$stamp"
-    "$venv/bin/python" -m pip install --quiet --disable-pip-version-check \
-        --constraint "$constraints" --editable "$target"
+    local install=("$venv/bin/python" -m pip install --quiet --disable-pip-version-check)
+    if [[ -n $lock ]]; then
+        "${install[@]}" --require-hashes --requirement "$lock"
+        install+=(--no-deps --no-build-isolation) # what builds it is in the lock too
+    fi
+    "${install[@]}" --editable "$target"
     echo "$wanted" >"$stamp"
 }
 

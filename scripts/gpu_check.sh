@@ -73,7 +73,7 @@ else
     has_gpu || fail "GPU: the NVIDIA driver must see one, got none;" \
         "run this on a machine with an NVIDIA GPU, driver 580 or newer"
     # cuML holds numba and pandas below the versions in constraints.txt.
-    make_venv .venv-gpu '.[gpu,dev]' /dev/null
+    make_venv .venv-gpu '.[gpu,dev]' ''
     python=.venv-gpu/bin/python
 fi
 export PYTHONPATH=$PWD${PYTHONPATH:+:$PYTHONPATH}

@@ -46,7 +46,7 @@ PYTHON
 }
 
 find_python
-make_venv .venv .
+make_venv .venv . constraints-core.txt
 SECONDS=0
 mkdir -p "$out"
 

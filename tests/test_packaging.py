@@ -102,12 +102,19 @@ def conda_requirements():
     return {requirement.name: requirement for requirement in requirements}
 
 
-def pinned_versions():
-    """Each version of constraints.txt, by canonical name."""
-    lines = (TOP / "constraints.txt").read_text().splitlines()
-    pins = [line.split("==") for line in lines if line and not line.startswith("#")]
-    assert all(len(pin) == 2 for pin in pins)
-    return {canonicalize_name(name): Version(version) for name, version in pins}
+def locked(name):
+    """Each package of a file of constraints: its requirement, and the hashes of its files."""
+    text = (TOP / name).read_text().replace("\\\n", " ")
+    lines = [line.split("--hash=") for line in text.splitlines() if not line.startswith("#")]
+    return [(Requirement(line), {part.strip() for part in hashes}) for line, *hashes in lines]
+
+
+def pinned_versions(name="constraints.txt"):
+    """Each version of a file of constraints that is for this machine, by canonical name."""
+    requirements = [r for r, _ in locked(name) if r.marker is None or r.marker.evaluate()]
+    pins = {canonicalize_name(r.name): next(iter(r.specifier)) for r in requirements}
+    assert len(pins) == len(requirements)
+    return {name: Version(pin.version) for name, pin in pins.items()}
 
 
 def imported_after(code):
@@ -156,8 +163,17 @@ def test_constraints_pin_each_dependency_of_the_tests_within_its_range(line):
     assert wanted.specifier.contains(pinned_versions()[canonicalize_name(wanted.name)])
 
 
-def test_constraints_pin_all_that_the_pinned_packages_need():
-    pinned = pinned_versions()
+@pytest.mark.parametrize("line", PROJECT["dependencies"])
+def test_constraints_of_the_core_pin_what_it_needs(line):
+    wanted = Requirement(line)
+    pinned = pinned_versions("constraints-core.txt")
+    assert wanted.specifier.contains(pinned[canonicalize_name(wanted.name)])
+
+
+@pytest.mark.parametrize("file", ["constraints.txt", "constraints-core.txt"])
+def test_constraints_pin_all_that_the_pinned_packages_need(file):
+    pinned = pinned_versions(file)
+    assert "setuptools" in pinned  # which builds svmcifar
     missing = {}
     for name in pinned:
         for line in metadata(name).get_all("Requires-Dist") or ():
@@ -166,6 +182,15 @@ def test_constraints_pin_all_that_the_pinned_packages_need():
             if applies and canonicalize_name(needed.name) not in pinned:
                 missing[name] = line
     assert not missing
+
+
+def test_constraints_pin_one_version_each_by_the_hashes_of_its_files():
+    everything, core = locked("constraints.txt"), locked("constraints-core.txt")
+    for requirement, hashes in everything:
+        assert [pin.operator for pin in requirement.specifier] == ["=="]
+        assert hashes
+        assert all(re.fullmatch("sha256:[0-9a-f]{64}", digest) for digest in hashes)
+    assert all(package in everything for package in core)
 
 
 @pytest.fixture(scope="module")

@@ -13,7 +13,9 @@ import pytest
 from datafiles import write_archive, write_dataset
 
 TOP = Path(__file__).parents[1]
-SCRIPTS = [f"scripts/{name}.sh" for name in ("test", "quickstart", "gpu_check", "common")]
+SCRIPTS = [
+    f"scripts/{name}.sh" for name in ("test", "quickstart", "gpu_check", "common", "lock", "audit")
+]
 SCRIPTS.append(".ci/run")
 PYTHON_SCRIPTS = sorted(path.stem for path in TOP.glob("scripts/*.py"))
 RUNNABLE = [name for name in SCRIPTS if name != "scripts/common.sh"]
@@ -168,6 +170,30 @@ def test_an_environment_of_somebody_else_is_never_altered(checkout):
     assert done.returncode == 1
     assert done.stderr.startswith("error: .venv: must be made by this script")
     assert [path.name for path in (checkout / ".venv").iterdir()] == ["mine"]
+
+
+@pytest.mark.parametrize(
+    ("answers", "returncode", "said"),
+    [
+        ("exit 1", 0, "NOTHING WAS CHECKED"),  # no answer
+        (
+            'case "$(cat "$7")" in *1.26.4*) echo CVE-2021-33503; exit 1 ;; esac; echo none',
+            0,
+            "none",
+        ),
+        ("echo CVE-2021-33503; exit 1", 1, "CVE-2021-33503"),
+    ],
+    ids=["no-answer", "no-advisory", "an-advisory"],
+)
+def test_an_audit_tells_advisories_or_that_nothing_was_checked(checkout, answers, returncode, said):
+    """By a pip-audit that is none, in an environment that is none."""
+    (checkout / "constraints.txt").write_text("tqdm==4.70.1\n")
+    (checkout / ".venv-test/bin").mkdir(parents=True)
+    write_stub(checkout / ".venv-test/bin/python", f"echo {checkout}/svmcifar/__init__.py")
+    write_stub(checkout / ".venv-test/bin/pip-audit", answers)
+    done = run("scripts/audit.sh", cwd=checkout, PYTHON=sys.executable)
+    assert done.returncode == returncode, done.stderr
+    assert said in done.stdout
 
 
 def test_no_data_is_no_error(checkout):
