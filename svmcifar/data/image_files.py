@@ -13,12 +13,18 @@ from numpy.typing import NDArray
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from svmcifar.compute.image_shape import ImageShape
+from svmcifar.compute.memory import format_bytes
 from svmcifar.compute.progress import stage
 from svmcifar.errors import DataError
 from svmcifar.io.reading import open_file
 
 # Formats that Pillow does not read, but a folder's files of which are meant as images.
 _FOREIGN_SUFFIXES = {".heic", ".heif", ".svg", ".svgz"}
+# Of a picture while it is converted; those of Pillow's most pixels fit if they are RGB.
+_MOST_BYTES = 900 * 2**20
+_BYTES_OF_ROW = 16  # Pillow's pointers to the rows of two pictures
+_OPAQUE = {"1", "L", "RGB", "CMYK", "YCbCr", "LAB", "HSV"}
+_STRIP_PIXELS = 2**20
 _HEIC_BRANDS = {b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1"}
 
 
@@ -92,7 +98,9 @@ def read_image(
             warnings.simplefilter("ignore")
             opened = open_file(path) if content is None else io.BytesIO(content)
             with opened, Image.open(opened) as file:
-                upright = _to_rgba(ImageOps.exif_transpose(file), path)
+                _check_size(file, path)
+                ImageOps.exif_transpose(file, in_place=True)
+                return fit_image(_to_rgb(file, path), shape)
     except UnidentifiedImageError as error:
         raise DataError(f"{path}: must be an image file{_what_it_is(path, content)}") from error
     except Image.DecompressionBombError as error:
@@ -107,8 +115,6 @@ def read_image(
     except Exception as error:  # Pillow raises any for a damaged file
         reason = getattr(error, "strerror", None) or error
         raise DataError(f"{path}: the image must be readable, got '{reason}'") from error
-    white = Image.new("RGBA", upright.size, "white")
-    return fit_image(Image.alpha_composite(white, upright).convert("RGB"), shape)
 
 
 def fit_image(picture: Image.Image, shape: ImageShape) -> NDArray[np.uint8]:
@@ -132,8 +138,20 @@ def _what_it_is(path: str | Path, content: bytes | None) -> str:
     return ", and this is none; name another"
 
 
-def _to_rgba(picture: Image.Image, path: str | Path) -> Image.Image:
-    """Convert to 8 bits a channel; Pillow clips what has more."""
+def _check_size(picture: Image.Image, path: str | Path) -> None:
+    """Raise DataError if a picture and what it is converted to are too large to unpack."""
+    of_pixel = 4 + (0 if picture.mode == "RGB" else 4 if len(picture.getbands()) > 1 else 1)
+    n_bytes = picture.width * picture.height * of_pixel + max(picture.size) * _BYTES_OF_ROW
+    if n_bytes > _MOST_BYTES:
+        raise DataError(
+            f"{path}: an image must unpack to at most {format_bytes(_MOST_BYTES)}, got "
+            f"{picture.width} x {picture.height} pixels ({picture.mode}), which take "
+            f"{format_bytes(n_bytes)}; make it smaller first"
+        )
+
+
+def _to_rgb(picture: Image.Image, path: str | Path) -> Image.Image:
+    """Convert to red, green and blue of 8 bits, over white; Pillow clips what has more bits."""
     if picture.mode.startswith("I;16"):
         picture = Image.fromarray((np.asarray(picture) // 257).astype(np.uint8))
     elif picture.mode in ("I", "F"):
@@ -141,4 +159,13 @@ def _to_rgba(picture: Image.Image, path: str | Path) -> Image.Image:
             f"{path}: an image must have 8 or 16 bits a channel, got 32-bit values, whose range "
             "is not known; convert it first"
         )
-    return picture.convert("RGBA")
+    if picture.mode in _OPAQUE and "transparency" not in picture.info:
+        return picture if picture.mode == "RGB" else picture.convert("RGB")
+    opaque = Image.new("RGB", picture.size)
+    n_rows = max(_STRIP_PIXELS // picture.width, 1)
+    for top in range(0, picture.height, n_rows):  # all at once would take three copies more
+        box = 0, top, picture.width, min(top + n_rows, picture.height)
+        strip = picture.crop(box).convert("RGBA")
+        white = Image.new("RGBA", strip.size, "white")
+        opaque.paste(Image.alpha_composite(white, strip).convert("RGB"), box)
+    return opaque

@@ -4,6 +4,7 @@ from datafiles import to_pictures
 from PIL import Image
 
 from svmcifar.compute.image_shape import ImageShape
+from svmcifar.data import image_files
 from svmcifar.data.cifar100 import CIFAR_100
 from svmcifar.data.image_files import read_image
 from svmcifar.errors import DataError
@@ -48,6 +49,32 @@ def test_grey_becomes_rgb(tmp_path):
 def test_transparent_parts_are_white(tmp_path):
     clear = np.zeros((32, 32, 4), dtype=np.uint8)
     np.testing.assert_array_equal(read(_save(tmp_path / "clear.png", clear)), np.full(3072, 255))
+
+
+@pytest.mark.parametrize("strip_pixels", [1, 100, 10**6])
+def test_strips_of_transparent_pictures_are_the_whole(tmp_path, monkeypatch, strip_pixels):
+    monkeypatch.setattr(image_files, "_STRIP_PIXELS", strip_pixels)
+    pixels = np.random.default_rng(0).integers(0, 256, (32, 32, 4), dtype=np.uint8)
+    white = Image.new("RGBA", (32, 32), "white")
+    expected = Image.alpha_composite(white, Image.fromarray(pixels)).convert("RGB")
+    row = read(_save(tmp_path / "clear.png", pixels))
+    np.testing.assert_array_equal(to_pictures(row[None])[0], expected)
+
+
+@pytest.mark.parametrize(
+    ("mode", "most"), [("RGB", 250_000), ("L", 200_000), ("P", 200_000), ("RGBA", 125_000)]
+)
+def test_pictures_that_unpack_to_too_much(tmp_path, monkeypatch, mode, most):
+    monkeypatch.setattr(image_files, "_MOST_BYTES", 1_000_000 + 16 * 1000)
+    path = tmp_path / "a.png"
+    Image.new(mode, (most // 1000, 1000)).save(path)
+    assert read(path).shape == (3072,)
+    Image.new(mode, (most // 1000 + 1, 1000)).save(path)
+    with pytest.raises(DataError, match=rf"at most 992\.2 KiB, got .* pixels \({mode}\), which"):
+        read(path)
+    Image.new("L", (1, 60_000)).save(path)
+    with pytest.raises(DataError, match="got 1 x 60000 pixels"):
+        read(path)
 
 
 def test_exif_orientation(tmp_path):
