@@ -18,8 +18,8 @@ CORPUS = sorted(path for path in (Path(__file__).parent / "corpus").glob("*/*"))
 # Damaged inputs of each reader: a second or two.
 N_DAMAGED = {
     "archive": 120, "card": 40, "cifar10": 300, "cifar100": 400, "config": 500, "labels": 600,
-    "model": 100, "npz": 250, "onnx": 300, "parquet": 80, "picture": 150, "pth": 60,
-    "safetensors": 100, "superclasses": 500,
+    "model": 100, "npz": 250, "onnx": 300, "parquet": 80, "part": 100, "picture": 150, "pth": 60,
+    "safetensors": 100, "settings": 300, "state": 80, "study": 150, "superclasses": 500,
 }  # fmt: skip
 
 

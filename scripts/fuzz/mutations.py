@@ -149,6 +149,22 @@ def mutate_json(content: bytes, random: Random) -> bytes:
         return mutate_text(content, random)
 
 
+def mutate_lines(content: bytes, random: Random) -> bytes:
+    """Change a line of JSON, leave one out, double it or exchange it."""
+    lines = content.splitlines(keepends=True)
+    if not lines or random.random() < 0.1:
+        return mutate_bytes(content, random)
+    at = random.randrange(len(lines))
+    match random.randrange(8):
+        case 0:
+            del lines[at]
+        case 1:
+            lines.insert(at, random.choice(lines))
+        case _:
+            lines[at] = mutate_json(lines[at], random) + b"\n"
+    return b"".join(lines)
+
+
 def mutate_array(content: bytes, random: Random) -> bytes:
     """Change values, shape or type of an array in NumPy's format, or the text of its header."""
     try:

@@ -5,11 +5,12 @@ from random import Random
 
 from data_readers import READERS as _OF_DATA
 from model_readers import READERS as _OF_MODELS
+from run_readers import READERS as _OF_RUNS
 from trial import Reader, fault_of
 
 __all__ = ["READERS", "Reader", "damaged", "fault_of"]
 
-READERS: dict[str, Reader] = {**_OF_DATA, **_OF_MODELS}
+READERS: dict[str, Reader] = {**_OF_DATA, **_OF_MODELS, **_OF_RUNS}
 
 
 def damaged(reader: Reader, seeds: list[bytes], n: int) -> Iterator[bytes]:

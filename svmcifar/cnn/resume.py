@@ -42,6 +42,8 @@ def load_state(path: Path, identity: dict[str, Any], parts: dict[str, Any]) -> H
         # On the host: each part moves what it loads, and Adam keeps its step counts there.
         state = dict(torch.load(BytesIO(read_file(path)), map_location="cpu", weights_only=True))
         was, history = dict(state["about"]), list(state["history"])
+        if any(not isinstance(n, int | float) for entry in history for n in entry.values()):
+            raise TypeError("the history must be numbers by name")
         if was == identity:
             for name, part in parts.items():
                 part.load_state_dict(state[name])
@@ -55,5 +57,5 @@ def load_state(path: Path, identity: dict[str, Any], parts: dict[str, Any]) -> H
     differing = [key for key in {**identity, **was} if was.get(key) != identity.get(key)]
     raise CheckpointError(
         f"{path}: a stopped training must have the same data and recipe, got another "
-        f"{', '.join(differing)}; go on with its own options, or delete it to start anew"
+        f"{', '.join(map(str, differing))}; go on with its own options, or delete it to start anew"
     )

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import replace
+from math import inf
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -16,6 +17,7 @@ from svmcifar.cnn.networks.tuned import ACTIVATIONS
 from svmcifar.cnn.recipe import Recipe
 from svmcifar.cnn.training_loop import train_network
 from svmcifar.errors import InputError
+from svmcifar.json_values import is_of_type
 
 _REDUCTION = 3
 
@@ -37,7 +39,7 @@ def open_study(path: Path | None, seed: int, max_epochs: int) -> optuna.Study:
     # A warning is a traceback: of a network that does not learn, and of Ctrl-C.
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     try:
-        return optuna.create_study(
+        study = optuna.create_study(
             study_name="svmcifar",
             storage=JournalStorage(JournalFileBackend(str(path))) if path else None,
             load_if_exists=True,
@@ -45,6 +47,9 @@ def open_study(path: Path | None, seed: int, max_epochs: int) -> optuna.Study:
             sampler=optuna.samplers.TPESampler(seed=seed),
             pruner=optuna.pruners.HyperbandPruner(1, max_epochs, _REDUCTION),
         )
+        for trial in study.trials:
+            _check_trial(trial)
+        return study
     except Exception as error:  # of Optuna, for what is no journal
         reason = " ".join(f"{type(error).__name__} '{error}'".split())[:150]
         raise InputError(
@@ -107,6 +112,21 @@ def search(
     settings = dict(best.params)
     rate = settings.pop("learning_rate")
     return Found(settings, rate, values[epoch], epoch)
+
+
+def _check_trial(trial: optuna.trial.FrozenTrial) -> None:
+    """Raise ValueError unless a trial's results, if it has any, are such as `search` leaves."""
+    values = trial.intermediate_values
+    if not values:
+        return
+    rate = trial.params.get("learning_rate")
+    if (
+        not is_of_type(list(values.values()), list[float])
+        or not 0 <= min(values.values()) <= max(values.values()) <= 1
+        or not isinstance(rate, float)
+        or not 0 < rate < inf
+    ):
+        raise ValueError(f"trial {trial.number} is of another search")
 
 
 def _suggest(trial: optuna.Trial) -> tuple[dict[str, Any], float]:

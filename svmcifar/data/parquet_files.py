@@ -216,7 +216,8 @@ def _read(path: Path) -> Any:
                     )
             found = {ours: names[0] for ours, names in known.items() if names}
             table = parquet.read_table(path, columns=list(found.values()))
-    except (OSError, pa.ArrowException) as error:
+            table.validate(full=True)  # texts, for example, need be none
+    except (OSError, pa.ArrowException, UnicodeDecodeError) as error:
         raise DataError(
             f"{path}: must be a whole parquet file, got '{' '.join(str(error).split())[:100]}'; "
             "get it again"

@@ -24,7 +24,7 @@ from svmcifar.errors import OutputError
 from svmcifar.io.files import atomic_path
 from svmcifar.io.reading import read_file
 from svmcifar.io.unfinished import remove_abandoned
-from svmcifar.json_values import plain
+from svmcifar.json_values import is_of_type, plain
 
 Arrays = Mapping[str, Any]  # NumPy arrays by name
 Collect = Callable[[], Arrays]
@@ -115,7 +115,9 @@ def _require_same(run: _Run) -> None:
     """Raise OutputError if the parts that are there are those of other settings."""
     path = run.folder / _SETTINGS
     try:
-        was = dict(json.loads(read_file(path, _MOST_BYTES)))
+        was = json.loads(read_file(path, _MOST_BYTES))
+        if not is_of_type(was, dict[str, Any]):
+            raise ValueError("it must be an object with names")
     except (OSError, ValueError, TypeError, RecursionError) as error:
         reason = " ".join(str(error).split())[:100]
         raise OutputError(
@@ -186,9 +188,11 @@ class KeptParts:
         try:
             with np.load(self._place() / f"{name}.npz", allow_pickle=False) as content:
                 arrays = {key: content[key] for key in like}
+            same = all(
+                (a.shape, a.dtype) == (like[k].shape, like[k].dtype) for k, a in arrays.items()
+            )
         except Exception:  # a damaged archive may raise any; the part is computed again
             return None
-        same = all((a.shape, a.dtype) == (like[k].shape, like[k].dtype) for k, a in arrays.items())
         return arrays if same else None
 
     def add(self, name: str, collect: Collect) -> None:
