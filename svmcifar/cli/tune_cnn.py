@@ -1,5 +1,6 @@
 """svmcifar tune-cnn."""
 
+from contextlib import nullcontext
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -74,6 +75,7 @@ def command(
     from svmcifar.cnn.search import open_study, search
     from svmcifar.compute.progress import stage
     from svmcifar.data.sampling import draw_rows
+    from svmcifar.io.files import output_errors
     from svmcifar.tuning.output import write_config
 
     options.check_outputs(overwrite, out, keep=[study] if study else [])
@@ -97,7 +99,8 @@ def command(
         train = train.take(draw_rows(train.classes, limit, seed))
     click.echo(f"data         {dataset.label}, {dataset.location}, training images alone")
     click.echo(f"images       {len(train.classes)}, {validation:.0%} of them held out")
-    with stage("search", trials, "trials") as searching:
+    journal_errors = output_errors(study) if study else nullcontext()
+    with stage("search", trials, "trials") as searching, journal_errors:
         known = open_study(study, seed, epochs)
         done = 0
 

@@ -74,7 +74,8 @@ def search(
     Arrays and errors are those of `train_network`; the recipe says all that is not searched, and
     its epochs are the most that a trial gets.  Hyperband stops the worse two thirds of a bracket at
     each of its rungs.  Accuracies are those of the images that the recipe holds out.  `on_trial` is
-    called with the number of finished trials, and words on the last.
+    called with the number of finished trials, and words on the last.  Raise OSError if the study's
+    file cannot be written.
     """
 
     def objective(trial: optuna.Trial) -> float:
@@ -102,7 +103,12 @@ def search(
         on_trial(_n_finished(study), f"{best:.2%} after {len(values)} epochs: {shown}")
 
     while _n_finished(study) < n_trials:
-        study.optimize(objective, n_trials=1, callbacks=[report], catch=(InputError,))
+        try:
+            study.optimize(objective, n_trials=1, callbacks=[report], catch=(InputError,))
+        except AssertionError as error:  # Optuna's own, where it cannot write its journal
+            if isinstance(error.__context__, OSError):
+                raise error.__context__ from None
+            raise
     finished = [t for t in study.trials if t.intermediate_values]
     if not finished:
         raise InputError("A search must have a trial that learns. Got none. Try more trials.")

@@ -27,12 +27,15 @@ from svmcifar.features.augmentation import View
 from svmcifar.features.cache_folder import (
     FOLDER_VARIABLE,
     LIMIT_VARIABLE,
+    list_entries,
     make_store,
     read_cache_settings,
     require_own_entry,
 )
 from svmcifar.features.transfer import single_steps
 from svmcifar.io.content_hash import content_hash
+from svmcifar.io.files import atomic_path
+from svmcifar.io.unfinished import remove_abandoned
 
 # Results that take fewer seconds are not worth their place; raw pixels never are.
 _LEAST_S = 10.0
@@ -165,13 +168,20 @@ class FeatureCache:
                 stacklevel=2,
             )
             return
+        for entry in list_entries(self.folder):
+            remove_abandoned(entry.path)
+            with suppress(OSError):  # it is none, if nothing else is in it
+                entry.path.rmdir()
         self._memory.reduce_size(bytes_limit=self.limit_bytes - n_bytes)
-        store = self._memory.store_backend
-        store.dump_item((kind, key), (content_hash(result), result), verbose=0)
-        if store.contains_item((kind, key)):
-            self.kept_bytes += n_bytes
+        path = Path(self._memory.store_backend.location, kind, key, "output.pkl")
+        try:
+            with atomic_path(path) as temporary:
+                joblib.dump((content_hash(result), result), temporary)
+        except OutputError as error:
+            if not isinstance(error.__cause__, FileNotFoundError):  # else another has cleared it
+                warnings.warn(f"{error}; features are not kept", stacklevel=2)
         else:
-            store.clear_item((kind, key))  # an unfinished one; joblib has warned
+            self.kept_bytes += n_bytes
 
 
 def open_cache() -> FeatureCache | None:

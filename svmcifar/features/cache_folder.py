@@ -52,7 +52,7 @@ def list_entries(folder: Path) -> list[CacheEntry]:
     entries = []
     for path in (folder / _STORE).glob("*/*/"):
         with suppress(OSError):  # another process may remove it meanwhile
-            files = [file.stat() for file in path.iterdir()]
+            files = [file.stat() for file in path.rglob("*") if file.is_file()]
             used = max((status.st_atime for status in files), default=0.0)
             n_bytes = sum(status.st_size for status in files)
             entries.append(CacheEntry(path.parent.name, path, n_bytes, used))

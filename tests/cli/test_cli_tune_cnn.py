@@ -1,7 +1,9 @@
 """The search for settings of a small network, and tracking of trainings."""
 
+import errno
 import json
 import logging
+import os
 import shlex
 import tomllib
 
@@ -82,6 +84,23 @@ def test_a_search_that_is_stopped_prints_no_traceback(synthetic_folder, folder, 
         f"Stopped; to go on: svmcifar {shlex.join(arguments)}", "Aborted!",
     ]  # fmt: skip
     assert not printed
+
+
+@pytest.mark.parametrize("n_written", [4, 5, 8, 12, 16, 18])
+def test_a_journal_that_cannot_be_written_is_one_line(
+    synthetic_folder, folder, trials, monkeypatch, n_written
+):
+    append, left = search_module.JournalFileBackend.append_logs, iter(range(n_written, -1, -1))
+
+    def append_logs(journal, logs):
+        if next(left, 0) == 0:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        append(journal, logs)
+
+    monkeypatch.setattr(search_module.JournalFileBackend, "append_logs", append_logs)
+    error = tune(synthetic_folder, "--trials", 2, "--study", "trials.log", ends=fail)
+    assert error.startswith("Error: trials.log: an output must be writable, got 'No space left on")
+    assert not (folder / "tuned-cnn.toml").exists()
 
 
 def test_hyperband_stops_what_is_worse(synthetic_folder, folder, monkeypatch):

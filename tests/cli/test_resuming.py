@@ -10,6 +10,8 @@ from clirun import fail, run
 from feature_options import quick_features
 
 from svmcifar.cli import main
+from svmcifar.features import cache, fitting
+from svmcifar.features.cache import FeatureCache
 from svmcifar.features.kinds import KINDS
 from svmcifar.io import kept_parts
 from svmcifar.model.persistence import read_manifest
@@ -107,6 +109,19 @@ def test_parts_of_other_data_are_refused(synthetic_folder, tiny_dataset, monkeyp
     assert "got another data;" in fail(*command, "--data", tiny_dataset, "--resume")
     run(*command, "--data", synthetic_folder, "--overwrite")
     assert sorted(path.name for path in Path().iterdir()) == ["tuned.toml"]
+
+
+def test_features_are_found_in_the_cache(synthetic_folder, folder, monkeypatch):
+    command = ["train", "--data", synthetic_folder, "--features", "hog", "--out", "a/m.skops"]
+    monkeypatch.setattr(cache, "open_cache", lambda: FeatureCache(folder / "cache", 10**9, 0.0))
+    with monkeypatch.context() as patch:
+        Solved(patch, TILE, most=2)
+        interrupt(*command)
+    computed = []
+    monkeypatch.setattr(fitting, "_compute_views", lambda *_: computed.append("features"))
+    run(*command, "--resume")
+    assert read_manifest("a/m.skops").times["features_found"]
+    assert computed == []
 
 
 def test_what_is_damaged_is_solved_again(synthetic_folder, monkeypatch):
