@@ -1,6 +1,8 @@
 """Search for sizes, activations and learning rate of the tuned network, by Optuna's Hyperband."""
 
+import os
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import replace
 from math import inf
 from pathlib import Path
@@ -11,15 +13,18 @@ import optuna
 import torch
 from numpy.typing import NDArray
 from optuna.storages import JournalStorage
-from optuna.storages.journal import JournalFileBackend
+from optuna.storages.journal import JournalFileBackend, JournalFileSymlinkLock
 
 from svmcifar.cnn.networks.tuned import ACTIVATIONS
 from svmcifar.cnn.recipe import Recipe
 from svmcifar.cnn.training_loop import train_network
 from svmcifar.errors import InputError
+from svmcifar.io.reading import read_file
 from svmcifar.json_values import is_of_type
 
 _REDUCTION = 3
+# How each line of Optuna's journals begins.
+_FIRST_OF_LINE = b'{"op_code":'
 
 
 class Found(NamedTuple):
@@ -41,7 +46,7 @@ def open_study(path: Path | None, seed: int, max_epochs: int) -> optuna.Study:
     try:
         study = optuna.create_study(
             study_name="svmcifar",
-            storage=JournalStorage(JournalFileBackend(str(path))) if path else None,
+            storage=_open_journal(path) if path else None,
             load_if_exists=True,
             direction="maximize",
             sampler=optuna.samplers.TPESampler(seed=seed),
@@ -118,6 +123,24 @@ def search(
     settings = dict(best.params)
     rate = settings.pop("learning_rate")
     return Found(settings, rate, values[epoch], epoch)
+
+
+def _open_journal(path: Path) -> JournalStorage:
+    """Open a file of trials, without the half line that a killed writer or a full disk has left.
+
+    Optuna would append to that, and then read no more of the file.
+    """
+    lock = JournalFileSymlinkLock(str(path))
+    with suppress(FileNotFoundError):
+        content = read_file(path)
+        if content.startswith(_FIRST_OF_LINE) and not content.endswith(b"\n"):
+            lock.acquire()  # perhaps another process is writing it
+            try:
+                content = read_file(path)
+                os.truncate(path, content.rfind(b"\n") + 1)
+            finally:
+                lock.release()
+    return JournalStorage(JournalFileBackend(str(path), lock_obj=lock))
 
 
 def _check_trial(trial: optuna.trial.FrozenTrial) -> None:

@@ -69,6 +69,20 @@ def test_a_search_goes_on_from_its_study(synthetic_folder, folder, trials):
     assert "best         70.00%" in output
 
 
+@pytest.mark.parametrize("n_bytes", [1, 7, 30])
+def test_half_a_line_of_the_study_is_no_obstacle(synthetic_folder, folder, trials, n_bytes):
+    """As a killed writer leaves one, or a full disk."""
+    tune(synthetic_folder, "--trials", 1, "--study", "trials.log")
+    whole = (folder / "trials.log").read_bytes()
+    (folder / "trials.log").write_bytes(whole + whole[:n_bytes])
+    for n_trials in (2, 3):
+        study = ("--study", "trials.log", "--overwrite")
+        tune(synthetic_folder, "--trials", n_trials, *study)
+    assert len(trials) == 3
+    assert (folder / "trials.log").read_bytes().startswith(whole)
+    assert not (folder / "trials.log.lock").exists()
+
+
 def test_a_search_that_is_stopped_prints_no_traceback(synthetic_folder, folder, monkeypatch):
     def stop(*_, **__):
         raise KeyboardInterrupt
