@@ -212,9 +212,10 @@ def fingerprint(folder: Path, names: tuple[str, ...]) -> dict[str, str]:
 
 
 def bytes_of(folder: Path, names: tuple[str, ...]) -> dict[str, bytes]:
-    """Return the contents of all files of outputs."""
+    """Return the contents of all files of outputs, but for what is unfinished."""
     paths = [path for name in names for path in (folder / name, *(folder / name).rglob("*"))]
-    return {str(p.relative_to(folder)): p.read_bytes() for p in paths if p.is_file()}
+    paths = [path for path in paths if path.is_file() and ".svmcifar-" not in str(path)]
+    return {str(path.relative_to(folder)): path.read_bytes() for path in paths}
 
 
 def entries(folder: Path) -> set[str]:

@@ -7,10 +7,11 @@ import os
 import signal
 import sys
 import warnings
+from _thread import interrupt_main
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from importlib import import_module
-from threading import current_thread, main_thread
+from threading import Timer, current_thread, main_thread
 from typing import Any
 
 import click
@@ -42,6 +43,8 @@ _COMMANDS = {
 _COMPLETE = "_SVMCIFAR_COMPLETE"  # by click's rule, set by shells that ask for completions
 # "color" keeps click from removing the escape sequences of names: they are shown.
 _SETTINGS = {"help_option_names": ["-h", "--help"], "color": True}
+
+_MOMENT_S = 0.02
 
 
 class _Commands(click.Group):
@@ -122,9 +125,20 @@ def _stopped_alike() -> Iterator[None]:
     unheard = [number for number in numbers if signal.getsignal(number) is signal.SIG_DFL]
     for number in unheard:
         signal.signal(number, signal.default_int_handler)
+    before = sys.unraisablehook
+
+    def interrupt_again(lost: Any) -> None:
+        """Stop a moment later, if an object was just being deleted, where Python only prints."""
+        if issubclass(lost.exc_type, KeyboardInterrupt):
+            Timer(_MOMENT_S, interrupt_main).start()
+        else:
+            before(lost)
+
+    sys.unraisablehook = interrupt_again
     try:
         yield
     finally:
+        sys.unraisablehook = before
         for number in unheard:
             signal.signal(number, signal.SIG_DFL)
 

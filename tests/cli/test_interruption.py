@@ -2,7 +2,9 @@
 
 import os
 import signal
+import sys
 import threading
+import time
 
 import pytest
 from click.testing import CliRunner
@@ -64,6 +66,26 @@ def test_signals_that_are_ignored_stay_so(monkeypatch):
     with commands._stopped_alike():
         assert signal.getsignal(signal.SIGINT) is signal.SIG_IGN
     assert signal.getsignal(signal.SIGINT) is signal.SIG_IGN
+
+
+@pytest.mark.usefixtures("heard")
+def test_ctrl_c_is_not_lost_where_an_object_is_deleted(capsys):
+    class Object:
+        def __del__(self):
+            raise KeyboardInterrupt
+
+    hook = sys.unraisablehook
+    with pytest.raises(KeyboardInterrupt), commands._stopped_alike():
+        wait_after(Object())
+    assert capsys.readouterr().err == ""
+    assert sys.unraisablehook is hook
+
+
+def wait_after(_object):
+    """Delete an object, and wait to be interrupted."""
+    del _object
+    for _ in range(1000):
+        time.sleep(0.01)
 
 
 def test_commands_run_in_other_threads():
