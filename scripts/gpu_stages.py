@@ -128,8 +128,8 @@ class FitStages:
     Attributes
     ----------
     seconds : dict of str to float
-        By function; those of ``kernel_matrix`` include its ``rbf_from_products``, and those of
-        ``launch_smo`` its ``smo_shared`` or ``smo_global``.
+        By function and CUDA kernel; those of ``kernel_matrix`` include its ``rbf_float32``, and
+        those of ``launch_smo`` its ``smo_...``.
     tiles : list of int
         Samples of each kernel matrix.
     launches : list of (ndarray, ndarray)
@@ -147,27 +147,27 @@ class FitStages:
         return result
 
     @property
-    def v_is_global(self) -> bool:
-        """Whether the gradient was in global memory."""
-        return "smo_global" in self.seconds
+    def smo_kernels(self) -> list[str]:
+        """The SMO kernels that were launched."""
+        return sorted(name for name in self.seconds if name.startswith("smo_"))
 
     @property
     def smo_s(self) -> float:
-        """Time of the SMO kernel by itself."""
-        return self.seconds.get("smo_shared", 0.0) + self.seconds.get("smo_global", 0.0)
+        """Time of the SMO kernels by themselves."""
+        return sum(self.seconds[name] for name in self.smo_kernels)
 
 
 class _TimedKernel:
     """A CUDA kernel that is timed at each launch."""
 
     def __init__(self, kernel: Any, name: str, stages: FitStages) -> None:
-        self._kernel, self._name, self._stages = kernel, name, stages
+        self.__dict__.update(_kernel=kernel, _name=name, _stages=stages)
 
-    def __getitem__(self, configuration: Any) -> Callable[..., None]:
-        def launch(*arguments: Any) -> None:
-            self._stages.add(self._name, lambda: self._kernel[configuration](*arguments))
+    def __setattr__(self, name: str, value: Any) -> None:
+        setattr(self._kernel, name, value)
 
-        return launch
+    def __call__(self, *arguments: Any, **settings: Any) -> None:
+        self._stages.add(self._name, lambda: self._kernel(*arguments, **settings))
 
 
 @contextmanager
@@ -182,6 +182,7 @@ def watch_fit() -> Iterator[FitStages]:
     """
     import numpy as np
 
+    from svmcifar.compute.cuda_source import load_kernel
     from svmcifar.svm.backends import cupy_ovo, smo_cuda
     from svmcifar.svm.kernels import rbf_cuda
 
@@ -198,44 +199,46 @@ def watch_fit() -> Iterator[FitStages]:
         stages.launches.append((pairs.sizes.sum(axis=1), n_iter))
         return solved
 
+    def watched_load(path: Any, name: str, *options: str) -> Any:
+        return _TimedKernel(load_kernel(path, name, *options), name, stages)
+
     with ExitStack() as stack:
         for module, name, watched in (
             (cupy_ovo, "kernel_matrix", watched_matrix),
             (cupy_ovo, "launch_smo", watched_launch),
         ):
             stack.enter_context(patch.object(module, name, watched))
-        for module, name in (
-            (rbf_cuda, "rbf_from_products"),
-            (smo_cuda, "smo_shared"),
-            (smo_cuda, "smo_global"),
-        ):
-            watched_kernel = _TimedKernel(getattr(module, name), name, stages)
-            stack.enter_context(patch.object(module, name, watched_kernel))
+        for module in (rbf_cuda, smo_cuda):
+            stack.enter_context(patch.object(module, "load_kernel", watched_load))
         yield stages
 
 
-def smo_bytes(n_samples: Any, n_iter: Any, v_is_global: bool) -> tuple[int, int]:
-    """Count the bytes of global memory that the SMO kernel reads and writes.
+def smo_bytes(n_samples: Any, n_iter: Any, kernel: str) -> tuple[int, int]:
+    """Count the bytes of global memory that an SMO kernel for float32 values reads and writes.
 
-    A step passes over all samples of its pair twice.  Choosing j reads row i of the kernel matrix
-    (4 bytes a sample) and the flags (1); updating reads rows i and j and the flags.  The gradient
-    (8) is read by both and written by the second, in global memory if it is there.  A pair ends
-    with one choice more than it has steps.
+    A step passes over all samples of its pair twice: choosing j reads row i of the kernel matrix,
+    updating reads row j, and row i again where it is not kept in registers, 4 bytes a sample each.
+    In global memory, the gradient is read by both and written by the second, and both read
+    coefficients and bounds, 8 bytes each.  A pair ends with one choice more than it has steps.
 
     Parameters
     ----------
     n_samples, n_iter : ndarray of shape (n_pairs,), int
         Samples and steps of each pair.
-    v_is_global : bool
-        Whether the gradient is in global memory.
+    kernel : str
+        Its name.
 
     Returns
     -------
     requested : int
         All reads and writes.
     distinct : int
-        Two rows a step, each counted once: row i is read twice, and a cache may serve the second.
+        Two rows a step, each counted once: row i may be read twice, the second time from a cache.
     """
-    choice, update = (13, 25) if v_is_global else (5, 9)
+    choice, update = 4, 8
+    if kernel == "smo_global":
+        choice, update = 4 + 24, 8 + 32
+    elif kernel != "smo_shared":
+        update = 4
     requested = (n_samples * ((n_iter + 1) * choice + n_iter * update)).sum()
     return int(requested), int((8 * n_samples * n_iter).sum())

@@ -3,7 +3,7 @@
 Tests with the marker 'gpu', all of them in tests/gpu/test_gpu_*.py, need an NVIDIA GPU that the
 backend 'cupy' can use.  Where there is none they are deselected, which the header of the run says
 and its last line counts; a run that asks for them (`pytest -m gpu`) is refused.
-`test_gpu_check.py` runs them in numba's CUDA simulator everywhere.
+`test_gpu_check.py` runs them on the host everywhere, with a stand-in for CuPy.
 """
 
 import os

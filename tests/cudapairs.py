@@ -1,13 +1,14 @@
 """Small one-vs-one problems as the CUDA solver takes them, and the CPU solver's answers."""
 
 from dataclasses import dataclass
-from itertools import combinations, product
+from itertools import combinations
 
 import numpy as np
 from onepair import solve_pair
 from reference import gap, intercept, objective, rbf
 
 from svmcifar.svm.backends.smo import PairKernel
+from svmcifar.svm.backends.smo_cuda import PairTables
 
 
 @dataclass(frozen=True)
@@ -33,42 +34,18 @@ class Pairs:
     def samples(self, a, b):
         return np.concatenate([self.rows(a), self.rows(b)])
 
-    def whole(self):
-        """The kernel matrix as it is, and the tables of where the pairs' blocks are in it."""
-        n = len(self.kernel)
-        offsets = [
-            [self.starts[c] * n + self.starts[d] for c, d in self._blocks(p)] for p in self.pairs
-        ]
-        return self.kernel.ravel(), self._tables(offsets, np.full((len(self.pairs), 4), n))
-
-    def tiles(self):
-        """Each block by itself, in no order and among NaN, and the tables of where they are."""
-        parts, places = [], {}
-        classes = range(len(self.starts) - 1)
-        for c, d in sorted(product(classes, classes), key=lambda cd: (cd[1], -cd[0])):
-            padding = (c + 2 * d) % 3
-            parts.append(np.full(c + 1, np.nan))
-            places[c, d] = sum(map(len, parts)), self.n(d) + padding
-            block = self.kernel[np.ix_(self.rows(c), self.rows(d))]
-            parts.append(np.pad(block, ((0, 0), (0, padding)), constant_values=np.nan).ravel())
-        found = np.array([[places[block] for block in self._blocks(pair)] for pair in self.pairs])
-        return np.concatenate(parts).astype(self.kernel.dtype), self._tables(
-            found[..., 0], found[..., 1]
-        )
-
-    def _blocks(self, pair):
-        a, b = pair
-        return (a, a), (a, b), (b, a), (b, b)
-
-    def _tables(self, offsets, strides):
+    def tables(self):
+        """Where the pairs' samples are, as the solver takes it."""
         starts = [[self.starts[a], self.starts[b]] for a, b in self.pairs]
-        return [np.array(table, dtype=np.int64) for table in (offsets, strides, self.sizes, starts)]
+        return PairTables(np.array(self.sizes, dtype=np.int64), np.array(starts, dtype=np.int64))
 
     def solve_on_cpu(self, tol, max_iter=-1):
         answers = []
         for pair in self.pairs:
+            a, b = pair
             aa, ab, ba, bb = (
-                self.kernel[np.ix_(self.rows(c), self.rows(d))] for c, d in self._blocks(pair)
+                self.kernel[np.ix_(self.rows(c), self.rows(d))]
+                for c, d in ((a, a), (a, b), (b, a), (b, b))
             )
             upper = self.upper[self.samples(*pair)]
             kernel = PairKernel(aa=aa, bb=bb, ab=ab, ba=ba)
@@ -82,7 +59,8 @@ class Pairs:
     def assert_solved(self, solutions, tol, objective_rtol=1e-12, decision_atol=1e-9):
         """Recompute all that the solutions claim, and hold them against the CPU solver's.
 
-        The limits suit the simulator, which rounds as the CPU does and takes the same steps.
+        The limits suit kernels compiled for the host, which round as the CPU solver does and take
+        the same steps.
         """
         expected = self.solve_on_cpu(tol)
         for (a, b), ours, theirs in zip(self.pairs, solutions, expected, strict=True):

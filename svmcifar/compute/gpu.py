@@ -50,11 +50,6 @@ def why_no_cuml() -> str | None:
     return None
 
 
-def why_no_numba_cuda() -> str | None:
-    """Return why our own CUDA kernels cannot be compiled here, in one line; None if they can."""
-    return None if find_spec("numba_cuda") else _not_installed("numba_cuda")
-
-
 def device_summary() -> str | None:
     """Return name, compute capability, memory and CUDA versions of the GPU; None without one."""
     return _try_cupy().summary

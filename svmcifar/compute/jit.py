@@ -2,7 +2,6 @@
 
 import os
 import stat
-import sys
 import tempfile
 import warnings
 from collections.abc import Callable
@@ -11,15 +10,13 @@ from functools import cache
 from typing import Any
 
 import numba
-from numba.core import event
+from numba.core import config, event
 from numba.core.caching import FunctionCache
 
 from svmcifar.compute.progress import stage
 
 # More than the code of a function takes.
 _PROBE = bytes(2**18)
-# numba's settings; its CUDA target may have its own.
-_SETTINGS = ("numba.core.config", "numba.cuda.core.config")
 
 _is_usable: dict[str, bool] = {}
 
@@ -33,19 +30,6 @@ def njit(*, cache: bool = False, **options: Any) -> Callable[[Callable[..., Any]
 
     def decorate(function: Callable[..., Any]) -> Any:
         dispatcher = numba.njit(**options)(function)
-        if cache:
-            _keep_code(dispatcher)
-        return dispatcher
-
-    return decorate
-
-
-def cuda_jit(*, cache: bool = False, **options: Any) -> Callable[[Callable[..., Any]], Any]:
-    """Compile as `numba.cuda.jit`, with `cache` as in `njit`."""
-    from numba import cuda  # takes time
-
-    def decorate(function: Callable[..., Any]) -> Any:
-        dispatcher = cuda.jit(**options)(function)
         if cache:
             _keep_code(dispatcher)
         return dispatcher
@@ -75,19 +59,15 @@ event.register("numba:compile", _Compiling())
 def _keep_code(dispatcher: Any) -> None:
     """Keep what is compiled, in the folder that numba chooses or in one of our own."""
     if not hasattr(dispatcher, "enable_caching"):
-        return  # numba's simulator, or NUMBA_DISABLE_JIT: there is no code
+        return  # NUMBA_DISABLE_JIT: there is no code
     if _numba_has_a_folder(dispatcher.py_func):
         dispatcher.enable_caching()
     elif folder := _own_folder():
-        settings: list[Any] = [sys.modules[name] for name in _SETTINGS if name in sys.modules]
-        chosen = [module.CACHE_DIR for module in settings]
-        for module in settings:
-            module.CACHE_DIR = folder
+        chosen, config.CACHE_DIR = config.CACHE_DIR, folder
         try:
             dispatcher.enable_caching()
         finally:
-            for module, value in zip(settings, chosen, strict=True):
-                module.CACHE_DIR = value
+            config.CACHE_DIR = chosen
 
 
 def _numba_has_a_folder(function: Callable[..., Any]) -> bool:

@@ -17,14 +17,14 @@ from svmcifar.svm.backends import cupy_ovo
 
 pytestmark = pytest.mark.gpu
 
-# Of 2, 3 and 5 classes, in the simulator; those of many steps take it minutes.
+# Of 2, 3 and 5 classes, on the host, with a stand-in for CuPy.
 NUMBERS = here(list(range(N_PROBLEMS)), [0, 1, 3])
 FITTED = ("support_", "support_vectors_", "n_support_", "dual_coef_", "intercept_", "n_iter_")
 FITTED += ("gap_", "objective_", "classes_", "class_weight_", "_support_sq_norms")
 
 
 def problem_of(number, dtype):
-    """One of the CPU suite's problems; in the simulator a quarter of each class, at a small C."""
+    """One of the CPU suite's problems; on the host a quarter of each class, at a small C."""
     problem = random_problem(number).astype(dtype)
     if not SIMULATED:
         return problem

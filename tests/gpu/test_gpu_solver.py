@@ -1,6 +1,5 @@
 """The CUDA solver on a GPU, held against the CPU solver; see conftest.py for where it runs."""
 
-import sys
 from itertools import pairwise
 
 import numpy as np
@@ -15,97 +14,69 @@ from svmcifar.svm.backends import cupy_ovo, smo_cuda
 from svmcifar.svm.backends.cupy_ovo import kernel_matrix, solve_cupy
 from svmcifar.svm.backends.gpu_memory_plan import make_device_plan
 from svmcifar.svm.backends.numba_ovo import solve_blocked
-from svmcifar.svm.backends.smo_cuda import PairTables, launch_smo
+from svmcifar.svm.backends.smo_cuda import KERNELS, launch_smo
 from svmcifar.svm.kernels.rbf import RBF
 from svmcifar.svm.samples import sample_blocks
 
 pytestmark = pytest.mark.gpu
 
-# Samples of the largest pair whose gradient is in shared memory, with 512 threads a block.
-LARGEST_SHARED = (48 * 1024 - 12 * (512 + 2)) // 8
+OF_ONES = KERNELS[np.dtype(np.float32)]
 
 
-@pytest.fixture(params=["shared", "global"])
-def v_in(request, monkeypatch):
-    """Where the gradient is; and that it is there."""
-    if request.param == "global":
-        monkeypatch.setattr(smo_cuda, "_SHARED_BYTES", 0)
-    launched = watch_kernels(monkeypatch)
-    yield request.param
-    assert launched == {request.param}
+def launch(problem, max_iter=-1):
+    return launch_smo(
+        to_device(problem.kernel), problem.upper, problem.tables(), tol=1e-6, max_iter=max_iter
+    )
 
 
-def watch_kernels(monkeypatch):
-    """Give a set that the kernels that are launched from now on are written to."""
-    launched = set()
-
-    class Watched:
-        def __init__(self, kernel, where):
-            self.kernel, self.where = kernel, where
-
-        def __getitem__(self, configuration):
-            launched.add(self.where)
-            return self.kernel[configuration]
-
-    for where in ("shared", "global"):
-        kernel = getattr(smo_cuda, f"smo_{where}")
-        monkeypatch.setattr(smo_cuda, f"smo_{where}", Watched(kernel, where))
-    return launched
-
-
-def launch(problem, form, max_iter=-1, **settings):
-    K, tables = form()
-    pairs = PairTables(*tables)
-    return launch_smo(K, problem.upper, pairs, tol=1e-6, max_iter=max_iter, **settings)
+@pytest.fixture
+def take(monkeypatch):
+    """Let one kernel take pairs of all sizes."""
+    return lambda kernel: monkeypatch.setitem(KERNELS, np.dtype(np.float32), (kernel,))
 
 
 @pytest.mark.parametrize(
-    ("problem", "threads"),
+    "problem",
     [
-        (make_pairs(here([200, 150, 1], [20, 15, 1])), here(512, 32)),
-        (make_pairs(here([100, 400], [10, 20]), 0.01), here(64, 32)),
-        (make_pairs(here([50, 40, 30, 20, 10], [3, 2, 1, 2, 1]), 10.0, duplicates=True), 32),
-        (make_pairs(here([30, 90, 10, 20], [3, 5, 1]), 1e3, weights=True), here(1024, 32)),
-        (make_pairs(here([513, 512], [9, 8]), 0.1, period=7, weights=True), here(512, 32)),
+        make_pairs(here([200, 150, 1], [20, 15, 1])),
+        make_pairs(here([100, 400], [10, 20]), 0.01),
+        make_pairs(here([50, 40, 30, 20, 10], [3, 2, 1, 2, 1]), 10.0, duplicates=True),
+        make_pairs(here([30, 90, 10, 20], [3, 5, 1]), 1e3, weights=True),
+        make_pairs(here([513, 512], [9, 8]), 0.1, period=7, weights=True),
     ],
 )
-def test_the_answer_is_that_of_the_cpu(problem, threads, v_in):
-    form = problem.whole if v_in == "shared" else problem.tiles
+def test_the_answer_is_that_of_the_cpu_and_the_same_by_all_kernels(problem, take):
+    first = launch(problem)
     # A GPU fuses products and sums, so its steps may be others than the CPU's.
-    limits = {"objective_rtol": 1e-8, "decision_atol": 1e-3}
-    problem.assert_solved(launch(problem, form, threads=threads), 1e-6, **limits)
-
-
-def test_threads_tables_and_memory_change_nothing(v_in):
-    problem = make_pairs(here([210, 200, 1], [9, 8, 1]), 3.0, weights=True)
-    first = launch(problem, problem.whole, here(-1, 6), threads=32)
-    for threads in here((32, 64, 128, 256, 512, 1024), (32, 64)):
-        again = launch(problem, problem.tiles, here(-1, 6), threads=threads)
-        assert_identical(again, first)
+    problem.assert_solved(first, 1e-6, objective_rtol=1e-8, decision_atol=1e-3)
+    for kernel in OF_ONES:
+        if problem.sizes.sum(axis=1).max() <= kernel.most_samples:
+            take(kernel)
+            assert_identical(launch(problem), first)
 
 
 @pytest.mark.parametrize("max_iter", [0, 1, 5])
 def test_max_iter_is_kept_and_told(max_iter):
     problem = make_pairs([8, 6], 10.0)
-    (solution,) = launch(problem, problem.whole, max_iter)
+    (solution,) = launch(problem, max_iter)
     assert solution.n_iter == max_iter
     assert solution.gap > 1e-6
 
 
-@pytest.mark.parametrize("n", here([LARGEST_SHARED, LARGEST_SHARED + 1], [12]))
-def test_shared_and_global_memory_give_the_same_bits(n, monkeypatch):
-    """At the sizes where the choice turns."""
+@pytest.mark.parametrize("n", here([1024, 1025, 5184, 5185, 10_368, 10_369, 24_576, 24_577], [12]))
+def test_the_same_bits_where_the_choice_of_a_kernel_turns(n, take):
+    """And shared memory beyond what a kernel has without asking."""
     problem = make_pairs([n // 2, n - n // 2], 1.0)
-    natural = launched = None
-    answers = []
-    for limit in (smo_cuda._SHARED_BYTES, 0):
-        monkeypatch.setattr(smo_cuda, "_SHARED_BYTES", limit)
-        with monkeypatch.context() as context:
-            launched = watch_kernels(context)
-            answers.append(launch(problem, problem.whole))
-        natural = natural or launched
-    assert natural == ({"shared"} if n <= LARGEST_SHARED else {"global"})
-    assert_identical(*answers)
+    natural = launch(problem, max_iter=200)
+    take(OF_ONES[-1])
+    assert_identical(launch(problem, max_iter=200), natural)
+
+
+def test_long_solves_go_on_in_further_launches(monkeypatch):
+    problem = make_pairs(here([100, 90, 80], [5, 4, 3]), 10.0)
+    whole = launch(problem)
+    monkeypatch.setattr(smo_cuda, "STEPS_PER_LAUNCH", 10)
+    assert_identical(launch(problem), whole)
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
@@ -116,7 +87,7 @@ def test_kernel_matrix(dtype, n, d):
     X[-1] = X[0]
     samples, gamma = sample_blocks(X, None), 1.0 / d
     arrays = to_device(samples.X), to_device(samples.sq_norms)
-    K = to_host(kernel_matrix(RBF(gamma), *arrays, sys.modules["cupy"])).reshape(n, n)
+    K = to_host(kernel_matrix(RBF(gamma), *arrays))
     assert K.dtype == np.float32
     np.testing.assert_array_equal(K, K.T)
     np.testing.assert_array_equal(np.diag(K), 1)
@@ -197,7 +168,7 @@ def test_the_same_twice_to_the_bit():
 
 
 def test_pairs_of_5000_samples():
-    """As large as CIFAR-100's superclasses, and as many features; in the simulator tiny."""
+    """As large as CIFAR-100's superclasses, and as many features; on the host tiny."""
     problem = ovo_problem(here([2500] * 3, [3] * 3), d=here(3072, 12), tol=1e-3)
     ours, theirs = solve_cupy(problem, n_workers=1), solve_blocked(problem, n_workers=2)
     assert_same_solution(problem, ours, theirs, rtol=1e-5, atol=5e-3)

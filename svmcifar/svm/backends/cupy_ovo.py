@@ -11,7 +11,14 @@ from typing import Any
 import numpy as np
 from sklearn.utils import gen_batches
 
-from svmcifar.compute.arrays import free_gpu_bytes, get_dtype, get_namespace, is_host, refuse_tf32
+from svmcifar.compute.arrays import (
+    free_gpu_bytes,
+    get_dtype,
+    get_namespace,
+    is_host,
+    refuse_tf32,
+    to_device,
+)
 from svmcifar.svm.backends.gpu_memory_plan import DevicePlan, make_device_plan
 from svmcifar.svm.backends.refinement import refine
 from svmcifar.svm.backends.smo_cuda import PairTables, launch_smo, longest_first
@@ -38,8 +45,6 @@ def solve_cupy(
     of its free memory, less the samples.  Raise BackendUnavailableError if CuPy is set to round
     matrix products to TF32, and MemoryLimitError if the kernel of the largest pair does not fit.
     """
-    import cupy  # type: ignore[import-not-found,unused-ignore]
-
     refuse_tf32()
     X = problem.samples.X
     itemsize = get_dtype(X).itemsize
@@ -49,7 +54,7 @@ def solve_cupy(
     limit = room if memory_limit_bytes is None else min(room, memory_limit_bytes)
     sample_bytes, kept = (X.shape[1] + 1) * itemsize, problem.stored_dtype.itemsize
     plan = make_device_plan(problem.sizes, max(limit, 0), room, sample_bytes, kept)
-    solution = solve_on_device(problem, plan, cupy, progress)
+    solution = solve_on_device(problem, plan, progress)
     refine(problem, solution, n_workers)
     return solution
 
@@ -60,16 +65,11 @@ def check_memory(sizes: list[int], memory_limit_bytes: int | None) -> None:
     make_device_plan(sizes, min(room, memory_limit_bytes or room))
 
 
-def solve_on_device(
-    problem: OvOProblem, plan: DevicePlan, xp: Any, progress: Progress
-) -> OvOSolution:
-    """Solve the pairs tile by tile, with samples on the device or sent there.
-
-    `xp` is CuPy, or NumPy under numba's CUDA simulator.
-    """
+def solve_on_device(problem: OvOProblem, plan: DevicePlan, progress: Progress) -> OvOSolution:
+    """Solve the pairs tile by tile, with samples on the device or sent there."""
     solution = OvOSolution.empty(problem)
     solution.memory_plan = plan.describe()
-    solve_tiles(problem, plan.tiles(), solution, xp, progress)
+    solve_tiles(problem, plan.tiles(), solution, progress)
     return solution
 
 
@@ -77,14 +77,13 @@ def solve_tiles(
     problem: OvOProblem,
     tiles: Iterable[tuple[list[int], list[tuple[int, int]]]],
     solution: OvOSolution,
-    xp: Any,
     progress: Progress = lambda n_pairs: None,
 ) -> None:
     """Solve the pairs on some tiles, each of ascending classes and pairs of these."""
     X, sq_norms = problem.samples.X, problem.samples.sq_norms
     diagonal = problem.diagonal()
     if is_host(X):
-        X, sq_norms = xp.asarray(X), xp.asarray(sq_norms)
+        X, sq_norms = to_device(X), to_device(sq_norms)
     sizes = np.array(problem.sizes, dtype=np.int64)
     for classes, pairs in tiles:
         if len(classes) == problem.n_classes:
@@ -93,7 +92,7 @@ def solve_tiles(
             concat = get_namespace(X).concat
             tile_X = concat([X[problem.rows(c), :] for c in classes])
             tile_norms = concat([sq_norms[problem.rows(c)] for c in classes])
-        K = kernel_matrix(problem.kernel, tile_X, tile_norms, xp)
+        K = kernel_matrix(problem.kernel, tile_X, tile_norms)
         upper = np.concatenate([problem.upper[problem.rows(c)] for c in classes])
         of_tile = None
         if diagonal is not None:
@@ -102,44 +101,37 @@ def solve_tiles(
         pairs = [pairs[k] for k in longest_first(sizes[np.array(pairs)])]
         tables = pair_tables(sizes[classes], [(place[a], place[b]) for a, b in pairs])
         solved = launch_smo(
-            K, upper, tables, tol=problem.tol, max_iter=problem.max_iter, diagonal=of_tile
-        )
+            K, upper, tables, tol=problem.tol, max_iter=problem.max_iter, diagonal=of_tile,
+            progress=progress,
+        )  # fmt: skip
         for (a, b), pair in zip(pairs, solved, strict=True):
             solution.store(problem, a, b, pair)
         del K, tile_X, tile_norms  # before the next ones are made
-        progress(len(pairs))
 
 
 def pair_tables(sizes: np.ndarray, pairs: list[tuple[int, int]]) -> PairTables:
-    """Return where each pair's blocks are in the kernel matrix of a tile's class-sorted samples.
+    """Return where each pair's samples are among a tile's, which are sorted by class.
 
     `sizes` are the samples of each class on the tile, and `pairs` count the classes on the tile.
     """
-    n = int(sizes.sum())
-    starts = np.concatenate([[0], np.cumsum(sizes)])[np.array(pairs, dtype=np.int64)]
-    a, b = starts[:, 0], starts[:, 1]
-    return PairTables(
-        offsets=np.column_stack([a * n + a, a * n + b, b * n + a, b * n + b]),
-        strides=np.full((len(pairs), 4), n, dtype=np.int64),
-        sizes=sizes[np.array(pairs, dtype=np.int64)],
-        starts=starts,
-    )
+    classes = np.array(pairs, dtype=np.int64)
+    starts = np.concatenate([[0], np.cumsum(sizes)])
+    return PairTables(sizes=sizes[classes], starts=starts[classes])
 
 
-def kernel_matrix(kernel: Kernel, X: Any, sq_norms: Any, xp: Any) -> Any:
-    """Compute the kernel of samples with themselves, (n_samples * n_samples,), by rows.
+def kernel_matrix(kernel: Kernel, X: Any, sq_norms: Any) -> Any:
+    """Compute the kernel of samples with themselves, (n_samples, n_samples).
 
     It is float32, or float64 for a kernel whose diagonal is not 1, exactly symmetric, with the
-    kernel's own diagonal.  `X`, (n_samples, n_features), and the squared norms of its rows are
-    float32 or float64, in the namespace `xp`.
+    kernel's own diagonal.  `X`, (n_samples, n_features) on the device, and the squared norms of its
+    rows are float32 or float64.
     """
-    n = X.shape[0]
+    xp, n = get_namespace(X), X.shape[0]
     K = xp.empty((n, n), dtype=xp.float32 if kernel.has_unit_diagonal else xp.float64)
     blocks = list(gen_batches(n, _BLOCK))
     for number, rows in enumerate(blocks):
         for columns in blocks[number:]:
             products = kernel.products(X[rows, :], X[columns, :])
             kernel.write_mirrored(products, sq_norms, rows, columns, K)
-    K = K.reshape(-1)
-    K[:: n + 1] = kernel.diagonal(SampleBlocks(X, sq_norms))
+    K.reshape(-1)[:: n + 1] = kernel.diagonal(SampleBlocks(X, sq_norms))
     return K

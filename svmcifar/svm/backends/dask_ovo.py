@@ -280,15 +280,13 @@ def _solve_on_gpu(
     from svmcifar.svm.backends.registry import choose_backend
 
     choose_backend("cupy")
-    import cupy  # type: ignore[import-not-found,unused-ignore]
-
     with _lock:  # one GPU, one part at a time
         if folder not in _solvers:
             _solvers.clear()
             samples = problem.samples
             _solvers[folder] = SampleBlocks(to_device(samples.X), to_device(samples.sq_norms))
         on_device = replace(problem, samples=_solvers[folder])
-        return [solve_on_gpu(on_device, plan, part, cupy) for part in parts]
+        return [solve_on_gpu(on_device, plan, part) for part in parts]
 
 
 def _forget(folder: str) -> None:

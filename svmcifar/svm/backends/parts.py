@@ -7,7 +7,7 @@ the plan's groups of classes alone, and a pair on its blocks alone.
 
 from collections.abc import Iterable, Sequence
 from threading import BoundedSemaphore, Lock
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -159,16 +159,13 @@ class PartSolver:
         return self._kept
 
 
-def solve_on_gpu(problem: OvOProblem, plan: Plan, part: Part, xp: Any) -> PartSolution:
-    """Solve a part on the GPU, as `svmcifar.svm.backends.cupy_ovo` solves a tile.
-
-    `xp` is CuPy, or NumPy under numba's CUDA simulator.
-    """
-    from svmcifar.svm.backends.cupy_ovo import solve_tiles  # imports numba's CUDA target
+def solve_on_gpu(problem: OvOProblem, plan: Plan, part: Part) -> PartSolution:
+    """Solve a part on the GPU, as `svmcifar.svm.backends.cupy_ovo` solves a tile."""
+    from svmcifar.svm.backends.cupy_ovo import solve_tiles
 
     pairs = part.pairs(plan)
     solution = OvOSolution.empty(problem)
-    solve_tiles(problem, [(np.unique(pairs).tolist(), pairs)], solution, xp)
+    solve_tiles(problem, [(np.unique(pairs).tolist(), pairs)], solution)
     numbers = [pair_number(a, b, problem.n_classes) for a, b in pairs]
     fields = (solution.intercept, solution.objective, solution.gap, solution.n_iter)
     return PartSolution.of(

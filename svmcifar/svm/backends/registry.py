@@ -94,7 +94,7 @@ _BACKENDS = (
     Backend(
         "cupy",
         "all pairs at once on an NVIDIA GPU",
-        lambda: gpu.why_no_cupy() or gpu.why_no_numba_cuda(),
+        lambda: gpu.why_no_cupy(),
         _loader("cupy_ovo", "solve_cupy"),
         uses_gpu=True,
         check_memory=lambda sizes, limit: _loader("cupy_ovo", "check_memory")()(sizes, limit),

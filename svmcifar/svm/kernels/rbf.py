@@ -91,7 +91,7 @@ class RBF(Kernel):
         self, products: Any, sq_norms: Any, rows: slice, columns: slice, K: Any
     ) -> None:
         """Write a block and its mirror image by one CUDA kernel; see `Kernel.write_mirrored`."""
-        from svmcifar.svm.kernels import rbf_cuda  # imports numba's CUDA target
+        from svmcifar.svm.kernels import rbf_cuda
 
         rbf_cuda.write_mirrored(products, sq_norms, self.gamma, rows, columns, K)
 

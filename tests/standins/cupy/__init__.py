@@ -1,4 +1,4 @@
-"""CuPy made of NumPy, for machines without a GPU: what runs on it is numba's CUDA simulator.
+"""CuPy made of NumPy, for machines without a GPU; CUDA sources are compiled for the host.
 
 On the path (PYTHONPATH) of a process it takes CuPy's place: the package then finds a GPU and works
 on it.  An array here is no NumPy array, and mixes with none: as CuPy's, it raises TypeError.
@@ -8,9 +8,14 @@ Results without dimensions are arrays too.  array-api-compat takes it for CuPy a
 import builtins
 import operator
 import sys
+from pathlib import Path
 from types import ModuleType, SimpleNamespace
 
 import numpy as np
+
+# Beside this folder, which is on the path.
+sys.path.append(str(Path(__file__).parents[2]))
+from cuda_on_host import MOST_SHARED_BYTES, RawModule  # noqa: F401
 
 __version__ = "0.0 (NumPy)"
 
@@ -125,6 +130,12 @@ def asarray(array, dtype=None, order=None, copy=None, **kwargs):
 array = ascontiguousarray = asarray
 
 
+def empty(shape, dtype=float, order="C"):
+    """Memory holds what nobody can use."""
+    memory = np.full(np.empty(shape, dtype=dtype).nbytes, 0xFF, dtype=np.uint8)
+    return ndarray(np.ndarray(shape, dtype=dtype, buffer=memory, order=order))
+
+
 def asnumpy(array):
     """Fetch an array."""
     return array.get()
@@ -150,6 +161,10 @@ class _Device:
 
     def synchronize(self):
         pass
+
+    @property
+    def attributes(self):
+        return {"MaxSharedMemoryPerBlockOptin": MOST_SHARED_BYTES}
 
 
 class _Error(RuntimeError):

@@ -1,135 +1,102 @@
-"""The CUDA kernels compile for each kind of device that is supported; no device is needed."""
+"""The CUDA sources compile for each kind of device that is supported; no device is needed."""
 
 import re
+from functools import cache
 
 import pytest
-from numba import cuda, float32, float64, int64, uint8
 
-from svmcifar.svm.backends.smo_cuda import (
-    _OPTIONS,
-    smo_global,
-    smo_global_any,
-    smo_shared,
-    smo_shared_any,
-)
-from svmcifar.svm.kernels.rbf_cuda import rbf_from_products
+from svmcifar.compute import cuda_source
+from svmcifar.svm.backends import smo_cuda
+from svmcifar.svm.backends.smo_cuda import KERNELS
+from svmcifar.svm.kernels import rbf_cuda
 
-# K, table, upper, tol, flags, beta, n_iter, results: contiguous, as `launch_smo` passes them.
-ARGUMENTS = (
-    float32[::1],
-    int64[:, ::1],
-    float64[::1],
-    float64,
-    uint8[::1],
-    float64[::1],
-    int64[::1],
-    float64[:, ::1],
-)
-# Kernel values of any size are float64, and have a diagonal.
-OF_ANY = (float64[::1], *ARGUMENTS[1:], float64[::1])
-SIGNATURES = {
-    smo_shared: ARGUMENTS,
-    smo_global: (*ARGUMENTS, float64[::1]),
-    smo_shared_any: OF_ANY,
-    smo_global_any: (*OF_ANY, float64[::1]),
-}
-OTHERS = {
-    smo_shared: smo_global,
-    smo_global: smo_shared,
-    smo_shared_any: smo_global_any,
-    smo_global_any: smo_shared_any,
-}
-# The kernels for values of any size are the same code, so one kind of device is enough.
-OLDEST, *_ = DEVICES = (7, 5), (8, 0), (9, 0), (10, 0)
-KERNELS = pytest.mark.parametrize(
-    ("kernel", "cc"),
-    [
-        (kernel, cc)
-        for kernel in SIGNATURES
-        for cc in DEVICES
-        if kernel in (smo_shared, smo_global) or cc == OLDEST
-    ],
-    ids=lambda value: f"{value[0]}.{value[1]}" if type(value) is tuple else value.__name__,
-)
-REGISTERS_OF_A_BLOCK = 65_536
-
-# Linux has it from the extra 'dev'; there is none for other systems.
+# Linux has them from PyTorch; there are none for other systems.
+nvrtc = pytest.importorskip("cuda.bindings.nvrtc")
 nvjitlink = pytest.importorskip("cuda.bindings.nvjitlink")
 
-_compiled = {}
+DEVICES = pytest.mark.parametrize(
+    "cc", [(7, 5), (8, 0), (9, 0), (10, 0)], ids="{0[0]}.{0[1]}".format
+)
+REGISTERS = 65_536  # of a multiprocessor
+# Blocks of a kernel that are to run on a multiprocessor at a time, as its launch bounds ask.
+AT_A_TIME = {"smo_1024": 8, "smo_5184": 2}
+SMO = [kernel for kernels in KERNELS.values() for kernel in kernels]
 
 
-def compile_to_ptx(kernel, cc):
-    if (kernel, cc) not in _compiled:
-        bound = _OPTIONS["launch_bounds"]
-        code, result = cuda.compile_ptx(
-            kernel.py_func, SIGNATURES[kernel], cc=cc, launch_bounds=bound
-        )
-        assert str(result) == "none"
-        _compiled[kernel, cc] = code
-    return _compiled[kernel, cc]
+def check(result):
+    error, *values = result
+    assert int(error) == 0, error
+    return values[0] if values else None
 
 
-def count(pattern, ptx):
-    return len(re.findall(pattern, ptx, flags=re.MULTILINE))
+@cache
+def compile_to_ptx(path, cc, *options):
+    """Compile as CuPy does."""
+    code = cuda_source.read_source(path).encode()
+    program = check(nvrtc.nvrtcCreateProgram(code, path.name.encode(), 0, [], []))
+    arguments = ["--std=c++17", f"--gpu-architecture=compute_{cc[0]}{cc[1]}", *options]
+    nvrtc.nvrtcCompileProgram(program, len(arguments), [a.encode() for a in arguments])
+    log = bytes(check(nvrtc.nvrtcGetProgramLogSize(program)))
+    nvrtc.nvrtcGetProgramLog(program, log)
+    assert log.strip(b"\0 ") == b"", log.decode()
+    ptx = bytes(check(nvrtc.nvrtcGetPTXSize(program)))
+    check(nvrtc.nvrtcGetPTX(program, ptx))
+    return ptx
 
 
-@KERNELS
-def test_ptx(kernel, cc):
-    ptx = compile_to_ptx(kernel, cc)
-    assert count(rf"^\.target sm_{cc[0]}{cc[1]}$", ptx) == 1
-    assert count(r"^\.maxntid 1024", ptx) == 1
-    # Two barriers for each of three maxima and of three sums, and the vote: none lost or doubled.
-    assert count(r"\bbar(rier)?(\.cta)?\.sync\b", ptx) == 12
-    assert count(r"\bbar(rier)?(\.cta)?\.red\.or\b", ptx) == 1
-    # Nothing is called, and nothing is kept in the slow memory of a thread.
-    assert count(r"^\s*call|\.local\b", ptx) == 0
-
-
-@pytest.mark.parametrize("cc", DEVICES, ids="{0[0]}.{0[1]}".format)
-@pytest.mark.parametrize("dtype", [float32, float64])
-def test_ptx_of_kernel_values(dtype, cc):
-    """As `kernel_matrix` launches it: products as CuPy gives them, in the samples' precision."""
-    signature = (dtype[:, ::1], dtype[::1], dtype, int64, int64, int64, float32[::1])
-    ptx, _ = cuda.compile_ptx(rbf_from_products.py_func, signature, cc=cc)
-    assert count(rf"^\.target sm_{cc[0]}{cc[1]}$", ptx) == 1
-    assert count(r"\bst\.global\.[bf]32\b", ptx) == 2  # the value and its mirror image
-    assert count(r"\.local\b", ptx) == 0
-    if dtype is float32:
-        assert count(r"\.f64\b", ptx) == 0  # nothing is promoted to double precision
-
-
-@KERNELS
-def test_where_v_is(kernel, cc):
-    """In shared memory it is read as such, not through pointers that may lead anywhere."""
-    ptx = compile_to_ptx(kernel, cc)
-    assert count(r"^\s+(@%p\d+\s+)?(ld|st|atom|red)\.(?!shared|global|param)", ptx) == 0
-    other = compile_to_ptx(OTHERS[kernel], cc)
-    sides = 1 if kernel in (smo_shared, smo_shared_any) else -1
-    for access in ("ld", "st"):
-        pattern = rf"\b{access}\.shared\.[bf]64\b"
-        assert count(pattern, ptx) > 0
-        assert sides * (count(pattern, ptx) - count(pattern, other)) > 0
-
-
-@KERNELS
-def test_the_largest_block_has_enough_registers(kernel, cc):
-    """A launch fails if it has not; the compiler is told by the launch bound."""
-    info = assemble(compile_to_ptx(kernel, cc).encode(), cc)
-    (registers,) = re.findall(r"Used (\d+) registers", info)
-    assert int(registers) * _OPTIONS["launch_bounds"] <= REGISTERS_OF_A_BLOCK
-
-
+@cache
 def assemble(ptx, cc):
-    """Make machine code of PTX, and give the assembler's remarks."""
+    """Make machine code of PTX; give the assembler's remarks on each kernel."""
     options = [f"-arch=sm_{cc[0]}{cc[1]}", "-verbose"]
     linker = nvjitlink.create(len(options), options)
     try:
-        nvjitlink.add_data(linker, nvjitlink.InputType.PTX, ptx, len(ptx), "smo")
+        nvjitlink.add_data(linker, nvjitlink.InputType.PTX, ptx, len(ptx), "kernels")
         nvjitlink.complete(linker)
-        info = bytearray(nvjitlink.get_info_log_size(linker))
-        nvjitlink.get_info_log(linker, info)
+        remarks = bytearray(nvjitlink.get_info_log_size(linker))
+        nvjitlink.get_info_log(linker, remarks)
         assert nvjitlink.get_linked_cubin_size(linker) > 0
     finally:
         nvjitlink.destroy(linker)
-    return info.decode()
+    parts = re.split(r"Compiling entry function '(\w+)'", remarks.decode())
+    return dict(zip(parts[1::2], parts[2::2], strict=True))
+
+
+def body_of(ptx, name):
+    return re.search(rf"\.entry {name}\(.*?^}}", ptx.decode(), re.DOTALL | re.MULTILINE)[0]
+
+
+@DEVICES
+def test_smo(cc):
+    ptx = compile_to_ptx(smo_cuda.SOURCE, cc, *smo_cuda.OPTIONS)
+    remarks = assemble(ptx, cc)
+    assert set(remarks) == {kernel.name for kernel in SMO}
+    for kernel in SMO:
+        body, remark = body_of(ptx, kernel.name), remarks[kernel.name]
+        assert re.search(rf"\.maxntid {kernel.n_threads}\b", body)
+        # Three of a step and one before all, the vote, and two of what is told in the end.
+        assert len(re.findall(r"\bbar(?:rier)?(?:\.cta)?\.sync\b", body)) >= 5
+        assert len(re.findall(r"\bbar(?:rier)?(?:\.cta)?\.red\.(?:popc|or)\b", body)) == 1
+        # Nothing is called, and nothing is kept in the slow memory of a thread.
+        assert not re.findall(r"^\s*call|\.local\b", body, re.MULTILINE)
+        stack, stored, loaded = (
+            int(re.search(rf"(\d+) bytes {what}", remark)[1])
+            for what in ("stack frame", "spill stores", "spill loads")
+        )
+        assert (stack, stored, loaded) == (0, 0, 0), kernel.name
+        registers = int(re.search(r"Used (\d+) registers", remark)[1])
+        blocks = AT_A_TIME.get(kernel.name, 1)
+        assert registers * kernel.n_threads * blocks <= REGISTERS
+        has_reduction = "redux.sync.max" in body
+        assert has_reduction == (cc >= (8, 0))
+
+
+@DEVICES
+def test_kernel_values(cc):
+    ptx = compile_to_ptx(rbf_cuda.SOURCE, cc)
+    for name, remark in assemble(ptx, cc).items():
+        body = body_of(ptx, name)
+        # The value and its mirror image, once or on each of two ways.
+        assert len(re.findall(r"\bst\.global\.[fb]32\b", body)) in (2, 4)
+        assert "0 bytes stack frame" in remark
+        # Nothing of float32 is promoted to double precision.
+        assert (".f64" in body) == (name == "rbf_float64")

@@ -1,14 +1,11 @@
 """From bytes to predictions as on a GPU, in a process that has tests/standins on its path.
 
-CuPy is NumPy there, and numba's CUDA simulator runs the kernels; run by test_device_chain.py.
+CuPy is NumPy there, and kernels are compiled for the host; run by test_device_chain.py.
 """
-
-import sys
 
 import numpy as np
 import pytest
 from feature_options import ALL, quick_features
-from numba import config
 
 from svmcifar.compute.arrays import is_host, to_device
 from svmcifar.features.settings import FeatureSettings
@@ -17,21 +14,10 @@ from svmcifar.model.train import train_classifier
 from svmcifar.svm.backends import cupy_ovo
 from svmcifar.svm.estimator import RBFSVC
 
-assert config.ENABLE_CUDASIM
-
-
-@pytest.fixture(autouse=True)
-def _switch_often():
-    """Let the simulator's threads take turns every 0.1 ms: five times as fast."""
-    before = sys.getswitchinterval()
-    sys.setswitchinterval(1e-4)
-    yield
-    sys.setswitchinterval(before)
-
 
 @pytest.fixture
 def images_of_three_classes(synthetic_data):
-    """Three images each of three superclasses: the simulator is slow."""
+    """Three images each of three superclasses."""
     train = synthetic_data.read_split("train")
     rows = np.concatenate([np.flatnonzero(train.labels["coarse"] == c)[:3] for c in (3, 7, 11)])
     return train.take(rows)

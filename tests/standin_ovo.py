@@ -1,16 +1,13 @@
-"""The whole GPU backend in numba's CUDA simulator, with NumPy for CuPy; run by test_cupy_ovo.py."""
-
-from functools import partial
+"""The whole GPU backend with a stand-in for CuPy on the path; run by test_cupy_ovo.py."""
 
 import numpy as np
 import pytest
-from numba import config
 
+from svmcifar.compute.arrays import to_device, to_host
 from svmcifar.svm.backends import cupy_ovo, memory_plan
 from svmcifar.svm.backends.gpu_memory_plan import make_device_plan
 from svmcifar.svm.backends.numba_ovo import solve_blocked
 from svmcifar.svm.backends.parts import list_parts, solve_on_gpu
-from svmcifar.svm.kernels import rbf_cuda
 from svmcifar.svm.kernels.blocks import compute_kernel
 from svmcifar.svm.kernels.kernel import Precision
 from svmcifar.svm.kernels.linear import Linear
@@ -18,15 +15,6 @@ from svmcifar.svm.kernels.poly import Polynomial
 from svmcifar.svm.kernels.rbf import RBF
 from svmcifar.svm.problem import OvOProblem, OvOSolution
 from svmcifar.svm.samples import sample_blocks
-
-assert config.ENABLE_CUDASIM
-
-
-@pytest.fixture(autouse=True)
-def few_threads(monkeypatch):
-    """Each thread of a block is one of the simulator's, and they are slow."""
-    monkeypatch.setattr(cupy_ovo, "launch_smo", partial(cupy_ovo.launch_smo, threads=32))
-    monkeypatch.setattr(rbf_cuda, "_THREADS", (8, 4))
 
 
 def make_problem(sizes, dtype=np.float64, C=1.0, seed=0, kernel=RBF(0.3)):  # noqa: B008
@@ -49,7 +37,7 @@ def make_problem(sizes, dtype=np.float64, C=1.0, seed=0, kernel=RBF(0.3)):  # no
 def solve(problem, limit=2**60):
     done = []
     plan = make_device_plan(problem.sizes, limit)
-    solution = cupy_ovo.solve_on_device(problem, plan, np, done.append)
+    solution = cupy_ovo.solve_on_device(problem, plan, done.append)
     assert sum(done) == len(solution.gap)
     return plan, solution
 
@@ -59,7 +47,8 @@ def solve(problem, limit=2**60):
 def test_kernel_matrix(monkeypatch, dtype, block):
     monkeypatch.setattr(cupy_ovo, "_BLOCK", block)
     samples = make_problem([9, 8], dtype).samples
-    K = cupy_ovo.kernel_matrix(RBF(0.3), samples.X, samples.sq_norms, np).reshape(17, 17)
+    arrays = to_device(samples.X), to_device(samples.sq_norms)
+    K = to_host(cupy_ovo.kernel_matrix(RBF(0.3), *arrays))
     assert K.dtype == np.float32
     np.testing.assert_array_equal(K, K.T)
     np.testing.assert_array_equal(np.diag(K), 1)
@@ -117,7 +106,7 @@ def test_parts_give_the_model_of_the_whole_matrix(monkeypatch):
     assert sorted(part.pairs(plan) for part in parts) == [[(0, 1)], [(0, 2), (1, 2)]]
     solution = OvOSolution.empty(problem)
     for part in parts:
-        solved = solve_on_gpu(problem, plan, part, np)
+        solved = solve_on_gpu(problem, plan, part)
         solved.store(problem, part.pairs(plan), solution)
     np.testing.assert_allclose(solution.objective, whole.objective, rtol=1e-9)
     np.testing.assert_allclose(solution.coef, whole.coef, atol=1e-5)
