@@ -74,9 +74,10 @@ def command(
 
     IMAGES are files, folders (all image files in them and in folders within, but
     hidden ones) and patterns such as 'photos/*.jpg'.  They may have any format that
-    Pillow reads, and up to 179 megapixels; their central square is resized to the
-    size of the data set's images.  A file that cannot be read has no row: the others
-    are predicted, such files are listed in the end, and the exit code is 1.
+    Pillow reads, and up to 179 megapixels (117 with transparency); their central
+    square is resized to the size of the data set's images.  A file that cannot be
+    read has no row: the others are predicted, such files are listed in the end, and
+    the exit code is 1.
 
     The class that an SVM predicts is that of the pairs' votes, and need not be the
     most probable one of --top.

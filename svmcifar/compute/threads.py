@@ -5,12 +5,13 @@ import os
 import sys
 import warnings
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import Executor, Future, ThreadPoolExecutor, as_completed
+from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
 from itertools import islice
 from math import inf
+from queue import SimpleQueue
 from threading import RLock
 from typing import Any
 
@@ -230,14 +231,26 @@ def run_tasks(
         return work(*task)
 
     waiting = iter(tasks)
-    while futures := [pool.submit(limited_work, *task) for task in islice(waiting, _MOST_QUEUED)]:
-        try:
-            for future in as_completed(futures):
-                done(future.result())
-        except BaseException:
-            for future in futures:
-                future.cancel()
-            raise
+    futures: set[Future[Any]] = set()
+    finished: SimpleQueue[Future[Any]] = SimpleQueue()
+
+    def submit(n_tasks: int) -> None:
+        for task in islice(waiting, n_tasks):
+            future = pool.submit(limited_work, *task)
+            futures.add(future)
+            future.add_done_callback(finished.put)
+
+    try:
+        submit(_MOST_QUEUED)
+        while futures:
+            future = finished.get()
+            futures.remove(future)
+            submit(1)
+            done(future.result())
+    except BaseException:
+        for future in futures:
+            future.cancel()
+        raise
 
 
 def count_workers(n_jobs: int | None) -> int:

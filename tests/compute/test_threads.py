@@ -306,6 +306,21 @@ def test_work_is_done_by_the_threads_that_can_be_started(monkeypatch, n_allowed)
     assert len(started) == n_allowed
 
 
+def test_few_tasks_wait_in_a_pool_at_once(monkeypatch):
+    monkeypatch.setattr(threads, "_MOST_QUEUED", 3)
+    begun, done = [], []
+
+    def tasks():
+        for number in range(40):
+            begun.append(number)
+            assert len(begun) - len(done) <= 4
+            yield (number,)
+
+    with worker_pool(2) as pool:
+        run_tasks(pool, lambda n: n, tasks(), done.append)
+    assert sorted(done) == begun == [*range(40)]
+
+
 def test_work_is_done_while_python_ends():
     """As in a function that `atexit` calls, and in finalisers."""
     code = """if True:
