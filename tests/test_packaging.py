@@ -247,7 +247,7 @@ def test_the_wheel_runs_without_the_checkout(built, tmp_path):
 
 def test_bundled_networks_are_those_that_were_published():
     """Cards, indices and presets are text, which a change shows."""
-    text = {".py", ".toml", ".json", ".j2", ".typed"}
+    text = {".py", ".toml", ".json", ".j2", ".typed", ".cu", ".cuh"}
     files = [TOP / name for name in files_of_package(TOP) if "__pycache__" not in name]
     binary = [path for path in files if path.suffix not in text]
     assert {sha256(path.read_bytes()).hexdigest(): path.name for path in binary} == BUNDLED

@@ -157,7 +157,7 @@ def take_rows(X: Any, rows: NDArray[np.integer], dtype: np.dtype | None = None) 
         return xp.take(X, move_beside(rows, X), axis=0)
     taken = xp.empty((len(rows), X.shape[1]), dtype=getattr(xp, dtype.name), device=get_device(X))
     for start in range(0, len(rows), _ROWS_AT_ONCE):
-        part = slice(start, start + _ROWS_AT_ONCE)
+        part = slice(start, min(start + _ROWS_AT_ONCE, len(rows)))
         taken[part, :] = xp.astype(take_rows(X, rows[part]), taken.dtype)
     return taken
 

@@ -16,10 +16,14 @@ from svmcifar.data import synthetic
 
 @pytest.fixture
 def heard():
-    """Hear SIGINT, which processes in the background are started without."""
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    """Hear SIGINT and SIGHUP, which processes in the background may be started without."""
+    before = {
+        signal.SIGINT: signal.signal(signal.SIGINT, signal.default_int_handler),
+        signal.SIGHUP: signal.signal(signal.SIGHUP, signal.SIG_DFL),
+    }
     yield
-    signal.signal(signal.SIGINT, before)
+    for number, handler in before.items():
+        signal.signal(number, handler)
 
 
 @pytest.mark.usefixtures("heard")
