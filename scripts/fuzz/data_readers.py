@@ -5,6 +5,7 @@ import pickle
 import sys
 import zipfile
 from collections.abc import Callable
+from functools import partial
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -87,8 +88,8 @@ def _cifar100_seeds(folder: Path) -> list[bytes]:
     return [*pickles, python2_pickle(few)]
 
 
-def _read_cifar100(path: Path) -> None:
-    dataset = open_dataset(path.parent, kind="cifar100", check_md5=False)
+def _read_cifar(kind: str, path: Path) -> None:
+    dataset = open_dataset(path.parent, kind=kind, check_md5=False)
     _each(
         lambda: dataset.class_names("fine"),
         lambda: _check_split(dataset, "test"),
@@ -100,15 +101,6 @@ def _cifar10_seeds(folder: Path) -> list[bytes]:
     _link(folder, "test_batch", tuple(CIFAR_10.files))
     fields = {**cifar10_fields("batches.meta"), **cifar10_fields("test_batch", 1)}
     return [pickle.dumps(fields, 2), pickle.dumps({k.decode(): v for k, v in fields.items()}, 4)]
-
-
-def _read_cifar10(path: Path) -> None:
-    dataset = open_dataset(path.parent, kind="cifar10", check_md5=False)
-    _each(
-        lambda: dataset.class_names("fine"),
-        lambda: _check_split(dataset, "test"),
-        lambda: _check_dataset(dataset),
-    )
 
 
 def _archive_seeds(folder: Path) -> list[bytes]:
@@ -253,8 +245,12 @@ def _read_config(path: Path) -> None:
 
 
 READERS = {
-    "cifar100": Reader("test", _cifar100_seeds, _read_cifar100, mutations.mutate_pickle),
-    "cifar10": Reader("test_batch", _cifar10_seeds, _read_cifar10, mutations.mutate_pickle),
+    "cifar100": Reader(
+        "test", _cifar100_seeds, partial(_read_cifar, "cifar100"), mutations.mutate_pickle
+    ),
+    "cifar10": Reader(
+        "test_batch", _cifar10_seeds, partial(_read_cifar, "cifar10"), mutations.mutate_pickle
+    ),
     "archive": Reader(
         "cifar-100-python.tar.gz", _archive_seeds, _read_archive, mutations.mutate_archive
     ),

@@ -7,8 +7,8 @@ from itertools import combinations
 from svmcifar.compute.memory import format_bytes, format_least
 from svmcifar.errors import MemoryLimitError
 
-# For each sample of each pair of a launch: coefficient, flags and, for large pairs, gradient.
-_STATE_BYTES = 17
+# For each sample of each pair of a launch: coefficient and gradient.
+_STATE_BYTES = 16
 
 
 @dataclass(frozen=True)

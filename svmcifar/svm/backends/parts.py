@@ -137,13 +137,11 @@ class PartSolver:
         """Solve a part."""
         if part.kind == _PAIR:
             return PartSolution.of([run.solve_pair_on_demand(part.first, part.second)])
-        problem, pairs = run.problem, part.pairs(self.plan)
+        pairs = part.pairs(self.plan)
         if self.plan.keep_diagonals and len(self.plan.groups) > 1:
             run.kept = self._within(run, np.unique(pairs).tolist())
         run.solve_tile(part.first, part.second)
-        numbers = [pair_number(a, b, problem.n_classes) for a, b in pairs]
-        betas = [run.solution.beta_of(problem, a, b) for a, b in pairs]
-        return PartSolution(run.pair_stats[numbers], np.concatenate(betas))
+        return PartSolution(**run.collect(pairs))
 
     def _within(self, run: BlockedRun, classes: list[int]) -> Within:
         """Return the kernel within classes, after computing what is not there yet."""

@@ -5,13 +5,13 @@
 // t + T, ... of its pair, so that a warp reads neighbouring entries of a kernel row.  All samples
 // are sorted by class: a row of a pair's kernel matrix is two runs of a row of K.
 //
-// A step has three barriers, each of which keeps accesses apart in two ways:
+// A step has three barriers:
 //
 //   (1) of the choice of j: all threads have read what was chosen last before it is replaced, and
 //       all coefficients of the step before are written before they are read.
 //   (2) the vote on going on: v[j] is there for all, and beta[i] and beta[j] have been read by all
 //       before their owners write them.
-//   (3) of the choice of the next i.
+//   (3) of the choice of the next i: all threads have read the places of the choice of j.
 //
 // Both choices and the vote are the same in all threads, and all compute the step from the same
 // values, so no barrier is under a condition on which threads differ.  Choices depend on values and
