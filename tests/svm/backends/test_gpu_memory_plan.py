@@ -76,7 +76,7 @@ def test_samples_that_tiles_copy_must_fit_too():
 def test_plans_are_described():
     assert make_device_plan([2500] * 20, PLENTY).describe() == "whole kernel matrix, 9.327 GiB"
     assert make_device_plan([2500] * 20, 5 * 10**9).describe() == (
-        "3 groups of classes, tiles of 4.570 GiB"
+        "3 groups of classes, tiles of 4.57 GiB"
     )
 
 
