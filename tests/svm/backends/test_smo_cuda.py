@@ -176,11 +176,20 @@ def test_the_kernel_for_a_size(n, expected):
     ]
 
 
-def test_a_device_with_less_shared_memory(cupy, monkeypatch):
-    monkeypatch.setattr(cupy.cuda.Device, "attributes", {"MaxSharedMemoryPerBlockOptin": 96 * 1024})
-    sizes = np.array([11_776, 11_777])  # (96 - 4) * 1024 / 8
-    divided = smo_cuda._by_kernel(np.dtype(np.float32), sizes, np.arange(2))
-    assert [kernel.name for kernel, _ in divided] == ["smo_global", "smo_shared"]
+@pytest.mark.parametrize(
+    ("kibibytes", "expected"),
+    [
+        (96, {"smo_global": [3], "smo_shared": [1, 2], "smo_10368": [0]}),
+        (64, {"smo_global": [1, 2, 3], "smo_10368": [0]}),  # less than what registers hold
+    ],
+)
+def test_a_device_with_less_shared_memory(cupy, monkeypatch, kibibytes, expected):
+    monkeypatch.setattr(
+        cupy.cuda.Device, "attributes", {"MaxSharedMemoryPerBlockOptin": kibibytes * 1024}
+    )
+    sizes = np.array([10_000, 10_369, 11_776, 11_777])  # (96 - 4) * 1024 / 8
+    divided = smo_cuda._by_kernel(np.dtype(np.float32), sizes, np.arange(4))
+    assert {kernel.name: chosen.tolist() for kernel, chosen in divided} == expected
 
 
 def test_much_shared_memory_is_asked_for(cupy, monkeypatch):
