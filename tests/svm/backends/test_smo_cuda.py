@@ -44,11 +44,17 @@ PROBLEMS = {
 
 def load_standin():
     """Import the stand-in as CuPy; return what is then in `sys.modules`."""
-    before = set(sys.modules)
+    real = take_cupy_away()
     spec = spec_from_file_location("cupy", STANDIN)
     sys.modules["cupy"] = module = module_from_spec(spec)
     spec.loader.exec_module(module)
-    names = {name for name in set(sys.modules) - before if name.partition(".")[0] == "cupy"}
+    standin = take_cupy_away()
+    sys.modules.update(real)
+    return standin
+
+
+def take_cupy_away():
+    names = [name for name in sys.modules if name.partition(".")[0] == "cupy"]
     return {name: sys.modules.pop(name) for name in names}
 
 
@@ -59,12 +65,14 @@ def standin():
 
 @pytest.fixture(autouse=True)
 def cupy(standin, monkeypatch):
-    for name, module in standin.items():
-        monkeypatch.setitem(sys.modules, name, module)
+    real = take_cupy_away()
+    sys.modules.update(standin)
     monkeypatch.setattr(Watch, "launches", [])
     for cached in (cuda_source.load_kernel, cuda_source._load_module):
         cached.cache_clear()
     yield standin["cupy"]
+    take_cupy_away()
+    sys.modules.update(real)
     for cached in (cuda_source.load_kernel, cuda_source._load_module):
         cached.cache_clear()
 
