@@ -25,7 +25,10 @@ from pathlib import Path
 import click
 
 # Samples, features, classes.
-_SIZES = ((1500, 100, 60), (3000, 1000, 5), (2000, 20, 2), (5000, 30, 3))
+_SIZES = (
+    (1500, 100, 60), (3000, 1000, 5), (2000, 20, 2), (5000, 30, 3), (2000, 50, 200),
+    (2500, 400, 250),
+)  # fmt: skip
 # With the first float32 does; the second needs float64 values in the end, the third at once.
 _KINDS = {"easy": (1.0, 1.0), "large C": (1e4, 1.0), "narrow": (1.0, 1e4)}
 # Of limits between the least and what is taken without one, on a logarithmic scale.

@@ -8,6 +8,7 @@ because a forged dtype or array state can corrupt memory.
 import io
 import pickle
 import re
+import struct
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -113,6 +114,11 @@ class _PlainUnpickler(_Unpickler):
     def _load_frame(self) -> None:
         self.read(8)
 
+    def _load_bytearray8(self) -> None:
+        # The library's own takes as much memory as the pickle claims, before it reads.
+        (size,) = struct.unpack("<Q", self.read(8))
+        self.append(bytearray(self.read(size)))
+
     def _load_setitem(self) -> None:
         self._check_keys(self.stack[-2:-1])
         self.load_setitem()
@@ -132,6 +138,7 @@ class _PlainUnpickler(_Unpickler):
         if code not in (pickle.EMPTY_SET[0], pickle.ADDITEMS[0], pickle.FROZENSET[0])
     } | {
         pickle.FRAME[0]: _load_frame,
+        pickle.BYTEARRAY8[0]: _load_bytearray8,
         pickle.SETITEM[0]: _load_setitem,
         pickle.SETITEMS[0]: _load_setitems,
         pickle.DICT[0]: _load_dict,

@@ -41,6 +41,21 @@ def make_feature_pipeline(settings: FeatureSettings = RAW_PIXELS, *, seed: int =
     return pipeline
 
 
+def count_features(pipeline: Pipeline, n_pixels: int, n_classes: int) -> int:
+    """Return the features of an image of so many values that a pipeline gives, fitted or not.
+
+    `n_classes` are those of class scores.  Raise InputError if HOG refuses the images.
+    """
+    (_, source), *later = pipeline.steps
+    steps = dict(later)
+    n_features = source.count_features(n_pixels)
+    if "pca" in steps:
+        n_features = steps["pca"].n_components
+    if "scores" in steps:
+        n_features = (steps["scores"].n_keep or n_features) + n_classes
+    return int(n_features)
+
+
 def step_names(pipeline: Pipeline) -> list[str]:
     """Return the names of a pipeline's steps, for people; features of several kinds are one."""
     return [_step_name(name, step) for name, step in pipeline.steps]

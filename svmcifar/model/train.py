@@ -17,7 +17,7 @@ from svmcifar.data.sampling import draw_rows
 from svmcifar.features.augmentation import training_views
 from svmcifar.features.cache import FeatureCache
 from svmcifar.features.fitting import fit_transform_features
-from svmcifar.features.pipeline import make_feature_pipeline, set_workers
+from svmcifar.features.pipeline import count_features, make_feature_pipeline, set_workers
 from svmcifar.features.settings import RAW_PIXELS, FeatureSettings
 from svmcifar.model.classifier import ImageClassifier
 from svmcifar.model.manifest import DataSource, Manifest, Training
@@ -83,7 +83,8 @@ def train_classifier(
     BackendUnavailableError
         If the backend does not work on this machine.
     MemoryLimitError
-        If no schedule of the backend fits the memory limit; most often before the features.
+        If no schedule of the backend fits the memory limit; before the features, unless float32
+        turns out not to be precise enough.
     """
     dataset.require_kind(label_kind)
     started = utc_now()
@@ -94,7 +95,16 @@ def train_classifier(
     selected = train if rows is None else train.take(rows)
     backend = choose_backend(svc.backend)
     n_views = len(training_views(features.augment, 1))
-    backend.require_memory(selected.labels[label_kind], n_views, svc.memory_limit)
+    n_features = count_features(
+        pipeline, selected.images.shape[1], len(np.unique(selected.classes))
+    )
+    backend.require_memory(
+        selected.labels[label_kind],
+        n_views,
+        n_features,
+        n_jobs=svc.n_jobs,
+        memory_limit=svc.memory_limit,
+    )
     X, times = _fit_features(pipeline, selected, backend.uses_gpu, features.augment, seed, cache)
     times |= _fit_svm(svc, X, selected.labels[label_kind])
 

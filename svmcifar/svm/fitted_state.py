@@ -49,6 +49,7 @@ def check_fitted_state(svc: "SVC") -> None:
 def check_support_vectors(svc: "SVC") -> None:
     """Raise ValueError unless the support vectors are those of the other fitted attributes."""
     if svc.kernel == "precomputed":
+        _require_numbers(svc, "support_vectors_", (0, 0))
         return
     _require_numbers(svc, "support_vectors_", (int(svc.n_support_.sum()), svc.shape_fit_[1]))
     batches = row_batches(

@@ -12,7 +12,7 @@ from svmcifar.errors import InputError
 from svmcifar.features.augmentation import training_views
 from svmcifar.features.cache import FeatureCache
 from svmcifar.features.fitting import compute_features, fit_transform_features
-from svmcifar.features.pipeline import make_feature_pipeline, set_workers
+from svmcifar.features.pipeline import count_features, make_feature_pipeline, set_workers
 from svmcifar.features.settings import RAW_PIXELS, FeatureSettings
 from svmcifar.svm.backends.registry import BACKENDS
 from svmcifar.svm.estimator import SVC
@@ -70,8 +70,14 @@ def tune(
         grid = replace(grid, n_components=(None,))  # scores and components
     images, y = train.images, train.labels[label_kind]
     splits, n_views = list(splits), len(training_views(features.augment, 1))
+    pipeline = make_feature_pipeline(features, seed=seed)
     for fitted, _ in splits:
-        BACKENDS["numba"].require_memory(y[fitted], n_views, svc.memory_limit)
+        n_features = count_features(
+            pipeline, images.shape[1], len(np.unique(train.classes[fitted]))
+        )
+        BACKENDS["numba"].require_memory(
+            y[fitted], n_views, n_features, n_jobs=svc.n_jobs, memory_limit=svc.memory_limit
+        )
 
     def maker(fitted: Rows, held_out: Rows) -> PartMaker:
         def make() -> Part:

@@ -12,8 +12,8 @@ from svmcifar.compute.arrays import sklearn_dispatch, to_host
 from svmcifar.errors import InputError
 from svmcifar.features import fitting, transfer
 from svmcifar.features.extract.pixels import RawPixels
-from svmcifar.features.fitting import compute_features, fit_features
-from svmcifar.features.pipeline import make_feature_pipeline
+from svmcifar.features.fitting import compute_features, fit_features, fit_transform_features
+from svmcifar.features.pipeline import count_features, make_feature_pipeline
 from svmcifar.features.reduce.standardize import BatchStandardScaler
 from svmcifar.features.settings import FeatureSettings
 from svmcifar.io.content_hash import content_hash
@@ -94,6 +94,28 @@ def test_pca_equals_scikit_learns(images):
     standardised = StandardScaler().fit_transform(images / 255.0)
     expected = PCA(5, svd_solver="full").fit_transform(standardised)
     np.testing.assert_allclose(np.abs(X), np.abs(expected), atol=2e-3)
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {},
+        {"kinds": ["hog", "raw"], "parameters": {"hog": {"pixels_per_cell": (2, 1)}}},
+        {
+            "kinds": ["patches"],
+            "parameters": {"patches": {"n_filters": 5, "patch_size": [2, 3], "pooling": 2}},
+        },
+        {"n_components": 6},
+        {"n_components": 6, "ridge_scores": 0.5},
+        {"n_components": 6, "ridge_scores": 0.5, "ridge_components": 9},
+        {"ridge_scores": 0.5},
+    ],
+)
+def test_features_are_counted_before_they_are_computed(images, settings):
+    pipeline = make_feature_pipeline(FeatureSettings(**settings))
+    y = np.arange(40) % 4
+    counted = count_features(pipeline, 48, 4)
+    assert counted == fit_transform_features(pipeline, images[:40], y).shape[1]
 
 
 def test_a_row_does_not_depend_on_its_batch(images, monkeypatch):

@@ -1,5 +1,6 @@
 import json
 import os
+import re
 
 import numpy as np
 import pytest
@@ -7,6 +8,7 @@ from devices import on_device, stand_in_for_gpu
 from sklearn.preprocessing import StandardScaler
 from sklearn.svm import SVC
 
+from svmcifar.compute.memory import parse_bytes
 from svmcifar.compute.threads import count_workers
 from svmcifar.errors import MemoryLimitError
 from svmcifar.model import train
@@ -37,6 +39,20 @@ def test_a_memory_limit_is_refused_before_features(train_small, monkeypatch, bac
     limit = 8 * 50 * (1 if augment is None else 2) - 1
     with pytest.raises(MemoryLimitError, match="The memory limit must be at least"):
         train_small(RBFSVC(backend=backend, memory_limit=limit), augment=augment)
+
+
+@pytest.mark.parametrize(
+    "features", [{}, {"kinds": ["hog"], "n_components": 20, "ridge_scores": 0.5}]
+)
+def test_the_least_that_is_named_before_features_does(train_small, monkeypatch, features):
+    with monkeypatch.context() as patch:
+        patch.setattr(train, "fit_transform_features", lambda *_, **__: pytest.fail("too late"))
+        with pytest.raises(MemoryLimitError) as caught:
+            train_small(RBFSVC(memory_limit=1, n_jobs=2), **features)
+    least = parse_bytes(re.search(r"at least (.+?) for", str(caught.value))[1])
+    train_small(RBFSVC(memory_limit=least, n_jobs=2), **features)
+    with pytest.raises(MemoryLimitError):
+        train_small(RBFSVC(memory_limit=int(0.99 * least), n_jobs=2), **features)
 
 
 @pytest.mark.parametrize(("kind", "n_classes"), [("coarse", 20), ("fine", 100)])

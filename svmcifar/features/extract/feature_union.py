@@ -44,6 +44,10 @@ class FeatureStack(TransformerMixin, BaseEstimator):
             transformer.fit(images)
         return self
 
+    def count_features(self, n_pixels: int) -> int:
+        """Return the number of features of an image."""
+        return sum(transformer.count_features(n_pixels) for _, transformer in self.transformers)
+
     def transform(self, images: Any) -> Any:
         """Compute the features of images, uint8, on their device.
 

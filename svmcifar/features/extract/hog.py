@@ -101,8 +101,14 @@ class HOG(TransformerMixin, BaseEstimator):
     def fit(self, images: Any, y: Any = None) -> "HOG":
         """Check the parameters and the images, as `transform` does."""
         self.check_parameters()
-        self._count_blocks(self.shape_of(real_images(images, "HOG")))
+        self.count_features(real_images(images, "HOG").shape[1])
         return self
+
+    def count_features(self, n_pixels: int) -> int:
+        """Return the number of features of an image; raise InputError if blocks exceed it."""
+        n_rows, n_columns = self._count_blocks(resolve_shape(self.image_shape, n_pixels, "HOG"))
+        # NumPy's integers would make float64 of float32 arrays.
+        return n_rows * n_columns * _BLOCK_CELLS**2 * int(self.orientations)
 
     def transform(self, images: Any) -> Any:
         """Compute the histograms.
@@ -126,10 +132,8 @@ class HOG(TransformerMixin, BaseEstimator):
         self.check_parameters()
         images = real_images(images, "HOG")
         shape = self.shape_of(images)
-        n_block_rows, n_block_columns = self._count_blocks(shape)
-        # NumPy's integers would make float64 of float32 arrays.
-        n_features = n_block_rows * n_block_columns * _BLOCK_CELLS**2 * int(self.orientations)
         xp, n_images = get_namespace(images), images.shape[0]
+        n_features = self.count_features(images.shape[1])
         features = xp.empty((n_images, n_features), dtype=xp.float32, device=images.device)
         for rows in batches(n_images, _HOST_BATCH_ROWS if is_host(images) else _DEVICE_BATCH_ROWS):
             features[rows, :] = self.transform_batch(images[rows, :], shape)

@@ -211,6 +211,10 @@ class PatchFeatures(TransformerMixin, BaseEstimator):
             device_features(images, model, features)
         return features
 
+    def count_features(self, n_pixels: int) -> int:
+        """Return the number of features of an image."""
+        return 2 * int(self.n_filters) * int(self.pooling) ** 2
+
     def check_parameters(self) -> None:
         """Raise InputError if a parameter is invalid."""
         validate_parameters(self)

@@ -22,6 +22,10 @@ class RawPixels(TransformerMixin, BaseEstimator):
         """Do nothing."""
         return self
 
+    def count_features(self, n_pixels: int) -> int:
+        """Return the number of features of an image."""
+        return n_pixels
+
     def transform(self, images: Any) -> Any:
         """Divide images, of shape (n_images, n_pixels), uint8, by 255, on their device.
 

@@ -59,8 +59,10 @@ def solve_cupy(
     return solution
 
 
-def check_memory(sizes: list[int], memory_limit_bytes: int | None) -> None:
-    """Raise MemoryLimitError if classes of these sizes do not fit, whatever their features."""
+def check_memory(
+    sizes: list[int], n_features: int, n_workers: int, memory_limit_bytes: int | None
+) -> None:
+    """Raise MemoryLimitError if kernel values of classes of these sizes do not fit."""
     room = int(_SHARE * free_gpu_bytes())
     make_device_plan(sizes, min(room, memory_limit_bytes or room))
 

@@ -1,6 +1,6 @@
 """Which schedule of kernel tiles fits a memory limit."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from itertools import combinations, combinations_with_replacement
 from math import inf
@@ -116,9 +116,13 @@ def make_plan(
     if in_file:
         n_held = min(n_held, 2 * n_workers * max(BLOCK, *sizes))
     held = n_held * n_features * itemsize
-    if limit_bytes is not None and limit_bytes < at_least:
+    if limit_bytes is not None:
+        holding = replace(kernel_holding(itemsize, stored), always=held)
+        of_tiles = min(plan.n_bytes for plan in _schedules(sizes, 1, holding))
         of_rows = least_rows_bytes(n, n_features, n_workers, itemsize, stored, held)
-        raise too_small(limit_bytes, max(at_least, of_rows), n)
+        least = max(at_least, min(of_tiles, of_rows))
+        if limit_bytes < least:
+            raise too_small(limit_bytes, least, n)
     many = _MANY_SAMPLES if n_features <= _FEW_FEATURES else max(sizes) + 1
     thresholds = [many, *sorted({size for size in sizes if size < many}, reverse=True)]
     for threshold in thresholds:
@@ -182,15 +186,19 @@ def choose_plan(
     `sizes` are the samples of each class; the limit is on all that `holding` counts.  Classes
     `on_demand` are on no tile.
     """
-    alone = [(c, c) for c in range(len(sizes))]
-    plans = (
-        cost_schedule(sizes, groups, workers, keep, holding, on_demand)
-        for groups in (group_classes(sizes, on_demand), alone)
-        for keep in (True, False)
-        for workers in range(n_workers, 0, -1)
-    )
     limit = inf if limit_bytes is None else limit_bytes
+    plans = _schedules(sizes, n_workers, holding, on_demand)
     return next((plan for plan in plans if plan.n_bytes <= limit), None)
+
+
+def _schedules(
+    sizes: list[int], n_workers: int, holding: Holding, on_demand: frozenset[int] = frozenset()
+) -> Iterator[Plan]:
+    """Yield schedules, the fastest first."""
+    for groups in (group_classes(sizes, on_demand), [(c, c) for c in range(len(sizes))]):
+        for keep in (True, False):
+            for workers in range(n_workers, 0, -1):
+                yield cost_schedule(sizes, groups, workers, keep, holding, on_demand)
 
 
 def group_classes(

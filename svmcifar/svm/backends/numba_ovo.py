@@ -71,10 +71,12 @@ def _hash(problem: OvOProblem, plan: Plan) -> str:
     return content_hash("fit", svmcifar.__version__, of_kernel, of_pairs, of_plan, of_samples)
 
 
-def check_memory(sizes: list[int], memory_limit_bytes: int | None) -> None:
-    """Raise MemoryLimitError if classes of these sizes do not fit, whatever their features."""
+def check_memory(
+    sizes: list[int], n_features: int, n_workers: int, memory_limit_bytes: int | None
+) -> None:
+    """Raise MemoryLimitError if float32 samples of classes of these sizes do not fit."""
     limit = default_memory_limit() if memory_limit_bytes is None else memory_limit_bytes
-    make_plan(sizes, 1, 1, limit, itemsize=4)
+    make_plan(sizes, n_features, n_workers, limit, itemsize=4)
 
 
 @dataclass(frozen=True)

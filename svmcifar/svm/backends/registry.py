@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from svmcifar.compute import gpu
 from svmcifar.compute.arrays import is_host
 from svmcifar.compute.memory import parse_bytes
+from svmcifar.compute.threads import count_workers
 from svmcifar.errors import BackendUnavailableError, InputError
 from svmcifar.svm.problem import OvOProblem, OvOSolution, Progress
 
@@ -61,9 +62,9 @@ class Backend:
     why_not: Callable[[], str | None]  # the reason why it does not work here
     load: Callable[[], Solver]  # imports the solver
     uses_gpu: bool = False  # whether it works on the GPU, and accepts samples there
-    # From the samples of each class and the memory limit in bytes: raises MemoryLimitError if they
-    # do not fit, whatever their features.
-    check_memory: Callable[[list[int], int | None], None] = lambda sizes, limit: None
+    # From the samples of each class, the numbers of features and workers and the memory limit in
+    # bytes: raises MemoryLimitError if they do not fit, whatever their values.
+    check_memory: Callable[[list[int], int, int, int | None], None] = lambda *_: None
     # The name of the backend that solves, if others than this do.
     solver: Callable[[], str] | None = None
 
@@ -76,14 +77,23 @@ class Backend:
                 f"'cuml', or svmcifar.compute.arrays.to_host."
             )
 
-    def require_memory(self, y: NDArray[np.int64], n_views: int, memory_limit: Any) -> None:
-        """Raise MemoryLimitError if views of samples with labels y, from 0 on, cannot fit.
+    def require_memory(
+        self,
+        y: NDArray[np.int64],
+        n_views: int,
+        n_features: int,
+        *,
+        n_jobs: int | None,
+        memory_limit: Any,
+    ) -> None:
+        """Raise MemoryLimitError if views of float32 samples with labels y, from 0 on, cannot fit.
 
-        The limit is that of `RBFSVC`.
+        `n_jobs` and the limit are those of `RBFSVC`.
         """
         sizes = np.bincount(y)
         limit_bytes = None if memory_limit is None else parse_bytes(memory_limit)
-        self.check_memory((n_views * sizes[sizes > 0]).tolist(), limit_bytes)
+        sizes = (n_views * sizes[sizes > 0]).tolist()
+        self.check_memory(sizes, n_features, count_workers(n_jobs), limit_bytes)
 
 
 def _loader(file: str, function: str) -> Callable[[], Any]:
@@ -97,7 +107,7 @@ _BACKENDS = (
         lambda: gpu.why_no_cupy(),
         _loader("cupy_ovo", "solve_cupy"),
         uses_gpu=True,
-        check_memory=lambda sizes, limit: _loader("cupy_ovo", "check_memory")()(sizes, limit),
+        check_memory=lambda *problem: _loader("cupy_ovo", "check_memory")()(*problem),
     ),
     Backend(
         "cuml",
@@ -111,14 +121,14 @@ _BACKENDS = (
         "all pairs over one kernel matrix on the CPU",
         lambda: None,
         _loader("numba_ovo", "solve_blocked"),
-        check_memory=lambda sizes, limit: _loader("numba_ovo", "check_memory")()(sizes, limit),
+        check_memory=lambda *problem: _loader("numba_ovo", "check_memory")()(*problem),
     ),
     Backend(
         "sklearn",
         "scikit-learn's SVC (LIBSVM) on the CPU",
         lambda: None,
         _loader("sklearn_ovo", "solve_sklearn"),
-        check_memory=lambda sizes, limit: _loader("sklearn_ovo", "check_memory")()(sizes, limit),
+        check_memory=lambda *problem: _loader("sklearn_ovo", "check_memory")()(*problem),
     ),
     Backend(
         "dask",

@@ -35,7 +35,7 @@ def solve_sklearn(
 
     Raise MemoryLimitError if the limit is below the two kernel rows that LIBSVM always keeps.
     """
-    check_memory(problem.sizes, memory_limit_bytes)
+    check_memory(problem.sizes, problem.samples.X.shape[1], n_workers, memory_limit_bytes)
     cache_bytes = _CACHE_BYTES if memory_limit_bytes is None else memory_limit_bytes
     samples = problem.float64_samples(slice(None))
     X, parameters = samples.X, problem.kernel.sklearn_parameters
@@ -78,7 +78,9 @@ def _check_matrix_memory(n_samples: int, memory_limit_bytes: int | None) -> None
         )
 
 
-def check_memory(sizes: list[int], memory_limit_bytes: int | None) -> None:
+def check_memory(
+    sizes: list[int], n_features: int, n_workers: int, memory_limit_bytes: int | None
+) -> None:
     """Raise MemoryLimitError if LIBSVM's least cache for classes of these sizes does not fit."""
     least_bytes = 2 * _ENTRY_BYTES * sum(sorted(sizes)[-2:])
     if memory_limit_bytes is not None and memory_limit_bytes < least_bytes:
