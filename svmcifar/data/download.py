@@ -1,7 +1,10 @@
 """Download the official archive: checked, unpacked, and moved into place whole."""
 
 import sys
+from contextlib import suppress
 from pathlib import Path
+from queue import Empty, Queue
+from threading import Thread
 from time import monotonic
 
 from svmcifar.compute.progress import Stage, stage
@@ -16,6 +19,8 @@ from svmcifar.text import one_line
 _CHUNK_BYTES = 2**18
 # A server that sends less, on an average over the timeout, has stalled.
 _LEAST_PER_S = 1000
+# Timeouts within which the first byte of the archive is to come, after all redirects.
+_ANSWER_TIMEOUTS = 10
 
 
 def download_dataset(
@@ -95,28 +100,50 @@ def _transfer(
     description: ArchiveDescription, archive: Path, timeout_s: float, transfer: Stage
 ) -> None:
     """Write what the server sends, as it is; raise if it is too much, too little or too slow."""
-    import requests
-
-    url, n_bytes = description.archive_url, description.archive_bytes
-    # Nothing is decompressed: some servers say of a .tar.gz that it is, as if it were their doing.
-    headers = {"Accept-Encoding": "identity"}
-    with (
-        archive.open("wb") as file,
-        requests.get(url, headers=headers, stream=True, timeout=timeout_s) as response,
-    ):
-        response.raise_for_status()
-        since, before = monotonic(), 0
-        while content := response.raw.read1(_CHUNK_BYTES, decode_content=False):
-            file.write(content)
-            transfer.advance(len(content))
+    n_bytes = description.archive_bytes
+    received: Queue[bytes | BaseException] = Queue(maxsize=4)
+    # Another thread waits for the server: a server that sends a byte of its headers now and then
+    # would hold this one for ever.
+    of_server = (description.archive_url, timeout_s, received)
+    Thread(target=_receive, args=of_server, daemon=True).start()
+    allowed_s = _ANSWER_TIMEOUTS * timeout_s
+    since, before = monotonic(), 0
+    with archive.open("wb") as file:
+        while True:
+            with suppress(Empty):
+                content = received.get(timeout=max(0.0, since + allowed_s - monotonic()))
+                if isinstance(content, BaseException):
+                    raise content
+                if not content:
+                    break
+                file.write(content)
+                transfer.advance(len(content))
             if transfer.done > n_bytes:
                 raise ValueError(f"more than the {n_bytes} bytes that it has")
-            if (seconds := monotonic() - since) > timeout_s:
+            if transfer.done:
+                allowed_s = timeout_s
+            if (seconds := monotonic() - since) > allowed_s:
                 if transfer.done - before < _LEAST_PER_S * seconds:
                     raise TimeoutError(f"less than {_LEAST_PER_S} bytes a second")
                 since, before = monotonic(), transfer.done
     if transfer.done < n_bytes:
         raise ValueError(f"{transfer.done} of {n_bytes} bytes")
+
+
+def _receive(url: str, timeout_s: float, received: "Queue[bytes | BaseException]") -> None:
+    """Hand on what a server sends, then nothing (b""), or the error that ended it."""
+    import requests
+
+    # Nothing is decompressed: some servers say of a .tar.gz that it is, as if it were their doing.
+    headers = {"Accept-Encoding": "identity"}
+    try:
+        with requests.get(url, headers=headers, stream=True, timeout=timeout_s) as response:
+            response.raise_for_status()
+            while content := response.raw.read1(_CHUNK_BYTES, decode_content=False):
+                received.put(content)
+        received.put(b"")
+    except Exception as error:
+        received.put(error)
 
 
 def _unpack(archive: Path, folder: Path, description: ArchiveDescription) -> None:

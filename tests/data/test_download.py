@@ -240,6 +240,20 @@ def trickle(handler, content):
             handler.wfile.write(bytes([byte]))
 
 
+def trickle_headers(handler, content):
+    with suppress(OSError):
+        handler.wfile.write(b"HTTP/1.1 200 OK\r\nX: ")
+        while not handler.server.closing.wait(0.02):
+            handler.wfile.write(b"y")
+
+
+def trickle_size_of_a_chunk(handler, content):
+    answer(handler, ["Transfer-Encoding: chunked"], b"1\r\nx\r\n")
+    with suppress(OSError):
+        while not handler.server.closing.wait(0.02):
+            handler.wfile.write(b"0")
+
+
 def reset(handler, content):
     answer(handler, length(len(content)), content[:1000])
     handler.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
@@ -283,6 +297,8 @@ HOSTILE = {
     ),
     "stalls": (stall, "timed out"),
     "trickles": (trickle, "less than 1000 bytes a second"),
+    "trickles-headers": (trickle_headers, "less than 1000 bytes a second"),
+    "trickles-the-size-of-a-chunk": (trickle_size_of_a_chunk, "less than 1000 bytes a second"),
     "resets": (reset, "reset by peer"),
     "claims-to-be-longer": (saying(lambda c: length(len(c) + 9)), "9 more expected"),
     "claims-to-be-shorter": (saying(lambda c: length(len(c) - 9)), " of "),
