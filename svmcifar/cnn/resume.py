@@ -6,7 +6,7 @@ from typing import Any
 
 import torch
 
-from svmcifar.cnn.torch_runtime import require_safe_torch
+from svmcifar.cnn.torch_runtime import load_tensors, require_safe_torch
 from svmcifar.errors import CheckpointError
 from svmcifar.io.files import atomic_path
 from svmcifar.io.reading import read_file
@@ -40,7 +40,7 @@ def load_state(path: Path, identity: dict[str, Any], parts: dict[str, Any]) -> H
     require_safe_torch(path)
     try:
         # On the host: each part moves what it loads, and Adam keeps its step counts there.
-        state = dict(torch.load(BytesIO(read_file(path)), map_location="cpu", weights_only=True))
+        state = dict(load_tensors(read_file(path)))
         was, history = dict(state["about"]), list(state["history"])
         if any(not isinstance(n, int | float) for entry in history for n in entry.values()):
             raise TypeError("the history must be numbers by name")

@@ -26,6 +26,7 @@ from svmcifar.cnn.planned import find_planned
 from svmcifar.cnn.state_dict import find_state
 from svmcifar.compute.image_shape import ImageShape
 from svmcifar.errors import BackendUnavailableError, CheckpointError, InputError
+from svmcifar.io.stored_zip import open_zip
 
 _BATCH = 128
 _SAFE_TORCH = "2.10"  # a file can make older ones run code in spite of weights_only
@@ -184,6 +185,17 @@ def count_parameters(network: nn.Module) -> int:
     return sum(value.numel() for value in network.parameters())
 
 
+def load_tensors(content: bytes) -> Any:
+    """Read what `torch.save` wrote, tensors and plain values, on the host.
+
+    A damaged file raises anything.  An archive takes no more memory than it is large, as those that
+    PyTorch writes.
+    """
+    if content.startswith(b"PK\x03\x04"):
+        open_zip(io.BytesIO(content)).close()
+    return torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
+
+
 def read_state(path: Path, content: bytes) -> Any:
     """Read what a file of weights holds; raise CheckpointError if it is damaged or holds code."""
     if kind_of(path, content) == SAFETENSORS:
@@ -197,7 +209,7 @@ def read_state(path: Path, content: bytes) -> Any:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # on the pickle's age: it is read or refused
-            return torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
+            return load_tensors(content)
     except Exception as error:  # a damaged file fails in any way
         # PyTorch's own message tells the user to switch the safeguard off: keep its last part.
         reason = str(error).rpartition("WeightsUnpickler error:")[2]
