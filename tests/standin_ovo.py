@@ -9,6 +9,7 @@ from svmcifar.svm.backends.gpu_memory_plan import make_device_plan
 from svmcifar.svm.backends.numba_ovo import solve_blocked
 from svmcifar.svm.backends.parts import list_parts, solve_on_gpu
 from svmcifar.svm.kernels.blocks import compute_kernel
+from svmcifar.svm.kernels.invariant_rbf import InvariantRBF
 from svmcifar.svm.kernels.kernel import Precision
 from svmcifar.svm.kernels.linear import Linear
 from svmcifar.svm.kernels.poly import Polynomial
@@ -63,6 +64,7 @@ def test_kernel_matrix(monkeypatch, dtype, block):
         *((sizes, C, RBF(0.3)) for sizes in ([6, 9], [5, 1, 4], [2, 3, 1, 2]) for C in (0.01, 30)),
         ([5, 1, 4], 0.1, Linear()),
         ([6, 9], 0.01, Polynomial(0.3, 2, 1.0)),
+        ([5, 1, 4], 3.0, InvariantRBF(0.3, 2)),
     ],
     ids=lambda value: getattr(value, "name", value),
 )

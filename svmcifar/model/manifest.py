@@ -9,8 +9,9 @@ from svmcifar.features.settings import FeatureSettings
 from svmcifar.json_values import plain, read_fields
 from svmcifar.svm.fit_report import FitReport
 
-# Format 1 had raw pixels only and no augmentation; up to 2, types were named by their modules.
-FORMAT_NUMBER = 3
+# Format 1 had raw pixels only and no augmentation; up to 2, types were named by their modules; up
+# to 3, no model implied mirror images.
+FORMAT_NUMBER = 4
 # What files of other estimators hold, by their manifest; image classifiers' do not say.
 ESTIMATOR = "estimator"
 

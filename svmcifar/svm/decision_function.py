@@ -129,7 +129,7 @@ def _row_bytes(model: OvOModel, n_features: int, itemsize: int) -> int:
     """Return an upper bound of the bytes that a sample of a batch takes on a device."""
     n_classes = len(model.n_support)
     centred = 2 * n_features * 8  # the squares behind its norm are float64
-    block = 3 * int(model.n_support.max()) * itemsize
+    block = (2 + model.kernel.n_products) * int(model.n_support.max()) * itemsize
     values = 3 * n_classes * (n_classes - 1) * itemsize
     return centred + block + values + 2 * len(model.intercept) * 8
 

@@ -2,6 +2,7 @@
 
 import copy
 from dataclasses import replace
+from functools import partial
 from numbers import Integral, Real
 from typing import Any, Self
 
@@ -21,6 +22,7 @@ from svmcifar.compute.progress import stage
 from svmcifar.compute.threads import count_workers
 from svmcifar.svm import validation
 from svmcifar.svm.backends.registry import BACKENDS, choose_backend
+from svmcifar.svm.both_images import with_mirror_images
 from svmcifar.svm.fit_report import report_pairs, unconverged_pairs, warn_of_unsolved_pairs
 from svmcifar.svm.kernels.kernel import Kernel
 from svmcifar.svm.kernels.precomputed import Precomputed, number_samples
@@ -135,6 +137,8 @@ class SVC(ClassifierMixin, BaseEstimator):
         With `probability`: the sigmoid ``1 / (1 + exp(A f + B))`` of each pair, f positive for its
         first class, as LIBSVM has it; for more than two classes times one factor of all pairs,
         with which coupled probabilities are calibrated.
+    n_odd_ : int
+        Of `fit`.
     fit_status_ : int
         0 if every pair has converged, 1 otherwise.
     backend_ : str
@@ -175,6 +179,7 @@ class SVC(ClassifierMixin, BaseEstimator):
     shrinking = True
     cache_size = 200.0
     random_state = None
+    n_odd_ = 0
 
     _parameter_constraints = {  # noqa: RUF012 (scikit-learn's own form)
         "C": [Interval(Real, 0.0, None, closed="right")],
@@ -261,6 +266,7 @@ class SVC(ClassifierMixin, BaseEstimator):
         sample_weight: ArrayLike | None = None,
         *,
         n_views: int = 1,
+        n_odd: int = 0,
     ) -> Self:
         """Fit the model.
 
@@ -280,6 +286,12 @@ class SVC(ClassifierMixin, BaseEstimator):
         n_views : int, default=1
             For probabilities: successive rows of X that show the same sample, as in
             `predict_proba`.
+        n_odd : int, default=0
+            Number of the last features of X that a reflection of samples negates, such as the odd
+            parts of images under mirroring.  If it is not 0 the model is, with the kernel "rbf",
+            the one of samples and mirror images, which are not computed: decision values, gamma
+            and C are those of twice as many rows, and both have the coefficient in `dual_coef_`
+            (`objective_` is half of theirs).
 
         Raises
         ------
@@ -287,7 +299,8 @@ class SVC(ClassifierMixin, BaseEstimator):
             If X has NaN, infinite or too large values, or such that the kernel does not take; if
             fewer than two classes have a sample of
             positive weight, or if X is on the GPU and the backend, y or the weights are not; with
-            `probability`, if views are incomplete or of several classes.
+            `probability`, if views are incomplete or of several classes; if there are not `n_odd`
+            features, or the kernel or the backend cannot imply mirror images.
         MemoryLimitError
             If not even a few kernel rows of the largest pair fit the memory limit.
         BackendUnavailableError
@@ -302,22 +315,30 @@ class SVC(ClassifierMixin, BaseEstimator):
         fitted = copy.copy(self)
         for name in [name for name in vars(self) if name.endswith("_")]:
             delattr(fitted, name)
-        fitted._fit(X, y, sample_weight, n_views)
+        fitted._fit(X, y, sample_weight, n_views, n_odd)
         warn_of_unsolved_pairs(fitted)
         self.__dict__ = fitted.__dict__
         return self
 
     def _fit(
-        self, X: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None, n_views: int = 1
+        self,
+        X: ArrayLike,
+        y: ArrayLike,
+        sample_weight: ArrayLike | None,
+        n_views: int = 1,
+        n_odd: int = 0,
     ) -> Self:
         """Set the fitted attributes one after the other, without a warning of unsolved pairs."""
         backend = choose_backend(self.backend)
         limit_bytes = None if self.memory_limit is None else parse_bytes(self.memory_limit)
         backend.require_place_of(X)
         samples, labels = validation.read_training_set(self, X, y)
+        validation.require_odd_features(n_odd, samples.shape[1], self.kernel)
         check_classification_targets(labels)
         weight = validation.read_sample_weight(sample_weight, X, labels)
-        training = sort_by_class(samples, labels, self.class_weight, self.C, weight)
+        training = sort_by_class(samples, labels, self.class_weight, self.C, weight, n_odd)
+        if n_odd:
+            self.n_odd_ = int(n_odd)
         kernel, gamma = self._make_kernel(training)
         sigmoids = self._fit_sigmoids(training, gamma, n_views) if self.probability else None
         if isinstance(kernel, Precomputed):
@@ -448,10 +469,10 @@ class SVC(ClassifierMixin, BaseEstimator):
         """Build a fitted `sklearn.svm.SVC` with the same decision values and float64 samples.
 
         The kernels "laplacian" and "chi2" are scikit-learn's functions, and its training set is the
-        support vectors.
+        support vectors.  Mirror images that a model implies are support vectors there.
         """
         check_is_fitted(self)
-        return to_sklearn_svc(self)
+        return to_sklearn_svc(with_mirror_images(self))
 
     @property
     def fit_status_(self) -> int:
@@ -503,7 +524,8 @@ class SVC(ClassifierMixin, BaseEstimator):
         if KERNELS[self.kernel].needs_nonnegative:
             validation.require_nonnegative(X, self.kernel)
         gamma = resolve_gamma(self.gamma, X.shape[1], training.moments.variance)
-        return make_kernel(self.kernel, gamma=gamma, degree=self.degree, coef0=self.coef0), gamma
+        parameters = {"gamma": gamma, "degree": self.degree, "coef0": self.coef0}
+        return make_kernel(self.kernel, n_odd=self.n_odd_, **parameters), gamma
 
     def _fit_sigmoids(self, training: TrainingSet, gamma: float, n_views: int) -> Sigmoids:
         """Fit the pairs' sigmoids out of fold, with the gamma and class weights of all samples."""
@@ -515,8 +537,9 @@ class SVC(ClassifierMixin, BaseEstimator):
             break_ties=False,
         )
         is_pairwise = self.kernel == "precomputed"
+        fit_fold = partial(model._fit, n_odd=self.n_odd_)
         return fit_sigmoids_out_of_fold(
-            training, model._fit, n_views, self.n_jobs, is_pairwise=is_pairwise
+            training, fit_fold, n_views, self.n_jobs, is_pairwise=is_pairwise
         )
 
     def _keep_sigmoids(self, sigmoids: Sigmoids | None) -> None:

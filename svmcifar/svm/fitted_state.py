@@ -37,6 +37,8 @@ def check_fitted_state(svc: "SVC") -> None:
     _require_numbers(svc, "dual_coef_", (n_classes - 1, n_support))
     _require_numbers(svc, "intercept_", (n_pairs,))
     _require(bool(np.isfinite(svc.gamma_)) and svc.gamma_ >= 0, "gamma_")
+    _require(isinstance(svc.n_odd_, int) and 0 <= svc.n_odd_ <= n_features, "n_odd_")
+    _require(svc.n_odd_ == 0 or svc.kernel == "rbf", "n_odd_")
     for name in ("probA_", "probB_"):
         if hasattr(svc, name):
             _require_numbers(svc, name, (n_pairs,))

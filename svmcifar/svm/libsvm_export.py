@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from svmcifar.errors import InputError
+from svmcifar.svm.both_images import with_mirror_images
 
 if TYPE_CHECKING:
     from svmcifar.svm.estimator import SVC
@@ -46,6 +47,7 @@ def write_libsvm(svc: "SVC", file: IO[str]) -> None:
     InputError as `require_libsvm_form`.
     """
     require_libsvm_form(svc)
+    svc = with_mirror_images(svc)
     name, parameters = _KERNELS[svc.kernel]
     # LIBSVM's own sign, which scikit-learn flips for two classes.
     sign = -1.0 if len(svc.classes_) == 2 else 1.0

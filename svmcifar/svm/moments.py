@@ -23,6 +23,13 @@ class Moments:
     variance: float  # over all entries of X, as ``X.var()``
     mean_sq_norm: float  # mean squared norm of the samples
 
+    def of_both_images(self, n_odd: int) -> "Moments":
+        """Return the moments of the samples and copies whose last `n_odd` features are negated."""
+        mean = self.mean.copy()
+        mean[len(mean) - n_odd :] = 0.0
+        variance = self.variance + self.mean.mean() ** 2 - mean.mean() ** 2
+        return Moments(mean, float(variance), self.mean_sq_norm)
+
 
 def moments(X: Any) -> Moments:
     """Compute moments of X, on the host or a device, batch by batch in float64."""

@@ -12,6 +12,7 @@ from onnx import GraphProto, ModelProto, TensorProto, helper
 
 from svmcifar.errors import InputError
 from svmcifar.io.onnx_graph import GraphBuilder, make_model
+from svmcifar.svm.both_images import with_mirror_images
 from svmcifar.svm.coupling import LEAST
 from svmcifar.svm.kernels.kernel import Precision
 from svmcifar.svm.one_vs_one import pair_arrays, pair_numbers
@@ -65,6 +66,7 @@ def add_svm(graph: GraphProto, svc: "SVC", samples: str, n_views: int = 1) -> No
     ``probabilities``, float64 (N, n_classes).  The pairs' decision values are the value
     ``decisions`` within.
     """
+    svc = with_mirror_images(svc)
     add, n_classes = GraphBuilder(graph), len(svc.classes_)
     decisions = _add_decisions(add, svc, samples, n_views)
     numbers, scores = _add_votes(add, svc, decisions)

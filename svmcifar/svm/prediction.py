@@ -167,7 +167,8 @@ class Predictor:
 
 def kernel_of(svc: "SVC") -> Kernel:
     """Return the kernel of a fitted model, but of one with precomputed values."""
-    return make_kernel(svc.kernel, gamma=svc.gamma_, degree=svc.degree, coef0=svc.coef0)
+    parameters = {"gamma": svc.gamma_, "degree": svc.degree, "coef0": svc.coef0}
+    return make_kernel(svc.kernel, n_odd=svc.n_odd_, **parameters)
 
 
 def choose_precision(svc: "SVC") -> Precision:

@@ -72,7 +72,7 @@ class OvOProblem:
     @property
     def stored_dtype(self) -> np.dtype:
         """The dtype that kernel values are kept in."""
-        return np.dtype(np.float32 if self.kernel.has_unit_diagonal else np.float64)
+        return self.kernel.dtype
 
     def diagonal(self) -> FloatArray | None:
         """Return the diagonal of the kernel matrix on the host, None if it is 1."""
@@ -179,10 +179,12 @@ def sort_by_class(
     class_weight: dict | str | None,
     smallest_C: float,
     sample_weight: FloatArray | None = None,
+    n_odd: int = 0,
 ) -> TrainingSet:
     """Check a training set and sort it by class, without samples of weight 0.
 
-    A class that has no others is left out.  Raise InputError if X has NaN, infinite or too large
+    A class that has no others is left out.  With `n_odd` features that mirroring negates, moments
+    are those of samples and mirror images.  Raise InputError if X has NaN, infinite or too large
     values, if fewer than two classes are left, or if `smallest_C` times a weight is not above 0.
     """
     classes, codes = np.unique(y, return_inverse=True)
@@ -198,6 +200,8 @@ def sort_by_class(
     kept = np.flatnonzero(counts)
     codes = np.repeat(np.arange(len(kept)), counts[kept])
     validation.require_classes(classes, kept)
+    if n_odd:
+        X_moments = X_moments.of_both_images(n_odd)
     training = TrainingSet(
         X, classes[kept], weight_of_class[kept], order, codes, weight[order], X_moments
     )

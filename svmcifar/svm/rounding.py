@@ -55,9 +55,7 @@ def first_precision(dtype: np.dtype, kernel: Kernel, largest_sq_norm: float) -> 
         (
             precision
             for precision in Precision
-            if (
-                precision != Precision.FLOAT32 or (dtype == np.float32 and kernel.has_unit_diagonal)
-            )
+            if (precision != Precision.FLOAT32 or (dtype == np.float32 == kernel.dtype))
             and kernel.at(precision).rounding(norms, precision)[0] <= _MOST_AT_FIRST
         ),
         Precision.EXACT,
@@ -139,6 +137,7 @@ def typical_value(
 ) -> float:
     """Return the root mean square of kernel values between distinct samples, from a few of them.
 
+    Values are relative to the kernel's bounds (`Kernel.sizes`).
     For a kernel whose errors do not become smaller with its values it is 1.
     """
     if not kernel.has_relative_errors:
@@ -148,4 +147,6 @@ def typical_value(
     K = np.empty((len(rows), len(rows)))
     compute_kernel(kernel.at(Precision.EXACT), samples, samples, out=K)
     np.fill_diagonal(K, 0.0)
+    sizes = kernel.sizes(samples.sq_norms)
+    K /= np.outer(sizes, sizes)
     return float(np.sqrt((K * K).sum() / max(1, K.size - len(K))))

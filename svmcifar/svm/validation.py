@@ -1,6 +1,6 @@
 """Checks of the input of `SVC`."""
 
-from numbers import Real
+from numbers import Integral, Real
 from typing import Any
 
 import numpy as np
@@ -111,6 +111,20 @@ def require_kernel_values(name: str, largest: float) -> None:
         raise InputError(
             f"Values of the kernel {name!r} must be at most {_MOST_KERNEL_VALUE:g}. "
             f"Got {largest:.3g}. Scale X down, or take a smaller gamma or degree."
+        )
+
+
+def require_odd_features(n_odd: int, n_features: int, kernel: str) -> None:
+    """Raise if there cannot be so many features that mirroring negates."""
+    if not (isinstance(n_odd, Integral) and 0 <= n_odd <= n_features):
+        raise InputError(
+            f"The features that mirroring negates must be from 0 to {n_features}, all there are. "
+            f"Got n_odd={n_odd!r} instead."
+        )
+    if n_odd and kernel != "rbf":
+        raise InputError(
+            f"Mirror images can be implied with the kernel 'rbf' alone. Got n_odd={n_odd} with the "
+            f"kernel {kernel!r}. Give them as samples of their own."
         )
 
 

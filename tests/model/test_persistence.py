@@ -250,7 +250,7 @@ def test_incomplete_manifest_is_refused_before_it_is_shown(edit):
 
 def test_file_of_a_newer_release(saved, edit):
     manifest = read_manifest(saved).to_dict() | {"format": 99}
-    _refused(edit(manifest=json.dumps(manifest)), "at most 3, got 99; upgrade")
+    _refused(edit(manifest=json.dumps(manifest)), "at most 4, got 99; upgrade")
 
 
 class _Evil:

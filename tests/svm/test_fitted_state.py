@@ -80,6 +80,8 @@ def at(place, value):
         (put("intercept_", lambda b: b[:-1]), "intercept_"),
         (put("gamma_", lambda gamma: -gamma), "gamma_"),
         (put("gamma_", lambda gamma: np.nan), "gamma_"),
+        (put("n_odd_", lambda n: 7), "n_odd_"),
+        (put("n_odd_", lambda n: 1.0), "n_odd_"),
         (put("probA_", at(0, np.nan)), "probA_"),
         (put("probB_", lambda b: b[:-1]), "probB_"),
         (put("_center", at(0, np.nan)), "_center"),

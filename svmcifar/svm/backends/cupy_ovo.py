@@ -49,10 +49,10 @@ def solve_cupy(
     X = problem.samples.X
     itemsize = get_dtype(X).itemsize
     to_send = X.size * itemsize if is_host(X) else 0
-    blocks = 2 * _BLOCK**2 * itemsize
+    blocks = 2 * problem.kernel.n_products * _BLOCK**2 * itemsize
     room = int(_SHARE * free_gpu_bytes()) - to_send - blocks
     limit = room if memory_limit_bytes is None else min(room, memory_limit_bytes)
-    sample_bytes, kept = (X.shape[1] + 1) * itemsize, problem.stored_dtype.itemsize
+    sample_bytes, kept = (X.shape[1] + 1) * itemsize, _stored_dtype(problem.kernel).itemsize
     plan = make_device_plan(problem.sizes, max(limit, 0), room, sample_bytes, kept)
     solution = solve_on_device(problem, plan, progress)
     refine(problem, solution, n_workers)
@@ -129,7 +129,7 @@ def kernel_matrix(kernel: Kernel, X: Any, sq_norms: Any) -> Any:
     rows are float32 or float64.
     """
     xp, n = get_namespace(X), X.shape[0]
-    K = xp.empty((n, n), dtype=xp.float32 if kernel.has_unit_diagonal else xp.float64)
+    K = xp.empty((n, n), dtype=getattr(xp, _stored_dtype(kernel).name))
     blocks = list(gen_batches(n, _BLOCK))
     for number, rows in enumerate(blocks):
         for columns in blocks[number:]:
@@ -137,3 +137,8 @@ def kernel_matrix(kernel: Kernel, X: Any, sq_norms: Any) -> Any:
             kernel.write_mirrored(products, sq_norms, rows, columns, K)
     K.reshape(-1)[:: n + 1] = kernel.diagonal(SampleBlocks(X, sq_norms))
     return K
+
+
+def _stored_dtype(kernel: Kernel) -> np.dtype:
+    """Return the dtype of values on the GPU, whose float32 solver takes a diagonal of 1 alone."""
+    return np.dtype(np.float32 if kernel.has_unit_diagonal else np.float64)

@@ -113,7 +113,10 @@ def solve_dask(
     n_threads = [worker["nthreads"] for worker in workers]
     stored = problem.stored_dtype.itemsize
     size = X.dtype.itemsize
-    plan = make_plan(problem.sizes, X.shape[1], max(n_threads), limit, size, stored, in_file=True)
+    plan = make_plan(
+        problem.sizes, X.shape[1], max(n_threads), limit, size, stored, in_file=True,
+        n_products=problem.kernel.n_products,
+    )  # fmt: skip
     solution = OvOSolution.empty(problem)
     solution.memory_plan = f"{plan.describe()}, on Dask's workers"
     with _place() as place:

@@ -101,10 +101,12 @@ def make_plan(
     stored: int = 4,
     in_file: bool = False,
     at_least: int = 0,
+    n_products: int = 1,
 ) -> Plan:
     """Choose a schedule for one gamma and the `itemsize` of samples and distances.
 
-    `stored` are the bytes of a kernel value, and `at_least` what else must fit the limit, after it.
+    `stored` are the bytes of a kernel value, and `at_least` what else must fit the limit, after it;
+    `n_products` are those of `svmcifar.svm.kernels.kernel.Kernel`.
 
     The limit is on the sorted copy of the samples too (see `choose_plan`), or, where they are read
     from a file, on the rows that are in use.  Where no schedule fits,
@@ -116,10 +118,11 @@ def make_plan(
     if in_file:
         n_held = min(n_held, 2 * n_workers * max(BLOCK, *sizes))
     held = n_held * n_features * itemsize
+    of_products = n_products * itemsize
     if limit_bytes is not None:
-        holding = replace(kernel_holding(itemsize, stored), always=held)
+        holding = replace(kernel_holding(of_products, stored), always=held)
         of_tiles = min(plan.n_bytes for plan in _schedules(sizes, 1, holding))
-        of_rows = least_rows_bytes(n, n_features, n_workers, itemsize, stored, held)
+        of_rows = least_rows_bytes(n, n_features, n_workers, of_products, stored, held)
         least = max(at_least, min(of_tiles, of_rows))
         if limit_bytes < least:
             raise too_small(limit_bytes, least, n)
@@ -127,12 +130,12 @@ def make_plan(
     thresholds = [many, *sorted({size for size in sizes if size < many}, reverse=True)]
     for threshold in thresholds:
         on_demand = frozenset(c for c, size in enumerate(sizes) if size >= threshold)
-        plan = make_tile_plan(sizes, n_workers, limit_bytes, itemsize, on_demand, held, stored)
+        plan = make_tile_plan(sizes, n_workers, limit_bytes, of_products, on_demand, held, stored)
         if plan and not on_demand:
             return plan
         if plan:
             break
-    rows = plan_rows(n, n_features, n_workers, limit_bytes, itemsize, stored, held)
+    rows = plan_rows(n, n_features, n_workers, limit_bytes, of_products, stored, held)
     assert plan is not None  # what has room for rows has room for no tiles
     return replace(plan, rows=rows, n_bytes=max(plan.n_bytes, rows.n_bytes))
 

@@ -52,7 +52,10 @@ def solve_blocked(
     stored = problem.stored_dtype.itemsize
     size = X.dtype.itemsize
     at_least = least_refinement_bytes(problem)
-    plan = make_plan(problem.sizes, X.shape[1], n_workers, limit, size, stored, in_file, at_least)
+    plan = make_plan(
+        problem.sizes, X.shape[1], n_workers, limit, size, stored, in_file, at_least,
+        problem.kernel.n_products,
+    )  # fmt: skip
     solution = OvOSolution.empty(problem)
     solution.memory_plan = plan.describe()
     with KeptParts(lambda: _hash(problem, plan)) as parts:

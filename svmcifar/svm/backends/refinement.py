@@ -30,7 +30,8 @@ def least_refinement_bytes(problem: OvOProblem) -> int:
         largest = float((problem.upper * sizes).max() * sizes.max())
     if largest * np.sqrt(n + 1) * float(relative.max()) <= SHARE * problem.tol:
         return 0
-    return least_rows_bytes(n, problem.samples.X.shape[1], 1, 8, 8, _held_bytes(problem, n))
+    itemsize = 8 * problem.kernel.n_products
+    return least_rows_bytes(n, problem.samples.X.shape[1], 1, itemsize, 8, _held_bytes(problem, n))
 
 
 def refine(
@@ -53,10 +54,10 @@ def refine(
     need_exact = set(_doubtful_at(Precision.FLOAT64, problem, solution).tolist())
     first, second = pair_arrays(problem.n_classes)
     cancelled = np.zeros(1, dtype=bool)
-    n_features = problem.samples.X.shape[1]
+    n_features, itemsize = problem.samples.X.shape[1], 8 * problem.kernel.n_products
 
     def plan(n: int) -> RowPlan:
-        return plan_rows(n, n_features, 1, limit_bytes, 8, 8, _held_bytes(problem, n))
+        return plan_rows(n, n_features, 1, limit_bytes, itemsize, 8, _held_bytes(problem, n))
 
     def work(number: int) -> None:
         a, b = int(first[number]), int(second[number])

@@ -24,7 +24,7 @@ from svmcifar.compute.memory import format_bytes, format_least
 from svmcifar.errors import MemoryLimitError
 from svmcifar.svm.backends.smo import STEPS_PER_CALL, step_limit
 from svmcifar.svm.backends.smo_numba import dual_objective, end_state, solve_within
-from svmcifar.svm.kernels.blocks import BLOCK, compute_kernel
+from svmcifar.svm.kernels.blocks import BLOCK, compute_kernel, kernel_block
 from svmcifar.svm.kernels.kernel import Kernel
 from svmcifar.svm.problem import FloatArray, PairSolution
 from svmcifar.svm.samples import SampleBlocks
@@ -190,9 +190,7 @@ class _Rows:
         def fill(block: tuple[int, slice]) -> None:
             number, columns = block
             part, first = self.parts[number][columns], number * self.n_a + columns.start
-            K = self.kernel.products(rows.X, part.X)
-            self.kernel.write(K, rows.sq_norms, part.sq_norms, K)
-            self.values[places, first : first + len(part)] = K
+            self.values[places, first : first + len(part)] = kernel_block(self.kernel, rows, part)
 
         blocks = [(number, cut) for number in (0, 1) for cut in _cut(len(self.parts[number]))]
         for _ in self.map_blocks(fill, blocks):

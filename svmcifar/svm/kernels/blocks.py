@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from svmcifar.compute.arrays import get_namespace
-from svmcifar.svm.kernels.kernel import Kernel
+from svmcifar.svm.kernels.kernel import Kernel, first_products
 from svmcifar.svm.samples import SampleBlocks
 
 # Matrix products are cut into blocks of this many rows and columns, whatever the number of workers,
@@ -56,12 +56,13 @@ def compute_kernel(
     def fill(rows: slice, columns: slice) -> None:
         a, b, part = A[rows], B[columns], K[rows, columns]
         is_whole = part.flags.c_contiguous  # compiled code writes in steps of one
-        in_place = is_whole and part.dtype == a.X.dtype
-        products = part if in_place else np.empty(part.shape, dtype=a.X.dtype)
+        in_place = is_whole and part.dtype == a.X.dtype and kernel.n_products == 1
+        products = part if in_place else kernel.empty_products(a.X, b.X)
         kernel.products(a.X, b.X, out=products)
-        kernel.write(products, a.sq_norms, b.sq_norms, part if is_whole else products)
+        values = part if is_whole else first_products(products)
+        kernel.write(products, a.sq_norms, b.sq_norms, values)
         if not is_whole:
-            part[...] = products
+            part[...] = values
 
     is_symmetric = A.X is B.X
     fill_blocks(fill, K, is_symmetric, map_blocks)
@@ -73,9 +74,11 @@ def compute_kernel(
 def kernel_block(kernel: Kernel, A: SampleBlocks, B: SampleBlocks) -> Any:
     """Compute kernel values between samples of one dtype and centre, where they are.
 
-    The result has the samples' dtype; three times its size must fit the memory.
+    The result has the samples' dtype; three times its size, or four with two products a value,
+    must fit the memory.
     """
     get_namespace(A.X, B.X)
-    K = kernel.products(A.X, B.X)
-    kernel.write(K, A.sq_norms, B.sq_norms, K)
+    products = kernel.products(A.X, B.X)
+    K = first_products(products)
+    kernel.write(products, A.sq_norms, B.sq_norms, K)
     return K

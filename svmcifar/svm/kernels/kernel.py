@@ -64,8 +64,10 @@ class Kernel(ABC):
     is_shift_invariant : bool
         Whether samples are centred, for precision: a shift of all must change no value.
     has_unit_diagonal : bool
-        Whether the value of each sample with itself is 1.  Values are kept as float32 then; others,
-        of any size, are computed and kept as float64.
+        Whether the value of each sample with itself is 1.
+    n_products : int
+        Sums over features that a value follows from: arrays of products have a first axis of this
+        length, if it is not 1.
     needs_nonnegative : bool
         Whether it is of samples that are nowhere negative.
     has_relative_errors : bool
@@ -77,9 +79,15 @@ class Kernel(ABC):
     name: ClassVar[str]
     is_shift_invariant: ClassVar[bool] = False
     has_unit_diagonal: ClassVar[bool] = False
+    n_products: ClassVar[int] = 1
     needs_nonnegative: ClassVar[bool] = False
     has_relative_errors: ClassVar[bool] = False
     gamma: float
+
+    @property
+    def dtype(self) -> np.dtype:
+        """The dtype that values are kept in; float64, and computed so, if they have any size."""
+        return np.dtype(np.float32 if self.has_unit_diagonal else np.float64)
 
     @abstractmethod
     def values(self, products: Any, a_sq_norms: Any, b_sq_norms: Any) -> Any:
@@ -131,18 +139,24 @@ class Kernel(ABC):
         """
         return A @ B.T if out is None else np.matmul(A, B.T, out=out)
 
+    def empty_products(self, A: FloatArray, B: FloatArray) -> FloatArray:
+        """Make room for the products of the rows of `A` and `B`, on the host."""
+        shape = (len(A), len(B)) if self.n_products == 1 else (self.n_products, len(A), len(B))
+        return np.empty(shape, dtype=A.dtype)
+
     def write(self, products: Any, a_sq_norms: Any, b_sq_norms: Any, out: Any) -> None:
         """Write the kernel values of `products`, as for `values`, to `out`.
 
-        `out` is `products` or another array beside it, float32 or of its dtype.
+        `out` is `products`, the first of them (`first_products`), or another array beside them,
+        float32 or of their dtype.
         """
-        n_rows, n_columns = products.shape
+        n_rows, n_columns = products.shape[-2:]
         if is_host(products):
             n_batch = min(HOST_RUN // max(1, n_columns), max(n_rows // _PART, _FEW // n_columns))
         else:
             n_batch = DEVICE_RUN // max(1, n_columns)
         for rows in gen_batches(n_rows, max(1, n_batch)):
-            out[rows, :] = self.values(products[rows, :], a_sq_norms[rows], b_sq_norms)
+            out[rows, :] = self.values(products[..., rows, :], a_sq_norms[rows], b_sq_norms)
 
     def write_mirrored(
         self, products: Any, sq_norms: Any, rows: slice, columns: slice, K: Any
@@ -157,6 +171,11 @@ class Kernel(ABC):
             values = xp.triu(values) + xp.triu(values, k=1).T
         K[rows, columns] = values
         K[columns, rows] = values.T
+
+
+def first_products(products: Any) -> Any:
+    """Return the products of the first sum over features, (n_a, n_b), which may be all."""
+    return products if products.ndim == 2 else products[0, :, :]
 
 
 def beyond_float32(sq_norms: FloatArray, *coefficients: float) -> NDArray[np.bool_]:

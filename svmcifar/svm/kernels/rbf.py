@@ -1,9 +1,10 @@
 """The RBF kernel, ``exp(-gamma |a - b|^2)``.
 
 Squared distances are ``|a|^2 + |b|^2 - 2 a.b``.  The formula stands here three times: by the array
-API, for devices, and compiled, for float32 and float64 on the host; `rbf_cuda` has it for whole
-matrices.  Where that difference loses too many digits, distances are sums of squared
-differences (`RBFOfDifferences`).
+API, for devices, and compiled, for float32 and float64 on the host, where loops for sums of two
+values use it too (`svmcifar.svm.kernels.invariant_rbf`); `rbf_cuda` has it for whole matrices.
+Where that difference loses too many digits, distances are sums of squared differences
+(`RBFOfDifferences`).
 """
 
 from dataclasses import dataclass
@@ -175,6 +176,17 @@ def _loop_f32(products, a_sq_norms, b_sq_norms, gamma, out):  # type: ignore[no-
             out[i, j] = _rbf_f32(products[i, j], sq_norms, gamma, two_gamma)
 
 
+@njit(inline="always")
+def _loop_both_f32(even, odd, a_sq_norms, b_sq_norms, gamma, out):  # type: ignore[no-untyped-def]
+    """Add the RBF values of ``even + odd`` and ``even - odd``, in one pass."""
+    two_gamma = np.float32(2) * gamma
+    for i in range(even.shape[0]):
+        for j in range(even.shape[1]):
+            sq_norms = a_sq_norms[i] + b_sq_norms[j]
+            value = _rbf_f32(even[i, j] + odd[i, j], sq_norms, gamma, two_gamma)
+            out[i, j] = value + _rbf_f32(even[i, j] - odd[i, j], sq_norms, gamma, two_gamma)
+
+
 # Two functions: a loop whose arrays may overlap does not become SIMD code.
 
 
@@ -215,15 +227,32 @@ def _exp_f64(x):  # type: ignore[no-untyped-def]
 
 
 @njit(inline="always")
+def _rbf_f64(product, sq_norms, gamma, two_gamma):  # type: ignore[no-untyped-def]
+    """Turn one inner product into an RBF value."""
+    t = min(two_gamma * product - gamma * sq_norms, 0.0)
+    value = _exp_f64(max(t, -708.0))
+    return value if t >= -708.0 else 0.0
+
+
+@njit(inline="always")
 def _loop_f64(products, a_sq_norms, b_sq_norms, gamma, out):  # type: ignore[no-untyped-def]
     """Turn inner products into RBF values, in one pass."""
     two_gamma = 2.0 * gamma
     for i in range(products.shape[0]):
         for j in range(products.shape[1]):
             sq_norms = a_sq_norms[i] + b_sq_norms[j]
-            t = min(two_gamma * products[i, j] - gamma * sq_norms, 0.0)
-            value = _exp_f64(max(t, -708.0))
-            out[i, j] = value if t >= -708.0 else 0.0
+            out[i, j] = _rbf_f64(products[i, j], sq_norms, gamma, two_gamma)
+
+
+@njit(inline="always")
+def _loop_both_f64(even, odd, a_sq_norms, b_sq_norms, gamma, out):  # type: ignore[no-untyped-def]
+    """Add the RBF values of ``even + odd`` and ``even - odd``, in one pass."""
+    two_gamma = 2.0 * gamma
+    for i in range(even.shape[0]):
+        for j in range(even.shape[1]):
+            sq_norms = a_sq_norms[i] + b_sq_norms[j]
+            value = _rbf_f64(even[i, j] + odd[i, j], sq_norms, gamma, two_gamma)
+            out[i, j] = value + _rbf_f64(even[i, j] - odd[i, j], sq_norms, gamma, two_gamma)
 
 
 @njit(nogil=True, cache=True, fastmath={"nnan", "nsz", "contract"}, error_model="numpy")
@@ -238,8 +267,37 @@ def _write_f64(products, a_sq_norms, b_sq_norms, gamma, out):  # type: ignore[no
     _loop_f64(products, a_sq_norms, b_sq_norms, gamma, out)
 
 
+@njit(nogil=True, cache=True, fastmath={"nnan", "nsz", "contract"}, error_model="numpy")
+def _add_in_place_f32(even, odd, a_sq_norms, b_sq_norms, gamma):  # type: ignore[no-untyped-def]
+    """Add the RBF values of the sum and the difference of two products, into the first."""
+    _loop_both_f32(even, odd, a_sq_norms, b_sq_norms, gamma, even)
+
+
+@njit(nogil=True, cache=True, fastmath={"nnan", "nsz", "contract"}, error_model="numpy")
+def _add_f32(even, odd, a_sq_norms, b_sq_norms, gamma, out):  # type: ignore[no-untyped-def]
+    """Add the RBF values of the sum and the difference of two products."""
+    _loop_both_f32(even, odd, a_sq_norms, b_sq_norms, gamma, out)
+
+
+@njit(nogil=True, cache=True, fastmath={"nnan", "nsz", "contract"}, error_model="numpy")
+def _add_in_place_f64(even, odd, a_sq_norms, b_sq_norms, gamma):  # type: ignore[no-untyped-def]
+    """Add the RBF values of the sum and the difference of two products, into the first."""
+    _loop_both_f64(even, odd, a_sq_norms, b_sq_norms, gamma, even)
+
+
+@njit(nogil=True, cache=True, fastmath={"nnan", "nsz", "contract"}, error_model="numpy")
+def _add_f64(even, odd, a_sq_norms, b_sq_norms, gamma, out):  # type: ignore[no-untyped-def]
+    """Add the RBF values of the sum and the difference of two products; `out` may be float32."""
+    _loop_both_f64(even, odd, a_sq_norms, b_sq_norms, gamma, out)
+
+
 # In place, and to another array.
 _WRITERS = {
     np.dtype(np.float32): (_write_in_place_f32, _write_f32),
     np.dtype(np.float64): (_write_in_place_f64, _write_f64),
+}
+# Likewise for the sum of two values.
+ADDERS = {
+    np.dtype(np.float32): (_add_in_place_f32, _add_f32),
+    np.dtype(np.float64): (_add_in_place_f64, _add_f64),
 }

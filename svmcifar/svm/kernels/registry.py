@@ -4,6 +4,7 @@ from dataclasses import fields
 from typing import Any
 
 from svmcifar.svm.kernels.chi2 import Chi2
+from svmcifar.svm.kernels.invariant_rbf import InvariantRBF
 from svmcifar.svm.kernels.kernel import Kernel
 from svmcifar.svm.kernels.laplacian import Laplacian
 from svmcifar.svm.kernels.linear import Linear
@@ -18,7 +19,11 @@ KERNELS: dict[str, type[Kernel]] = {
 }
 
 
-def make_kernel(name: str, **parameters: Any) -> Kernel:
-    """Build a kernel by name, with those of the parameters that it has."""
-    kind = KERNELS[name]
+def make_kernel(name: str, *, n_odd: int = 0, **parameters: Any) -> Kernel:
+    """Build a kernel by name, with those of the parameters that it has.
+
+    With odd features, which the RBF kernel alone may have, it is `InvariantRBF`.
+    """
+    kind: type[Kernel] = InvariantRBF if n_odd else KERNELS[name]
+    parameters["n_odd"] = n_odd
     return kind(**{field.name: parameters[field.name] for field in fields(kind)})  # type: ignore[arg-type]

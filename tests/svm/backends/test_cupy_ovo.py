@@ -20,7 +20,7 @@ from svmcifar.svm.problem import OvOProblem
 from svmcifar.svm.samples import sample_blocks
 
 TESTS = Path(__file__).parents[2]
-N_SIMULATED = 15
+N_SIMULATED = 16
 
 
 def test_with_the_standin():

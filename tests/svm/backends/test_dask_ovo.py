@@ -49,7 +49,8 @@ def make_samples(dtype=np.float32, sizes=SIZES, d=5):
 
 def fit(backend, samples=None, **parameters):
     X, y = samples or make_samples()
-    return SVC(backend=backend, n_jobs=1, **parameters).fit(X, y)
+    n_odd = parameters.pop("n_odd", 0)
+    return SVC(backend=backend, n_jobs=1, **parameters).fit(X, y, n_odd=n_odd)
 
 
 @contextmanager
@@ -73,11 +74,12 @@ def on_parts(monkeypatch, act):
     ("dtype", "parameters"),
     [
         (np.float32, {"C": 3.0}),
+        (np.float32, {"C": 3.0, "n_odd": 2}),
         (np.float64, {"kernel": "poly", "degree": 2, "class_weight": "balanced"}),
         (np.float32, {"gamma": 2.0, "C": 1e5, "tol": 1e-4}),  # doubtful pairs, solved on
         (np.float32, {"kernel": "laplacian", "max_iter": 9}),
     ],
-    ids=["rbf", "poly", "doubtful", "unconverged"],
+    ids=["rbf", "mirror images", "poly", "doubtful", "unconverged"],
 )
 @pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 def test_the_model_is_that_of_numba(dtype, parameters):
