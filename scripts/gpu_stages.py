@@ -134,11 +134,15 @@ class FitStages:
         Samples of each kernel matrix.
     launches : list of (ndarray, ndarray)
         Samples and steps of each pair, a launch each.
+    planned_bytes : int
+        Of the GPU's memory, beyond the samples: kernel values and solver by the plan, and two
+        blocks of matrix products.
     """
 
     seconds: dict[str, float] = field(default_factory=dict)
     tiles: list[int] = field(default_factory=list)
     launches: list[tuple[Any, Any]] = field(default_factory=list)
+    planned_bytes: int = 0
 
     def add(self, name: str, work: Callable[[], Any]) -> Any:
         """Do some work and add its time to that of `name`."""
@@ -188,6 +192,12 @@ def watch_fit() -> Iterator[FitStages]:
 
     stages = FitStages()
     kernel_matrix, launch_smo = cupy_ovo.kernel_matrix, cupy_ovo.launch_smo
+    solve_on_device = cupy_ovo.solve_on_device
+
+    def watched_solve(problem: Any, plan: Any, *arguments: Any) -> Any:
+        blocks = 2 * cupy_ovo._BLOCK**2 * problem.samples.X.dtype.itemsize
+        stages.planned_bytes = plan.n_bytes + blocks
+        return solve_on_device(problem, plan, *arguments)
 
     def watched_matrix(kernel: Any, X: Any, *arguments: Any) -> Any:
         stages.tiles.append(X.shape[0])
@@ -206,6 +216,7 @@ def watch_fit() -> Iterator[FitStages]:
         for module, name, watched in (
             (cupy_ovo, "kernel_matrix", watched_matrix),
             (cupy_ovo, "launch_smo", watched_launch),
+            (cupy_ovo, "solve_on_device", watched_solve),
         ):
             stack.enter_context(patch.object(module, name, watched))
         for module in (rbf_cuda, smo_cuda):

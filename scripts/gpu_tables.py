@@ -19,8 +19,8 @@ NOTES = (
     "fit, images/s: from features on the GPU (in the computer's memory for numba); fit: median of "
     "the fits after the first; images/s: test images by the time of one predict.",
     "x cupy: time over that of svmcifar cupy at the same samples and labels.",
-    "set-up: a first fit of about 600 samples and a predict, which compile what no measurement "
-    "above them has compiled: what a new installation takes once.",
+    "set-up: a first fit of about 600 samples and a predict, which compile CUDA kernels that no "
+    "measurement above them has compiled; with the first fit, what a new installation takes once.",
     "peak GB: GPU memory in use while fitting, beyond what was in use before (sampled, driver).",
     "differ: test images predicted unlike svmcifar cupy; behind it, those of them where no "
     "decision value near 0 explains it.",
@@ -119,6 +119,23 @@ def stage_rows(results: Sequence[dict]) -> list[list[str]]:
     return rows
 
 
+def fit_lines(results: Sequence[dict]) -> list[str]:
+    """Describe what else was seen of our own fits: memory against the plan, and a larger C."""
+    lines = []
+    for r in results:
+        head = f"{r['n']:,} samples, {r['labels']}"
+        if "fit_planned_bytes" in r:
+            peak, planned = r["fit_peak_bytes"] / 1e9, r["fit_planned_bytes"] / 1e9
+            lines.append(f"{head}: memory at its peak {peak:.2f} GB, planned {planned:.2f} GB")
+        if "large_C" in r:
+            large = r["large_C"]
+            lines.append(
+                f"{head}: at C = {large['C']:g} fit {large['fit_s']:.3g} s, "
+                f"{large['steps']:,} steps, gaps within {large['largest_gap']:.1e}"
+            )
+    return lines
+
+
 def parity_lines(results: Sequence[dict]) -> list[str]:
     """Describe how far solvers are from the backend 'cupy', and a limited fit from a whole one."""
     lines = []
@@ -162,7 +179,7 @@ def _whole(report: dict, table: Callable[[Sequence[Sequence[str]]], str], bullet
     )
     results = report["results"]
     parts = [head, table(fit_rows(results)), table(stage_rows(results))]
-    for lines in (parity_lines(results), report["notes"], NOTES):
+    for lines in (fit_lines(results), parity_lines(results), report["notes"], NOTES):
         if lines:
             parts.append("\n".join(f"{bullet}{line}" for line in lines))
     return "\n\n".join(parts) + "\n"

@@ -3,8 +3,9 @@
 import os
 import platform
 import subprocess
+from contextlib import suppress
 from datetime import UTC, datetime
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any, TypedDict
 
@@ -36,7 +37,9 @@ def describe_environment() -> dict[str, Any]:
     processor, the number of its cores and the BLAS kernels in use.
     """
     versions = {"python": platform.python_version(), "svmcifar": svmcifar.__version__}
-    versions |= {package: version(package) for package in _PACKAGES}
+    for package in _PACKAGES:
+        with suppress(PackageNotFoundError):  # fits and predictions do without skops
+            versions[package] = version(package)
     return {
         "versions": versions,
         "git_commit": _git_commit(),

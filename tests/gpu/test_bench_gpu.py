@@ -45,8 +45,8 @@ def few_images(tmp_path):
 
 
 def run_on_the_host(*command):
-    standins = TOP / "tests/standins"
-    variables = {"PYTHONPATH": f"{standins}{os.pathsep}{TOP}"}
+    paths = (TOP / "tests/bare_machine", TOP / "tests/standins", TOP)
+    variables = {"PYTHONPATH": os.pathsep.join(map(str, paths))}
     return subprocess.run(
         [sys.executable, *map(str, command)],
         env=os.environ | variables, cwd=TOP, capture_output=True, text=True,
@@ -78,6 +78,7 @@ def test_all_of_it_on_the_host(few_images, tmp_path):
     assert all(map(math.isfinite, numbers_of(report)))
     assert report["gpu"]["summary"].startswith("simulated GPU")
     assert {"cupy", "numpy"} <= set(report["versions"])
+    assert "skops" not in report["versions"]  # a bare machine lacks it
     assert report["data"].startswith("SYNTHETIC")
     assert (report["failures"], report["notes"]) == ([], [])
     for (solver, labels), r in results.items():
@@ -96,10 +97,41 @@ def test_all_of_it_on_the_host(few_images, tmp_path):
     limited = results["cupy", "coarse"]["limited"]
     assert limited["tiles"] == [9, 9, 6]
     check_parity(limited["parity"])
-    assert "limited" not in results["cupy", "fine"]
+    large = results["cupy", "coarse"]["large_C"]
+    assert large["C"] == 10
+    assert large["steps"] > 0
+    assert 0 <= large["largest_gap"] <= 1e-3
+    assert not {"limited", "large_C"} & results["cupy", "fine"].keys()
     assert gpu_tables.report_text(report) == (out / "bench.txt").read_text()
     assert gpu_tables.report_markdown(report) == (out / "bench.md").read_text()
     assert (out / "bench.txt").read_text() in done.stdout
+
+
+FEW_BLOCKS = """
+import gpu_blocks
+
+gpu_blocks.CANDIDATES = {"fine": [(32, 1, 1), (64, 1, 2)], "coarse": [(32, 2, 1)], "double": []}
+gpu_blocks.main()
+"""
+
+
+def test_blocks_of_other_sizes_are_timed(few_images, tmp_path):
+    """Those with no place for a pair are left out."""
+    code = f"import sys\nsys.path.append({str(TOP / 'scripts')!r})\n{FEW_BLOCKS}"
+    few = ("--data", few_images, "--size", 24)
+    done = run_on_the_host("-c", code, *few, "--out", tmp_path)
+    assert done.returncode == 0, done.stdout + done.stderr
+    found = json.loads((tmp_path / "blocks.json").read_text())
+    names = {kind: [row["kernel"] for row in rows] for kind, rows in found.items()}
+    assert names == {
+        "fine": ["package's own", "smo_32x1x1", "smo_64x1x2"],
+        "coarse": ["package's own", "smo_32x2x1"],
+        "double": ["package's own"],
+    }
+    for own, *others in found.values():
+        assert own["steps"] > 0
+        assert all(row["same"] and row["steps"] == own["steps"] for row in others)
+        assert all(row["seconds"] > 0 for row in (own, *others))
 
 
 def check_stages(r):
@@ -117,6 +149,9 @@ def check_stages(r):
     assert min(features["upload_s"], features["compute_features_s"]) > 0
     assert r["features_off_by"] < 1e-4
     assert r["predict_floor_s"] > 0
+    # A sorted copy with its norms, two blocks of products, K and the solver's state.
+    others = 12 * (4 * 3072 + 4) + 2 * 4096**2 * 4
+    assert others + 12**2 * 4 < r["fit_planned_bytes"] < others + 10_000
 
 
 def check_parity(parity):
@@ -219,6 +254,8 @@ def test_failures_are_found():
         result("cupy", limited={"parity": good | {"of_these_differ": 1}}),
         {"solver": "cupy", "labels": "fine", "n": 10, "missing": "not finished within 5 s"},
         {"solver": "cuml", "labels": "fine", "n": 10, "missing": "failed: Error"},
+        result("cupy", large_C={"C": 10.0, "largest_gap": 2e-3}),
+        result("cupy", large_C={"C": 10.0, "largest_gap": math.nan}),
     ):
         assert len(bench_gpu.failures([result("cupy"), bad])) == 1
     late = {"solver": "cuml-own", "labels": "coarse", "n": 10, "missing": "not finished within 5 s"}
@@ -267,6 +304,15 @@ def test_a_measurement_that_does_not_end_or_fails_is_told(monkeypatch, tmp_path)
         assert bench_gpu.run_apart(task, 1.0 if "sleep" in code else 60.0, tmp_path / "log") == {
             **task, "missing": missing
         }  # fmt: skip
+
+
+def test_lines_tell_memory_and_a_larger_c():
+    large = {"C": 10.0, "fit_s": 0.625, "steps": 12_345, "largest_gap": 9.5e-4}
+    ours = result("cupy", n=5_000, fit_peak_bytes=1.25e9, fit_planned_bytes=1.5e9, large_C=large)
+    assert gpu_tables.fit_lines([ours, result("numba")]) == [
+        "5,000 samples, coarse: memory at its peak 1.25 GB, planned 1.50 GB",
+        "5,000 samples, coarse: at C = 10 fit 0.625 s, 12,345 steps, gaps within 9.5e-04",
+    ]
 
 
 def test_tables_give_ratios_to_our_own_at_equal_size():

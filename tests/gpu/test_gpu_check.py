@@ -1,20 +1,27 @@
-"""What checks a GPU, without one: the script, the selection of its tests, the tests on the host."""
+"""What checks a GPU, without one: the script, the selection of its tests, the tests on the host.
+
+With the stand-in for CuPy, processes lack what a machine with a GPU may lack (`bare_machine`).
+"""
 
 import os
 import re
 import shutil
 import subprocess
 import sys
+import tarfile
 from pathlib import Path
 
 import pytest
+
+from svmcifar.svm.backends.smo_cuda import KERNELS
 
 TOP = Path(__file__).parents[2]
 SCRIPT = TOP / "scripts/gpu_check.sh"
 STANDINS = TOP / "tests/standins"
 N_ON_HOST = 54
 NO_GPU = {"CUDA_VISIBLE_DEVICES": "", "PYTHONPATH": ""}
-WITH_STANDIN = {"PYTHONPATH": f"{STANDINS}{os.pathsep}{TOP}"}
+BARE = TOP / "tests/bare_machine"
+WITH_STANDIN = {"PYTHONPATH": os.pathsep.join(map(str, (BARE, STANDINS, TOP)))}
 needs_bash = pytest.mark.skipif(shutil.which("bash") is None, reason="the script needs bash")
 
 
@@ -72,7 +79,7 @@ def test_gpu_tests_are_where_the_script_looks_for_them():
         if "pytest.mark.gpu" in path.read_text() and path != Path(__file__)
     ]
     assert sorted(marked) == ["test_gpu_parity.py", "test_gpu_solver.py"]
-    assert "tests/gpu/test_gpu_*.py" in SCRIPT.read_text()
+    assert set(re.findall(r"tests/gpu/(\w+\.py)", SCRIPT.read_text())) == set(marked)
 
 
 @needs_bash
@@ -100,49 +107,193 @@ def test_the_script_refuses_other_arguments(arguments):
 def test_the_script_gives_help():
     done = run(SCRIPT, "--help")
     assert (done.returncode, done.stderr) == (0, "")
-    assert "usage: scripts/gpu_check.sh [--here] [--out FOLDER]\n" in done.stdout
+    usage = "usage: scripts/gpu_check.sh [--here] [--ncu | --blocks] [--out FOLDER]\n"
+    assert usage in done.stdout
     assert "#" not in done.stdout
+
+
+def test_a_bare_machine_lacks_skops_and_tells_of_the_gpu():
+    assert run(sys.executable, "-c", "import skops", **WITH_STANDIN).returncode == 1
+    done = run(sys.executable, "-m", "svmcifar", "info", **WITH_STANDIN)
+    assert done.returncode == 0, done.stderr
+    assert "skops" not in done.stdout
+    assert re.search(r"^GPU +simulated GPU, compute capability 9\.0", done.stdout, re.MULTILINE)
+
+
+TRY_KERNELS = """
+import click
+from svmcifar.svm.backends import cupy_ovo, smo_cuda
+from gpu_smoke import main
+
+main(["--samples", "12"], standalone_mode=False)
+launch = smo_cuda.launch_smo
+smo_cuda.launch_smo = cupy_ovo.launch_smo = lambda *arguments, **settings: [
+    pair._replace(beta=0.9 * pair.beta) for pair in launch(*arguments, **settings)
+]
+try:
+    main(["--samples", "12"], standalone_mode=False)
+except click.ClickException as error:
+    print(error.message)
+"""
+
+
+def test_every_kernel_is_tried_and_told_if_it_is_wrong():
+    paths = f"{TOP / 'scripts'}{os.pathsep}{WITH_STANDIN['PYTHONPATH']}"
+    done = run(sys.executable, "-c", TRY_KERNELS, PYTHONPATH=paths)
+    assert done.returncode == 0, done.stderr
+    lines = done.stdout.splitlines()
+    kernels = [kernel.name for of_dtype in KERNELS.values() for kernel in of_dtype]
+    n = len(kernels)
+    told = r"(\w+) +\d+ threads +0 registers +0 local bytes  cold \d+\.\d+ s  warm .+  gap \d.+"
+    assert [re.fullmatch(told, line)[1] for line in lines[1 : n + 1]] == kernels
+    assert re.match(r"fit +cold \d+\.\d+ s", lines[n + 1])
+    complaint = lines[-1]
+    for name in kernels:
+        assert f"{name}: objectives must be LIBSVM's, got them off by " in complaint
+        assert f"{name}: gaps must be 1e-05 at most, got " in complaint
+    assert "fit: decision values must be scikit-learn's" in complaint
 
 
 @pytest.fixture
 def python(tmp_path):
-    """A Python with the stand-in whose tests and benchmark are but noted down."""
-    path = tmp_path / "python"
-    path.write_text(
-        "#!/bin/sh\n"
-        f'case "$*" in "-m pytest "*|"scripts/bench_gpu.py "*) echo "$@" >>"{tmp_path}/calls"\n'
-        '    case "$*" in *"$FAILS"*) exit 7 ;; esac; exit 0 ;; esac\n'
-        f'export PYTHONPATH="{STANDINS}:$PYTHONPATH"\n'
-        f'exec "{sys.executable}" "$@"\n'
+    """A Python on a bare machine with the stand-in; what takes long is but noted down.
+
+    What matches $FAILS fails, and what matches $HANGS does not end.  What it says of the machine is
+    made up unless $REAL is set.  There are commands compute-sanitizer, which runs what it is given,
+    and ncu.
+    """
+    folder = tmp_path / "bin"
+    folder.mkdir()
+    notes = f'echo "$(basename "$0") $*" >>"{tmp_path}/calls"\n'
+    fails = (
+        'case "$*" in *"${FAILS:-nothing}"*) echo failing; exit 7 ;; esac\n'
+        'case "$*" in *"${HANGS:-nothing}"*) exec sleep 60 ;; esac\n'
     )
-    path.chmod(0o755)
-    return path
+    bodies = {
+        "python": 'case "$*" in "-m pytest "*|scripts/*)\n'
+        + notes + fails +
+        '    case "$*" in *bench_gpu*) echo "{}" >"$3/bench.json" ;;\n'
+        '        *gpu_blocks*--out*) echo "{}" >"$3/blocks.json" ;; esac\n'
+        "    exit 0 ;;\n"
+        '"-m pip list") exit 0 ;;\n'
+        '"-m svmcifar info") [ "$REAL" ] || exit 0 ;;\n'
+        '-) code=$(cat); [ "$REAL" ] || exit 0; case "$code" in *numba*) exit 0 ;; esac\n'
+        '    set -- -c "$code" ;;\n'
+        "esac\n"
+        f'export PYTHONPATH="{BARE}:{STANDINS}:$PYTHONPATH"\n'
+        f'exec "{sys.executable}" "$@"\n',
+        "compute-sanitizer": notes + 'while [ "$1" != "$PYTHON" ]; do shift; done\nexec "$@"\n',
+        "ncu": notes,
+    }  # fmt: skip
+    for name, body in bodies.items():
+        (folder / name).write_text(f"#!/bin/sh\n{body}")
+        (folder / name).chmod(0o755)
+    return folder / "python"
+
+
+def check(python, data, tmp_path, *arguments, **variables):
+    """Run the script; return it with its summary and what it called."""
+    path = f"{python.parent}{os.pathsep}{os.environ['PATH']}"
+    variables = {"PYTHON": python, "PATH": path, "SVMCIFAR_DATA": data} | variables
+    done = run(SCRIPT, "--here", *arguments, "--out", "results", cwd=tmp_path, **variables)
+    results = tmp_path / "results"
+    with tarfile.open(results / "results.tgz") as archive:
+        packed = {Path(name).name for name in archive.getnames()}
+    assert packed >= {"summary.txt", "environment.txt", "kernels.txt", "prepare.txt"}
+    summary = (results / "summary.txt").read_text()
+    assert summary.splitlines()[0] == f"data: {data}"
+    steps = dict(re.findall(r"^(\w+): (.+?)(?:, \d+ s)?$", summary, re.MULTILINE))
+    assert steps.pop("data")
+    calls = (tmp_path / "calls").read_text().splitlines()
+    files = sorted(path.name for path in results.iterdir())
+    return done, steps, calls, files
+
+
+ALL_STEPS = ["environment", "kernels", "solver", "benchmark", "parity", "racecheck", "memcheck"]
+
+
+@needs_bash
+def test_the_script_runs_everything_and_tells_how_it_went(python, tiny_dataset, tmp_path):
+    done, steps, calls, files = check(python, tiny_dataset, tmp_path, REAL="yes")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert steps == dict.fromkeys(ALL_STEPS, "passed")
+    assert files == ["bench.json", "results.tgz", "summary.txt"]
+    with tarfile.open(tmp_path / "results/results.tgz") as archive:
+        report = archive.extractfile("./environment.txt").read().decode()
+    assert re.search(r"^GPU +simulated GPU, compute capability 9\.0", report, re.MULTILINE)
+    assert calls[0] == "python scripts/gpu_smoke.py"
+    assert calls[1].startswith("python -m pytest -m gpu ")
+    assert calls[1].endswith(" tests/gpu/test_gpu_solver.py")
+    found = re.fullmatch(r"python scripts/bench_gpu\.py --out \S+ --budget (\d+)", calls[2])
+    assert 60 < int(found[1]) <= 105
+    assert calls[3].endswith(" tests/gpu/test_gpu_parity.py")
+    for number, tool in ((4, "racecheck"), (6, "memcheck")):
+        assert f"compute-sanitizer --tool {tool} --error-exitcode 9 " in calls[number]
+        assert calls[number + 1] == "python scripts/gpu_smoke.py --samples 40 --steps 20"
+    assert len(calls) == 8
+
+
+@needs_bash
+@pytest.mark.parametrize("step", ["solver", "benchmark", "memcheck"])
+def test_a_step_that_fails_stops_no_other(step, python, tiny_dataset, tmp_path):
+    fails = {"solver": "test_gpu_solver.py", "benchmark": "bench_gpu.py", "memcheck": "--steps 20"}
+    done, steps, _, _ = check(python, tiny_dataset, tmp_path, FAILS=fails[step])
+    assert done.returncode == 1
+    others = ["racecheck"] if step == "memcheck" else []
+    assert [name for name, how in steps.items() if how != "passed"] == [*others, step]
+    assert steps[step] == "FAILED (exit status 7)"
+    assert list(steps) == ALL_STEPS
+
+
+@needs_bash
+def test_it_stops_if_a_kernel_does_not_work_and_keeps_what_it_has(python, tiny_dataset, tmp_path):
+    done, steps, calls, files = check(python, tiny_dataset, tmp_path, FAILS="gpu_smoke")
+    assert done.returncode == 1
+    assert done.stderr.splitlines()[-1] == (
+        "error: GPU: each kernel must solve a small problem, got the output above"
+    )
+    assert steps == {"environment": "passed", "kernels": "FAILED (exit status 7)"}
+    assert calls == ["python scripts/gpu_smoke.py"]
+    assert files == ["results.tgz", "summary.txt"]
 
 
 @needs_bash
 @pytest.mark.parametrize(
-    ("fails", "summary"),
-    [
-        ("nothing", "tests: passed; benchmark: finished; took "),
-        ("-m pytest", "tests: FAILED (exit status 7); benchmark: finished; took "),
-        ("bench_gpu.py", "tests: passed; benchmark: FAILED (exit status 7); took "),
-    ],
+    ("kind", "names"),
+    [("--ncu", ["solver", "benchmark", "ncu"]), ("--blocks", ["blocks"])],
 )
-def test_the_script_runs_everything_and_tells_how_it_went(
-    fails, summary, python, tiny_dataset, tmp_path
-):
-    variables = {"PYTHON": python, "SVMCIFAR_DATA": tiny_dataset, "FAILS": fails}
-    done = run(SCRIPT, "--here", "--out", "results", cwd=tmp_path, **variables)
-    assert done.returncode == (fails != "nothing"), done.stdout + done.stderr
-    assert f"\n{summary}" in done.stdout
-    assert f"data: {tiny_dataset}\n" in done.stdout
-    report = (tmp_path / "results/environment.txt").read_text()
-    assert re.search(r"^GPU +simulated GPU, compute capability 9\.0", report, re.MULTILINE)
-    tests, benchmark = (tmp_path / "calls").read_text().splitlines()
-    assert re.match(r"-m pytest -m gpu .*tests/gpu/test_gpu_parity\.py", tests)
-    found = re.fullmatch(r"scripts/bench_gpu\.py --out (\S+) --budget (\d+)", benchmark)
-    assert found[1] == str(tmp_path / "results")
-    assert 300 < int(found[2]) <= 460
+def test_other_kinds_of_run(kind, names, python, tiny_dataset, tmp_path):
+    done, steps, calls, files = check(python, tiny_dataset, tmp_path, kind)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert steps == dict.fromkeys(["environment", "kernels", *names], "passed")
+    if kind == "--ncu":
+        wanted = f"--kernel-name regex:smo {python} scripts/gpu_blocks.py --once"
+        assert calls[-1].startswith("ncu --clock-control none ")
+        assert calls[-1].endswith(wanted)
+    else:
+        assert re.fullmatch(r"python scripts/gpu_blocks\.py --out \S+", calls[-1])
+        assert "blocks.json" in files
+
+
+@needs_bash
+def test_no_step_is_longer_than_its_time_and_none_starts_without(python, tiny_dataset, tmp_path):
+    script = tmp_path / "checkout/scripts/gpu_check.sh"
+    script.parent.mkdir(parents=True)
+    for folder in ("svmcifar", "tests"):
+        (tmp_path / "checkout" / folder).symlink_to(TOP / folder)
+    (script.parent / "common.sh").write_text((TOP / "scripts/common.sh").read_text())
+    text = SCRIPT.read_text().replace("solver 70", "solver 2").replace("least_s=5", "least_s=2")
+    script.write_text(
+        text.replace("benchmark 110", "total_s=$((SECONDS + 1))\n        benchmark 9")
+    )
+    script.chmod(0o755)
+    variables = {"PYTHON": python, "HANGS": "test_gpu_solver.py", "SVMCIFAR_DATA": tiny_dataset}
+    done = run(script, "--here", "--out", "results", cwd=tmp_path, **variables)
+    assert done.returncode == 1
+    summary = (tmp_path / "results/summary.txt").read_text()
+    assert "\nsolver: FAILED (out of time), " in summary
+    for name in ("benchmark", "parity"):
+        assert f"\n{name}: NOT RUN, no time left\n" in summary
 
 
 def test_results_are_not_committed():
