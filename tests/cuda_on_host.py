@@ -29,6 +29,7 @@ class Watch:
     merged_line = 0  # of a barrier that keeps no accesses apart
     arch = 900  # compute capability, as in __CUDA_ARCH__
     launches: ClassVar[list] = []  # (kernel, blocks, threads, bytes of shared memory)
+    start = staticmethod(lambda launch, args: launch())  # when a launch takes place
 
 
 class CudaError(AssertionError):
@@ -86,8 +87,11 @@ class _Function:
 
     def __call__(self, grid, block, args, *, shared_mem=0):
         assert shared_mem <= self.max_dynamic_shared_size_bytes <= MOST_SHARED_BYTES
+        values, kept = zip(*map(_as_argument, args), strict=True)
+        Watch.start(lambda: self._run(grid, block, values, shared_mem, kept), args)
+
+    def _run(self, grid, block, values, shared_mem, kept):
         function = _compile(self.module.code, self.module.options, Watch.arch)[self.name]
-        values = [_as_argument(value) for value in args]
         launch = _Launch(
             grid=(*grid, 1)[:2],
             block=(*block, 1)[:2],
@@ -103,15 +107,13 @@ class _Function:
 
 
 def _as_argument(value):
-    """Give address and size of an array's data, or of a number that lives as long as `value`."""
+    """Give address and size of an array's data or of a number, and what keeps the number alive.
+
+    Arrays are not kept: memory that is freed is for later launches of its stream.
+    """
     if hasattr(value, "_host"):
         assert value._host.flags.c_contiguous
-        return value._host.ctypes.data, value._host.nbytes
+        return (value._host.ctypes.data, value._host.nbytes), None
     assert isinstance(value, np.generic), "CuPy makes up the type of Python's numbers"
     whole = np.atleast_1d(value)
-    _kept.append(whole)
-    del _kept[:-64]
-    return whole.ctypes.data, whole.nbytes
-
-
-_kept: list = []
+    return (whole.ctypes.data, whole.nbytes), whole

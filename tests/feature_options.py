@@ -50,6 +50,9 @@ class Means(TransformerMixin, BaseEstimator):
         squares = xp.reshape(xp.astype(images, xp.float32), (-1, 12, 8, 4, 8))
         return xp.reshape(xp.mean(squares, axis=(2, 4)), (-1, 48))
 
+    def count_features(self, n_pixels):
+        return 48
+
 
 class Cells(HOG):
     """Histograms of large cells: 36 features."""

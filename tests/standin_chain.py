@@ -3,6 +3,7 @@
 CuPy is NumPy there, and kernels are compiled for the host; run by test_device_chain.py.
 """
 
+import cupy
 import numpy as np
 import pytest
 from feature_options import ALL, quick_features
@@ -72,7 +73,9 @@ def test_train_with_other_features(synthetic_data, images_of_three_classes):
     np.testing.assert_allclose(model.svc.objective_, here.svc.objective_, rtol=1e-2)
     images = synthetic_data.read_split("test").images
     expected, values = here.predict_with_decisions(images)
-    for inputs in (images, to_device(images)):
+    with cupy.cuda.Device(1):
+        on_another = to_device(images)
+    for inputs in (images, to_device(images), on_another):
         predicted, decisions = model.predict_with_decisions(inputs)
         np.testing.assert_allclose(decisions, values, rtol=0, atol=2e-2)
         assert (predicted == expected).mean() > 0.9

@@ -9,7 +9,7 @@ PyTorch's tensors are read by NumPy like lists, but where code is traced with th
 
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from contextvars import ContextVar
 from typing import Any
 
@@ -25,6 +25,8 @@ _DEVICE_PACKAGES = {"cupy", "array_api_strict"}
 _TRACED: ContextVar[bool] = ContextVar("traced", default=False)
 _DISPATCH_VARIABLE = "SCIPY_ARRAY_API"
 _ROWS_AT_ONCE = 64  # that are converted
+# The status of errors of CUDA's libraries that are none of Python's MemoryError.
+_OUT_OF_MEMORY = {"CUDARuntimeError": 2, "CUDADriverError": 2, "CUBLASError": 3}
 
 
 def is_host(array: Any) -> bool:
@@ -102,9 +104,9 @@ def to_device(array: Any) -> Any:
     try:
         import cupy  # type: ignore[import-not-found,unused-ignore]
 
-        with _named_out_of_memory():
+        with named_out_of_memory():
             return cupy.asarray(np.asarray(array))
-    except Exception:
+    except (ImportError, RuntimeError):  # CUDA's errors are the latter
         require_gpu()
         raise
 
@@ -119,31 +121,72 @@ def require_gpu() -> None:
         )
 
 
-@contextmanager
-def _named_out_of_memory() -> Iterator[None]:
-    try:
-        yield
-    except MemoryError as error:  # CuPy's own is a child of it
+def _is_out_of_memory(error: BaseException) -> bool:
+    """Return whether the GPU has no memory left, or a plan finds that it has too little."""
+    kind = type(error)
+    if isinstance(error, MemoryError):  # CuPy's own and std::bad_alloc, but not NumPy's
+        return kind.__module__.partition(".")[0] != "numpy"
+    return _OUT_OF_MEMORY.get(kind.__name__) == getattr(error, "status", 0)
+
+
+class _Work:
+    """Work on a device; if its memory runs out, MemoryLimitError names the plan.
+
+    No generator: its frames would keep the traceback, whose frames hold arrays of the device for as
+    long as somebody has the error.
+    """
+
+    def __init__(self, plan: str, device: Any) -> None:
+        self._plan, self._device = plan, device
+
+    def __enter__(self) -> None:
+        self._device.__enter__()
+
+    def __exit__(self, kind: Any, error: BaseException | None, trace: Any) -> None:
+        del trace
+        self._device.__exit__(None, None, None)
+        if error is None or not _is_out_of_memory(error):
+            return
+        error.with_traceback(None)
+        if isinstance(error, MemoryLimitError):
+            return
+        by_plan = f" with the plan {self._plan!r}" if self._plan else ""
+        reason = str(error) or type(error).__name__
         raise MemoryLimitError(
-            f"The GPU ran out of memory ({error}). Free some, take fewer images at a time, or work "
-            f"on the CPU."
+            f"The GPU ran out of memory{by_plan} ({reason}). Free some, set a lower memory limit, "
+            f"take fewer images at a time, or work on the CPU."
         ) from error
+
+
+def named_out_of_memory(plan: str = "") -> AbstractContextManager[None]:
+    """Let MemoryLimitError name a plan if the GPU runs out of memory."""
+    return _Work(plan, nullcontext())
+
+
+def on_device_of(array: Any, plan: str = "") -> AbstractContextManager[None]:
+    """Make the device of an array CuPy's current one, and name the error if its memory runs out.
+
+    CuPy allocates on the current device, whatever `device` an array API function is given.  On the
+    host nothing is done.
+    """
+    if is_host(array):
+        return nullcontext()
+    return _Work(plan, array.device if _package(array) == "cupy" else nullcontext())
 
 
 def refuse_tf32() -> None:
     """Raise BackendUnavailableError if CuPy rounds matrix products to TF32."""
-    if os.environ.get("CUPY_TF32", "0") not in ("", "0"):
-        raise BackendUnavailableError(
-            "CUPY_TF32 must not be 1 where svmcifar works on the GPU: kernel values would have 3 "
-            "digits. Unset it."
-        )
+    from svmcifar.compute.gpu import why_rounded
+
+    if reason := why_rounded():
+        raise BackendUnavailableError(f"{reason}. Unset it.")
 
 
 def move_beside(array: NDArray[Any], other: Any) -> Any:
     """Move a host array to the device of another array."""
     if is_host(other):
         return array
-    with _named_out_of_memory():
+    with named_out_of_memory():
         return get_namespace(other).asarray(array, device=get_device(other))
 
 
@@ -163,10 +206,16 @@ def take_rows(X: Any, rows: NDArray[np.integer], dtype: np.dtype | None = None) 
 
 
 def free_gpu_bytes() -> int:
-    """Return the free memory of the GPU, after CuPy has released its unused blocks."""
+    """Return the free memory of the current GPU, after CuPy has released what it does not use.
+
+    That is memory of the GPU, and memory of the host that transfers went through.
+    """
     import cupy  # type: ignore[import-not-found,unused-ignore]
 
     cupy.get_default_memory_pool().free_all_blocks()
+    cupy.cuda.get_current_stream().synchronize()
+    cupy.cuda.alloc_pinned_memory(0)  # CuPy looks for transfers that are done
+    cupy.get_default_pinned_memory_pool().free_all_blocks()
     return int(cupy.cuda.runtime.memGetInfo()[0])
 
 
@@ -175,7 +224,8 @@ def wait_for(array: Any) -> None:
     if _package(array) == "cupy":
         import cupy  # type: ignore[import-not-found,unused-ignore]
 
-        cupy.cuda.get_current_stream().synchronize()
+        with array.device:
+            cupy.cuda.get_current_stream().synchronize()
 
 
 @contextmanager
@@ -194,7 +244,7 @@ def sklearn_dispatch(array: Any) -> Iterator[None]:
     os.environ[_DISPATCH_VARIABLE] = "1"
     try:
         settings = {"array_api_dispatch": True, "transform_output": "default"}
-        with config_context(**settings), _named_out_of_memory():
+        with config_context(**settings), on_device_of(array):
             yield
     finally:
         if before is None:

@@ -1,6 +1,7 @@
 """A hash of what estimators hold: parameters, fitted arrays and plain values."""
 
 import hashlib
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -60,4 +61,5 @@ def _is_content(kind: type, name: str, value: Any) -> bool:
     So a parameter can be added whose default keeps the hashes that there are.
     """
     defaults: Any = next((vars(base) for base in kind.__mro__ if name in vars(base)), {})
-    return name not in _NOT_CONTENT and not (name in defaults and defaults[name] == value)
+    has_default = name in defaults and not isinstance(defaults[name], cached_property)
+    return name not in _NOT_CONTENT and not (has_default and defaults[name] == value)

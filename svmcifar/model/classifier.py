@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.pipeline import Pipeline
 
+from svmcifar.compute.arrays import on_device_of
 from svmcifar.features.augmentation import decision_views
 from svmcifar.features.fitting import compute_features, compute_training_features
 from svmcifar.model.manifest import Manifest
@@ -79,7 +80,8 @@ class ImageClassifier:
         They are where the images are.  With augmentation image i has two views, itself and its
         mirror image, in rows 2 i and 2 i + 1; one otherwise.
         """
-        return compute_features(self.features, images, augment=self.augment, cache=self.cache)
+        with on_device_of(images):
+            return compute_features(self.features, images, augment=self.augment, cache=self.cache)
 
     def compute_training_features(self, images: Any) -> Any:
         """Compute the features that the SVM was trained on, from the same images.
@@ -87,13 +89,14 @@ class ImageClassifier:
         They are of shape (n_images * n_views, n_features), float32: the views for training, those
         of an image one after the other.  Ridge scores are out of fold.
         """
-        return compute_training_features(
-            self.features,
-            images,
-            augment=self.augment,
-            seed=self.manifest.training.seed,
-            cache=self.cache,
-        )
+        with on_device_of(images):
+            return compute_training_features(
+                self.features,
+                images,
+                augment=self.augment,
+                seed=self.manifest.training.seed,
+                cache=self.cache,
+            )
 
     def predict_features(self, X: Any) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
         """Predict as `predict_with_decisions`, from the output of `compute_features`.

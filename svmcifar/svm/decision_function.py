@@ -8,7 +8,8 @@ batch that fits its memory and one class.
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
+from functools import cached_property
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,7 +19,7 @@ from svmcifar.compute.arrays import free_gpu_bytes, get_dtype, get_namespace, is
 from svmcifar.compute.threads import worker_pool
 from svmcifar.svm.kernels.blocks import BLOCK, Array, compute_kernel, kernel_block
 from svmcifar.svm.kernels.kernel import Kernel
-from svmcifar.svm.one_vs_one import add_to_pairs, class_pairs
+from svmcifar.svm.one_vs_one import add_to_pairs, pair_arrays
 from svmcifar.svm.samples import SampleBlocks, sample_blocks
 
 # Share of a device's free memory that a batch may take.
@@ -31,9 +32,21 @@ _MOST_ROWS = 8192
 FloatArray = NDArray[np.float64]
 
 
+class _Sent(NamedTuple):
+    """What predictions on a device need of a model there, besides its support vectors."""
+
+    coef: list[Any]  # of each class, (n_support_vectors, n_classes - 1)
+    intercept: Any
+    of_first: Any  # column of each pair's first class among those of all classes
+    of_second: Any
+    center: Any | None
+
+
 @dataclass(frozen=True)
 class OvOModel:
     """A one-vs-one model for prediction; `support` lies where samples do, the rest on the host.
+
+    A model whose support vectors lie on a device sends the rest there once.
 
     Coefficients ``y_i alpha_i`` are in LIBSVM's layout (see `svmcifar.svm.one_vs_one`).
     """
@@ -44,6 +57,27 @@ class OvOModel:
     intercept: FloatArray  # (n_pairs,)
     kernel: Kernel
     center: Array | None  # (n_features,), subtracted from samples before distances are taken
+
+    @cached_property
+    def parts(self) -> list[slice]:
+        """The support vectors of each class."""
+        ends = np.cumsum(self.n_support)
+        return [slice(int(end - n), int(end)) for end, n in zip(ends, self.n_support, strict=True)]
+
+    @cached_property
+    def sent(self) -> _Sent:
+        """The rest, on the device of the support vectors."""
+        X, n_classes = self.support.X, len(self.n_support)
+        dtype = get_dtype(X)
+        # A class has a column for each of the others: row r of its coefficients.
+        a, b = pair_arrays(n_classes)
+        return _Sent(
+            [move_beside(self.coef[:, part].T.astype(dtype), X) for part in self.parts],
+            move_beside(self.intercept, X),
+            move_beside(a * (n_classes - 1) + b - 1, X),
+            move_beside(b * (n_classes - 1) + a, X),
+            None if self.center is None else move_beside(self.center, X),
+        )
 
 
 def pair_decisions(
@@ -103,25 +137,19 @@ def _host_decisions(model: OvOModel, X: Array, n_workers: int) -> Iterator[Float
 def _device_decisions(model: OvOModel, X: Any, limit_bytes: int) -> Iterator[Any]:
     xp, dtype = get_namespace(X), get_dtype(X)
     n_rows = max(1, min(_MOST_ROWS, limit_bytes // _row_bytes(model, X.shape[1], dtype.itemsize)))
-    ends = np.cumsum(model.n_support)
-    slices = [slice(int(end - n), int(end)) for end, n in zip(ends, model.n_support, strict=True)]
-    coef = [move_beside(model.coef[:, part].T.astype(dtype), X) for part in slices]
-    intercept = move_beside(model.intercept, X)
-    # A class has a column for each of the others: row r of its coefficients (see one_vs_one.py).
-    n_others = len(slices) - 1
-    pairs = np.array(class_pairs(len(slices)))
-    of_first = move_beside(pairs[:, 0] * n_others + pairs[:, 1] - 1, X)
-    of_second = move_beside(pairs[:, 1] * n_others + pairs[:, 0], X)
+    coef, intercept, of_first, of_second, center = model.sent
     for rows in gen_batches(X.shape[0], n_rows):
-        samples = sample_blocks(X[rows, :], model.center)
+        samples = sample_blocks(X[rows, :], center)
         parts = [
             kernel_block(model.kernel, samples, model.support[part]) @ coef_of_class
-            for part, coef_of_class in zip(slices, coef, strict=True)
+            for part, coef_of_class in zip(model.parts, coef, strict=True)
         ]
         values = xp.concat(parts, axis=1)
+        del parts
         decisions = xp.astype(xp.take(values, of_first, axis=1), xp.float64)
         decisions += xp.astype(xp.take(values, of_second, axis=1), xp.float64)
         decisions += intercept[None, :]
+        del values  # votes need the room
         yield decisions
 
 

@@ -1,8 +1,7 @@
 """SVC: an exact multiclass kernel SVM as a scikit-learn classifier, and RBFSVC."""
 
-import copy
-from dataclasses import replace
-from functools import partial
+from dataclasses import dataclass, replace
+from functools import cached_property, partial
 from numbers import Integral, Real
 from typing import Any, Self
 
@@ -16,7 +15,7 @@ from sklearn.utils.metaestimators import available_if
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_is_fitted
 
-from svmcifar.compute.arrays import get_dtype, take_rows, to_host
+from svmcifar.compute.arrays import get_dtype, is_host, on_device_of, take_rows, to_host
 from svmcifar.compute.memory import parse_bytes
 from svmcifar.compute.progress import stage
 from svmcifar.compute.threads import count_workers
@@ -30,7 +29,7 @@ from svmcifar.svm.kernels.registry import KERNELS, make_kernel
 from svmcifar.svm.moments import resolve_gamma
 from svmcifar.svm.one_vs_one import class_pairs
 from svmcifar.svm.out_of_fold import Sigmoids, fit_sigmoids_out_of_fold
-from svmcifar.svm.prediction import Predictor
+from svmcifar.svm.prediction import Predictor, forget
 from svmcifar.svm.problem import OvOProblem, OvOSolution, TrainingSet, sort_by_class
 from svmcifar.svm.sklearn_export import to_sklearn_svc
 
@@ -40,6 +39,14 @@ Array = NDArray[Any]
 WITHOUT_EFFECT = ("shrinking", "cache_size", "random_state")
 # Those of kernels, of which "rbf" has none but gamma.
 OF_KERNELS = ("kernel", "degree", "coef0")
+
+
+@dataclass
+class SupportThere:
+    """Support vectors that a fit has left on its device."""
+
+    X: Any  # (n_SV, n_features)
+    on_host: Array | None = None  # once they have been brought there
 
 
 def _has_probabilities(svc: "SVC") -> bool:
@@ -245,10 +252,18 @@ class SVC(ClassifierMixin, BaseEstimator):
 
     def _content(self) -> dict[str, Any]:
         """Return what content hashes cover: a solver, but not whether Dask's workers ran it."""
-        content = dict(vars(self))
+        content = self.__getstate__()
         if self.backend == "dask" and "backend_" in content:
             content["backend"] = self.backend_
         return content
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Return what copies and files hold: arrays of the host alone."""
+        if "_support_there" in vars(self):
+            _ = self.support_vectors_
+        state = dict(super().__getstate__())
+        state.pop("_support_there", None)
+        return state
 
     def __sklearn_tags__(self) -> Any:
         """Return scikit-learn's tags: what X must be for the kernel."""
@@ -312,10 +327,15 @@ class SVC(ClassifierMixin, BaseEstimator):
             If pairs end with a gap above `tol`, as they do at `max_iter`.
         """
         # On a copy, so that a fit that fails leaves the estimator as it was.
-        fitted = copy.copy(self)
-        for name in [name for name in vars(self) if name.endswith("_")]:
-            delattr(fitted, name)
-        fitted._fit(X, y, sample_weight, n_views, n_odd)
+        fitted = type(self).__new__(type(self))
+        fitted.__dict__ = {
+            name: value
+            for name, value in vars(self).items()
+            if not (name.endswith("_") or name == "_support_there")
+        }
+        forget(self)
+        with on_device_of(X):
+            fitted._fit(X, y, sample_weight, n_views, n_odd)
         warn_of_unsolved_pairs(fitted)
         self.__dict__ = fitted.__dict__
         return self
@@ -362,8 +382,10 @@ class SVC(ClassifierMixin, BaseEstimator):
         del problem  # the samples in it are a copy, and the support vectors need room
         if isinstance(kernel, Precomputed):
             self.support_vectors_ = np.empty((0, 0), dtype=get_dtype(samples))
-        else:
+        elif is_host(samples):
             self.support_vectors_ = to_host(take_rows(samples, self.support_))
+        else:
+            self._support_there = SupportThere(take_rows(samples, self.support_))
         return self
 
     def predict(self, X: ArrayLike) -> Array:
@@ -473,6 +495,17 @@ class SVC(ClassifierMixin, BaseEstimator):
         """
         check_is_fitted(self)
         return to_sklearn_svc(with_mirror_images(self))
+
+    @cached_property
+    def support_vectors_(self) -> Array:
+        """The support vectors; where a fit has left them on a device, they are brought here."""
+        there = vars(self).get("_support_there")
+        if there is None:
+            raise AttributeError(
+                f"{type(self).__name__!r} object has no attribute 'support_vectors_'"
+            )
+        there.on_host = to_host(there.X)
+        return there.on_host
 
     @property
     def fit_status_(self) -> int:

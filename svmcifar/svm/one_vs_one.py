@@ -9,10 +9,12 @@ class a has its coefficient for the pair with class b in row ``b - 1`` if a < b,
 
 from collections.abc import Iterable, Iterator
 from itertools import combinations
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from svmcifar.compute.arrays import get_device, get_namespace, is_host
 from svmcifar.compute.jit import njit
 from svmcifar.errors import InputError
 
@@ -43,15 +45,52 @@ def pair_numbers(n_classes: int) -> NDArray[np.intp]:
     return numbers
 
 
-def winners(decisions: FloatArray, n_classes: int) -> NDArray[np.intp]:
+def winners(decisions: Any, n_classes: int) -> Any:
     """Return the class with the most votes of each sample; of classes that tie, the first.
 
     A value of `decisions`, (n_samples, n_pairs), above zero votes for the pair's first class, any
-    other for the second.
+    other for the second.  The result, (n_samples,) of intp, is where the decision values are.
     """
+    if not is_host(decisions):
+        return get_namespace(decisions).argmax(_votes(decisions > 0.0, n_classes), axis=1)
     result = np.empty(len(decisions), dtype=np.intp)
     _write_winners(decisions, n_classes, result)
     return result
+
+
+def one_vs_rest(decisions: Any, n_classes: int) -> Any:
+    """Return one-vs-rest values, (n_samples, n_classes), of decision values on a device.
+
+    They are scikit-learn's `_ovr_decision_function`, to the bit: votes, of which zero is one for
+    the first class, plus a bounded sum of margins.
+    """
+    xp = get_namespace(decisions)
+    numbers, is_second = _pairs_of_classes(decisions, n_classes)
+    sign = 1.0 - 2.0 * xp.astype(is_second, xp.float64)
+    margins: Any = 0.0
+    for r in range(n_classes - 1):  # in this order: sums round
+        margins = margins + xp.take(decisions, numbers[:, r], axis=1) * sign[None, :, r]
+    votes = _votes(xp.logical_not(decisions < 0.0), n_classes)
+    return xp.astype(votes, xp.float64) + margins / (3 * (xp.abs(margins) + 1))
+
+
+def _votes(first_wins: Any, n_classes: int) -> Any:
+    """Count the votes of pairs on a device, (n_samples, n_classes), from (n_samples, n_pairs)."""
+    xp = get_namespace(first_wins)
+    numbers, is_second = _pairs_of_classes(first_wins, n_classes)
+    wins = xp.take(first_wins, xp.reshape(numbers, (-1,)), axis=1)
+    wins = xp.astype(wins != xp.reshape(is_second, (1, -1)), xp.int8)
+    wins = xp.reshape(wins, (first_wins.shape[0], n_classes, n_classes - 1))
+    return xp.sum(wins, axis=2, dtype=xp.int64)
+
+
+def _pairs_of_classes(beside: Any, n_classes: int) -> tuple[Any, Any]:
+    """Return `pair_numbers` on a device, and for each whether the class is the pair's second."""
+    xp, device = get_namespace(beside), get_device(beside)
+    c = xp.reshape(xp.arange(n_classes, device=device), (-1, 1))
+    r = xp.reshape(xp.arange(n_classes - 1, device=device), (1, -1))
+    a, b = xp.minimum(c, r), xp.maximum(c, r + 1)
+    return a * n_classes - a * (a + 1) // 2 + b - a - 1, r < c
 
 
 # The compiled functions stay in one file: numba's cache checks the file of a function alone, so a
@@ -128,21 +167,22 @@ def add_to_pairs(values, classes, n_classes, decisions):  # type: ignore[no-unty
                 of_sample[pair + r - c] += values[k, i, r]
 
 
-def average_views(batches: Iterable[FloatArray], n_views: int) -> Iterator[FloatArray]:
+def average_views(batches: Iterable[Any], n_views: int) -> Iterator[Any]:
     """Average decision values over the views of each sample (test-time augmentation).
 
     Views of a sample follow each other, also across batches.  Yield the means of the samples whose
     last view is in the batch; raise InputError if the last sample has too few views.
     """
-    rest: FloatArray | None = None
+    rest: Any = None
     for batch in batches:
-        views = batch if rest is None else np.concatenate([rest, batch])
-        n_samples, n_more = divmod(len(views), n_views)
-        rest = views[-n_more:] if n_more else None
-        complete = views[: n_samples * n_views]
-        yield complete.reshape(n_samples, n_views, views.shape[1]).mean(axis=1)
+        xp = get_namespace(batch)
+        views = batch if rest is None else xp.concat([rest, batch])
+        n_samples, n_more = divmod(views.shape[0], n_views)
+        rest = views[-n_more:, :] if n_more else None
+        complete = views[: n_samples * n_views, :]
+        yield xp.mean(xp.reshape(complete, (n_samples, n_views, views.shape[1])), axis=1)
     if rest is not None:
         raise InputError(
-            f"Every sample must have {n_views} views. Got {len(rest)} of the last one. "
+            f"Every sample must have {n_views} views. Got {rest.shape[0]} of the last one. "
             f"Give the views of a sample one after the other."
         )

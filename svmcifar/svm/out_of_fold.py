@@ -89,7 +89,7 @@ def fit_sigmoids_out_of_fold(
             model = fit_fold(_take(training.X, rows, columns), codes[rows], weight[rows])
             X = _take(training.X, np.flatnonzero(fold_of_row == fold), columns)
             done = 0
-            for pairwise in Predictor(model).pairwise(X, n_views):
+            for pairwise in map(to_host, Predictor(model).pairwise(X, n_views)):
                 samples = held_out[done : done + len(pairwise)]
                 pairs = numbers[of_sample[samples]]
                 decisions[samples] = np.take_along_axis(pairwise, pairs, axis=1)

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.utils.class_weight import compute_class_weight
 
-from svmcifar.compute.arrays import get_dtype, get_namespace, take_rows, to_host
+from svmcifar.compute.arrays import get_dtype, get_namespace, on_device_of, take_rows, to_host
 from svmcifar.svm import validation
 from svmcifar.svm.kernels.kernel import Kernel, Precision
 from svmcifar.svm.moments import Moments, kernel_center, moments
@@ -63,11 +63,14 @@ class OvOProblem:
 
     def float64_samples(self, rows: slice) -> SampleBlocks:
         """Return samples on the host as float64, centred without rounding."""
-        if self.before_centring is None:
-            X = to_host(self.samples[rows].X)
-            return sample_blocks(X.astype(np.float64, copy=False), None)
-        X, center = self.before_centring(rows)
-        return sample_blocks(to_host(X).astype(np.float64), center, in_place=True)
+        with on_device_of(self.samples.X):  # a thread has a current device of its own
+            if self.before_centring is None:
+                X, center = to_host(self.samples[rows].X), None
+            else:
+                X, center = self.before_centring(rows)
+                X = to_host(X)
+        X = X.astype(np.float64, copy=self.before_centring is not None)
+        return sample_blocks(X, center, in_place=True)
 
     @property
     def stored_dtype(self) -> np.dtype:

@@ -25,10 +25,12 @@ What follows from it: the fastest precision is taken whose sigma is at most a te
 """
 
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from svmcifar.compute.arrays import is_host, on_device_of, take_rows, to_host
 from svmcifar.svm.kernels.blocks import compute_kernel
 from svmcifar.svm.kernels.kernel import FloatArray, Kernel, Precision
 from svmcifar.svm.one_vs_one import pair_arrays
@@ -132,18 +134,19 @@ def doubtful_pairs(
     return np.flatnonzero(errors > SHARE * tol)
 
 
-def typical_value(
-    kernel: Kernel, X: NDArray[np.floating], center: NDArray[np.floating] | None
-) -> float:
+def typical_value(kernel: Kernel, X: Any, center: NDArray[np.floating] | None) -> float:
     """Return the root mean square of kernel values between distinct samples, from a few of them.
 
-    Values are relative to the kernel's bounds (`Kernel.sizes`).
-    For a kernel whose errors do not become smaller with its values it is 1.
+    Values are relative to the kernel's bounds (`Kernel.sizes`).  X, (n_samples, n_features), is on
+    the host or on a device.  For a kernel whose errors do not become smaller with its values it is
+    1.
     """
     if not kernel.has_relative_errors:
         return 1.0
-    rows = np.unique(np.linspace(0, len(X) - 1, _N_TYPICAL).astype(np.intp))
-    samples = sample_blocks(X[rows].astype(np.float64), center)
+    rows = np.unique(np.linspace(0, X.shape[0] - 1, _N_TYPICAL).astype(np.intp))
+    with on_device_of(X):
+        some = X[rows] if is_host(X) else to_host(take_rows(X, rows))
+    samples = sample_blocks(some.astype(np.float64), center)
     K = np.empty((len(rows), len(rows)))
     compute_kernel(kernel.at(Precision.EXACT), samples, samples, out=K)
     np.fill_diagonal(K, 0.0)

@@ -1,5 +1,7 @@
+import gc
 import os
 import sys
+import weakref
 from types import ModuleType
 
 import array_api_strict as xp
@@ -140,14 +142,67 @@ def test_a_full_gpu_is_one_clear_error(monkeypatch, cupy):
         fail(None)
 
 
-@pytest.mark.parametrize("value", ["1", "2"])
+@pytest.mark.parametrize("value", ["1", "2", " 1 ", "1_0", "", " ", "true", "off"])
 def test_tf32_is_refused(monkeypatch, cupy, value):
+    """And what CuPy itself fails on, at the first product of float32 numbers."""
     cupy.asarray = lambda array: array
     monkeypatch.setenv("CUPY_TF32", value)
-    with pytest.raises(BackendUnavailableError, match="CUPY_TF32 must not be 1 where svmcifar"):
+    with pytest.raises(BackendUnavailableError) as caught:
         arrays.to_device(np.zeros(1))
-    monkeypatch.setenv("CUPY_TF32", "0")
+    assert str(caught.value) == (
+        f"CUPY_TF32 must be 0 where svmcifar works on the GPU: with TF32 kernel values have 3 "
+        f"digits, and CuPy fails on what is no number. Got {value!r}. Unset it."
+    )
+    assert gpu.why_no_cupy().startswith("CUPY_TF32 must be 0")
+
+
+@pytest.mark.parametrize("value", [None, "0", "00", "-1"])
+def test_what_is_no_wish_for_tf32(monkeypatch, cupy, value):
+    cupy.asarray = lambda array: array
+    if value is not None:
+        monkeypatch.setenv("CUPY_TF32", value)
     arrays.to_device(np.zeros(1))
+
+
+@pytest.mark.parametrize(
+    ("kind", "status", "is_named"),
+    [("CUDARuntimeError", 2, True), ("CUDARuntimeError", 35, False), ("CUDADriverError", 2, True),
+     ("CUBLASError", 3, True), ("CUBLASError", 2, False), ("Other", 2, False)],
+)  # fmt: skip
+def test_what_cuda_says_of_memory(kind, status, is_named):
+    error = type(kind, (RuntimeError,), {"status": status})("what it says")
+    expected = MemoryLimitError if is_named else RuntimeError
+    with pytest.raises(expected) as caught, arrays.named_out_of_memory("a plan"):
+        raise error
+    if is_named:
+        assert str(caught.value).startswith(
+            "The GPU ran out of memory with the plan 'a plan' (what it says). Free some, set a "
+        )
+
+
+def test_memory_of_the_host_is_not_the_gpus():
+    is_refused = pytest.raises(MemoryError, match="Unable to allocate")
+    with is_refused as caught, arrays.on_device_of(on_device([1.0])):
+        np.empty(2**60, dtype=np.uint8)
+    assert not isinstance(caught.value, MemoryLimitError)
+
+
+def test_an_error_keeps_no_arrays():
+    """Else a GPU would stay full for as long as a notebook shows the error."""
+
+    class Array:
+        pass
+
+    def allocate():
+        held = Array()
+        seen.append(weakref.ref(held))
+        raise MemoryError
+
+    seen = []
+    with pytest.raises(MemoryLimitError), arrays.named_out_of_memory():
+        allocate()
+    gc.collect()
+    assert seen[0]() is None
 
 
 @pytest.mark.parametrize("before", [None, "0"])

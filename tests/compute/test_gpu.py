@@ -10,6 +10,7 @@ device's name is bytes.
 
 import sys
 from importlib.machinery import ModuleSpec
+from importlib.metadata import PackageNotFoundError
 from types import ModuleType, SimpleNamespace
 
 import numpy as np
@@ -84,6 +85,10 @@ class FakeArray:
         return self.values
 
 
+class CompileException(Exception):  # noqa: N818 (CuPy's name)
+    """CuPy's, where NVRTC does not accept a kernel."""
+
+
 class BrokenImport:
     """A finder whose modules fail to import."""
 
@@ -136,7 +141,21 @@ def break_import(monkeypatch):
 
 
 @pytest.fixture
-def machine(install):
+def known(monkeypatch):
+    """Versions of packages by their metadata."""
+    versions = {}
+
+    def version(name):
+        if versions.get(name) is None:
+            raise PackageNotFoundError(name)
+        return versions[name]
+
+    monkeypatch.setattr(gpu.metadata, "version", version)
+    return versions
+
+
+@pytest.fixture
+def machine(install, known):
     """Describe a machine with CuPy, and cuML."""
 
     def put(missing=None, cuml="26.10.00", **settings):
@@ -144,10 +163,17 @@ def machine(install):
             if missing == "nvrtc":
                 message = 'Failure finding "libnvrtc.so.13": No such file\nlibnvrtc.so.13'
                 raise RuntimeError(message)
+            if missing == "headers":
+                raise CompileException("cannot open source file")
+            if missing == "nothing":
+                raise ZeroDivisionError
             return FakeArray(np.ones(shape, dtype), missing)
 
-        install("cupy", cuda=SimpleNamespace(runtime=FakeRuntime(**settings)), ones=ones)
-        install("cuml", __version__=cuml)
+        compiler = SimpleNamespace(CompileException=CompileException)
+        runtime = FakeRuntime(**settings)
+        install("cupy", cuda=SimpleNamespace(runtime=runtime, compiler=compiler), ones=ones)
+        install("cuml")
+        known["cuml-cu13"] = cuml
 
     return put
 
@@ -200,7 +226,7 @@ def test_cupy_does_not_import(install, break_import):
     banner = ImportError("\n=====\nFailed to import CuPy.\n\nOriginal error:\n  ...\n=====\n")
     banner.__cause__ = ImportError("libcudart.so.13: cannot open shared object file\nhelp")
     break_import("cupy", banner)
-    install("cuml", __version__="26.10.00")
+    install("cuml")
     expected = (
         "the package cupy does not import "
         "(ImportError: libcudart.so.13: cannot open shared object file)"
@@ -222,12 +248,18 @@ def test_an_error_without_words(break_import):
     assert why_no_cupy() == "the package cupy does not import (OSError)"
 
 
-def test_cuml_does_not_import(machine, break_import):
+def test_cuml_is_not_imported_to_be_asked(machine, break_import, known):
+    """It would replace CuPy's allocator in the whole process."""
     machine()
-    break_import("cuml", OSError("libcudf.so: undefined symbol: x"))
-    assert why_no_cupy() is None
+    break_import("cuml", AssertionError("imported"))
+    assert why_no_cuml() is None
+    why_no_cuml.cache_clear()
+    known["cuml"] = known.pop("cuml-cu13")  # as conda calls it
+    assert why_no_cuml() is None
+    why_no_cuml.cache_clear()
+    known.clear()
     assert why_no_cuml() == (
-        "the package cuml does not import (OSError: libcudf.so: undefined symbol: x)"
+        "the version of the package cuml is not known (pip install 'svmcifar[gpu]')"
     )
 
 
@@ -273,6 +305,7 @@ def test_the_gpu_is_full(machine):
     ("missing", "expected"),
     [
         ("nvrtc", 'RuntimeError: Failure finding "libnvrtc.so.13": No such file'),
+        ("headers", "CompileException: cannot open source file"),
         ("cublas", 'ImportError: Failure finding "libcublasLt.so.13": No such file'),
     ],
 )
@@ -280,6 +313,12 @@ def test_libraries_of_cuda_are_missing(machine, missing, expected):
     machine(missing=missing)
     assert why_no_cupy() == f"CuPy cannot compute here ({expected})"
     assert device_summary().startswith("NVIDIA H200, compute capability 9.0")
+
+
+def test_other_errors_are_faults_of_ours(machine):
+    machine(missing="nothing")
+    with pytest.raises(ZeroDivisionError):
+        why_no_cupy()
 
 
 def test_the_answer_is_found_once(machine, monkeypatch):

@@ -7,15 +7,24 @@ and steps.  cuML does not report whether it has converged, so each pair's gap is
 coefficients.
 """
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from types import ModuleType
 from typing import Any
 
 import numpy as np
 
-from svmcifar.compute.arrays import is_host
+from svmcifar.compute.arrays import (
+    free_gpu_bytes,
+    is_host,
+    named_out_of_memory,
+    on_device_of,
+    refuse_tf32,
+)
+from svmcifar.compute.gpu import IMPORT_ERRORS, one_line
 from svmcifar.compute.memory import format_bytes
-from svmcifar.errors import InputError, MemoryLimitError
+from svmcifar.errors import BackendUnavailableError, InputError, MemoryLimitError
 from svmcifar.svm.backends.refinement import refine
 from svmcifar.svm.backends.smo_numba import dual_objective, end_state
 from svmcifar.svm.kernels.blocks import kernel_block
@@ -62,21 +71,18 @@ def solve_cuml(
             f"The kernel must be one that cuML has for the backend 'cuml'. "
             f"Got {problem.kernel.name!r}. Use the backend 'cupy' or 'numba'."
         )
-    import cupy  # type: ignore[import-not-found,unused-ignore]
-    from cuml import using_output_type  # type: ignore[import-not-found,unused-ignore]
-    from cuml.svm import SVC  # type: ignore[import-not-found,unused-ignore]
-
-    cupy.get_default_memory_pool().free_all_blocks()
-    spare_bytes = _spare_bytes(problem, cupy.cuda.runtime.memGetInfo()[0])
-    cache_bytes = min(spare_bytes, memory_limit_bytes or spare_bytes)
+    refuse_tf32()
     X = problem.samples.X
-    solution = OvOSolution.empty(problem)
-    # The user's global output type would win over an estimator's own.
-    with using_output_type("cupy"):
-        try:
+    with on_device_of(X):
+        spare_bytes = _spare_bytes(problem, free_gpu_bytes())
+        cache_bytes = min(spare_bytes, memory_limit_bytes or spare_bytes)
+        plan = f"pair by pair, kernel cache of {format_bytes(cache_bytes)} at most"
+        solution = OvOSolution.empty(problem)
+        solution.memory_plan = plan
+        with named_out_of_memory(plan), _cuml() as (cupy, svc_class):
             gpu = _Gpu(
                 xp=cupy,
-                svc_class=SVC,
+                svc_class=svc_class,
                 problem=problem,
                 X=cupy.asarray(X) if is_host(X) else X,
                 max_cache_bytes=cache_bytes,
@@ -84,11 +90,43 @@ def solve_cuml(
             for a, b in class_pairs(problem.n_classes):
                 solution.store(problem, a, b, gpu.solve_pair(a, b))
                 progress(1)
-        except MemoryError as error:  # of CuPy, or std::bad_alloc
-            raise MemoryLimitError(f"The GPU ran out of memory. {_REMEDY}") from error
-    refine(problem, solution, n_workers, solve_on=False)
-    solution.memory_plan = f"pair by pair, kernel cache of {format_bytes(cache_bytes)} at most"
+            del gpu  # its samples are memory of the pool
+        refine(problem, solution, n_workers, solve_on=False)
     return solution
+
+
+@contextmanager
+def _cuml() -> Iterator[tuple[ModuleType, Any]]:
+    """Give CuPy and cuML's SVC, which allocate from one pool; put back what there was before.
+
+    To import cuML gives CuPy an allocator without a pool, for all of the process.
+    """
+    import cupy  # type: ignore[import-not-found,unused-ignore]
+
+    allocator = cupy.cuda.get_allocator()
+    try:
+        import rmm  # type: ignore[import-not-found,unused-ignore]
+        from cuml import using_output_type  # type: ignore[import-not-found,unused-ignore]
+        from cuml.svm import SVC  # type: ignore[import-not-found,unused-ignore]
+        from rmm.allocators.cupy import (  # type: ignore[import-not-found,unused-ignore]
+            rmm_cupy_allocator,
+        )
+    except IMPORT_ERRORS as error:
+        raise BackendUnavailableError(
+            f"The backend 'cuml' does not work here: the package cuml does not import "
+            f"({one_line(error)}). Use the backend 'cupy' or 'numba'."
+        ) from error
+    finally:
+        if cupy.cuda.get_allocator() != allocator:
+            cupy.cuda.set_allocator(allocator)
+    resource = rmm.mr.get_current_device_resource()
+    rmm.mr.set_current_device_resource(rmm.mr.CudaAsyncMemoryResource())
+    try:
+        # The user's global output type would win over an estimator's own.
+        with cupy.cuda.using_allocator(rmm_cupy_allocator), using_output_type("cupy"):
+            yield cupy, SVC
+    finally:
+        rmm.mr.set_current_device_resource(resource)
 
 
 @dataclass(frozen=True)
@@ -107,8 +145,9 @@ class _Gpu:
         if self.X.dtype == np.float32:
             try:
                 pair = self._solve(a, b, np.dtype(np.float32))
-            except RuntimeError:  # cuML: "solver made no progress"
-                pass
+            except RuntimeError as error:
+                if "made no progress" not in str(error):
+                    raise
             else:
                 if pair.gap <= self.problem.tol or 0 < max_iter <= pair.n_iter:
                     return pair
@@ -131,8 +170,11 @@ class _Gpu:
             max_iter=self.problem.max_iter,
             cache_size=self._cache_mib(n, dtype),
         )
+        labels, weight = self.xp.asarray(y), self.xp.asarray(rounded_upper)
+        # cuML works in a stream of its own, which does not wait for a non-blocking one.
+        self.xp.cuda.get_current_stream().synchronize()
         # The larger label is cuML's positive class: class a, as in LIBSVM.
-        svc.fit(X, self.xp.asarray(y), sample_weight=self.xp.asarray(rounded_upper))
+        svc.fit(X, labels, sample_weight=weight)
         coef = np.zeros(n, dtype=dtype)
         coef[self.xp.asnumpy(svc.support_)] = self.xp.asnumpy(svc.dual_coef_)[0]
         intercept = float(self.xp.asnumpy(svc.intercept_)[0])

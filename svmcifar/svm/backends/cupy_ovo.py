@@ -16,6 +16,8 @@ from svmcifar.compute.arrays import (
     get_dtype,
     get_namespace,
     is_host,
+    named_out_of_memory,
+    on_device_of,
     refuse_tf32,
     to_device,
 )
@@ -47,16 +49,23 @@ def solve_cupy(
     """
     refuse_tf32()
     X = problem.samples.X
+    with on_device_of(X):
+        plan = _plan(problem, memory_limit_bytes)
+        solution = solve_on_device(problem, plan, progress)
+        refine(problem, solution, n_workers)
+    return solution
+
+
+def _plan(problem: OvOProblem, memory_limit_bytes: int | None) -> DevicePlan:
+    """Plan for what is free on the current device."""
+    X = problem.samples.X
     itemsize = get_dtype(X).itemsize
     to_send = X.size * itemsize if is_host(X) else 0
     blocks = 2 * problem.kernel.n_products * _BLOCK**2 * itemsize
     room = int(_SHARE * free_gpu_bytes()) - to_send - blocks
     limit = room if memory_limit_bytes is None else min(room, memory_limit_bytes)
     sample_bytes, kept = (X.shape[1] + 1) * itemsize, _stored_dtype(problem.kernel).itemsize
-    plan = make_device_plan(problem.sizes, max(limit, 0), room, sample_bytes, kept)
-    solution = solve_on_device(problem, plan, progress)
-    refine(problem, solution, n_workers)
-    return solution
+    return make_device_plan(problem.sizes, max(limit, 0), room, sample_bytes, kept)
 
 
 def check_memory(
@@ -71,7 +80,8 @@ def solve_on_device(problem: OvOProblem, plan: DevicePlan, progress: Progress) -
     """Solve the pairs tile by tile, with samples on the device or sent there."""
     solution = OvOSolution.empty(problem)
     solution.memory_plan = plan.describe()
-    solve_tiles(problem, plan.tiles(), solution, progress)
+    with named_out_of_memory(solution.memory_plan):
+        solve_tiles(problem, plan.tiles(), solution, progress)
     return solution
 
 

@@ -3,7 +3,7 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from svmcifar.compute.arrays import get_dtype, is_host, to_host
+from svmcifar.compute.arrays import get_dtype, to_host
 from svmcifar.compute.threads import run_tasks, worker_pool
 from svmcifar.svm.backends.working_set import (
     RowPlan,
@@ -122,8 +122,7 @@ def _doubtful_at(
     sq_norms, relative = _rounding(problem, precision, stored)
 
     def typical() -> float:
-        X = problem.samples.X
-        return typical_value(kernel, X if is_host(X) else to_host(X), None)
+        return typical_value(kernel, problem.samples.X, None)
 
     sizes = kernel.sizes(sq_norms)
     return doubtful_pairs(solution.coef, problem.starts, relative, 0.0, problem.tol, typical, sizes)

@@ -3,11 +3,13 @@
 On the path (PYTHONPATH) of a process it takes CuPy's place: the package then finds a GPU and works
 on it.  An array here is no NumPy array, and mixes with none: as CuPy's, it raises TypeError.
 Results without dimensions are arrays too.  array-api-compat takes it for CuPy and wraps it.
+There are two devices; see tests/simulated_device.py for how strict their streams and memory are.
 """
 
 import builtins
 import operator
 import sys
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
 
@@ -15,7 +17,8 @@ import numpy as np
 
 # Beside this folder, which is on the path.
 sys.path.append(str(Path(__file__).parents[2]))
-from cuda_on_host import MOST_SHARED_BYTES, RawModule  # noqa: F401
+import simulated_device as simulated
+from cuda_on_host import MOST_SHARED_BYTES, RawModule, Watch  # noqa: F401
 
 __version__ = "0.0 (NumPy)"
 
@@ -25,11 +28,14 @@ class ndarray(np.lib.mixins.NDArrayOperatorsMixin):  # noqa: N801
 
     def __init__(self, host):
         self._host = host
+        self._block = simulated.block_of(host)
 
     def __array_ufunc__(self, ufunc, method, *inputs, out=None, **kwargs):
         if out is not None:
             kwargs["out"] = tuple(_unwrap(array) for array in out)
         result = getattr(ufunc, method)(*map(_unwrap, inputs), **kwargs)
+        for array in out or ():
+            array._block.write()
         return out[0] if out is not None and len(out) == 1 else _wrap(result)
 
     def __array_function__(self, function, types, args, kwargs):
@@ -44,7 +50,7 @@ class ndarray(np.lib.mixins.NDArrayOperatorsMixin):  # noqa: N801
 
     @property
     def device(self):
-        return cuda.Device(0)
+        return cuda.Device(self._block.device)
 
     @property
     def T(self):  # noqa: N802
@@ -52,13 +58,18 @@ class ndarray(np.lib.mixins.NDArrayOperatorsMixin):  # noqa: N801
 
     def __getattr__(self, name):
         value = getattr(self._host, name)
-        return _on_device(value) if callable(value) else value
+        if not callable(value):
+            return value
+        return lambda *args, **kwargs: _on_device(getattr(_unwrap(self), name))(*args, **kwargs)
 
     def __getitem__(self, key):
-        return _wrap(self._host[_unwrap(key)])
+        key = _unwrap(key)
+        is_view = type(key) is not np.ndarray
+        return _wrap((self._host if is_view else _unwrap(self))[key])
 
     def __setitem__(self, key, value):
-        self._host[_unwrap(key)] = _unwrap(value)
+        _unwrap(self)[_unwrap(key)] = _unwrap(value)
+        self._block.write()
 
     def __len__(self):
         return len(self._host)
@@ -67,19 +78,22 @@ class ndarray(np.lib.mixins.NDArrayOperatorsMixin):  # noqa: N801
         return map(_wrap, self._host)
 
     def get(self):
-        return self._host.copy()
+        with self.device:
+            self._block.check()
+            simulated.current_stream().synchronize()
+            return self._host.copy()
 
     def __float__(self):
-        return float(self._host)
+        return float(self.get())
 
     def __int__(self):
-        return int(self._host)
+        return int(self.get())
 
     def __bool__(self):
-        return builtins.bool(self._host)  # the module's own is NumPy's
+        return builtins.bool(self.get())  # the module's own is NumPy's
 
     def __index__(self):
-        return operator.index(self._host.item())
+        return operator.index(self.get().item())
 
     def __repr__(self):
         return f"{self._host!r} on the device"
@@ -88,6 +102,8 @@ class ndarray(np.lib.mixins.NDArrayOperatorsMixin):  # noqa: N801
 def _unwrap(value):
     """Give NumPy's arrays for the device's; refuse the host's."""
     if isinstance(value, ndarray):
+        value._block.check()
+        simulated.current_stream().catch_up()
         return value._host
     if isinstance(value, np.ndarray) and value.ndim:
         raise TypeError("Unsupported type <class 'numpy.ndarray'>")
@@ -100,7 +116,9 @@ def _unwrap(value):
 
 def _wrap(value):
     if isinstance(value, np.ndarray | np.generic):
-        return ndarray(np.asarray(value))
+        value = np.asarray(value)
+        is_there = simulated.block_of(value) is not None
+        return ndarray(value if is_there else simulated.copy(value))
     return tuple(map(_wrap, value)) if type(value) is tuple else value
 
 
@@ -122,9 +140,16 @@ def _fill(module, source):
 
 def asarray(array, dtype=None, order=None, copy=None, **kwargs):
     """Send an array from the host, or keep one of the device."""
-    if isinstance(array, ndarray):
-        return _wrap(np.asarray(array._host, dtype=dtype, order=order, copy=copy))
-    return ndarray(np.array(array, dtype=dtype, order=order))
+    if not isinstance(array, ndarray):
+        host = np.array(array, dtype=dtype, order=order)
+        there, stream = ndarray(simulated.copy(host)), simulated.current_stream()
+        _pinned.in_transfer.append((stream, stream.n_given, host.nbytes))
+        return there
+    if array.device != cuda.Device():
+        with array.device:
+            host = _unwrap(array)
+        array = ndarray(simulated.copy(host))
+    return _wrap(np.asarray(_unwrap(array), dtype=dtype, order=order, copy=copy))
 
 
 array = ascontiguousarray = asarray
@@ -132,8 +157,7 @@ array = ascontiguousarray = asarray
 
 def empty(shape, dtype=float, order="C"):
     """Memory holds what nobody can use."""
-    memory = np.full(np.empty(shape, dtype=dtype).nbytes, 0xFF, dtype=np.uint8)
-    return ndarray(np.ndarray(shape, dtype=dtype, buffer=memory, order=order))
+    return ndarray(simulated.empty(shape, dtype, order))
 
 
 def asnumpy(array):
@@ -141,30 +165,65 @@ def asnumpy(array):
     return array.get()
 
 
-class _Device:
-    id = 0
+def _start(launch, args):
+    """Put off a launch on the current stream."""
+    for array in args:
+        if isinstance(array, ndarray):
+            array._block.check()
+            array._block.write()
+    simulated.current_stream().give(launch)
 
-    def __init__(self, number=0):
-        pass
+
+Watch.start = staticmethod(_start)
+
+
+class _Device:
+    def __init__(self, device=None):
+        self.id = simulated.current.device if device is None else int(device)
+        self._entered = []
+
+    def __int__(self):
+        return self.id
 
     def __eq__(self, other):
-        return isinstance(other, _Device)
+        return isinstance(other, _Device) and self.id == other.id
 
     def __hash__(self):
-        return 0
+        return self.id
+
+    def __repr__(self):
+        return f"<CUDA Device {self.id}>"
 
     def __enter__(self):
+        stack = ExitStack()
+        stack.enter_context(simulated.use_device(self.id))
+        self._entered.append(stack)
         return self
 
     def __exit__(self, *error):
-        pass
-
-    def synchronize(self):
-        pass
+        self._entered.pop().close()
 
     @property
     def attributes(self):
         return {"MaxSharedMemoryPerBlockOptin": MOST_SHARED_BYTES}
+
+
+class _PinnedPool:
+    """Memory of the host that transfers go through: kept until they are done, and then still."""
+
+    def __init__(self):
+        self.in_transfer, self.n_free_bytes = [], 0
+
+    def look(self, size):
+        done = [part for part in self.in_transfer if part[1] <= part[0].n_done]
+        self.in_transfer = [part for part in self.in_transfer if part[1] > part[0].n_done]
+        self.n_free_bytes += builtins.sum(n_bytes for *_, n_bytes in done)
+
+    def free_all_blocks(self):
+        self.n_free_bytes = 0
+
+
+_pinned = _PinnedPool()
 
 
 class _Error(RuntimeError):
@@ -172,28 +231,46 @@ class _Error(RuntimeError):
 
 
 _memory = {"free": 2**30}
+asked_of: list[int] = []  # devices whose free memory was asked for
 
 
 def _mem_get_info():
     """Tell of a little less at every call, as if something had been taken in between."""
+    asked_of.append(simulated.current.device)
     _memory["free"] = builtins.max(_memory["free"] - 1024, 2**30 - 2**24)
     return _memory["free"] + 2**24, 2**31
 
 
 _PROPERTIES = {"name": b"simulated GPU", "major": 9, "minor": 0, "multiProcessorCount": 1}
 cuda = ModuleType("cupy.cuda")
+_allocators = ["the pool's"]
+
+
+@contextmanager
+def _using_allocator(allocator):
+    _allocators.append(allocator)
+    yield
+    _allocators.pop()
+
+
 vars(cuda).update(
     Device=_Device,
     device=ModuleType("cupy.cuda.device"),
     cublas=object(),
     nvrtc=SimpleNamespace(getVersion=lambda: (13, 0)),
-    get_current_stream=lambda: SimpleNamespace(synchronize=lambda: None),
+    compiler=SimpleNamespace(CompileException=type("CompileException", (Exception,), {})),
+    Stream=simulated.Stream,
+    get_current_stream=simulated.current_stream,
+    alloc_pinned_memory=lambda size: _pinned.look(size),
+    get_allocator=lambda: _allocators[-1],
+    set_allocator=lambda allocator: _allocators.__setitem__(-1, allocator),
+    using_allocator=_using_allocator,
     runtime=SimpleNamespace(
         CUDARuntimeError=_Error,
         driverGetVersion=lambda: 13000,
         runtimeGetVersion=lambda: 13000,
-        getDeviceCount=lambda: 1,
-        getDevice=lambda: 0,
+        getDeviceCount=lambda: simulated.N_DEVICES,
+        getDevice=lambda: simulated.current.device,
         getDeviceProperties=lambda number: _PROPERTIES,
         memGetInfo=_mem_get_info,
     ),
@@ -207,6 +284,11 @@ sys.modules |= {"cupy.cuda": cuda, "cupy.cuda.device": cuda.device}
 def get_default_memory_pool():
     """Give a pool that holds nothing."""
     return SimpleNamespace(free_all_blocks=lambda: None)
+
+
+def get_default_pinned_memory_pool():
+    """Give the pool of the host."""
+    return _pinned
 
 
 for _name in ("linalg", "fft"):

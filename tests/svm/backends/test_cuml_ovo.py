@@ -22,7 +22,7 @@ results.cuh.
 
 import sys
 import warnings
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import replace
 from importlib.machinery import ModuleSpec
 from types import ModuleType, SimpleNamespace
@@ -36,7 +36,7 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.svm import SVC
 
 from svmcifar import RBFSVC
-from svmcifar.errors import MemoryLimitError
+from svmcifar.errors import BackendUnavailableError, MemoryLimitError
 from svmcifar.svm.backends import cuml_ovo
 from svmcifar.svm.backends.cuml_ovo import _Gpu, solve_cuml
 from svmcifar.svm.backends.numba_ovo import solve_blocked
@@ -74,14 +74,34 @@ class FakeCupy(ModuleType):
         super().__init__("cupy")
         self.__spec__ = ModuleSpec("cupy", None)
         self.uploads = []
+        self.allocators, self.allocator_of = ["the pool's"], []
+        self.waits = 0
         self.cuda = SimpleNamespace(
-            runtime=SimpleNamespace(memGetInfo=lambda: (free_bytes, 9 * GIB))
+            runtime=SimpleNamespace(memGetInfo=lambda: (free_bytes, 9 * GIB)),
+            get_allocator=lambda: self.allocators[-1],
+            set_allocator=lambda allocator: self.allocators.__setitem__(-1, allocator),
+            using_allocator=self.using_allocator,
+            get_current_stream=lambda: self,
+            alloc_pinned_memory=lambda size: None,
         )
         self.square, self.exp, self.maximum = np.square, np.exp, np.maximum
         self.arange = np.arange
 
     def get_default_memory_pool(self):
         return SimpleNamespace(free_all_blocks=lambda: None)
+
+    get_default_pinned_memory_pool = get_default_memory_pool
+
+    def synchronize(self):
+        self.waits += 1
+
+    @contextmanager
+    def using_allocator(self, allocator):
+        self.allocators.append(allocator)
+        try:
+            yield
+        finally:
+            self.allocators.pop()
 
     def asarray(self, array):
         assert type(array) is np.ndarray
@@ -94,6 +114,24 @@ class FakeCupy(ModuleType):
     def asnumpy(self, array):
         assert isinstance(array, DeviceArray)
         return np.array(array, copy=True, subok=False)
+
+
+class FakeRmm(ModuleType):
+    """RMM, from which cuML's C++ allocates, and by its allocator CuPy."""
+
+    def __init__(self):
+        super().__init__("rmm")
+        self.__path__ = []
+        self.resource = "cudaMalloc"
+        self.mr = SimpleNamespace(
+            get_current_device_resource=lambda: self.resource,
+            set_current_device_resource=lambda resource: setattr(self, "resource", resource),
+            CudaAsyncMemoryResource=lambda: "a pool",
+        )
+        self.allocators = ModuleType("rmm.allocators")
+        self.allocators.__path__ = []
+        self.allocators.cupy = ModuleType("rmm.allocators.cupy")
+        self.allocators.cupy.rmm_cupy_allocator = "rmm's"
 
 
 class FakeCuml(ModuleType):
@@ -176,10 +214,13 @@ class FakeSVC:
 @pytest.fixture
 def gpu(monkeypatch):
     """Stand-ins where imports find them."""
-    cupy, cuml = FakeCupy(), FakeCuml()
-    for module in (cupy, cuml, cuml.svm):
+    cupy, cuml, rmm = FakeCupy(), FakeCuml(), FakeRmm()
+    modules = (cupy, cuml, cuml.svm, rmm, rmm.allocators, rmm.allocators.cupy)
+    for module in modules:
         monkeypatch.setitem(sys.modules, module.__name__, module)
-    return SimpleNamespace(cupy=cupy, cuml=cuml, models=cuml.models, svc_class=cuml.svm.SVC)
+    return SimpleNamespace(
+        cupy=cupy, cuml=cuml, rmm=rmm, models=cuml.models, svc_class=cuml.svm.SVC
+    )
 
 
 SIZES = {2: [7, 12], 3: [9, 1, 14], 4: [5, 5, 5, 5], 5: [3, 17, 2, 8, 30], 6: [1, 6, 11, 2, 40, 4]}
@@ -470,6 +511,43 @@ def test_samples_that_do_not_fit_the_gpu_are_refused(gpu, monkeypatch):
     assert [model.cache_size for model in gpu.models] == [0.0]
 
 
+@pytest.mark.parametrize("fails", [False, True])
+def test_allocators_are_put_back(gpu, monkeypatch, fails):
+    seen = []
+    fit = gpu.svc_class.fit
+
+    def watch(self, X, y, sample_weight):
+        seen.append((gpu.cupy.allocators[-1], gpu.rmm.resource, gpu.cupy.waits))
+        if fails:
+            raise RuntimeError("a fault of the device")
+        return fit(self, X, y, sample_weight)
+
+    monkeypatch.setattr(gpu.svc_class, "fit", watch)
+    # As cuML does when it is imported.
+    monkeypatch.setattr(
+        FakeCuml,
+        "__getattr__",
+        lambda cuml, name: gpu.cupy.cuda.set_allocator("rmm's"),
+        raising=False,
+    )
+    with pytest.raises(RuntimeError) if fails else nullcontext():
+        solve(make_problem(3))
+    waits = [n_waits for _, _, n_waits in seen]
+    assert [place for *place, _ in seen] == [["rmm's", "a pool"]] * (1 if fails else 3)
+    assert (np.diff([1, *waits]) > 0).all()  # of the stream that X is written in
+    assert (gpu.cupy.allocators, gpu.rmm.resource) == (["the pool's"], "cudaMalloc")
+
+
+def test_cuml_that_does_not_import(gpu, monkeypatch):
+    monkeypatch.setitem(sys.modules, "cuml.svm", None)
+    with pytest.raises(BackendUnavailableError) as caught:
+        solve(make_problem(3))
+    assert str(caught.value).startswith(
+        "The backend 'cuml' does not work here: the package cuml does not import ("
+    )
+    assert gpu.cupy.allocators == ["the pool's"]
+
+
 @pytest.mark.parametrize("error", [MemoryError("std::bad_alloc: out_of_memory"), MemoryError()])
 def test_a_gpu_that_runs_out_of_memory(monkeypatch, gpu, error):
     def fit(self, X, y, sample_weight):
@@ -477,9 +555,11 @@ def test_a_gpu_that_runs_out_of_memory(monkeypatch, gpu, error):
 
     monkeypatch.setattr(gpu.svc_class, "fit", fit)
     with pytest.raises(MemoryLimitError) as caught:
-        solve(make_problem(3))
+        solve(make_problem(3), memory_limit_bytes=2**20)
+    reason = str(error) or "MemoryError"
     assert str(caught.value) == (
-        "The GPU ran out of memory. Use fewer features, or the backend 'numba', which works in the "
-        "computer's own memory."
+        "The GPU ran out of memory with the plan 'pair by pair, kernel cache of 1 MiB at most' "
+        f"({reason}). Free some, set a lower memory limit, take fewer images at a time, or work on "
+        "the CPU."
     )
     assert caught.value.__cause__ is error

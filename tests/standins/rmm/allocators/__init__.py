@@ -1,0 +1,1 @@
+"""RMM's allocators for other libraries."""
