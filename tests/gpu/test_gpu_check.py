@@ -170,12 +170,14 @@ def python(tmp_path):
         'case "$*" in *"${HANGS:-nothing}"*) exec sleep 60 ;; esac\n'
     )
     bodies = {
-        "python": 'case "$*" in "-m pytest "*|scripts/*)\n'
+        "python": 'case "$*" in "-m pytest "*|"-m svmcifar download "*|scripts/*)\n'
         + notes + fails +
-        '    case "$*" in *bench_gpu*) echo "{}" >"$3/bench.json" ;;\n'
+        '    case "$*" in\n'
+        '        *bench_gpu*) echo "{}" >"$3/bench.json"; echo "data in $SVMCIFAR_DATA" ;;\n'
         '        *gpu_blocks*--out*) echo "{}" >"$3/blocks.json" ;; esac\n'
         "    exit 0 ;;\n"
         '"-m pip list") exit 0 ;;\n'
+        '-c*open_dataset*) [ "$REAL" ] || exit 1 ;;\n'
         '"-m svmcifar info") [ "$REAL" ] || exit 0 ;;\n'
         '-) code=$(cat); [ "$REAL" ] || exit 0; case "$code" in *numba*) exit 0 ;; esac\n'
         '    set -- -c "$code" ;;\n'
@@ -275,25 +277,71 @@ def test_other_kinds_of_run(kind, names, python, tiny_dataset, tmp_path):
         assert "blocks.json" in files
 
 
+@pytest.fixture
+def checkout(tmp_path):
+    """A folder that the script takes for the checkout, without data; what it is told to alter."""
+
+    def make(*alterations):
+        script = tmp_path / "checkout/scripts/gpu_check.sh"
+        script.parent.mkdir(parents=True)
+        (script.parent / "common.sh").write_text((TOP / "scripts/common.sh").read_text())
+        text = SCRIPT.read_text()
+        for old, new in alterations:
+            assert old in text
+            text = text.replace(old, new)
+        script.write_text(text)
+        script.chmod(0o755)
+        return script
+
+    return make
+
+
 @needs_bash
-def test_no_step_is_longer_than_its_time_and_none_starts_without(python, tiny_dataset, tmp_path):
-    script = tmp_path / "checkout/scripts/gpu_check.sh"
-    script.parent.mkdir(parents=True)
-    for folder in ("svmcifar", "tests"):
-        (tmp_path / "checkout" / folder).symlink_to(TOP / folder)
-    (script.parent / "common.sh").write_text((TOP / "scripts/common.sh").read_text())
-    text = SCRIPT.read_text().replace("solver 70", "solver 2").replace("least_s=5", "least_s=2")
-    script.write_text(
-        text.replace("benchmark 110", "total_s=$((SECONDS + 1))\n        benchmark 9")
+def test_no_step_is_longer_than_its_time_and_none_starts_without(python, checkout, tmp_path):
+    script = checkout(
+        ("solver 70", "solver 2"),
+        ("least_s=5", "least_s=2"),
+        ("benchmark 110", "total_s=$((SECONDS + 1)); benchmark 9"),
     )
-    script.chmod(0o755)
-    variables = {"PYTHON": python, "HANGS": "test_gpu_solver.py", "SVMCIFAR_DATA": tiny_dataset}
+    variables = {"PYTHON": python, "HANGS": "test_gpu_solver.py", "SVMCIFAR_DATA": "somewhere"}
     done = run(script, "--here", "--out", "results", cwd=tmp_path, **variables)
     assert done.returncode == 1
     summary = (tmp_path / "results/summary.txt").read_text()
     assert "\nsolver: FAILED (out of time), " in summary
     for name in ("benchmark", "parity"):
         assert f"\n{name}: NOT RUN, no time left\n" in summary
+
+
+@needs_bash
+def test_results_are_kept_after_each_step(python, checkout, tmp_path):
+    """Whoever kills the script has what it had until then."""
+    script = checkout(("case $kind in\n    check)", "case $kind in\n    check) kill -9 $$;"))
+    done = run(script, "--here", "--out", "results", cwd=tmp_path, PYTHON=python, TMPDIR=tmp_path)
+    assert done.returncode == -9
+    with tarfile.open(tmp_path / "results/results.tgz") as archive:
+        assert {"./environment.txt", "./kernels.txt"} <= set(archive.getnames())
+    assert "\nkernels: passed, " in (tmp_path / "results/summary.txt").read_text()
+
+
+@needs_bash
+@pytest.mark.parametrize("fails", ["nothing", "download"])
+def test_a_stand_in_is_drawn_where_there_are_no_data(fails, python, checkout, tmp_path):
+    variables = {"PYTHON": python, "FAILS": fails}
+    path = f"{python.parent}{os.pathsep}{os.environ['PATH']}"
+    environment = {key: value for key, value in os.environ.items() if key != "SVMCIFAR_DATA"}
+    done = subprocess.run(
+        [checkout(), "--here", "--out", "results"],
+        cwd=tmp_path, env=environment | variables | {"PATH": path}, capture_output=True, text=True,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stdout + done.stderr
+    lines = (tmp_path / "results/summary.txt").read_text().splitlines()
+    assert lines[0].startswith("data: CIFAR-100 is not here; drawing a SYNTHETIC stand-in")
+    calls = (tmp_path / "calls").read_text().splitlines()
+    assert "python -m svmcifar download --synthetic --data build/gpu-check" in calls
+    assert ("preparations: FAILED, see prepare.txt in results.tgz" in lines) == (fails != "nothing")
+    with tarfile.open(tmp_path / "results/results.tgz") as archive:
+        told = archive.extractfile("./benchmark.txt").read().decode()
+    assert told == f"data in {tmp_path}/checkout/build/gpu-check/synthetic-cifar-100\n"
 
 
 def test_results_are_not_committed():
