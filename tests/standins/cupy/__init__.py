@@ -203,6 +203,10 @@ class _Device:
     def __exit__(self, *error):
         self._entered.pop().close()
 
+    def synchronize(self):
+        for stream in simulated.current.streams[self.id]:
+            stream.synchronize()
+
     @property
     def attributes(self):
         return {"MaxSharedMemoryPerBlockOptin": MOST_SHARED_BYTES}
