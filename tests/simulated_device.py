@@ -8,6 +8,7 @@ allocation can be made to fail.
 
 import threading
 from contextlib import contextmanager
+from functools import partial
 from typing import ClassVar
 
 import numpy as np
@@ -29,7 +30,7 @@ class Stream:
 
     def __init__(self, null=False, non_blocking=False, device_id=None):
         self.device_id = current.device if device_id is None else device_id
-        self.queue, self.n_given, self.n_done, self.error = [], 0, 0, None
+        self.queue, self.n_given, self.n_done = [], 0, 0
         self._lock = threading.RLock()
 
     def __enter__(self):
@@ -40,9 +41,9 @@ class Stream:
     def __exit__(self, *error):
         current.streams[self.device_id].pop()
 
-    def give(self, launch):
-        """Put off a launch."""
-        self.queue.append(launch)
+    def give(self, work):
+        """Put off a launch, or what comes behind one."""
+        self.queue.append(work)
 
     def catch_up(self):
         """Do all that has been put off; others do not see it yet."""
@@ -53,9 +54,6 @@ class Stream:
     def synchronize(self):
         self.catch_up()
         self.n_done = self.n_given
-        if self.error:
-            error, self.error = self.error, None
-            raise error
 
 
 class _Current(threading.local):
@@ -93,12 +91,8 @@ class Block:
     def __del__(self):
         if not hasattr(self, "bytes"):
             return
-        try:
-            self.stream.catch_up()  # what uses it has been given before
-        except Exception as error:
-            self.stream.error = error
         Memory.in_use[self.device] -= self.bytes.nbytes
-        self.bytes.fill(POISON)
+        self.stream.give(partial(self.bytes.fill, POISON))  # behind what uses it
 
     def check(self):
         """Raise if the current stream must not use it."""

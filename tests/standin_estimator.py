@@ -13,6 +13,7 @@ from simulated_device import Memory
 from sklearn.base import clone
 
 from svmcifar import SVC
+from svmcifar.compute import threads
 from svmcifar.compute.arrays import free_gpu_bytes, is_host, to_device
 from svmcifar.errors import InputError, MemoryLimitError
 from svmcifar.svm.backends import refinement
@@ -52,28 +53,29 @@ def watched(monkeypatch, owner, name):
 
 @pytest.mark.parametrize(
     "settings",
-    [{}, {"C": 1e6, "tol": 1e-6}, {"kernel": "linear"}, {"probability": True}],
+    [{}, {"C": 1e6, "tol": 1e-6, "n_jobs": 2}, {"kernel": "linear"}, {"probability": True}],
     ids=["float32", "refined", "linear", "probability"],
 )
 def test_another_device_than_the_current_one(settings, monkeypatch):
-    """Threads that solve on have a current device of their own."""
+    """Threads, which solve pairs on, have a current device of their own."""
+    monkeypatch.setattr(threads, "_FEW_OPERATIONS", 0)
     solved_on = watched(monkeypatch, refinement, "solve_on_demand")
-    expected = fit(there(X, 0), **settings)
+    far = np.float32(50 if "C" in settings else 0)  # so that samples are centred again
+    expected = fit(there(X + far, 0), **settings)
     cupy.asked_of.clear()
-    model = fit(there(X), there(y), **settings)
+    model = fit(there(X + far), there(y), **settings)
+    assert set(cupy.asked_of) == {1}
     assert bool(solved_on) == ("C" in settings)
     np.testing.assert_array_equal(model.dual_coef_, expected.dual_coef_)
-    np.testing.assert_array_equal(model.support_vectors_, X[model.support_])
-    values = expected.decision_function(there(Z, 0))
-    cupy.asked_of[:] = [device for device in cupy.asked_of if device]  # of the expected model
-    for samples in (there(Z), there(Z, 0), Z):
+    np.testing.assert_array_equal(model.support_vectors_, (X + far)[model.support_])
+    values = expected.decision_function(there(Z + far, 0))
+    for samples in (there(Z + far), there(Z + far, 0), Z + far):
         np.testing.assert_allclose(model.decision_function(samples), values, rtol=0, atol=1e-5)
-        np.testing.assert_array_equal(model.predict(samples), expected.predict(Z))
+        np.testing.assert_array_equal(model.predict(samples), expected.predict(Z + far))
         if "probability" in settings:
             np.testing.assert_allclose(
                 model.predict_proba(samples), expected.predict_proba(Z), rtol=0, atol=1e-6
             )
-    assert 1 in cupy.asked_of
 
 
 def test_the_memory_of_that_device_is_asked_for():
@@ -89,14 +91,21 @@ def test_devices_are_not_mixed():
 
 @pytest.mark.parametrize("device", [0, 1])
 def test_a_stream_that_waits_for_no_other(device, monkeypatch):
-    launches = watched(monkeypatch, simulated.Stream, "give")
+    given = watched(monkeypatch, simulated.Stream, "give")
     expected = fit(there(X, 0))
     with cupy.cuda.Device(device), cupy.cuda.Stream(non_blocking=True) as stream:
-        launches.clear()
+        given.clear()
         model = fit(to_device(X), C=1.0)
         predicted, values = model.predict_with_decisions(to_device(Z))
-        assert {launch[0] for launch in launches} == {stream}
-    np.testing.assert_array_equal(model.dual_coef_, expected.dual_coef_)
+        launches = [work for _, work in given if getattr(work, "func", None) is None]
+        assert {to for to, _ in given} == {stream}
+        assert launches
+    here = fit(X, backend="numba")
+    np.testing.assert_allclose(model.objective_, here.objective_, rtol=1e-4)
+    assert (model.gap_ <= 1e-4).all()
+    assert (model.n_iter_ > 0).all()
+    for name in ("dual_coef_", "intercept_", "n_iter_", "gap_", "objective_"):
+        np.testing.assert_array_equal(getattr(model, name), getattr(expected, name))
     np.testing.assert_array_equal(values, expected.decision_function(there(Z, 0)))
     np.testing.assert_array_equal(predicted, expected.predict(Z))
 

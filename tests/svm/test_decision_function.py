@@ -1,25 +1,27 @@
 from dataclasses import replace
-from itertools import combinations
+from itertools import combinations, product
 
 import array_api_strict as xp
 import numpy as np
 import pytest
-from devices import OTHER_DEVICE, assert_on_device, on_device
+from devices import OTHER_DEVICE, assert_on_device, on_device, stand_in_for_gpu
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from problems import clusters
 from reference import rbf
 from sklearn.svm import SVC
+from sklearn.utils.multiclass import _ovr_decision_function
 
 from svmcifar import RBFSVC
 from svmcifar.compute.arrays import to_host
 from svmcifar.errors import InputError
-from svmcifar.svm import decision_function
+from svmcifar.svm import decision_function, prediction
 from svmcifar.svm.decision_function import OvOModel, pair_decisions
 from svmcifar.svm.kernels import blocks
 from svmcifar.svm.kernels.rbf import RBF
 from svmcifar.svm.one_vs_one import (
     class_pairs,
+    one_vs_rest,
     pair_numbers,
     winners,
     write_winners_of_parts,
@@ -54,6 +56,48 @@ def test_votes_are_counted(data):
         for v, (a, b) in zip(row, combinations(range(n_classes), 2), strict=True):
             expected[a if v > 0 else b] += 1
         assert winner == expected.index(max(expected))
+
+
+def decisions_of_all_kinds(n_classes):
+    """Make decision values with all ties of few classes, or many of many, zeros and NaN."""
+    n_pairs = n_classes * (n_classes - 1) // 2
+    kinds = [-1.5, -0.0, 0.0, 1e-300, 2.0, np.nan]
+    if n_pairs <= 3:
+        return np.array(list(product(kinds, repeat=n_pairs)))
+    rng = np.random.default_rng(n_classes)
+    few = rng.choice(kinds, size=(60, n_pairs), p=[0.3, 0.1, 0.1, 0.1, 0.3, 0.1])
+    return np.concatenate([few, rng.normal(size=(60, n_pairs)), np.zeros((1, n_pairs))])
+
+
+@pytest.mark.parametrize("n_classes", [2, 3, 4, 7, 40])
+def test_votes_on_a_device_are_those_of_the_host(n_classes):
+    """To the bit, and so are one-vs-rest values with their sums of margins."""
+    decisions = decisions_of_all_kinds(n_classes)
+    there = on_device(decisions)
+    won = winners(there, n_classes)
+    assert_on_device(won, xp.int64)
+    np.testing.assert_array_equal(to_host(won), winners(decisions, n_classes))
+    values = one_vs_rest(there, n_classes)
+    assert_on_device(values, xp.float64)
+    expected = _ovr_decision_function(decisions < 0, -decisions, n_classes)
+    np.testing.assert_array_equal(to_host(values), expected)
+    assert n_classes < 3 or np.isnan(expected).any()
+
+
+def test_only_what_is_asked_for_is_brought_down(monkeypatch):
+    stand_in_for_gpu(monkeypatch)
+    X, y = clusters(np.random.default_rng(0), [10] * 5, 3)
+    fetched = []
+    monkeypatch.setattr(prediction, "to_host", lambda a: fetched.append(a.shape) or to_host(a))
+    for shape, width in (("ovr", 5), ("ovo", 10)):
+        model = RBFSVC(decision_function_shape=shape).fit(X, y)
+        fetched.clear()
+        expected = model.predict_with_decisions(on_device(X))
+        assert fetched == [(50,), (50, width)]
+        for method, shapes in ((model.predict, [(50,)]), (model.decision_function, [(50, width)])):
+            fetched.clear()
+            np.testing.assert_array_equal(method(on_device(X)), expected[len(shapes[0]) - 1])
+            assert fetched == shapes
 
 
 @pytest.mark.parametrize("n_views", [1, 3])
