@@ -51,7 +51,8 @@ def refine(
     doubtful = _doubtful_at(problem.precision, problem, solution, _stored_roundoff(problem))
     if not len(doubtful):
         return
-    need_exact = set(_doubtful_at(Precision.FLOAT64, problem, solution).tolist())
+    need_exact = np.zeros(len(solution.gap), dtype=bool)
+    need_exact[_doubtful_at(Precision.FLOAT64, problem, solution)] = True
     first, second = pair_arrays(problem.n_classes)
     cancelled = np.zeros(1, dtype=bool)
     n_features, itemsize = problem.samples.X.shape[1], 8 * problem.kernel.n_products
@@ -61,7 +62,7 @@ def refine(
 
     def work(number: int) -> None:
         a, b = int(first[number]), int(second[number])
-        precision = Precision.EXACT if number in need_exact else Precision.FLOAT64
+        precision = Precision.EXACT if need_exact[number] else Precision.FLOAT64
         parts = problem.float64_samples(problem.rows(a)), problem.float64_samples(problem.rows(b))
         upper = problem.upper_of(a, b)
         n_iter = int(solution.n_iter[number])
@@ -87,7 +88,7 @@ def refine(
         n_workers = min(n_workers, max(1, (limit_bytes - held) // (most.n_bytes - held)))
     with worker_pool(n_workers, n_operations) as pool:
         try:
-            run_tasks(pool, work, [(int(number),) for number in doubtful], lambda _: None)
+            run_tasks(pool, work, ((int(number),) for number in doubtful), lambda _: None)
         finally:
             cancelled[0] = True
 

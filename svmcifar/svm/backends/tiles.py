@@ -52,7 +52,7 @@ class TiledRun(ABC):
             try:
                 tiles = [tile for tile in self.plan.tiles if not self._restore(*tile, done, parts)]
                 if self.plan.keep_diagonals:
-                    pairs = [pair for tile in tiles for pair in self.plan.pairs(*tile)]
+                    pairs = (pair for tile in tiles for pair in self.plan.pairs(*tile))
                     self.compute_diagonals(sorted({c for pair in pairs for c in pair}), pool)
                 tiles.sort(key=self._tile_size, reverse=True)
                 if self.plan.shares_tiles:
