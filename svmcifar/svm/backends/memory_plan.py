@@ -34,11 +34,20 @@ class Plan:
     @property
     def tiles(self) -> list[tuple[int, int]]:
         """Pairs of groups, as indices into `groups`; (g, g) is the tile within g."""
-        resident = [
-            (g, group) for g, group in enumerate(self.groups) if group[0] not in self.on_demand
-        ]
-        tiles = combinations_with_replacement(resident, 2)
+        tiles = combinations_with_replacement(self._resident, 2)
         return [(g, h) for (g, (first, last)), (h, _) in tiles if g < h or first < last]
+
+    @property
+    def n_tiles(self) -> int:
+        """Number of `tiles`."""
+        resident = self._resident
+        within = sum(first < last for _, (first, last) in resident)
+        return len(resident) * (len(resident) - 1) // 2 + within
+
+    @property
+    def _resident(self) -> list[tuple[int, tuple[int, int]]]:
+        """Numbers and classes of the groups that are on tiles."""
+        return [(g, group) for g, group in enumerate(self.groups) if group[0] not in self.on_demand]
 
     @property
     def pairs_on_demand(self) -> list[tuple[int, int]]:
@@ -58,7 +67,7 @@ class Plan:
     @property
     def shares_tiles(self) -> bool:
         """Whether all workers share each tile, because there are fewer tiles than workers."""
-        return len(self.tiles) < self.n_workers
+        return self.n_tiles < self.n_workers
 
     def describe(self) -> str:
         """Describe in a few words how the memory is divided."""
@@ -69,7 +78,7 @@ class Plan:
         else:
             tiles = f"tiles between {len(self.groups)} groups of classes"
         diagonals = "kept" if self.keep_diagonals else "computed again for each tile"
-        parts = [f"{tiles}, blocks within classes {diagonals}"] if self.tiles else []
+        parts = [f"{tiles}, blocks within classes {diagonals}"] if self.n_tiles else []
         if self.on_demand:
             parts.append(f"{len(self.pairs_on_demand)} pairs on kernel rows made on demand")
         return f"{', '.join(parts)}, {format_bytes(self.n_bytes)} at most"

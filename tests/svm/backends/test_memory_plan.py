@@ -1,4 +1,5 @@
 import re
+from dataclasses import replace
 
 import pytest
 from hypothesis import given, settings
@@ -48,6 +49,10 @@ def test_tiles_hold_every_pair_once(sizes, share, n_workers):
         if a < b
     ]
     assert sorted(pairs) == [(a, b) for a in classes for b in classes if a < b]
+    for on_demand in (frozenset(), frozenset(classes[::2]), frozenset(classes)):
+        groups = [(c, c) for c in classes] if on_demand else plan.groups
+        other = replace(plan, groups=tuple(groups), on_demand=on_demand)
+        assert other.n_tiles == len(other.tiles)
     for first, last in plan.groups:
         assert first == last or sum(sizes[first : last + 1]) <= plans.BLOCK
 
