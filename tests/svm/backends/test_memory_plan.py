@@ -9,6 +9,7 @@ from svmcifar.compute.memory import parse_bytes
 from svmcifar.errors import MemoryLimitError
 from svmcifar.svm.backends import memory_plan as plans
 from svmcifar.svm.backends.memory_plan import make_plan, make_tile_plan
+from svmcifar.svm.backends.working_set import least_rows_bytes
 
 SIZES = [
     [2500] * 20,
@@ -171,3 +172,17 @@ def test_plans_are_described():
     assert tight.describe().startswith(
         "tiles between 20 groups of classes, blocks within classes computed again for each tile, "
     )
+
+
+@pytest.mark.parametrize("sizes", [[25] * 20, [3000, 2000, 9]])
+def test_the_least_limit_is_that_of_the_leaner_schedule(sizes):
+    """Tiles of small classes, kernel rows of large ones."""
+    with pytest.raises(MemoryLimitError) as caught:
+        make_plan(sizes, 10, 2, 1, 4)
+    least = parse_bytes(re.search(r"at least (.+?) for", str(caught.value))[1])
+    held = sum(sizes) * 10 * 4
+    of_tiles = held + least_limit(sizes, 2, 4)
+    of_rows = least_rows_bytes(sum(sorted(sizes)[-2:]), 10, 2, 4, 4, held)
+    assert (of_tiles < of_rows) == (sizes[0] == 25)
+    assert least == pytest.approx(min(of_tiles, of_rows), rel=1e-3)
+    assert make_plan(sizes, 10, 2, least, 4).n_bytes <= least
