@@ -43,8 +43,10 @@ _LEAST_S = 10.0
 _OVERHEAD_BYTES = 8192
 # The code that computes features, besides everything in svmcifar/features.
 _CODE = (
-    "compute/arrays.py", "compute/image_shape.py", "compute/jit.py", "compute/llvm.py",
-    "compute/progress.py", "compute/threads.py", "json_values.py",
+    "compute/arrays.py", "compute/cholesky.py", "compute/image_shape.py", "compute/jit.py",
+    "compute/llvm.py", "compute/memory.py", "compute/progress.py", "compute/threads.py",
+    "json_values.py", "svm/kernels/blocks.py", "svm/kernels/invariant_rbf.py",
+    "svm/kernels/kernel.py", "svm/kernels/rbf.py", "svm/moments.py", "svm/samples.py",
 )  # fmt: skip
 
 # The fitted attributes of each step of a pipeline, or {"X": features} alone.

@@ -19,6 +19,7 @@ KINDS = {
 _OTHER_STEPS = (
     "svmcifar.features.extract.feature_union.FeatureStack",
     "svmcifar.features.reduce.component_scaling.ComponentScaling",
+    "svmcifar.features.reduce.kernel_ridge.KernelRidgeScores",
     "svmcifar.features.reduce.ridge_scores.RidgeScores",
     "svmcifar.features.reduce.standardize.BatchStandardScaler",
     "svmcifar.features.reduce.wide_pca.WidePCA",
