@@ -12,8 +12,13 @@ from sklearn.utils.validation import check_is_fitted
 
 from svmcifar.compute.arrays import get_namespace, is_host, move_beside, to_host
 from svmcifar.compute.cholesky import (
-    LowerTriangle, factorise, inverse_blocks, needed_bytes, solve,
-)  # fmt: skip
+    PANEL,
+    LowerTriangle,
+    factorise,
+    inverse_blocks,
+    needed_bytes,
+    solve,
+)
 from svmcifar.compute.memory import default_memory_limit, format_bytes, format_least, parse_bytes
 from svmcifar.compute.progress import stage
 from svmcifar.errors import InputError, MemoryLimitError
@@ -185,8 +190,8 @@ class KernelRidgeScores(TransformerMixin, BaseEstimator):
                 f"KernelRidgeScores was fitted on. Got {X.shape[0]} samples instead. Use "
                 f"'transform' for others."
             )
-        arrays = (self.coef_, self.inverse_blocks_, self.codes_)
-        scores = _leave_out(*map(to_host, arrays), self.scale_).astype(np.float32)
+        coef, blocks, codes = map(to_host, (self.coef_, self.inverse_blocks_, self.codes_))
+        scores = _leave_out(coef, blocks, codes, self.scale_).astype(np.float32)
         return _prepended(move_beside(scores, X), X)
 
     def transform(self, X: Any) -> Any:
@@ -222,10 +227,12 @@ class KernelRidgeScores(TransformerMixin, BaseEstimator):
 
     def _require_memory(self, X: Array, n_classes: int, n_views: int, is_copied: bool) -> None:
         """Raise MemoryLimitError if `fit` needs more than the limit for samples X on the host."""
-        limit = default_memory_limit() if self.memory_limit is None else parse_bytes(self.memory_limit)
+        limit = (
+            default_memory_limit() if self.memory_limit is None else parse_bytes(self.memory_limit)
+        )
         n = len(X)
         targets = 4 * n * (n_classes + 1)
-        products = 4 * (2 if self.n_odd else 1) * min(n, BLOCK) ** 2
+        products = 4 * (2 if self.n_odd else 1) * min(n, PANEL) * min(n, BLOCK)
         least = needed_bytes(n, n_classes + 1, block=n_views) + targets + products
         # When the triangle is gone there are the scores and their parts, in float64.
         least = max(least, 10 * targets) + (X.nbytes if is_copied else 0)
@@ -273,6 +280,6 @@ def _leave_out(
     """
     n_images, n_views, _ = blocks.shape
     own = coef.reshape(n_images, n_views, -1).astype(np.float64)
-    scores = -np.linalg.solve(blocks.astype(np.float64), own)
+    scores: FloatArray = np.negative(np.linalg.solve(blocks.astype(np.float64), own))
     scores[np.arange(n_images), :, codes] += scale
     return scores.reshape(coef.shape)
