@@ -10,6 +10,7 @@ from typing import Any
 import skops.io
 
 from svmcifar.errors import ModelFileError
+from svmcifar.io.half_arrays import widen_members
 from svmcifar.io.stored_zip import open_zip
 
 _SCHEMA = "schema.json"
@@ -25,10 +26,12 @@ def read_trusted(
 
     Raise ModelFileError, with `subject` as the file, if it holds types that are neither skops'
     own nor `trusted` (module and name); nothing is built then.  Raise BadZipFile if it is none that
-    skops wrote, or compressed.  `renamed` maps names of types
-    that older releases wrote to today's.
+    skops wrote, or compressed.  Its arrays may have been narrowed
+    (`svmcifar.io.half_arrays.narrow_members`).  `renamed` maps names of types that older releases
+    wrote to today's.
     """
     open_zip(BytesIO(data))
+    data = widen_members(data)
     if renamed:
         data = _with_new_names(data, renamed)
     foreign = sorted(set(skops.io.get_untrusted_types(data=data)) - set(trusted))

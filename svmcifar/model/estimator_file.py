@@ -13,8 +13,9 @@ from svmcifar.compute.environment import describe_environment, utc_now
 from svmcifar.errors import InputError, ModelFileError
 from svmcifar.features import kinds
 from svmcifar.io.content_hash import content_hash
+from svmcifar.io.half_arrays import narrow_members
 from svmcifar.io.safe_skops import read_trusted
-from svmcifar.model.manifest import EstimatorManifest
+from svmcifar.model.manifest import FORMAT_NUMBER, WIDE_FORMAT_NUMBER, EstimatorManifest
 from svmcifar.svm.estimator import SVC
 from svmcifar.svm.fitted_state import check_fitted_state, check_support_vectors
 
@@ -54,7 +55,9 @@ def pack_estimator(estimator: Any) -> tuple[EstimatorManifest, bytes]:
         **describe_environment(),
         content_hash=hashed,
     )
-    return manifest, data
+    narrowed = narrow_members(data)
+    manifest.format = WIDE_FORMAT_NUMBER if narrowed is data else FORMAT_NUMBER
+    return manifest, narrowed
 
 
 def unpack_estimator(

@@ -38,13 +38,20 @@ from svmcifar.features.pipeline import set_workers
 from svmcifar.features.settings import require_augmentation
 from svmcifar.io.content_hash import content_hash
 from svmcifar.io.files import atomic_path, check_output
+from svmcifar.io.half_arrays import narrow, narrow_members, widen
 from svmcifar.io.reading import open_file
 from svmcifar.io.safe_skops import read_trusted
 from svmcifar.io.stored_zip import ZIP_ERRORS, open_zip
 from svmcifar.json_values import is_of_type
 from svmcifar.model.classifier import ImageClassifier
 from svmcifar.model.estimator_file import pack_estimator, trusted_types, unpack_estimator
-from svmcifar.model.manifest import ESTIMATOR, FORMAT_NUMBER, EstimatorManifest, Manifest
+from svmcifar.model.manifest import (
+    ESTIMATOR,
+    FORMAT_NUMBER,
+    WIDE_FORMAT_NUMBER,
+    EstimatorManifest,
+    Manifest,
+)
 from svmcifar.svm.estimator import SVC
 from svmcifar.svm.fitted_state import check_fitted_state, check_support_vectors
 
@@ -124,7 +131,7 @@ def _write_classifier(model: ImageClassifier, path: str | Path, slim: bool) -> N
     svc = copy.copy(model.svc)
     del svc.support_vectors_
     manifest = model.manifest
-    manifest.format, manifest.slim = FORMAT_NUMBER, slim
+    manifest.slim = slim
     manifest.content_hash = model_content_hash(model)
     manifest.stored_hash = _stored_hash(model, svc)
     content = {
@@ -135,12 +142,16 @@ def _write_classifier(model: ImageClassifier, path: str | Path, slim: bool) -> N
         SUPERCLASS_OF: list(model.superclass_of),
         "augment": model.augment,
     }
+    wide, support = skops.io.dumps(content), model.svc.support_vectors_
+    data, stored = narrow_members(wide), support if slim else narrow(support)
+    is_wide = data is wide and stored is support
+    manifest.format = WIDE_FORMAT_NUMBER if is_wide else FORMAT_NUMBER
     with atomic_path(path) as temporary, zipfile.ZipFile(temporary, "w") as archive:
         archive.writestr(_MANIFEST, json.dumps(manifest.to_dict(), indent=2))
-        archive.writestr(_MODEL, skops.io.dumps(content))
+        archive.writestr(_MODEL, data)
         if not slim:
             with archive.open(_SUPPORT_VECTORS, "w", force_zip64=True) as file:
-                np.lib.format.write_array(file, model.svc.support_vectors_, allow_pickle=False)
+                np.lib.format.write_array(file, stored, allow_pickle=False)
 
 
 def read_manifest(path: str | Path) -> Manifest:
@@ -218,7 +229,8 @@ def load_classifier(
             model.svc.support_vectors_ = _support_vectors_from(model, dataset, path)
         else:
             with archive.open(_SUPPORT_VECTORS) as file:
-                model.svc.support_vectors_ = np.lib.format.read_array(file, allow_pickle=False)
+                stored = np.lib.format.read_array(file, allow_pickle=False)
+                model.svc.support_vectors_ = widen(stored)
         try:
             check_support_vectors(model.svc)
         except ValueError as error:  # of other images than those in training

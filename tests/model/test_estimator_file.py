@@ -1,5 +1,6 @@
 """Files of estimators that were saved in Python."""
 
+import io
 import json
 import re
 import zipfile
@@ -193,3 +194,45 @@ def test_it_is_no_image_classifier(saved):
     for read in (load_classifier, read_manifest):
         with pytest.raises(ModelFileError, match=r"must be an image classifier.*svmcifar.load_mo"):
             read(saved)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("is_rounded", [False, True])
+def test_samples_of_half_precision_take_half_of_the_file(path, dtype, is_rounded):
+    X, y = training_set()
+    X = np.tile(X.astype("float16" if is_rounded else dtype), (1, 200)).astype(dtype)
+    svc = RBFSVC().fit(X, y)
+    assert svc.support_vectors_.nbytes > 2**16
+    save_model(svc, path)
+    with zipfile.ZipFile(path) as archive:
+        assert json.loads(archive.read("manifest.json"))["format"] == (5 if is_rounded else 4)
+        data = archive.read("model.skops")
+    wide = skops.io.dumps(svc)
+    expected = svc.support_vectors_.nbytes - 2 * svc.support_vectors_.size if is_rounded else 0
+    assert abs(len(wide) - len(data) - expected) < 300
+    loaded = load_model(path)
+    assert content_hash(loaded) == content_hash(svc)
+    np.testing.assert_array_equal(loaded.predict(X), svc.predict(X))
+
+
+def test_a_file_of_narrow_arrays_that_was_altered(path):
+    X, y = training_set()
+    X = np.tile(X.astype("float16").astype("float32"), (1, 200))
+    save_model(RBFSVC().fit(X, y), path)
+
+    def altered(data):
+        with zipfile.ZipFile(io.BytesIO(data)) as archive:
+            content = {name: archive.read(name) for name in archive.namelist()}
+        name = max(content, key=lambda name: name.endswith(".npy") * len(content[name]))
+        array = np.load(io.BytesIO(content[name]), allow_pickle=False)
+        array["float32"][0, 0] += 1
+        np.save(file := io.BytesIO(), array)
+        content[name], changed = file.getvalue(), io.BytesIO()
+        with zipfile.ZipFile(changed, "w") as new:
+            for member, value in content.items():
+                new.writestr(member, value)
+        return changed.getvalue()
+
+    edit(path, "model.skops", altered)
+    with pytest.raises(ModelFileError, match="must match its content hash"):
+        load_model(path)

@@ -250,7 +250,34 @@ def test_incomplete_manifest_is_refused_before_it_is_shown(edit):
 
 def test_file_of_a_newer_release(saved, edit):
     manifest = read_manifest(saved).to_dict() | {"format": 99}
-    _refused(edit(manifest=json.dumps(manifest)), "at most 4, got 99; upgrade")
+    _refused(edit(manifest=json.dumps(manifest)), "at most 5, got 99; upgrade")
+
+
+@pytest.mark.parametrize("is_rounded", [False, True])
+def test_support_vectors_of_half_precision_take_half_of_the_file(
+    model, saved, synthetic_data, tmp_path, is_rounded
+):
+    """Without loss, and with a format of its own, that older releases refuse in a line."""
+    rounded, path = copy.copy(model), tmp_path / "rounded.skops"
+    rounded.manifest = copy.copy(model.manifest)
+    if is_rounded:
+        rounded.svc = copy.copy(model.svc)
+        rounded.svc.support_vectors_ = model.svc.support_vectors_.astype(np.float16).astype("f4")
+    save_model(rounded, path)
+    assert rounded.manifest.format == (5 if is_rounded else 4)
+    with zipfile.ZipFile(saved) as before, zipfile.ZipFile(path) as after:
+        sizes = [before.getinfo(name).file_size for name in before.namelist()]
+        found = [after.getinfo(name).file_size for name in after.namelist()]
+        stored = np.load(io.BytesIO(after.read("support_vectors.npy")), allow_pickle=False)
+    assert abs(found[2] - sizes[2] / (2 if is_rounded else 1)) < 200
+    assert stored.itemsize == (2 if is_rounded else 4)
+    loaded = load_model(path)
+    assert loaded.svc.support_vectors_.dtype == np.float32
+    np.testing.assert_array_equal(loaded.svc.support_vectors_, rounded.svc.support_vectors_)
+    assert loaded.manifest.content_hash == model_content_hash(rounded)
+    assert (loaded.manifest.content_hash == read_manifest(saved).content_hash) != is_rounded
+    images = synthetic_data.read_split("test").images[:20]
+    np.testing.assert_array_equal(loaded.predict(images), rounded.predict(images))
 
 
 class _Evil:
