@@ -65,15 +65,18 @@ class LowerTriangle:
             yield np.einsum("ii->i", panel.diagonal)
 
 
-def needed_bytes(n: int, n_targets: int, itemsize: int = 4, block: int = 1) -> int:
-    """Return the memory of a triangle with the working memory of the functions here.
+def triangle_bytes(n: int, itemsize: int = 4, block: int = 1) -> int:
+    """Return the size of a triangle."""
+    return itemsize * sum(rows.stop * (rows.stop - rows.start) for rows in _panel_rows(n, block))
 
-    That of `solve` is for so many right-hand sides, themselves not counted.
+
+def working_bytes(n: int, n_targets: int, itemsize: int = 4, block: int = 1) -> int:
+    """Return the memory that the functions here take besides their arguments and results.
+
+    That of `solve` is for so many right-hand sides.
     """
-    panels = _panel_rows(n, block)
-    width = panels[0].stop
-    triangle = sum(rows.stop * (rows.stop - rows.start) for rows in panels)
-    return itemsize * (triangle + max((n + width) * width, n * n_targets))
+    width = _panel_rows(n, block)[0].stop
+    return itemsize * max((n + width) * width, n * n_targets)
 
 
 def _panel_rows(n: int, block: int) -> list[slice]:

@@ -16,8 +16,9 @@ from svmcifar.compute.cholesky import (
     LowerTriangle,
     factorise,
     inverse_blocks,
-    needed_bytes,
     solve,
+    triangle_bytes,
+    working_bytes,
 )
 from svmcifar.compute.memory import default_memory_limit, format_bytes, format_least, parse_bytes
 from svmcifar.compute.progress import stage
@@ -159,8 +160,14 @@ class KernelRidgeScores(TransformerMixin, BaseEstimator):
         self.codes_ = codes.astype(np.int32)
         samples = sample_blocks(here, center)
         A = self._equations(samples, n_views)
-        coef, intercept, blocks = _regress(A, np.repeat(self.codes_, n_views), len(labels))
+        shares = np.bincount(codes) / len(codes)
+        targets = _centred_indicators(np.repeat(codes, n_views), shares)
+        factorise(A)
+        solve(A, targets)
+        blocks = inverse_blocks(A)
         del A
+        coef, offset, blocks = _with_intercept(targets, blocks)
+        intercept = shares + offset
         self.scale_ = 1.0
         spread = float(_leave_out(coef, blocks, self.codes_).var(axis=0).sum())
         if spread > 0:
@@ -233,7 +240,8 @@ class KernelRidgeScores(TransformerMixin, BaseEstimator):
         n = len(X)
         targets = 4 * n * (n_classes + 1)
         products = 4 * (2 if self.n_odd else 1) * min(n, PANEL) * min(n, BLOCK)
-        least = needed_bytes(n, n_classes + 1, block=n_views) + targets + products
+        working = working_bytes(n, n_classes + 1, block=n_views) + targets
+        least = triangle_bytes(n, block=n_views) + max(products, working)
         # When the triangle is gone there are the scores and their parts, in float64.
         least = max(least, 10 * targets) + (X.nbytes if is_copied else 0)
         if limit is not None and limit < least:
@@ -248,26 +256,27 @@ def _prepended(scores: Any, X: Any) -> Any:
     return get_namespace(X).concat([scores, X], axis=1)
 
 
-def _regress(
-    A: LowerTriangle, codes: NDArray[np.int32], n_classes: int
-) -> tuple[FloatArray, FloatArray, FloatArray]:
-    """Solve ``A a + b = Y`` with ``sum(a) = 0`` for class indicators Y; A is lost.
-
-    Return the coefficients a, (n, n_classes), the intercepts b, (n_classes,), and the blocks of A
-    on the diagonal of the inverse of the whole system.
-    """
-    shares = np.bincount(codes, minlength=n_classes) / A.n
-    targets = np.empty((A.n, n_classes + 1), dtype=A.dtype)
+def _centred_indicators(codes: NDArray[np.intp], shares: FloatArray) -> NDArray[np.float32]:
+    """Return the classes' indicators less their shares, with a column of ones after them."""
+    targets = np.empty((len(codes), len(shares) + 1), dtype=np.float32)
     targets[:, :-1], targets[:, -1] = -shares, 1.0
-    targets[np.arange(A.n), codes] += 1.0
-    factorise(A)
-    solve(A, targets)
-    blocks = inverse_blocks(A)
-    ones = targets[:, -1].astype(np.float64)
-    offset = targets[:, :-1].sum(axis=0, dtype=np.float64) / ones.sum()
-    of_views = ones.reshape(-1, A.block)
-    blocks -= of_views[:, :, None] * of_views[:, None, :] / ones.sum()
-    return targets[:, :-1] - ones[:, None] * offset, shares + offset, blocks
+    targets[np.arange(len(codes)), codes] += 1.0
+    return targets
+
+
+def _with_intercept(
+    solution: NDArray[np.float32], blocks: FloatArray
+) -> tuple[FloatArray, FloatArray, FloatArray]:
+    """Solve ``A a + b = Y`` with ``sum(a) = 0``, from the solutions of ``A s = Y`` and ``A s = 1``.
+
+    `blocks` are those on the diagonal of the inverse of A.  Return coefficients a, intercepts b and
+    the blocks of the inverse of the whole system.
+    """
+    ones = solution[:, -1].astype(np.float64)
+    offset = solution[:, :-1].sum(axis=0, dtype=np.float64) / ones.sum()
+    of_views = ones.reshape(len(blocks), -1)
+    outer = of_views[:, :, None] * of_views[:, None, :]
+    return solution[:, :-1] - ones[:, None] * offset, offset, blocks - outer / ones.sum()
 
 
 def _leave_out(
