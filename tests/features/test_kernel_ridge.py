@@ -239,7 +239,15 @@ def test_one_class():
     np.testing.assert_array_equal(found[:, 1:], X)
 
 
-@pytest.mark.parametrize("row", [[0.0] * 4, [0.1] * 4, [0.1, -3e4, 1 / 3, 0.0]])
+@pytest.mark.parametrize(
+    "row",
+    [
+        [0.0] * 4,
+        [0.1] * 4,
+        [0.1, -3e4, 1 / 3, 0.0],
+        [-80.28369, 24.28499, -165.63454, 65.61049],  # whose variance is rounded to less than 0
+    ],
+)
 def test_features_that_are_all_constant(row):
     X, y = np.repeat(np.array([row], dtype=np.float32), N_IMAGES, axis=0), samples()[1]
     found = KernelRidgeScores().fit_transform(X, y)
