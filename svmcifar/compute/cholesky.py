@@ -149,7 +149,8 @@ def inverse_blocks(L: LowerTriangle) -> NDArray[np.float64]:
             start, width = first.rows.start, len(first.diagonal)
             found = blocks[start // L.block : first.rows.stop // L.block]
             W = buffer[start:, :width]  # contiguous but for the last panel, which is all of it
-            W[:width] = trtri(first.diagonal.T, lower=0)[0].T
+            with single_threaded_blas():  # as in `factorise`
+                W[:width] = trtri(first.diagonal.T, lower=0)[0].T
             _add_inner_products(W[:width], found)
             for panel in L.panels[number + 1 :]:
                 done = panel.rows.start - start
