@@ -58,8 +58,9 @@ def make_samples(data: str | None, n_images: int, seed: int = 0) -> dict[str, An
     from svmcifar.data.registry import open_dataset
     from svmcifar.data.sampling import draw_rows
     from svmcifar.features.fitting import fit_transform_features
-    from svmcifar.features.pipeline import make_feature_pipeline
+    from svmcifar.features.pipeline import count_odd, make_feature_pipeline
     from svmcifar.features.settings import FeatureSettings
+    from svmcifar.svm.both_images import with_mirror_rows
 
     dataset = open_dataset(data)
     train = dataset.read_split("train")
@@ -67,9 +68,8 @@ def make_samples(data: str | None, n_images: int, seed: int = 0) -> dict[str, An
         train = train.take(draw_rows(train.classes, n_images, seed))
     pipeline = make_feature_pipeline(FeatureSettings(**PRESET), seed=seed)
     X = fit_transform_features(pipeline, train.images, train.classes, augment="flip", seed=seed)
-    n_views = len(X) // len(train.classes)
-    labels = {kind: np.repeat(y, n_views) for kind, y in train.labels.items()}
-    return {"X": X, **labels}
+    labels = {kind: np.repeat(y, 2) for kind, y in train.labels.items()}
+    return {"X": with_mirror_rows(X, count_odd(pipeline)), **labels}
 
 
 def fit(backend: str, X: Any, y: Any, n_workers: int, C: float) -> tuple[float, str]:

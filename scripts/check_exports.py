@@ -48,10 +48,9 @@ class Question(NamedTuple):
 
 def our_predictions(model: Any, X: Any) -> Predictions:
     """Ask a classifier about features."""
-    from svmcifar.features.augmentation import decision_views
     from svmcifar.svm.prediction import Predictor
 
-    n_views = len(decision_views(model.augment))
+    n_views = len(model.decision_views)
     pairs = np.concatenate(list(Predictor(model.svc).pairwise(X, n_views)))
     first = X[: n_views * _N_PROBABILITIES]
     p = model.svc.predict_proba(first, n_views=n_views) if model.has_probabilities else None

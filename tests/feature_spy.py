@@ -36,12 +36,13 @@ def spy_features():
         yield
 
 
-def views_of(images, augment):
-    """Each view of all images that is trained on."""
+def views_of(images, augment, *, implied=False):
+    """Each view of all images that is trained on; both images of each if one implies the other."""
     own = images.reshape(-1, 3, 32, 32)
     other = own[..., ::-1]
     views = {None: [own], "flip": [own, other]}.get(augment)
-    views = views or [own, other, _shifted(own, 0), _shifted(other, 1)]
+    shifted = _shifted(own, 0)
+    views = views or [own, other, shifted, shifted[..., ::-1] if implied else _shifted(other, 1)]
     return [view.reshape(-1, 3072) for view in views]
 
 

@@ -182,9 +182,9 @@ def _options(several_pca: bool) -> list[options.Decorator]:
         click.option(
             "--augment",
             type=click.Choice([*AUGMENTATIONS, _NO_AUGMENTATION]),
-            help="Train on mirror images too, and average over both in prediction: about 4 times "
-            "the work. With shift, train on both shifted by up to 3 pixels besides: 16 times in "
-            "training.",
+            help="Train on mirror images too, by even and odd parts of features: an image and its "
+            "mirror image get one answer, for about twice the work. With shift, train on images "
+            "shifted by up to 3 pixels besides.",
         ),
     ]
 

@@ -316,7 +316,8 @@ def _report(model: "ImageClassifier", verbose: bool) -> None:
     plan = fit.memory_plan or "the backend's own"
     steps = " > ".join(step_names(model.features))
     click.echo(f"features     {steps}: {fit.n_features} a sample, {times['features_s']:.1f} s")
-    views = f" ({seen})" if (seen := describe_views(model.augment)) else ""
+    seen = describe_views(model.augment, implied=fit.n_odd > 0)
+    views = f" ({seen})" if seen else ""
     click.echo(
         f"fit          {fit.n_samples} samples{views}, {fit.n_pairs} pairs, "
         f"{times['fit_s']:.1f} s, backend {fit.backend}"

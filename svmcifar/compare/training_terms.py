@@ -45,9 +45,10 @@ def network_terms(network: ImageNetwork, n_images: int) -> TrainingTerms:
 def svm_terms(model: ImageClassifier) -> TrainingTerms:
     """Read an SVM's terms from its manifest."""
     manifest, svc = model.manifest, model.svc
+    views = training_views(model.augment, 1, implied=svc.n_odd_ > 0)
     vectors, coefficients = svc.support_vectors_.dtype, svc.dual_coef_.dtype
     return TrainingTerms(
-        n_images=manifest.fit.n_samples // len(training_views(model.augment, 1)),
+        n_images=manifest.fit.n_samples // len(views),
         n_held_out=0,
         augmentation=describe_views(model.augment) or "none",
         seed=manifest.training.seed,

@@ -8,22 +8,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from svmcifar.compute.arrays import get_namespace, move_beside
-from svmcifar.features.extract.image_rows import checked_images, square_shape
+from svmcifar.features.extract.image_rows import mirror, square_shape
 
 # Maximum shift in pixels, in each direction.
 _MAX_SHIFT = 3
-
-
-def mirror(images: Any) -> Any:
-    """Copy images, of shape (n_images, n_pixels), uint8, with left and right swapped.
-
-    Raise InputError if they are not rows of three square planes.
-    """
-    images = checked_images(images, "mirroring")
-    n_channels, height, width = square_shape(images.shape[1])
-    xp = get_namespace(images)
-    pixels = xp.reshape(images, (images.shape[0] * n_channels, height, width))
-    return xp.reshape(xp.flip(pixels, axis=2), images.shape)
 
 
 def shift(images: Any, offsets: NDArray[np.integer]) -> Any:
@@ -52,26 +40,37 @@ def draw_offsets(n_images: int, seed: int) -> NDArray[np.int64]:
 View = Callable[[Any, slice], Any]
 
 
-def describe_views(augment: str | None) -> str:
-    """Describe the views that are trained on; empty without augmentation."""
+def describe_views(augment: str | None, *, implied: bool = False) -> str:
+    """Describe the samples that are trained on; empty without augmentation.
+
+    If mirror images are `implied` they are no samples of their own.
+    """
+    if augment is None:
+        return ""
+    if implied:
+        shifted = " and shifted images" if augment == "flip-shift" else ""
+        return f"images{shifted}, which imply their mirror images"
     shifted = ", and both shifted" if augment == "flip-shift" else ""
-    return "" if augment is None else f"images and mirror images{shifted}"
+    return f"images and mirror images{shifted}"
 
 
-def decision_views(augment: str | None) -> list[View]:
+def decision_views(augment: str | None, *, implied: bool = False) -> list[View]:
     """Return the views whose decision values are averaged (test-time augmentation).
 
-    They are the image itself and, with any augmentation, its mirror image.
+    They are the image itself and, with any augmentation, its mirror image, unless the features of
+    an image are even and odd parts, which imply those of its mirror image (`implied`).
     """
-    return [_itself] if augment is None else [_itself, _mirrored]
+    return [_itself] if augment is None or implied else [_itself, _mirrored]
 
 
-def training_views(augment: str | None, n_images: int, seed: int = 0) -> list[View]:
-    """Return the views for training: `decision_views`, with "flip-shift" followed by both shifted.
+def training_views(
+    augment: str | None, n_images: int, seed: int = 0, *, implied: bool = False
+) -> list[View]:
+    """Return the views for training: `decision_views`, with "flip-shift" followed by them shifted.
 
     Each image of each view has its own offsets, drawn from `seed`.
     """
-    views = decision_views(augment)
+    views = decision_views(augment, implied=implied)
     if augment != "flip-shift":
         return views
     return views + [

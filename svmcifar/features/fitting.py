@@ -18,6 +18,9 @@ from svmcifar.compute.arrays import get_device, get_namespace, is_host, sklearn_
 from svmcifar.compute.progress import stage
 from svmcifar.errors import InputError
 from svmcifar.features.augmentation import View, decision_views, training_views
+from svmcifar.features.pipeline import count_odd, implies_mirror_images
+from svmcifar.features.reduce.component_scaling import ComponentScaling
+from svmcifar.features.reduce.even_odd import EvenOddPCA
 from svmcifar.features.reduce.ridge_scores import RidgeScores
 from svmcifar.features.reduce.wide_pca import WidePCA
 from svmcifar.features.transfer import bring_to_host, pipeline_beside
@@ -49,7 +52,7 @@ def fit_features(pipeline: Pipeline, images: Any) -> Pipeline:
     """
     (_, source), *later = pipeline.steps
     fitted_on, pca = _fitted_on(later, images), dict(later).get("pca")
-    n_images = fitted_on.shape[0]
+    n_images, is_even_odd = fitted_on.shape[0], implies_mirror_images(pipeline)
     if pca is not None and pca.n_components > n_images:  # before patches are learned
         raise InputError(
             f"PCA can keep at most {n_images} components of {n_images} images. "
@@ -61,28 +64,44 @@ def fit_features(pipeline: Pipeline, images: Any) -> Pipeline:
             source.fit(images)
         with stage("features to learn components from"):
             X = source.transform(fitted_on)
+        n_values = X.shape[1] // 2 if is_even_odd else X.shape[1]
+        if pca is not None and pca.n_components > (most := min(n_images, n_values)):
+            raise InputError(
+                f"PCA can keep at most {most} components of {n_images} images of {n_values} "
+                f"values. Got {pca.n_components} instead. Keep fewer."
+            )
+        if images.shape[1] > _MOST_VALUES:
+            _choose_solver(pca)
         for name, step in later:
-            if name == "pca" and step.n_components > min(X.shape):
-                raise InputError(
-                    f"PCA can keep at most {min(X.shape)} components of {X.shape[0]} images of "
-                    f"{X.shape[1]} values. Got {step.n_components} instead. Keep fewer."
-                )
-            if name == "pca" and isinstance(step, PCA) and images.shape[1] > _MOST_VALUES:
-                step.set_params(svd_solver="auto", random_state=0)
+            has_odd = is_even_odd and isinstance(step, ComponentScaling)
+            of_fit = {"n_odd": count_odd(pipeline)} if has_odd else {}
             with stage(_STEP_WORDS[name]):
                 if step is later[-1][1]:
-                    step.fit(X)
+                    step.fit(X, **of_fit)
                 else:
-                    X = step.fit_transform(X)
+                    X = step.fit_transform(X, **of_fit)
     if not is_host(images):
         bring_to_host(pipeline)
     return pipeline
 
 
+def _choose_solver(pca: Any) -> None:
+    """Have PCA by a covariance compute the first components alone."""
+    if isinstance(pca, PCA):
+        pca.set_params(svd_solver="auto", random_state=0)
+    elif isinstance(pca, EvenOddPCA) and not _is_wide(pca):
+        pca.set_params(solver="randomized")
+
+
+def _is_wide(pca: Any) -> bool:
+    """Return whether PCA is by the Gram matrix of samples."""
+    return isinstance(pca, WidePCA) or getattr(pca, "solver", None) == "gram"
+
+
 def _fitted_on(later: list[tuple[str, Any]], images: Any) -> Any:
     """Return the images whose features the steps after the first are fitted on."""
-    pca = dict(later).get("pca")
-    if not isinstance(pca, WidePCA) or images.shape[0] <= _WIDE_IMAGES:
+    pca: Any = dict(later).get("pca")
+    if not _is_wide(pca) or images.shape[0] <= _WIDE_IMAGES:
         return images
     rng = np.random.default_rng(pca.random_state)
     return take_rows(images, np.sort(rng.choice(images.shape[0], _WIDE_IMAGES, replace=False)))
@@ -108,12 +127,12 @@ def fit_transform_features(
         fit_features(earlier, images)
     else:
         cache.fit(earlier, images, lambda: fit_features(earlier, images))
-    views = training_views(augment, images.shape[0], seed)
+    views = _training_views(pipeline, images, augment, seed)
     X = _compute(earlier, images, views, cache)
     if scores is None:
         return X
     with stage("class scores"):
-        X = scores.fit_transform(X, y, len(views))
+        X = scores.fit_transform(X, y, len(views), count_odd(pipeline))
     bring_to_host(pipeline)
     return X
 
@@ -133,11 +152,18 @@ def compute_training_features(
     scores are out of fold.
     """
     earlier, scores = _split(pipeline)
-    views = training_views(augment, images.shape[0], seed)
+    views = _training_views(pipeline, images, augment, seed)
     X = _compute(earlier, images, views, cache)
     if scores is None:
         return X
     return _beside(scores, images).transform_training(X)
+
+
+def _training_views(
+    pipeline: Pipeline, images: Any, augment: str | None, seed: int
+) -> Sequence[View]:
+    implied = implies_mirror_images(pipeline)
+    return training_views(augment, images.shape[0], seed, implied=implied)
 
 
 def _beside(scores: RidgeScores, images: Any) -> RidgeScores:
@@ -166,7 +192,8 @@ def compute_features(
     follow each other.  The cache holds features before ridge scores.
     """
     earlier, scores = _split(pipeline)
-    X = _compute(earlier, images, decision_views(augment), cache)
+    views = decision_views(augment, implied=implies_mirror_images(pipeline))
+    X = _compute(earlier, images, views, cache)
     return X if scores is None else _beside(scores, images).transform(X)
 
 

@@ -17,8 +17,11 @@ KINDS = {
     "patches": ("patches", "svmcifar.features.extract.patches.PatchFeatures"),
 }
 _OTHER_STEPS = (
+    "svmcifar.features.extract.even_odd.EvenOddFeatures",
     "svmcifar.features.extract.feature_union.FeatureStack",
     "svmcifar.features.reduce.component_scaling.ComponentScaling",
+    "svmcifar.features.reduce.even_odd.EvenOddPCA",
+    "svmcifar.features.reduce.even_odd.EvenOddScaler",
     "svmcifar.features.reduce.kernel_ridge.KernelRidgeScores",
     "svmcifar.features.reduce.ridge_scores.RidgeScores",
     "svmcifar.features.reduce.standardize.BatchStandardScaler",

@@ -8,6 +8,7 @@ import numpy as np
 from sklearn.pipeline import Pipeline
 
 from svmcifar.compute.arrays import is_host, move_beside, to_host
+from svmcifar.features.extract.even_odd import EvenOddFeatures
 from svmcifar.features.extract.feature_union import FeatureStack
 
 
@@ -27,19 +28,24 @@ def pipeline_beside(pipeline: Pipeline, images: Any) -> Pipeline:
 
 
 def _copied(steps: Iterable[tuple[str, Any]]) -> list[tuple[str, Any]]:
-    """Copy steps, and those within a FeatureStack, but not their arrays."""
-    return [
-        (name, FeatureStack(_copied(step.transformers)))
-        if isinstance(step, FeatureStack)
-        else (name, copy.copy(step))
-        for name, step in steps
-    ]
+    """Copy steps, and those within others, but not their arrays."""
+    return [(name, _copy(step)) for name, step in steps]
+
+
+def _copy(step: Any) -> Any:
+    if isinstance(step, EvenOddFeatures):
+        return EvenOddFeatures(_copy(step.source))
+    if isinstance(step, FeatureStack):
+        return FeatureStack(_copied(step.transformers))
+    return copy.copy(step)
 
 
 def single_steps(steps: Iterable[tuple[str, Any]]) -> Iterator[Any]:
-    """Yield the steps that have arrays: those of a FeatureStack one by one."""
-    for _, step in steps:
-        if isinstance(step, FeatureStack):
+    """Yield the steps that have arrays: those within others one by one."""
+    for name, step in steps:
+        if isinstance(step, EvenOddFeatures):
+            yield from single_steps([(name, step.source)])
+        elif isinstance(step, FeatureStack):
             yield from single_steps(step.transformers)
         else:
             yield step

@@ -8,9 +8,11 @@ from numpy.typing import NDArray
 from sklearn.pipeline import Pipeline
 
 from svmcifar.compute.arrays import on_device_of
-from svmcifar.features.augmentation import decision_views
+from svmcifar.features.augmentation import View, decision_views
 from svmcifar.features.fitting import compute_features, compute_training_features
+from svmcifar.features.pipeline import count_odd, implies_mirror_images
 from svmcifar.model.manifest import Manifest
+from svmcifar.svm.both_images import with_mirror_rows
 from svmcifar.svm.estimator import SVC
 
 if TYPE_CHECKING:
@@ -27,8 +29,8 @@ class ImageClassifier:
     class_names: list[str]  # by id of a class of that kind
     superclass_of: list[int]  # superclass ids by class id
     manifest: Manifest  # how it was made
-    # Of the training images, "flip" or "flip-shift"; with any, predictions average over image and
-    # mirror image (test-time augmentation).
+    # Of the training images, "flip" or "flip-shift"; with any, predictions are those of image and
+    # mirror image together.
     augment: str | None = None
     cache: "FeatureCache | None" = field(default=None, repr=False, compare=False)  # not saved
 
@@ -41,6 +43,11 @@ class ImageClassifier:
     def is_synthetic(self) -> bool:
         """Whether it was trained on the synthetic stand-in."""
         return self.manifest.data.synthetic
+
+    @property
+    def decision_views(self) -> list[View]:
+        """Views of an image whose decision values are averaged; one but in older models."""
+        return decision_views(self.augment, implied=implies_mirror_images(self.features))
 
     @property
     def has_probabilities(self) -> bool:
@@ -60,7 +67,7 @@ class ImageClassifier:
         -------
         ndarray of shape (n_images,), int64
         """
-        if self.augment is None:
+        if len(self.decision_views) == 1:
             return self.svc.predict(self.compute_features(images))
         return self.predict_with_decisions(images)[0]
 
@@ -77,8 +84,7 @@ class ImageClassifier:
     def compute_features(self, images: Any) -> Any:
         """Compute the features for prediction, (n_images * n_views, n_features), float32.
 
-        They are where the images are.  With augmentation image i has two views, itself and its
-        mirror image, in rows 2 i and 2 i + 1; one otherwise.
+        They are where the images are.  `decision_views` of an image follow each other.
         """
         with on_device_of(images):
             return compute_features(self.features, images, augment=self.augment, cache=self.cache)
@@ -87,23 +93,27 @@ class ImageClassifier:
         """Compute the features that the SVM was trained on, from the same images.
 
         They are of shape (n_images * n_views, n_features), float32: the views for training, those
-        of an image one after the other.  Ridge scores are out of fold.
+        of an image one after the other, and mirror images if the SVM does not imply them.  Ridge
+        scores are out of fold.
         """
         with on_device_of(images):
-            return compute_training_features(
+            X = compute_training_features(
                 self.features,
                 images,
                 augment=self.augment,
                 seed=self.manifest.training.seed,
                 cache=self.cache,
             )
+        if implies_mirror_images(self.features) and not self.svc.n_odd_:
+            return with_mirror_rows(X, count_odd(self.features))
+        return X
 
     def predict_features(self, X: Any) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
         """Predict as `predict_with_decisions`, from the output of `compute_features`.
 
         The pairs' decision values are averaged over an image's views before they vote.
         """
-        return self.svc.predict_with_decisions(X, n_views=len(decision_views(self.augment)))
+        return self.svc.predict_with_decisions(X, n_views=len(self.decision_views))
 
     def predict_features_with_probabilities(
         self, X: Any
@@ -115,5 +125,4 @@ class ImageClassifier:
         """
         if not self.has_probabilities:
             return (*self.predict_features(X), None)
-        n_views = len(decision_views(self.augment))
-        return self.svc.predict_with_probabilities(X, n_views=n_views)
+        return self.svc.predict_with_probabilities(X, n_views=len(self.decision_views))

@@ -40,7 +40,8 @@ def _classifier_lines(manifest: Manifest) -> dict[str, Any]:
     """Describe an image classifier."""
     training, fit = manifest.training, manifest.fit
     features = training.features
-    views = f", {seen}" if (seen := describe_views(features.augment)) else ""
+    seen = describe_views(features.augment, implied=fit.n_odd > 0)
+    views = f", {seen}" if seen else ""
     drawn = "" if training.rows is None else ", drawn"
     seconds = [
         f"{k[:-2].replace('_cpu', ' CPU')} {v:.1f} s"

@@ -82,7 +82,11 @@ class Manifest:
 
     def to_dict(self) -> dict[str, Any]:
         """Return the JSON form."""
-        return plain(self) | {"data": self.data.to_dict(), "training": self.training.to_dict()}
+        fit = plain(self.fit)
+        if not self.fit.n_odd:  # as in older releases
+            del fit["n_odd"]
+        of_parts = {"data": self.data.to_dict(), "training": self.training.to_dict(), "fit": fit}
+        return plain(self) | of_parts
 
     @classmethod
     def from_dict(cls, content: Mapping[str, Any]) -> "Manifest":

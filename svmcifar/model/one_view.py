@@ -1,8 +1,8 @@
 """A classifier as steps and an SVM that predict from each image alone, as other programs do.
 
-With augmentation a classifier averages decision values over an image and its mirror image.  They
-are linear in kernel values, so these can be averaged instead: `MeanKernel` computes them, and the
-SVM is one of precomputed values.
+A classifier of an older release averages decision values over an image and its mirror image, if it
+has augmentation.  They are linear in kernel values, so these can be averaged instead: `MeanKernel`
+computes them, and the SVM is one of precomputed values.
 """
 
 import copy
@@ -74,11 +74,11 @@ def as_one_view(model: Any) -> tuple[list[tuple[str, Any]], SVC]:
     """Return fitted steps and a fitted SVM of what they make, which predict as a model does.
 
     The model is an image classifier, whose images are uint8 rows, an `SVC`, or a `Pipeline` that
-    ends in one; raise InputError if it is something else.  The kernel of a classifier with
-    augmentation becomes "precomputed".
+    ends in one; raise InputError if it is something else.  The kernel of a classifier that averages
+    over views becomes "precomputed".
     """
     if isinstance(model, ImageClassifier):
-        if model.augment is None:
+        if model.augment is None or len(model.decision_views) == 1:
             return model.features.steps, model.svc
         kernel = MeanKernel(model.features, model.svc, model.augment)
         return [("kernel", kernel)], _precomputed(model.svc)

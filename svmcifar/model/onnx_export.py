@@ -15,13 +15,15 @@ from torch import Tensor, nn
 from svmcifar.compute.arrays import traced_by_torch
 from svmcifar.compute.image_shape import ImageShape
 from svmcifar.compute.progress import stage
-from svmcifar.features.augmentation import decision_views
+from svmcifar.features.extract.even_odd import EvenOddFeatures
 from svmcifar.features.extract.feature_union import FeatureStack
 from svmcifar.features.extract.hog import HOG
+from svmcifar.features.extract.image_rows import mirror
 from svmcifar.features.extract.patch_responses import batch_features
 from svmcifar.features.extract.patches import PatchFeatures
 from svmcifar.features.extract.pixels import RawPixels
 from svmcifar.features.reduce.component_scaling import ComponentScaling
+from svmcifar.features.reduce.even_odd import EvenOddPCA
 from svmcifar.features.reduce.ridge_scores import RidgeScores
 from svmcifar.features.reduce.standardize import BatchStandardScaler
 from svmcifar.features.reduce.wide_pca import WidePCA
@@ -47,7 +49,7 @@ def to_onnx(model: ImageClassifier, image_shape: ImageShape) -> ModelProto:
         exported = export_graph(_Features(model), example, "images", ["features"], about)
     _resolve_casts(exported)
     exported.graph.ClearField("output")
-    add_svm(exported.graph, model.svc, "features", len(decision_views(model.augment)))
+    add_svm(exported.graph, model.svc, "features", len(model.decision_views))
     return exported
 
 
@@ -74,7 +76,7 @@ class _Features(nn.Module):
     def forward(self, images: Tensor) -> Tensor:
         """Compute the features of images, (n_views * N, n_features), float32."""
         rows = images.flatten(1)
-        X = torch.cat([view(rows, slice(None)) for view in decision_views(self.model.augment)])
+        X = torch.cat([view(rows, slice(None)) for view in self.model.decision_views])
         for _, step in self.model.features.steps:
             X = _transform(step, X)
         return X
@@ -83,6 +85,10 @@ class _Features(nn.Module):
 def _transform(step: Any, X: Tensor) -> Any:
     """Apply a step of the features to traced tensors."""
     match step:
+        case EvenOddFeatures():
+            of_both = _transform(step.source, torch.cat([X, mirror(X)]))
+            own, mirrored = of_both.unflatten(0, (2, X.shape[0]))
+            return torch.cat([own + mirrored, own - mirrored], dim=1) * 0.5
         case FeatureStack():
             return torch.cat([_transform(one, X) for _, one in step.transformers], dim=1)
         case RawPixels():
@@ -96,11 +102,17 @@ def _transform(step: Any, X: Tensor) -> Any:
             return (X - mean) / scale
         case WidePCA():
             return X @ torch.from_numpy(step.components_).T - torch.from_numpy(step.offset_)
+        case EvenOddPCA():
+            even, odd = torch.from_numpy(step.components_).split([len(step.offset_), step.n_odd_])
+            of_even, of_odd = X.chunk(2, dim=1)
+            offset = torch.from_numpy(step.offset_)
+            return torch.cat([of_even @ even.T - offset, of_odd @ odd.T], dim=1)
         case ComponentScaling():
             return X / torch.from_numpy(step.divisors_)
         case RidgeScores():
-            scores = X @ torch.from_numpy(step.coef_) + torch.from_numpy(step.intercept_)
-            return torch.cat([scores, X[:, : step.n_keep]], dim=1)
+            even = X[:, : X.shape[1] - step.n_odd_]
+            scores = even @ torch.from_numpy(step.coef_) + torch.from_numpy(step.intercept_)
+            return step.prepended(scores, X)
     components = torch.from_numpy(step.components_)  # scikit-learn's PCA
     return X @ components.T - torch.from_numpy(step.mean_) @ components.T
 

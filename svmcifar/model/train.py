@@ -17,11 +17,18 @@ from svmcifar.data.sampling import draw_rows
 from svmcifar.features.augmentation import training_views
 from svmcifar.features.cache import FeatureCache
 from svmcifar.features.fitting import fit_transform_features
-from svmcifar.features.pipeline import count_features, make_feature_pipeline, set_workers
+from svmcifar.features.pipeline import (
+    count_features,
+    count_odd,
+    implies_mirror_images,
+    make_feature_pipeline,
+    set_workers,
+)
 from svmcifar.features.settings import RAW_PIXELS, FeatureSettings
 from svmcifar.model.classifier import ImageClassifier
 from svmcifar.model.manifest import DataSource, Manifest, Training
 from svmcifar.svm.backends.registry import choose_backend
+from svmcifar.svm.both_images import with_mirror_rows
 from svmcifar.svm.estimator import OF_KERNELS, RBFSVC, SVC, WITHOUT_EFFECT
 from svmcifar.svm.fit_report import describe_fit, kernel_parameters
 
@@ -44,7 +51,9 @@ def train_classifier(
 ) -> ImageClassifier:
     """Select images of the training split, fit the features, fit the SVM.
 
-    Features are fitted on the selected images without augmentation, ridge scores on all views.
+    Features are fitted on the selected images, with augmentation on mirror images too, and ridge
+    scores on all views.  Mirror images are samples of their own where the kernel or the backend
+    cannot imply them (see `SVC.fit`).
     For a backend on the GPU the images are copied there once, as bytes, and the features are
     computed there too.
 
@@ -94,7 +103,8 @@ def train_classifier(
     rows = None if limit is None else draw_rows(train.classes, limit, seed)
     selected = train if rows is None else train.take(rows)
     backend = choose_backend(svc.backend)
-    n_views = len(training_views(features.augment, 1))
+    implied = backend.implies_mirror_images and svc.kernel == "rbf"
+    n_views = len(training_views(features.augment, 1, implied=implied))
     n_features = count_features(
         pipeline, selected.images.shape[1], len(np.unique(selected.classes))
     )
@@ -104,9 +114,13 @@ def train_classifier(
         n_features,
         n_jobs=svc.n_jobs,
         memory_limit=svc.memory_limit,
+        n_products=2 if implied and implies_mirror_images(pipeline) else 1,
     )
     X, times = _fit_features(pipeline, selected, backend.uses_gpu, features.augment, seed, cache)
-    times |= _fit_svm(svc, X, selected.labels[label_kind])
+    n_odd = count_odd(pipeline)
+    if implies_mirror_images(pipeline) and not (implied and n_odd):
+        X, n_odd = with_mirror_rows(X, n_odd), 0
+    times |= _fit_svm(svc, X, selected.labels[label_kind], n_odd)
 
     manifest = Manifest(
         created=started,
@@ -192,11 +206,11 @@ def _describe_parameters(svc: SVC) -> dict[str, Any]:
     return {name: value for name, value in svc.get_params().items() if name not in silent}
 
 
-def _fit_svm(svc: SVC, X: Any, y: NDArray[np.int64]) -> dict[str, float]:
+def _fit_svm(svc: SVC, X: Any, y: NDArray[np.int64], n_odd: int) -> dict[str, float]:
     """Fit the SVM on all views of images with labels y; return times for the manifest."""
     clock = Stopwatch()
     n_views = X.shape[0] // len(y)
-    svc.fit(X, np.repeat(y, n_views), n_views=n_views)
+    svc.fit(X, np.repeat(y, n_views), n_views=n_views, n_odd=n_odd)
     return {
         "fit_s": clock.wall_s,
         "fit_cpu_s": clock.cpu_s,

@@ -1,12 +1,22 @@
-"""A model that implies mirror images (`n_odd` of `SVC.fit`), with them as support vectors."""
+"""Mirror images that a model implies (`n_odd` of `SVC.fit`), written out."""
 
 import copy
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from svmcifar.compute.arrays import get_namespace
+
 if TYPE_CHECKING:
     from svmcifar.svm.estimator import SVC
+
+
+def with_mirror_rows(X: Any, n_odd: int) -> Any:
+    """Return samples each followed by its mirror image, whose last `n_odd` features are negated."""
+    xp, n_even = get_namespace(X), X.shape[1] - n_odd
+    rows = xp.repeat(X, 2, axis=0)
+    rows[1::2, n_even:] = -X[:, n_even:]
+    return rows
 
 
 def with_mirror_images(svc: "SVC") -> "SVC":
@@ -17,14 +27,12 @@ def with_mirror_images(svc: "SVC") -> "SVC":
     """
     if not svc.n_odd_:
         return svc
-    whole, n_even = copy.copy(svc), svc.shape_fit_[1] - svc.n_odd_
+    whole = copy.copy(svc)
     del whole.n_odd_
-    support = np.repeat(svc.support_vectors_, 2, axis=0)
-    support[1::2, n_even:] *= -1
     places = np.repeat(2 * svc.support_, 2)
     places[1::2] += 1
     whole.__dict__.update(
-        support_vectors_=support,
+        support_vectors_=with_mirror_rows(svc.support_vectors_, svc.n_odd_),
         support_=places,
         n_support_=2 * svc.n_support_,
         dual_coef_=np.repeat(svc.dual_coef_, 2, axis=1),

@@ -31,6 +31,7 @@ class FitReport:
     largest_gap: float  # largest KKT gap of a pair
     unconverged_pairs: int  # pairs whose gap is above `tol`
     n_support: int  # support vectors
+    n_odd: int = 0  # of `SVC.fit`: above 0 if mirror images are implied
 
 
 def describe_fit(svc: "SVC") -> FitReport:
@@ -46,6 +47,7 @@ def describe_fit(svc: "SVC") -> FitReport:
         largest_gap=float(svc.gap_.max()),
         unconverged_pairs=int(unconverged_pairs(svc).sum()),
         n_support=int(svc.n_support_.sum()),
+        n_odd=svc.n_odd_,
     )
 
 

@@ -6,15 +6,24 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from sklearn.pipeline import Pipeline
 
 from svmcifar.data.dataset import SUPERCLASSES, Split
 from svmcifar.errors import InputError
 from svmcifar.features.augmentation import training_views
 from svmcifar.features.cache import FeatureCache
 from svmcifar.features.fitting import compute_features, fit_transform_features
-from svmcifar.features.pipeline import count_features, make_feature_pipeline, set_workers
+from svmcifar.features.pipeline import (
+    count_features,
+    count_odd,
+    implies_mirror_images,
+    make_feature_pipeline,
+    set_workers,
+)
+from svmcifar.features.reduce.even_odd import EvenOddPCA
 from svmcifar.features.settings import RAW_PIXELS, FeatureSettings
 from svmcifar.svm.backends.registry import BACKENDS
+from svmcifar.svm.both_images import with_mirror_rows
 from svmcifar.svm.estimator import SVC
 from svmcifar.svm.path.evaluate import Part, PartMaker
 from svmcifar.svm.path.grid import Grid
@@ -39,7 +48,7 @@ def tune(
 
     On each split the features are fitted once, on the images to train on, with the largest number
     of components in the grid; smaller numbers take the first of these (for patches, whose PCA is
-    randomized, up to its error).
+    randomized, up to its error).  With augmentation mirror images are samples of their own.
 
     Parameters
     ----------
@@ -86,13 +95,24 @@ def tune(
             views: Any = {"augment": features.augment, "cache": cache}
             classes = train.classes[fitted]
             X = fit_transform_features(pipeline, images[fitted], classes, seed=seed, **views)
-            return Part(
-                X, y[fitted], compute_features(pipeline, images[held_out], **views), y[held_out]
-            )
+            others = compute_features(pipeline, images[held_out], **views)
+            if implies_mirror_images(pipeline):
+                columns = _columns(pipeline)
+                X = with_mirror_rows(X, count_odd(pipeline))[:, columns]
+                others = others[:, columns]
+            return Part(X, y[fitted], others, y[held_out])
 
         return make
 
     return search_parts(svc, grid, [maker(*split) for split in splits])
+
+
+def _columns(pipeline: Pipeline) -> Any:
+    """Return the index of features by which the first components are those of most variance."""
+    *_, (_, last) = ((name, step) for name, step in pipeline.steps if name != "whiten")
+    if isinstance(last, EvenOddPCA):
+        return np.argsort(-last.variances_, kind="stable")
+    return slice(None)
 
 
 def require_searchable(features: FeatureSettings, grid: Grid) -> FeatureSettings:

@@ -70,7 +70,7 @@ def test_every_option():
     )  # fmt: skip
     assert to_options(settings) == options
     stack = make_feature_pipeline(settings).named_steps["stack"]
-    *patches, hog = (transformer for _, transformer in stack.transformers)
+    *patches, hog = (transformer for _, transformer in stack.source.transformers)
     assert [(one.n_filters, one.patch_size) for one in patches] == [(5, 4), (5, 8)]
     assert hog.pixels_per_cell == (8, 8)
 

@@ -25,12 +25,14 @@ def test_features_reach_the_model(synthetic_folder, few_histograms):
         "--augment", "flip", "--limit", 200, "--slim",
     )  # fmt: skip
     assert "features     hog > standardize > pca > whiten^0.5: 12 a sample, " in output
-    assert "fit          400 samples (images and mirror images), 190 pairs, " in output
+    assert (
+        "fit          200 samples (images, which imply their mirror images), 190 pairs, " in output
+    )
     training = read_manifest("model.skops").training.to_dict()
     assert (training["features"], training["n_components"]) == (["hog"], 12)
     assert (training["whiten"], training["augment"]) == (0.5, "flip")
     described = run("info", "model.skops")
-    assert "samples      400 x 12, images and mirror images, drawn\n" in described
+    assert "samples      200 x 12, images, which imply their mirror images, drawn\n" in described
     assert "features     hog\n" in described
     assert "PCA          12 components, divided by deviation^0.5\n" in described
     assert "class scores none\n" in described

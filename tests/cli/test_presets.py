@@ -52,7 +52,8 @@ def test_makes_a_pipeline(name, monkeypatch):
     if "pca" in keys:
         assert pipeline.named_steps["pca"].n_components == keys.get("ridge-pca", keys["pca"])
     steps = pipeline.named_steps
-    parts = [part for _, part in steps["stack"].transformers] if "stack" in steps else [pipeline[0]]
+    source = pipeline[0].source if "augment" in keys else pipeline[0]
+    parts = [part for _, part in source.transformers] if "stack" in steps else [source]
     patches = [part for part in parts if isinstance(part, PatchFeatures)]
     assert bool(patches) == ("patches" in keys["features"])
     for part in patches:

@@ -2,6 +2,7 @@
 
 from contestants import make_network
 
+from svmcifar import RBFSVC, SVC
 from svmcifar.compare.training_terms import TrainingTerms, common_terms, network_terms, svm_terms
 
 
@@ -17,9 +18,11 @@ def test_terms_of_a_card_of_train_cnn(tmp_path):
 
 
 def test_views_of_an_image_are_one_training_image(train_small):
-    terms = svm_terms(train_small(limit=200, augment="flip-shift", seed=3, n_settings=48))
-    assert (terms.n_images, terms.seed, terms.n_settings) == (200, 3, 48)
-    assert terms.augmentation == "images and mirror images, and both shifted"
+    for svc in (RBFSVC(), SVC(kernel="linear")):  # mirror images are implied, and are samples
+        model = train_small(svc, limit=200, augment="flip-shift", seed=3, n_settings=48)
+        terms = svm_terms(model)
+        assert (terms.n_images, terms.seed, terms.n_settings) == (200, 3, 48)
+        assert terms.augmentation == "images and mirror images, and both shifted"
 
 
 def test_an_ensemble_has_the_terms_that_its_members_share():

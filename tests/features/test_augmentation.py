@@ -127,8 +127,25 @@ def test_shifted_views_are_always_the_same_and_unlike_each_other(images):
     assert (both[0] != both[1]).any(axis=1).mean() > 0.8
 
 
+@pytest.mark.parametrize("augment", [None, "flip", "flip-shift"])
+def test_views_where_mirror_images_are_implied(images, augment):
+    views, rows = training_views(augment, N_IMAGES, 3, implied=True), slice(5, 22)
+    assert len(views) == (2 if augment == "flip-shift" else 1)
+    assert len(decision_views(augment, implied=True)) == 1
+    for view in (views[0], *decision_views(augment, implied=True)):
+        np.testing.assert_array_equal(view(images[rows], rows), images[rows])
+    if augment == "flip-shift":
+        expected = shifted(images, draw_offsets(N_IMAGES, 3))[rows]
+        np.testing.assert_array_equal(views[1](images[rows], rows), expected)
+
+
 def test_descriptions():
-    assert describe_views(None) == ""
+    assert describe_views(None) == describe_views(None, implied=True) == ""
+    implied = [describe_views(augment, implied=True) for augment in AUGMENTATIONS]
+    assert implied == [
+        "images, which imply their mirror images",
+        "images and shifted images, which imply their mirror images",
+    ]
     assert describe_views("flip") == "images and mirror images"
     assert describe_views("flip-shift") == "images and mirror images, and both shifted"
 

@@ -67,6 +67,32 @@ def test_equals_ridge_regression_fold_by_fold(new, options, n_views):
         np.testing.assert_array_equal(found[:, N_CLASSES:], features[:, : model.n_keep])
 
 
+@pytest.mark.parametrize("n_keep", [None, 5])
+@pytest.mark.parametrize("n_views", [1, 3])
+def test_scores_are_of_even_features_alone(new, n_keep, n_views):
+    """Kept are the first even features and all odd ones; variances are those of both images."""
+    (X, y), n_odd = samples(n_views), 2
+    model = RidgeScores(0.7, n_keep=n_keep)
+    found = model.fit_transform(X, y, n_views, n_odd)
+    alone = RidgeScores().fit(X[:, :-n_odd], y, n_views)
+    for scored, expected in (
+        (found, alone.transform_training(X[:, :-n_odd])),
+        (model.transform(new), alone.transform(new[:, :-n_odd])),
+    ):
+        scale = model.coef_[0, 0] / alone.coef_[0, 0]
+        expected = scale * expected[:, :N_CLASSES]
+        np.testing.assert_allclose(scored[:, :N_CLASSES], expected, rtol=0, atol=1e-5)
+    n_even = N_FEATURES - n_odd if n_keep is None else n_keep - n_odd
+    kept = np.hstack([X[:, :n_even], X[:, -n_odd:]])
+    np.testing.assert_array_equal(found[:, N_CLASSES:], kept)
+    both = np.vstack([kept, np.hstack([kept[:, :n_even], -kept[:, n_even:]])])
+    variances = found[:, :N_CLASSES].astype(np.float64).var(axis=0)
+    ratio = variances.sum() / both.astype(np.float64).var(axis=0).sum()
+    np.testing.assert_allclose(ratio, 0.7**2, rtol=1e-5)
+    again = skops.io.loads(skops.io.dumps(model), trusted=kinds.TRUSTED)
+    np.testing.assert_array_equal(again.transform_training(X), found)
+
+
 def test_more_features_than_samples():
     (X, y), (others, _) = samples(n_features=90), samples(n_features=90, seed=1)
     model = RidgeScores()

@@ -4,7 +4,9 @@ import numpy as np
 import pytest
 import sklearn.svm
 import skops.io
+from older_models import as_before
 from problems import training_set
+from sklearn.base import clone
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
@@ -16,16 +18,19 @@ from svmcifar.model.one_view import MeanKernel, to_sklearn
 FEATURES = {"kinds": ("hog",), "parameters": {"hog": {"pixels_per_cell": (8, 8)}}}
 
 
+@pytest.mark.parametrize("older", [False, True])
 @pytest.mark.parametrize("augment", [None, "flip"])
-def test_a_pipeline_predicts_as_the_classifier(augment, train_small, synthetic_data):
+def test_a_pipeline_predicts_as_the_classifier(augment, older, train_small, synthetic_data):
     svc = RBFSVC(C=10.0, tol=1e-5, probability=True, backend="numba")
     model = train_small(svc, **FEATURES, augment=augment, label_kind="coarse")
+    if older:
+        model = as_before(model, synthetic_data, clone(svc))
     images = synthetic_data.read_split("test").images
     data = skops.io.dumps(to_sklearn(model))
-    kernel = f"{MeanKernel.__module__}.MeanKernel"
     foreign = set(skops.io.get_untrusted_types(data=data))
+    kernel = f"{MeanKernel.__module__}.MeanKernel"
     assert foreign <= {*trusted_types(), kernel}
-    assert (kernel in foreign) == (augment is not None)
+    assert (kernel in foreign) == (older and augment is not None)
     pipeline = skops.io.loads(data, trusted=sorted(foreign))
     assert type(pipeline[-1]) is sklearn.svm.SVC
     labels, scores, p = model.predict_with_probabilities(images)
@@ -35,7 +40,7 @@ def test_a_pipeline_predicts_as_the_classifier(augment, train_small, synthetic_d
 
 
 def test_mean_kernels_are_computed_in_batches(train_small, synthetic_data, monkeypatch):
-    model = train_small(RBFSVC(), **FEATURES, augment="flip")
+    model = as_before(train_small(RBFSVC(), **FEATURES, augment="flip"), synthetic_data)
     images = synthetic_data.read_split("test").images[:30]
     step = to_sklearn(model)[0]
     whole = step.transform(images)

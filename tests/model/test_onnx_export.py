@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 from exported import run
+from older_models import as_before
 
 from svmcifar import RBFSVC
 from svmcifar.compute.image_shape import ImageShape
@@ -23,6 +24,7 @@ SETTINGS = {
         "kinds": ("patches",), "parameters": PATCHES, "n_components": 8, "whiten": 0.5,
         "ridge_scores": 0.8, "ridge_components": 30, "augment": "flip",
     },
+    "views": {"kinds": ("hog",), "parameters": HOG, "n_components": 12, "augment": "flip"},
 }  # fmt: skip
 
 
@@ -30,6 +32,8 @@ SETTINGS = {
 def test_a_graph_predicts_as_the_classifier(name, train_small, synthetic_data):
     svc = RBFSVC(C=10.0, tol=1e-5, probability=name == "patches", backend="numba")
     model = train_small(svc, label_kind="coarse", **SETTINGS[name])
+    if name == "views":
+        model = as_before(model, synthetic_data)
     graph = to_onnx(model, SHAPE)
     rows = synthetic_data.read_split("test").images
     for images in (rows[:1], rows):

@@ -28,6 +28,18 @@ def checked_images(images: Any, user: str) -> Any:
     return images
 
 
+def mirror(images: Any) -> Any:
+    """Copy images, of shape (n_images, n_pixels), uint8, with left and right swapped.
+
+    Raise InputError if they are not rows of three square planes.
+    """
+    images = checked_images(images, "mirroring")
+    n_channels, height, width = square_shape(images.shape[1])
+    xp = get_namespace(images)
+    pixels = xp.reshape(images, (images.shape[0] * n_channels, height, width))
+    return xp.reshape(xp.flip(pixels, axis=2), images.shape)
+
+
 def real_images(images: Any, user: str) -> Any:
     """Return array-like images as an array of uint8, float32 or float64.
 

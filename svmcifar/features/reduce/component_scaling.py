@@ -6,7 +6,7 @@ import numpy as np
 from sklearn.base import BaseEstimator, TransformerMixin
 
 from svmcifar.compute.arrays import get_namespace
-from svmcifar.features.reduce.standardize import BatchStandardScaler
+from svmcifar.features.reduce.standardize import BatchStandardScaler, mean_squares
 
 # Standard deviations below this share of the largest are rounding errors: covariances of float32
 # samples are exact to eps, and deviations are their roots.
@@ -42,13 +42,14 @@ class ComponentScaling(TransformerMixin, BaseEstimator):
     def __init__(self, power: float = 0.5) -> None:
         self.power = power
 
-    def fit(self, X: Any, y: Any = None) -> "ComponentScaling":
+    def fit(self, X: Any, y: Any = None, n_odd: int = 0) -> "ComponentScaling":
         """Compute the divisors of X, of shape (n_samples, n_components), float32.
 
-        On a device only under `svmcifar.compute.arrays.sklearn_dispatch`.
+        The deviations of the last `n_odd` components, which mirroring negates, are about 0.  On a
+        device only under `svmcifar.compute.arrays.sklearn_dispatch`.
         """
         xp = get_namespace(X)
-        deviations = xp.sqrt(BatchStandardScaler().fit(X).var_)
+        deviations = xp.sqrt(mean_squares(BatchStandardScaler().fit(X), n_odd))
         least = _LEAST_SHARE * xp.max(deviations) + _TINY
         floored = xp.where(deviations > least, deviations, least)
         self.divisors_ = xp.astype(floored**self.power, xp.float32)

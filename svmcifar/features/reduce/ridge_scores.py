@@ -32,7 +32,7 @@ class RidgeScores(TransformerMixin, BaseEstimator):
         The scores are scaled so that their total variance is ``weight ** 2`` times that of the
         features that are kept; > 0.
     n_keep : int, default=None
-        Keep the first `n_keep` features beside the scores; None for all.
+        Keep so many features beside the scores, the first ones and all odd ones; None for all.
     alpha : float, default=0.01
         Penalty on the squared coefficients, as a share of the features' mean variance times the
         number of samples; > 0.
@@ -43,14 +43,16 @@ class RidgeScores(TransformerMixin, BaseEstimator):
 
     Attributes
     ----------
-    coef_ : ndarray of shape (n_features, n_classes), float32
+    coef_ : ndarray of shape (n_features - n_odd, n_classes), float32
         Regression on all samples.
     intercept_ : ndarray of shape (n_classes,), float32
-    fold_coef_ : ndarray of shape (n_folds, n_features, n_classes), float32
+    fold_coef_ : ndarray of shape (n_folds, n_features - n_odd, n_classes), float32
         Regressions on all folds but one.
     fold_intercept_ : ndarray of shape (n_folds, n_classes), float32
     n_images_, n_views_ : int
         Numbers of images, and of views of each, in `fit`.
+    n_odd_ : int
+        Of `fit`.
 
     References
     ----------
@@ -65,6 +67,8 @@ class RidgeScores(TransformerMixin, BaseEstimator):
     """
 
     __module__ = "svmcifar.features"  # as in model files, wherever the code lies
+
+    n_odd_ = 0  # newer than the oldest model files, which leave it out, as content hashes do
 
     _parameter_constraints = {  # noqa: RUF012 (scikit-learn's own form)
         "weight": [Interval(Real, 0.0, None, closed="neither")],
@@ -89,7 +93,7 @@ class RidgeScores(TransformerMixin, BaseEstimator):
         self.n_folds = n_folds
         self.random_state = random_state
 
-    def fit(self, X: Any, y: NDArray[Any], n_views: int = 1) -> "RidgeScores":
+    def fit(self, X: Any, y: NDArray[Any], n_views: int = 1, n_odd: int = 0) -> "RidgeScores":
         """Fit the regressions.
 
         Parameters
@@ -100,6 +104,9 @@ class RidgeScores(TransformerMixin, BaseEstimator):
             Labels; raise InputError if there are fewer than folds.
         n_views : int, default=1
             Consecutive rows of X that show the same image: they are in one fold.
+        n_odd : int, default=0
+            Number of the last features, at most `n_keep`, which mirroring negates.  The regressions
+            are those of samples and mirror images, so that scores are of the other features alone.
         """
         validate_parameters(self)
         if len(y) < self.n_folds or X.shape[0] != n_views * len(y):
@@ -107,24 +114,26 @@ class RidgeScores(TransformerMixin, BaseEstimator):
                 f"RidgeScores needs at least {self.n_folds} images, one a fold, and a label for "
                 f"each. Got {X.shape[0]} rows, {n_views} of an image, and {len(y)} labels."
             )
-        self.n_images_, self.n_views_ = len(y), n_views
+        self.n_images_, self.n_views_, self.n_odd_ = len(y), n_views, n_odd
         xp = get_namespace(X)
         codes = np.repeat(np.unique(y, return_inverse=True)[1], n_views)
-        sums = [NormalEquations.of(X, rows, codes, _BATCH_ROWS) for rows in self._folds()]
+        even, _ = self._split(X)
+        sums = [NormalEquations.of(even, rows, codes, _BATCH_ROWS) for rows in self._folds()]
         total = sum(sums[1:], start=sums[0])
         self.coef_, self.intercept_ = total.solve(self.alpha)
         coefs, intercepts = zip(*((total - own).solve(self.alpha) for own in sums), strict=True)
         self.fold_coef_, self.fold_intercept_ = xp.stack(coefs), xp.stack(intercepts)
         spread = float(xp.sum(xp.var(self._training_scores(X), axis=0)))
-        variance = float(xp.sum(total.variances()[: self.n_keep]))
+        variance = float(xp.sum(total.variances()[: self._count_kept(even)]))
+        variance += self._mean_sq_norm_of_odd(X)
         scale = self.weight * (variance / spread) ** 0.5 if spread > 0 else 1.0
         for name in ("coef_", "intercept_", "fold_coef_", "fold_intercept_"):
             setattr(self, name, getattr(self, name) * scale)
         return self
 
-    def fit_transform(self, X: Any, y: NDArray[Any], n_views: int = 1) -> Any:
+    def fit_transform(self, X: Any, y: NDArray[Any], n_views: int = 1, n_odd: int = 0) -> Any:
         """Fit the regressions and score every sample out of fold, as by `transform_training`."""
-        return self.fit(X, y, n_views).transform_training(X)
+        return self.fit(X, y, n_views, n_odd).transform_training(X)
 
     def transform_training(self, X: Any) -> Any:
         """Score the samples of `fit` out of fold; otherwise as `transform`.
@@ -138,25 +147,43 @@ class RidgeScores(TransformerMixin, BaseEstimator):
                 f"{self.n_views_} of each of {self.n_images_} images. Got {X.shape[0]} samples "
                 f"instead. Use 'transform' for others."
             )
-        return self._prepended(self._training_scores(X), X)
+        return self.prepended(self._training_scores(X), X)
 
     def transform(self, X: Any) -> Any:
         """Score new samples X, on the host or on the device of `fit`.
 
-        The result has shape (n_samples, n_classes + n_keep), float32: scores first.
+        The result has shape (n_samples, n_classes + n_keep), float32: scores first, odd features
+        last.
         """
         check_is_fitted(self)
-        return self._prepended(X @ self.coef_ + self.intercept_, X)
+        return self.prepended(self._split(X)[0] @ self.coef_ + self.intercept_, X)
 
-    def _prepended(self, scores: Any, X: Any) -> Any:
-        n_keep = X.shape[1] if self.n_keep is None else self.n_keep
-        return get_namespace(X).concat([scores, X[:, :n_keep]], axis=1)
+    def prepended(self, scores: Any, X: Any) -> Any:
+        """Put scores before the features of X that are kept."""
+        even, odd = self._split(X)
+        return get_namespace(X).concat([scores, even[:, : self._count_kept(even)], odd], axis=1)
+
+    def _split(self, X: Any) -> tuple[Any, Any]:
+        """Return the even and the odd features."""
+        n_even = X.shape[1] - self.n_odd_
+        return X[:, :n_even], X[:, n_even:]
+
+    def _count_kept(self, even: Any) -> int:
+        """Return how many even features are kept."""
+        return even.shape[1] if self.n_keep is None else self.n_keep - self.n_odd_
+
+    def _mean_sq_norm_of_odd(self, X: Any) -> float:
+        """Return the total variance of the odd features over samples and mirror images."""
+        xp, batches = get_namespace(X), gen_batches(X.shape[0], _BATCH_ROWS)
+        odd = (self._split(X[rows, :])[1] for rows in batches)
+        return sum(float(xp.sum(part * part, dtype=xp.float64)) for part in odd) / X.shape[0]
 
     def _training_scores(self, X: Any) -> Any:
         """Score the samples of `fit` out of fold."""
-        folds = self._folds()
+        folds, (even, _) = self._folds(), self._split(X)
         parts = [
-            take_rows(X, rows[batch]) @ self.fold_coef_[fold, :, :] + self.fold_intercept_[fold, :]
+            take_rows(even, rows[batch]) @ self.fold_coef_[fold, :, :]
+            + self.fold_intercept_[fold, :]
             for fold, rows in enumerate(folds)
             for batch in gen_batches(len(rows), _BATCH_ROWS)
         ]

@@ -7,7 +7,16 @@ from numpy.typing import NDArray
 from sklearn.preprocessing import StandardScaler
 from sklearn.utils import gen_batches
 
+from svmcifar.compute.arrays import get_namespace
+
 _BATCH_ROWS = 1000
+
+
+def mean_squares(scaler: StandardScaler, n_odd: int) -> Any:
+    """Return the variances of the features, of the last `n_odd` about 0, of a fitted scaler."""
+    n_even = scaler.var_.shape[0] - n_odd
+    odd = scaler.var_[n_even:] + scaler.mean_[n_even:] ** 2
+    return get_namespace(scaler.var_).concat([scaler.var_[:n_even], odd])
 
 
 class BatchStandardScaler(StandardScaler):

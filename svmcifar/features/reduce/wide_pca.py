@@ -15,6 +15,25 @@ _N_ITER = 4
 _TINY = float(np.finfo(np.float32).tiny)  # where there is no variance
 
 
+def gram_axes(X: Any, n_components: int, random_state: int) -> tuple[Any, Any]:
+    """Return directions of X of most variance about 0, and the sums of squares along them.
+
+    They are of shapes (n_components, n_features) and (n_components,), float32, by decreasing
+    variance, from the Gram matrix of the samples.
+    """
+    with sklearn_dispatch(X):
+        vectors, eigenvalues, _ = randomized_svd(
+            X @ X.T,
+            n_components,
+            n_oversamples=_N_OVERSAMPLES,
+            n_iter=_N_ITER,
+            power_iteration_normalizer="QR",
+            random_state=random_state,
+        )
+    lengths = get_namespace(X).sqrt(eigenvalues)
+    return (vectors / (lengths + _TINY)).T @ X, eigenvalues
+
+
 class WidePCA(TransformerMixin, BaseEstimator):
     """Principal component analysis by the Gram matrix of the samples.
 
@@ -65,19 +84,9 @@ class WidePCA(TransformerMixin, BaseEstimator):
 
     def fit_transform(self, X: Any, y: Any = None) -> Any:
         """Fit on X as `fit` does, and return its components as `transform` does."""
-        xp = get_namespace(X)
-        mean = xp.mean(X, axis=0)
+        mean = get_namespace(X).mean(X, axis=0)
         X -= mean
-        with sklearn_dispatch(X):
-            vectors, eigenvalues, _ = randomized_svd(
-                X @ X.T,
-                self.n_components,
-                n_oversamples=_N_OVERSAMPLES,
-                n_iter=_N_ITER,
-                power_iteration_normalizer="QR",
-                random_state=self.random_state,
-            )
-        self.components_ = (vectors / (xp.sqrt(eigenvalues) + _TINY)).T @ X
+        self.components_, _ = gram_axes(X, self.n_components, self.random_state)
         self.offset_ = self.components_ @ mean
         return X @ self.components_.T
 

@@ -69,7 +69,11 @@ def _plan(problem: OvOProblem, memory_limit_bytes: int | None) -> DevicePlan:
 
 
 def check_memory(
-    sizes: list[int], n_features: int, n_workers: int, memory_limit_bytes: int | None
+    sizes: list[int],
+    n_features: int,
+    n_workers: int,
+    memory_limit_bytes: int | None,
+    n_products: int = 1,
 ) -> None:
     """Raise MemoryLimitError if kernel values of classes of these sizes do not fit."""
     room = int(_SHARE * free_gpu_bytes())

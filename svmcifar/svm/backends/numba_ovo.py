@@ -75,11 +75,15 @@ def _hash(problem: OvOProblem, plan: Plan) -> str:
 
 
 def check_memory(
-    sizes: list[int], n_features: int, n_workers: int, memory_limit_bytes: int | None
+    sizes: list[int],
+    n_features: int,
+    n_workers: int,
+    memory_limit_bytes: int | None,
+    n_products: int = 1,
 ) -> None:
     """Raise MemoryLimitError if float32 samples of classes of these sizes do not fit."""
     limit = default_memory_limit() if memory_limit_bytes is None else memory_limit_bytes
-    make_plan(sizes, n_features, n_workers, limit, itemsize=4)
+    make_plan(sizes, n_features, n_workers, limit, itemsize=4, n_products=n_products)
 
 
 @dataclass(frozen=True)

@@ -62,9 +62,11 @@ class Backend:
     why_not: Callable[[], str | None]  # the reason why it does not work here
     load: Callable[[], Solver]  # imports the solver
     uses_gpu: bool = False  # whether it works on the GPU, and accepts samples there
-    # From the samples of each class, the numbers of features and workers and the memory limit in
-    # bytes: raises MemoryLimitError if they do not fit, whatever their values.
-    check_memory: Callable[[list[int], int, int, int | None], None] = lambda *_: None
+    # From the samples of each class, the numbers of features and workers, the memory limit in bytes
+    # and the products of a kernel value: raises MemoryLimitError if they do not fit, whatever their
+    # values.
+    check_memory: Callable[[list[int], int, int, int | None, int], None] = lambda *_: None
+    implies_mirror_images: bool = True  # whether it takes `n_odd` of `SVC.fit`
     # The name of the backend that solves, if others than this do.
     solver: Callable[[], str] | None = None
 
@@ -85,15 +87,16 @@ class Backend:
         *,
         n_jobs: int | None,
         memory_limit: Any,
+        n_products: int = 1,
     ) -> None:
         """Raise MemoryLimitError if views of float32 samples with labels y, from 0 on, cannot fit.
 
-        `n_jobs` and the limit are those of `RBFSVC`.
+        `n_jobs` and the limit are those of `RBFSVC`, `n_products` those of the kernel.
         """
         sizes = np.bincount(y)
         limit_bytes = None if memory_limit is None else parse_bytes(memory_limit)
         sizes = (n_views * sizes[sizes > 0]).tolist()
-        self.check_memory(sizes, n_features, count_workers(n_jobs), limit_bytes)
+        self.check_memory(sizes, n_features, count_workers(n_jobs), limit_bytes, n_products)
 
 
 def _loader(file: str, function: str) -> Callable[[], Any]:
@@ -115,6 +118,7 @@ _BACKENDS = (
         lambda: gpu.why_no_cuml(),
         _loader("cuml_ovo", "solve_cuml"),
         uses_gpu=True,
+        implies_mirror_images=False,
     ),
     Backend(
         "numba",

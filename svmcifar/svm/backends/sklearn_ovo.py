@@ -79,7 +79,11 @@ def _check_matrix_memory(n_samples: int, memory_limit_bytes: int | None) -> None
 
 
 def check_memory(
-    sizes: list[int], n_features: int, n_workers: int, memory_limit_bytes: int | None
+    sizes: list[int],
+    n_features: int,
+    n_workers: int,
+    memory_limit_bytes: int | None,
+    n_products: int = 1,
 ) -> None:
     """Raise MemoryLimitError if LIBSVM's least cache for classes of these sizes does not fit."""
     least_bytes = 2 * _ENTRY_BYTES * sum(sorted(sizes)[-2:])

@@ -119,7 +119,7 @@ def _wrap(value):
         value = np.asarray(value)
         is_there = simulated.block_of(value) is not None
         return ndarray(value if is_there else simulated.copy(value))
-    return tuple(map(_wrap, value)) if type(value) is tuple else value
+    return tuple(map(_wrap, value)) if isinstance(value, tuple) else value
 
 
 def _on_device(function):
