@@ -4,7 +4,7 @@ A patch of d values with sum s and sum of squares q is normalised to
 
     (v - mean) / sqrt(variance + epsilon)  =  (d v - s) / sqrt(d q - s^2 + d^2 epsilon),
 
-where all but the quotient and the root is exact, since pixels are bytes.
+where all but the quotient and the root is exact if pixels are bytes.
 """
 
 import numpy as np
@@ -70,6 +70,49 @@ def normalised_patches(image, size, epsilon, out):  # type: ignore[no-untyped-de
                     for x in range(n_columns):
                         value = np.float32(n_values * np.int32(image[k, y + a, x + b]))
                         out[row, start + x] = (value - totals[y, x]) * scales[y, x]
+                row += 1
+
+
+@njit(nogil=True, cache=True, error_model="numpy")
+def normalised_real_patches(image, size, epsilon, out):  # type: ignore[no-untyped-def]
+    """Write every patch of an image of floats, normalised, as `normalised_patches` does.
+
+    Sums are in float64 and variances from differences, so that images may be far from 0.
+    """
+    n_channels = image.shape[0]
+    n_rows, n_columns = image.shape[1] - size + 1, image.shape[2] - size + 1
+    n_values = n_channels * size * size
+    means = np.zeros((n_rows, n_columns))
+    variances = np.zeros((n_rows, n_columns))
+    for k in range(n_channels):
+        for a in range(size):
+            for b in range(size):
+                for y in range(n_rows):
+                    for x in range(n_columns):
+                        means[y, x] += image[k, y + a, x + b]
+    means /= n_values
+    for k in range(n_channels):
+        for a in range(size):
+            for b in range(size):
+                for y in range(n_rows):
+                    for x in range(n_columns):
+                        difference = image[k, y + a, x + b] - means[y, x]
+                        variances[y, x] += difference * difference
+    scales = np.zeros((n_rows, n_columns))
+    for y in range(n_rows):
+        for x in range(n_columns):
+            variance = variances[y, x] / n_values + epsilon
+            if variance > 0:
+                scales[y, x] = 1.0 / np.sqrt(variance)
+    row = 0
+    for k in range(n_channels):
+        for a in range(size):
+            for b in range(size):
+                for y in range(n_rows):
+                    start = y * n_columns
+                    for x in range(n_columns):
+                        difference = image[k, y + a, x + b] - means[y, x]
+                        out[row, start + x] = np.float32(difference * scales[y, x])
                 row += 1
 
 

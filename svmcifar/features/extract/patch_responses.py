@@ -1,21 +1,23 @@
 """Pooled responses of filters to all patches: a CPU path in numba, a GPU path by the array API."""
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
 
 import numpy as np
-from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
 from svmcifar.compute.arrays import get_namespace
 from svmcifar.compute.image_shape import ImageShape
 from svmcifar.compute.threads import worker_pool
 from svmcifar.features.extract.image_rows import batches
-from svmcifar.features.extract.patch_filters import normalise_contrast
-from svmcifar.features.extract.patch_kernels import normalised_patches, pool_rectified
+from svmcifar.features.extract.patch_kernels import (
+    normalised_patches,
+    normalised_real_patches,
+    pool_rectified,
+)
 
 # The responses of this many filters to one image are one matrix product, pooled while they are in
 # the processor cache.  Fixed, so that rounding does not depend on the number of workers.
@@ -69,30 +71,29 @@ class PatchFilters:
 
 def host_features(images: Array, model: PatchFilters, out: Array, n_workers: int) -> None:
     """Write features of images, (n_images, n_pixels), to `out`, on the host in threads."""
-    planes = images.reshape(-1, *model.shape)
-    tasks = batches(len(images), _TASK_IMAGES)
+    run_tasks(len(images), lambda rows: write_features(images[rows], model, out[rows]), n_workers)
+
+
+def run_tasks(n_images: int, task: Callable[[slice], None], n_workers: int) -> None:
+    """Run a task on a few images at a time, in threads of which each has one of BLAS."""
     with worker_pool(n_workers) as pool:
         try:
-            for _ in pool.map(lambda rows: _write_task(planes[rows], model, out[rows]), tasks):
+            for _ in pool.map(task, batches(n_images, _TASK_IMAGES)):
                 pass
         finally:
             pool.shutdown(wait=False, cancel_futures=True)
 
 
-def _write_task(planes: Array, model: PatchFilters, out: Array) -> None:
-    """Write the features of a few images, one after the other."""
+def write_features(images: Array, model: PatchFilters, out: Array) -> None:
+    """Write the features of a few images, one after the other, in the calling thread."""
     n_positions, n_filters = math.prod(model.n_positions), model.filters.shape[0]
     patches = np.empty((model.filters.shape[1], n_positions), dtype=np.float32)
     buffer = np.empty(n_positions * min(_TILE_FILTERS, n_filters), dtype=np.float32)
     high, low = model.bounds()
     tops, lefts = model.edges()
-    for image, features in zip(planes, out, strict=True):
-        if image.dtype == np.uint8:
-            normalised_patches(image, model.size, model.contrast_epsilon, patches)
-        else:
-            windows = sliding_window_view(image, (model.size, model.size), axis=(1, 2))
-            rows = windows.transpose(1, 2, 0, 3, 4).reshape(n_positions, -1).astype(np.float64)
-            patches[...] = normalise_contrast(rows, model.contrast_epsilon).T
+    normalised = normalised_patches if images.dtype == np.uint8 else normalised_real_patches
+    for image, features in zip(images.reshape(-1, *model.shape), out, strict=True):
+        normalised(image, model.size, model.contrast_epsilon, patches)
         cells = features.reshape(model.pooling, model.pooling, 2, n_filters)
         for tile in model.tiles():
             n_tile = tile.stop - tile.start
