@@ -64,6 +64,14 @@ _KIND_OPTIONS = {
         "kmeans",
         "Filters are centres of clusters, or patches drawn at random.",
     ),
+    "layers": _KindOption(
+        "patches",
+        "layers",
+        click.IntRange(1, 2),
+        "1",
+        "With 2, features of a second layer follow, with as many filters: patches of 3 x 3 values "
+        "of maps of responses to patches.",
+    ),
     "hog_cell": _KindOption(
         "hog",
         "pixels_per_cell",

@@ -16,6 +16,10 @@ KINDS = {
     "hog": ("hog", "svmcifar.features.extract.hog.HOG"),
     "patches": ("patches", "svmcifar.features.extract.patches.PatchFeatures"),
 }
+# Kinds whose parameter "layers" may be 2: the name of that step, and its transformer.
+_SECOND_LAYERS = {
+    "patches": ("layer2", "svmcifar.features.extract.second_layer.SecondLayerPatches"),
+}
 _OTHER_STEPS = (
     "svmcifar.features.extract.even_odd.EvenOddFeatures",
     "svmcifar.features.extract.feature_union.FeatureStack",
@@ -29,7 +33,11 @@ _OTHER_STEPS = (
 )
 # All transformers by class name; `svmcifar.features` exports them.
 TRANSFORMERS = {
-    path.rpartition(".")[2]: path for path in (*(path for _, path in KINDS.values()), *_OTHER_STEPS)
+    path.rpartition(".")[2]: path
+    for path in (
+        *(path for _, path in (*KINDS.values(), *_SECOND_LAYERS.values())),
+        *_OTHER_STEPS,
+    )
 }
 # The types that a file with a pipeline may hold.
 TRUSTED = [f"svmcifar.features.{name}" for name in TRANSFORMERS]
@@ -52,7 +60,8 @@ def make_transformers(
     """Build the named transformers of kinds of features, not fitted, in the same order.
 
     Parameters by kind; the others have the transformer's default.  "patch_size" may be a list of
-    sizes, each with filters of its own.  Raise InputError if there is no kind, one is unknown or
+    sizes, each with filters of its own; with 2 "layers" of patches, features of a second layer
+    with as many filters follow.  Raise InputError if there is no kind, one is unknown or
     repeated, or a parameter is of another kind, unknown or invalid.
     """
     if not kinds or len(set(kinds)) < len(kinds) or not set(kinds) <= set(KINDS):
@@ -69,15 +78,31 @@ def make_transformers(
                 f"Add the features or leave the settings out."
             )
     return [
-        (name, _make_transformer(kind, of_one))
-        for kind in kinds
-        for name, of_one in _split_sizes(KINDS[kind][0], parameters.get(kind, {}))
+        transformer for kind in kinds for transformer in _of_kind(kind, parameters.get(kind, {}))
     ]
 
 
-def _split_sizes(name: str, parameters: Mapping[str, Any]) -> list[tuple[str, Mapping[str, Any]]]:
+def _of_kind(kind: str, parameters: Mapping[str, Any]) -> list[tuple[str, Any]]:
+    """Build the transformers of a kind."""
+    own = dict(parameters)
+    n_layers = own.pop("layers", 1) if kind in _SECOND_LAYERS else 1
+    if n_layers not in (1, 2):
+        raise InputError(f"Layers of {kind} must be 1 or 2. Got {n_layers!r} instead.")
+    transformers = [
+        (name, _make_transformer(kind, of_one)) for name, of_one in _split_sizes(kind, own)
+    ]
+    if n_layers == 2:
+        name, path = _SECOND_LAYERS[kind]
+        shared = {"n_filters": own["n_filters"]} if "n_filters" in own else {}
+        second = load_class(path)(**shared)
+        second.check_parameters()
+        transformers.append((name, second))
+    return transformers
+
+
+def _split_sizes(kind: str, parameters: Mapping[str, Any]) -> list[tuple[str, Mapping[str, Any]]]:
     """Return name and parameters of each transformer of a kind, one for each patch size."""
-    sizes = parameters.get("patch_size")
+    name, sizes = KINDS[kind][0], parameters.get("patch_size")
     if not isinstance(sizes, list | tuple):
         return [(name, parameters)]
     if not sizes or len(set(sizes)) < len(sizes):
@@ -98,6 +123,7 @@ def _make_transformer(kind: str, parameters: Mapping[str, Any]) -> Any:
     """Build one transformer; raise InputError if a parameter is unknown or invalid."""
     transformer = load_class(KINDS[kind][1])()
     known = [name for name in transformer.get_params() if name not in _SET_ELSEWHERE]
+    known += ["layers"] * (kind in _SECOND_LAYERS)
     if unknown := [name for name in parameters if name not in known]:
         raise InputError(
             f"Settings of the features {kind!r} must be of {', '.join(known) or 'none'}. "

@@ -12,7 +12,7 @@ from configs import on_command_line
 
 from svmcifar.cli.feature_options import _KIND_OPTIONS, _SHARED, feature_options, to_options
 from svmcifar.errors import InputError
-from svmcifar.features.kinds import KINDS
+from svmcifar.features.kinds import KINDS, make_transformers
 from svmcifar.features.pipeline import make_feature_pipeline
 from svmcifar.features.settings import FeatureSettings
 
@@ -53,14 +53,14 @@ def test_defaults():
 def test_every_option():
     options = {
         "features": ["patches", "hog"], "filters": 5, "patch-size": [4, 8], "pooling": 2,
-        "threshold": 0.5, "filter-kind": "random", "hog-cell": 8, "hog-orientations": 7, "pca": 20,
-        "whiten": 0.25, "ridge-scores": 0.5, "ridge-pca": 30, "augment": "flip",
+        "threshold": 0.5, "filter-kind": "random", "layers": 2, "hog-cell": 8, "hog-orientations": 7,
+        "pca": 20, "whiten": 0.25, "ridge-scores": 0.5, "ridge-pca": 30, "augment": "flip",
     }  # fmt: skip
     settings = settings_of(*(text for item in options.items() for text in on_command_line(*item)))
     parameters = {
         "patches": {
             "n_filters": 5, "patch_size": (4, 8), "pooling": 2, "threshold": 0.5,
-            "filters": "random",
+            "filters": "random", "layers": 2,
         },
         "hog": {"pixels_per_cell": (8, 8), "orientations": 7},
     }  # fmt: skip
@@ -70,8 +70,9 @@ def test_every_option():
     )  # fmt: skip
     assert to_options(settings) == options
     stack = make_feature_pipeline(settings).named_steps["stack"]
-    *patches, hog = (transformer for _, transformer in stack.source.transformers)
+    *patches, second, hog = (transformer for _, transformer in stack.source.transformers)
     assert [(one.n_filters, one.patch_size) for one in patches] == [(5, 4), (5, 8)]
+    assert second.n_filters == 5
     assert hog.pixels_per_cell == (8, 8)
 
 
@@ -112,7 +113,8 @@ def test_several_pca(options):
 @pytest.mark.parametrize("name", _KIND_OPTIONS)
 def test_help_tells_the_transformers_own_default(name):
     option = _KIND_OPTIONS[name]
-    default = transformer_class(option.kind)().get_params()[option.argument]
+    defaults = transformer_class(option.kind)().get_params() | {"layers": 1}
+    default = defaults[option.argument]
     assert option.to_argument(option.type.convert(option.default, None, None)) == default
     described = re.search(rf"--{name.replace('_', '-')} (.+?)  --", _help() + "  --")[1]
     assert f"[only for --features {option.kind}; default: {option.default}]" in described
@@ -161,4 +163,4 @@ def test_transformers_take_the_ends_of_the_ranges(name):
     ]
     for end in ends:
         value = option.to_argument(option.type.convert(str(end), None, None))
-        transformer_class(option.kind)(**{option.argument: value})._validate_params()
+        make_transformers([option.kind], {option.kind: {option.argument: value}})

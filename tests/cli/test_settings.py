@@ -21,6 +21,7 @@ VALUES = {
     "pooling": (2, 4, 5),
     "threshold": (0.5, 0, 2.25),
     "filter-kind": ("random", "kmeans", "random"),
+    "layers": (1, 2, 1),
     "hog-cell": (8, 2, 16),
     "hog-orientations": (8, 6, 12),
     "pca": (10, 20, 30),
