@@ -2,7 +2,7 @@
 """Time features of all 60,000 images, against a peer or the hardware floor of the same run.
 
 HOG is held against scikit-image's, on fewer images; patches against what their matrix products
-alone must cost at the sgemm rate that NumPy reaches here.  Features are computed a batch at a time
+alone must cost at the sgemm rate that NumPy reaches here, and so those of a second layer.  Features are computed a batch at a time
 and not kept, as PCA takes them; filters are learned before the clock starts.
 
     python scripts/bench_features.py --data data/cifar-100-python --json features.json
@@ -51,6 +51,7 @@ def main(data: str | None, filters: int, out: Path) -> None:
     from svmcifar.data.registry import open_dataset
     from svmcifar.features.extract.hog import HOG
     from svmcifar.features.extract.patches import PatchFeatures
+    from svmcifar.features.extract.second_layer import SecondLayerPatches
 
     dataset = open_dataset(data)
     images = np.concatenate([dataset.read_split(split).images for split in ("train", "test")])
@@ -64,10 +65,17 @@ def main(data: str | None, filters: int, out: Path) -> None:
     patches = PatchFeatures(n_filters=filters).fit(images[: -len(images) // 6])
     learn_s = perf_counter() - clock
     patches_s = seconds(patches.transform, images)
-    peak = peak_bytes()
     n_positions = (32 - patches.patch_size + 1) ** 2
-    flops = 2.0 * len(images) * n_positions * patches.filters_.size
-    floor_s = flops / sgemm_rate()
+    floor_s = 2.0 * len(images) * n_positions * patches.filters_.size / sgemm_rate()
+    clock = perf_counter()
+    layer = SecondLayerPatches(n_filters=filters).fit(images[: -len(images) // 6])
+    learn_layer_s = perf_counter() - clock
+    layer_s = seconds(layer.transform, images)
+    # Positions of patches of 5 x 5 pixels, their averages, and positions of patches of 3 x 3.
+    products = 28**2 * layer.map_filters_.size + 14**2 * layer.channels_.size
+    products += 12**2 * layer.filters_.size
+    layer_floor_s = 2.0 * len(images) * products / sgemm_rate()
+    peak = peak_bytes()
     result = {
         "date": datetime.now(UTC).isoformat(),
         "data": dataset.label,
@@ -80,12 +88,18 @@ def main(data: str | None, filters: int, out: Path) -> None:
         "patches_learn_s": learn_s,
         "patches_s": patches_s,
         "patches_floor_s": floor_s,
+        "second_layer_learn_s": learn_layer_s,
+        "second_layer_s": layer_s,
+        "second_layer_floor_s": layer_floor_s,
         "peak_bytes": peak,
     }
     out.write_text(json.dumps(result, indent=1) + "\n")
     print(f"HOG      {hog_s:.1f} s, scikit-image {peer_s:.0f} s by {_PEER_IMAGES} images")
     print(f"patches  {patches_s:.1f} s, floor {floor_s:.1f} s ({patches_s / floor_s:.2f} x)")
-    print(f"peak memory {peak / 1e9:.1f} GB; {learn_s:.0f} s to learn the filters")
+    ratio = layer_s / layer_floor_s
+    print(f"layer 2  {layer_s:.1f} s, floor {layer_floor_s:.1f} s ({ratio:.2f} x)")
+    print(f"peak memory {peak / 1e9:.1f} GB")
+    print(f"filters learned in {learn_s:.0f} s and, of the second layer, {learn_layer_s:.0f} s")
 
 
 if __name__ == "__main__":

@@ -83,10 +83,12 @@ def learn_filters(
     contrast_epsilon: float,
     zca_epsilon: float,
     seed: int,
+    first_centres: str = "k-means++",
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     """Learn filters and bias from training images of shape (n_images, n_values).
 
-    See `svmcifar.features.extract.patches.PatchFeatures`.  For a normalised patch
+    See `svmcifar.features.extract.patches.PatchFeatures`; `first_centres` are those of clusters,
+    "k-means++" or "random".  For a normalised patch
     ``filters @ patch + bias`` are the inner products of the learned patches, ZCA-whitened and of
     length 1, with the whitened patch.  They have shapes (n_filters, n_channels * size * size) and
     (n_filters,), float32.
@@ -100,7 +102,7 @@ def learn_filters(
             patches = patches[rng.choice(n_patches, n_filters, replace=False)]
         directions = _directions(patches, whitening)
         if kind == "kmeans":
-            directions = _cluster_centres(directions, n_filters, seed)
+            directions = _cluster_centres(directions, n_filters, seed, first_centres)
         filters = directions @ whitening.transform
         bias = -(filters @ whitening.mean)
     return filters.astype(np.float32), bias.astype(np.float32)
@@ -119,10 +121,13 @@ def _scale_to_length_1(vectors: Array) -> Array:
     return vectors / np.where(norms > 0, norms, 1.0)
 
 
-def _cluster_centres(directions: Array, n_clusters: int, seed: int) -> Array:
+def _cluster_centres(
+    directions: Array, n_clusters: int, seed: int, first_centres: str = "k-means++"
+) -> Array:
     """Cluster vectors of length 1; return the centres, scaled to length 1 too."""
     kmeans = MiniBatchKMeans(
         n_clusters,
+        init=first_centres,
         batch_size=_KMEANS_BATCH_ROWS,
         max_iter=_KMEANS_EPOCHS,
         # Early stopping goes by a sum whose rounding depends on the number of threads.

@@ -257,6 +257,8 @@ class SecondLayerPatches(TransformerMixin, BaseEstimator):
             contrast_epsilon=epsilon,
             zca_epsilon=_ZCA_EPSILON,
             seed=int(self.random_state),
+            # k-means++ takes many times as long as all that follows, for patches so large.
+            first_centres="random",
         )
 
     def _first_layer(self, images: Any) -> PatchFilters:
