@@ -1,9 +1,10 @@
 #!/usr/bin/env python3
 """Time features of all 60,000 images, against a peer or the hardware floor of the same run.
 
-HOG is held against scikit-image's, on fewer images; patches against what their matrix products
-alone must cost at the sgemm rate that NumPy reaches here, and so those of a second layer.  Features are computed a batch at a time
-and not kept, as PCA takes them; filters are learned before the clock starts.
+HOG is held against scikit-image's, on fewer images; patches, and those of a second layer, against
+what their matrix products alone must cost at the sgemm rate that NumPy reaches here.  Features are
+computed a batch at a time and not kept, as PCA takes them; filters are learned before the clock
+starts.
 
     python scripts/bench_features.py --data data/cifar-100-python --json features.json
 """

@@ -22,6 +22,7 @@ PATCH_SCORES = {
     "whiten": 0.5,
     "ridge_scores": 0.8,
 }
+KERNEL_SCORES = {**ALL, "ridge_scores": 0.8, "ridge_kernel": "rbf"}
 OPTIONS = {
     "hog": {"kinds": ("hog",)},
     "raw + hog": {"kinds": ("raw", "hog")},
@@ -34,6 +35,13 @@ OPTIONS = {
     "flip-shift": {"kinds": ("means", "cells"), "augment": "flip-shift"},
     "scores": {"kinds": ("means",), "ridge_scores": 0.8},
     "scores of patches": PATCH_SCORES,
+    "scores of a kernel": KERNEL_SCORES,
+    "two layers": {
+        "kinds": ("patches",),
+        "parameters": {"patches": {"n_filters": 8, "n_patches": 600, "layers": 2}},
+        "n_components": 20,
+        "augment": "flip",
+    },
     "all": ALL,
     "all with scores": SCORES,
 }

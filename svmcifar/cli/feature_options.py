@@ -11,7 +11,7 @@ from svmcifar.cli import options
 from svmcifar.cli.settings import gives_way
 from svmcifar.errors import InputError
 from svmcifar.features.kinds import KINDS
-from svmcifar.features.settings import AUGMENTATIONS, FeatureSettings
+from svmcifar.features.settings import AUGMENTATIONS, RIDGE_KERNELS, FeatureSettings
 
 
 class _KindOption(NamedTuple):
@@ -94,6 +94,7 @@ _SHARED = {
     "whiten": "whiten",
     "ridge_scores": "ridge_scores",
     "ridge_pca": "ridge_components",
+    "ridge_kernel": "ridge_kernel",
     "augment": "augment",
 }
 
@@ -187,6 +188,13 @@ def _options(several_pca: bool) -> list[options.Decorator]:
             help="Components that these scores are learned from, more than --pca.  [default: those "
             "of --pca]",
         ),
+        options.with_default(
+            "--ridge-kernel",
+            click.Choice(RIDGE_KERNELS),
+            "linear",
+            "Kernel of these scores: with rbf they are leave-one-out, of the components of --pca "
+            "scaled to length one, and need memory for half a square of all samples.",
+        ),
         click.option(
             "--augment",
             type=click.Choice([*AUGMENTATIONS, _NO_AUGMENTATION]),
@@ -218,6 +226,12 @@ def _leave_out(values: dict[str, Any]) -> None:
             values[name] = None
     if not values["ridge_scores"] and gives_way(context, "ridge_pca", to="ridge_scores"):
         values["ridge_pca"] = None
+    if values["ridge_kernel"] != RIDGE_KERNELS[0] and gives_way(
+        context, "ridge_pca", to="ridge_kernel"
+    ):
+        values["ridge_pca"] = None
+    if not values["ridge_scores"] and gives_way(context, "ridge_kernel", to="ridge_scores"):
+        values["ridge_kernel"] = RIDGE_KERNELS[0]
     if values["augment"] == _NO_AUGMENTATION:
         values["augment"] = None
 

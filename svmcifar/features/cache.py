@@ -85,14 +85,19 @@ class FeatureCache:
         host = environment["host"]
         self._context = [environment["versions"], host["processor"], host["blas"], _CODE_SHA256]
 
-    def fit(self, pipeline: Pipeline, images: Any, compute: Callable[[], Any]) -> Pipeline:
-        """Fit a pipeline on images in place: by `compute`, or by an entry's fitted attributes."""
+    def fit(
+        self, pipeline: Pipeline, images: Any, compute: Callable[[], Any], *others: Any
+    ) -> Pipeline:
+        """Fit a pipeline on images in place: by `compute`, or by an entry's fitted attributes.
+
+        The images may be samples, and `others` are what else the result depends on.
+        """
 
         def fit_and_list() -> _Result:
             compute()
             return [_fitted_attributes(step) for step in single_steps(pipeline.steps)]
 
-        fitted = self._find("pipeline", images, [clone(pipeline)], fit_and_list)
+        fitted = self._find("pipeline", images, [clone(pipeline), *others], fit_and_list)
         for step, attributes in zip(single_steps(pipeline.steps), fitted, strict=True):
             vars(step).update(attributes)
         return pipeline

@@ -21,12 +21,16 @@ from svmcifar.features.augmentation import View, decision_views, training_views
 from svmcifar.features.pipeline import count_odd, implies_mirror_images
 from svmcifar.features.reduce.component_scaling import ComponentScaling
 from svmcifar.features.reduce.even_odd import EvenOddPCA
+from svmcifar.features.reduce.kernel_ridge import KernelRidgeScores
 from svmcifar.features.reduce.ridge_scores import RidgeScores
+from svmcifar.features.reduce.unit_rows import round_to_half
 from svmcifar.features.reduce.wide_pca import WidePCA
 from svmcifar.features.transfer import bring_to_host, pipeline_beside
 
 if TYPE_CHECKING:
     from svmcifar.features.cache import FeatureCache
+
+Scores = RidgeScores | KernelRidgeScores
 
 # Fixed, so that the rounding of a sample's features does not depend on the caller.
 _BATCH_ROWS = 2000
@@ -41,6 +45,7 @@ _STEP_WORDS = {
     "standardize": "mean and deviation of features",
     "pca": "principal components",
     "whiten": "deviation of components",
+    "unit": "samples of length one",
 }
 
 
@@ -119,8 +124,8 @@ def fit_transform_features(
     """Fit the pipeline in place on training images and compute their features.
 
     As `fit_features` and `compute_training_features`, and fit ridge scores to the labels y of shape
-    (n_images,); the cache holds the steps before them, which do not depend on labels.  Raise
-    InputError if there are fewer images than folds of ridge scores.
+    (n_images,).  Raise InputError if there are fewer images than folds of ridge scores, and
+    MemoryLimitError if those of a kernel need more memory than their limit.
     """
     earlier, scores = _split(pipeline)
     if cache is None:
@@ -132,9 +137,34 @@ def fit_transform_features(
     if scores is None:
         return X
     with stage("class scores"):
-        X = scores.fit_transform(X, y, len(views), count_odd(pipeline))
+        X = _rounded(scores, X)
+        _fit_scores(scores, X, (y, len(views)), count_odd(pipeline), cache)
+        X = _rounded(scores, scores.transform_training(X))
     bring_to_host(pipeline)
     return X
+
+
+def _fit_scores(
+    scores: Scores, X: Any, labels: tuple[Any, int], n_odd: int, cache: "FeatureCache | None"
+) -> None:
+    """Fit class scores to labels of images and numbers of views, or find them in the cache."""
+    if isinstance(scores, KernelRidgeScores):
+        scores.set_params(n_odd=n_odd)
+        of_fit: tuple[Any, ...] = labels
+    else:
+        of_fit = (*labels, n_odd)
+    if cache is None:
+        scores.fit(X, *of_fit)
+    else:
+        cache.fit(Pipeline([("scores", scores)]), X, lambda: scores.fit(X, *of_fit), *of_fit)
+
+
+def _rounded(scores: Scores, X: Any) -> Any:
+    """Return training samples as models hold them: those of a kernel in half precision.
+
+    All samples are in the model then, twice, and a file of such values is half as large.
+    """
+    return round_to_half(X) if isinstance(scores, KernelRidgeScores) else X
 
 
 def compute_training_features(
@@ -156,7 +186,8 @@ def compute_training_features(
     X = _compute(earlier, images, views, cache)
     if scores is None:
         return X
-    return _beside(scores, images).transform_training(X)
+    X = _beside(scores, images).transform_training(_rounded(scores, X))
+    return _rounded(scores, X)
 
 
 def _training_views(
@@ -166,15 +197,16 @@ def _training_views(
     return training_views(augment, images.shape[0], seed, implied=implied)
 
 
-def _beside(scores: RidgeScores, images: Any) -> RidgeScores:
+def _beside(scores: Scores, images: Any) -> Scores:
     """Return fitted ridge scores with their arrays on the device of images."""
     return scores if is_host(images) else pipeline_beside(Pipeline([("", scores)]), images)[0]
 
 
-def _split(pipeline: Pipeline) -> tuple[Pipeline, RidgeScores | None]:
+def _split(pipeline: Pipeline) -> tuple[Pipeline, Scores | None]:
     """Split a pipeline into the steps without labels and ridge scores, if it has them."""
     *earlier, (_, last) = pipeline.steps
-    return (Pipeline(earlier), last) if isinstance(last, RidgeScores) else (pipeline, None)
+    has_scores = isinstance(last, Scores)
+    return (Pipeline(earlier), last) if has_scores else (pipeline, None)
 
 
 def compute_features(

@@ -29,6 +29,7 @@ _OTHER_STEPS = (
     "svmcifar.features.reduce.kernel_ridge.KernelRidgeScores",
     "svmcifar.features.reduce.ridge_scores.RidgeScores",
     "svmcifar.features.reduce.standardize.BatchStandardScaler",
+    "svmcifar.features.reduce.unit_rows.UnitRows",
     "svmcifar.features.reduce.wide_pca.WidePCA",
 )
 # All transformers by class name; `svmcifar.features` exports them.
@@ -61,8 +62,8 @@ def make_transformers(
 
     Parameters by kind; the others have the transformer's default.  "patch_size" may be a list of
     sizes, each with filters of its own; with 2 "layers" of patches, features of a second layer
-    with as many filters follow.  Raise InputError if there is no kind, one is unknown or
-    repeated, or a parameter is of another kind, unknown or invalid.
+    with as many filters and patches follow.  Raise InputError if there is no kind, one is unknown
+    or repeated, or a parameter is of another kind, unknown or invalid.
     """
     if not kinds or len(set(kinds)) < len(kinds) or not set(kinds) <= set(KINDS):
         raise InputError(
@@ -93,7 +94,7 @@ def _of_kind(kind: str, parameters: Mapping[str, Any]) -> list[tuple[str, Any]]:
     ]
     if n_layers == 2:
         name, path = _SECOND_LAYERS[kind]
-        shared = {"n_filters": own["n_filters"]} if "n_filters" in own else {}
+        shared = {key: own[key] for key in ("n_filters", "n_patches") if key in own}
         second = load_class(path)(**shared)
         second.check_parameters()
         transformers.append((name, second))

@@ -10,8 +10,10 @@ from svmcifar.features.extract.feature_union import FeatureStack
 from svmcifar.features.kinds import make_transformers
 from svmcifar.features.reduce.component_scaling import ComponentScaling
 from svmcifar.features.reduce.even_odd import EvenOddPCA, EvenOddScaler
+from svmcifar.features.reduce.kernel_ridge import KernelRidgeScores
 from svmcifar.features.reduce.ridge_scores import RidgeScores
 from svmcifar.features.reduce.standardize import BatchStandardScaler
+from svmcifar.features.reduce.unit_rows import UnitRows
 from svmcifar.features.reduce.wide_pca import WidePCA
 from svmcifar.features.settings import RAW_PIXELS, FeatureSettings
 from svmcifar.features.transfer import single_steps
@@ -40,15 +42,22 @@ def make_feature_pipeline(settings: FeatureSettings = RAW_PIXELS, *, seed: int =
     if settings.whiten:
         steps.append(("whiten", ComponentScaling(settings.whiten)))
     if settings.ridge_scores:
-        scores = RidgeScores(settings.ridge_scores, n_keep=n_keep)
-        if settings.augment is not None:
-            scores.set_params(alpha=_EVEN_ALPHA)
-        steps.append(("scores", scores))
+        steps += _score_steps(settings, n_keep)
     pipeline = Pipeline(steps)
     for step in single_steps(pipeline.steps):
         if step.get_params().get("random_state") is not None:
             step.set_params(random_state=seed)
     return pipeline
+
+
+def _score_steps(settings: FeatureSettings, n_keep: int | None) -> list[tuple[str, Any]]:
+    """Build the steps that prepend class scores."""
+    if settings.ridge_kernel == "rbf":
+        return [("unit", UnitRows()), ("scores", KernelRidgeScores(settings.ridge_scores))]
+    scores = RidgeScores(settings.ridge_scores, n_keep=n_keep)
+    if settings.augment is not None:
+        scores.set_params(alpha=_EVEN_ALPHA)
+    return [("scores", scores)]
 
 
 def _make_pca(settings: FeatureSettings, n_components: int, n_keep: int | None) -> Any:
@@ -85,7 +94,7 @@ def count_features(pipeline: Pipeline, n_pixels: int, n_classes: int) -> int:
     if "pca" in steps:
         n_features = steps["pca"].n_components
     if "scores" in steps:
-        n_features = (steps["scores"].n_keep or n_features) + n_classes
+        n_features = (getattr(steps["scores"], "n_keep", None) or n_features) + n_classes
     return int(n_features)
 
 
@@ -102,8 +111,25 @@ def _step_name(name: str, step: Any) -> str:
     return f"{name}^{step.power:g}" if isinstance(step, ComponentScaling) else name
 
 
+def require_memory(pipeline: Pipeline, n_images: int, n_classes: int, n_views: int) -> None:
+    """Raise MemoryLimitError if class scores of so many images need more than their limit."""
+    scores = pipeline.named_steps.get("scores")
+    if isinstance(scores, KernelRidgeScores):
+        scores.require_memory(n_images, n_classes, n_views)
+
+
 def set_workers(pipeline: Pipeline, n_jobs: int | None) -> None:
     """Set the number of threads of the steps that have their own; None for all processors."""
+    _set_everywhere(pipeline, "n_jobs", n_jobs)
+
+
+def set_memory_limit(pipeline: Pipeline, memory_limit: int | str | None) -> None:
+    """Set the memory limit of the steps that have one; None for most of what is available."""
+    _set_everywhere(pipeline, "memory_limit", memory_limit)
+
+
+def _set_everywhere(pipeline: Pipeline, name: str, value: Any) -> None:
+    """Set a parameter of the steps that have it."""
     for step in single_steps(pipeline.steps):
-        if "n_jobs" in step.get_params():
-            step.set_params(n_jobs=n_jobs)
+        if name in step.get_params():
+            step.set_params(**{name: value})

@@ -13,6 +13,8 @@ from svmcifar.features.kinds import make_transformers
 WIDE_KINDS = {"patches"}
 # Views that training can add to the images (see `svmcifar.features.augmentation`).
 AUGMENTATIONS = ("flip", "flip-shift")
+# Kernels of ridge scores.
+RIDGE_KERNELS = ("linear", "rbf")
 # Fields that manifests spell differently.
 _MANIFEST_KEYS = {"kinds": "features", "parameters": "feature_settings"}
 
@@ -36,6 +38,10 @@ class FeatureSettings:
         (see `svmcifar.features.reduce.ridge_scores.RidgeScores`); none by default.
     ridge_components : int, optional
         Components that these scores are learned from, more than `n_components` (the default).
+    ridge_kernel : {"linear", "rbf"}, default="linear"
+        Of the scores: with "rbf" they are those of kernel ridge regression, leave-one-out (see
+        `svmcifar.features.reduce.kernel_ridge.KernelRidgeScores`), and components of an image are
+        scaled to length one.
     augment : {"flip", "flip-shift"}, optional
         Train on the mirror image of each image too, and decide by both (test-time augmentation);
         with "flip-shift" train on both shifted by up to 3 pixels besides.
@@ -47,6 +53,7 @@ class FeatureSettings:
     whiten: float = 0.0
     ridge_scores: float = 0.0
     ridge_components: int | None = None
+    ridge_kernel: str = "linear"
     augment: str | None = None
 
     @property
@@ -75,12 +82,26 @@ class FeatureSettings:
         make_transformers(self.kinds, self.parameters)
 
     def _validate_scores(self) -> None:
-        """Raise InputError if the weight of class scores or their components are invalid."""
+        """Raise InputError if weight, kernel or components of class scores are invalid."""
         if self.is_wide and self.ridge_scores and self.n_components is None:
             raise InputError(
                 f"Class scores need principal components of features as many as those of "
                 f"{', '.join(self.kinds)}. Got class scores of weight {self.ridge_scores} without "
                 f"PCA. Say how many components PCA is to keep, or leave the scores out."
+            )
+        if self.ridge_kernel not in RIDGE_KERNELS:
+            raise InputError(
+                f"The kernel of class scores must be {' or '.join(map(repr, RIDGE_KERNELS))}. "
+                f"Got {self.ridge_kernel!r} instead."
+            )
+        if self.ridge_kernel != "linear" and not (
+            self.ridge_scores and self.n_components is not None and self.ridge_components is None
+        ):
+            raise InputError(
+                f"A kernel of class scores needs such scores, of the components that PCA keeps and "
+                f"no more. Got {self.ridge_kernel!r} with class scores of weight "
+                f"{self.ridge_scores}, PCA of {self.n_components} and {self.ridge_components} "
+                f"components of class scores. Give a weight and a PCA alone, or no kernel."
             )
         if self.ridge_components is not None and not (
             self.ridge_scores and self.ridge_components > (self.n_components or inf)

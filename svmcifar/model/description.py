@@ -88,6 +88,8 @@ def _scores(features: FeatureSettings) -> str:
         return "none"
     n = features.ridge_components or features.n_components
     learned = "all features" if n is None else f"{n} components"
+    if features.ridge_kernel != "linear":
+        learned += f" of length one, {features.ridge_kernel} kernel, leave-one-out"
     return f"weight {features.ridge_scores:g}, by ridge regression on {learned}"
 
 

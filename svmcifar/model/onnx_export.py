@@ -22,10 +22,13 @@ from svmcifar.features.extract.image_rows import mirror
 from svmcifar.features.extract.patch_responses import batch_features
 from svmcifar.features.extract.patches import PatchFeatures
 from svmcifar.features.extract.pixels import RawPixels
+from svmcifar.features.extract.second_layer import SecondLayerPatches
 from svmcifar.features.reduce.component_scaling import ComponentScaling
 from svmcifar.features.reduce.even_odd import EvenOddPCA
+from svmcifar.features.reduce.kernel_ridge import KernelRidgeScores
 from svmcifar.features.reduce.ridge_scores import RidgeScores
 from svmcifar.features.reduce.standardize import BatchStandardScaler
+from svmcifar.features.reduce.unit_rows import UnitRows
 from svmcifar.features.reduce.wide_pca import WidePCA
 from svmcifar.io.torch_export import export_graph
 from svmcifar.model.classifier import ImageClassifier
@@ -95,6 +98,8 @@ def _transform(step: Any, X: Tensor) -> Any:
             return X.float() / 255.0
         case HOG():
             return step.transform_batch(X, step.shape_of(X), _votes)
+        case SecondLayerPatches():
+            return step.transform_batch(X)
         case PatchFeatures():
             return batch_features(X, step.filters_beside(X))
         case BatchStandardScaler():  # as scikit-learn does it: in the dtype of the samples
@@ -109,12 +114,31 @@ def _transform(step: Any, X: Tensor) -> Any:
             return torch.cat([of_even @ even.T - offset, of_odd @ odd.T], dim=1)
         case ComponentScaling():
             return X / torch.from_numpy(step.divisors_)
+        case UnitRows():
+            lengths = X.square().sum(dim=1, keepdim=True).sqrt()
+            return X / torch.where(lengths > 0, lengths, 1.0)
+        case KernelRidgeScores():
+            return torch.cat([_kernel_scores(step, X), X], dim=1)
         case RidgeScores():
             even = X[:, : X.shape[1] - step.n_odd_]
             scores = even @ torch.from_numpy(step.coef_) + torch.from_numpy(step.intercept_)
             return step.prepended(scores, X)
     components = torch.from_numpy(step.components_)  # scikit-learn's PCA
     return X @ components.T - torch.from_numpy(step.mean_) @ components.T
+
+
+def _kernel_scores(step: KernelRidgeScores, X: Tensor) -> Tensor:
+    """Compute the scores of `KernelRidgeScores.transform`."""
+    if step.center_ is not None:
+        X = X - torch.from_numpy(step.center_)
+    samples = torch.from_numpy(step.samples_)
+    sq_norms = X.square().sum(dim=1, keepdim=True) + torch.from_numpy(step.sq_norms_)
+    n_even = X.shape[1] - step.n_odd
+    even, odd = X[:, :n_even] @ samples[:, :n_even].T, X[:, n_even:] @ samples[:, n_even:].T
+    products = [even + odd, even - odd] if step.n_odd else [even]
+    values = [torch.exp(-step.gamma_ * (sq_norms - 2.0 * p).clamp(min=0.0)) for p in products]
+    coef, intercept = torch.from_numpy(step.coef_), torch.from_numpy(step.intercept_)
+    return torch.stack(values).sum(dim=0) @ coef + intercept
 
 
 def _votes(down: Tensor, right: Tensor, orientations: int) -> tuple[Tensor, Tensor]:

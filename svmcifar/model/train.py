@@ -22,6 +22,8 @@ from svmcifar.features.pipeline import (
     count_odd,
     implies_mirror_images,
     make_feature_pipeline,
+    require_memory,
+    set_memory_limit,
     set_workers,
 )
 from svmcifar.features.settings import RAW_PIXELS, FeatureSettings
@@ -99,15 +101,15 @@ def train_classifier(
     started = utc_now()
     pipeline = make_feature_pipeline(features, seed=seed)
     set_workers(pipeline, svc.n_jobs)
+    set_memory_limit(pipeline, svc.memory_limit)
 
     rows = None if limit is None else draw_rows(train.classes, limit, seed)
     selected = train if rows is None else train.take(rows)
     backend = choose_backend(svc.backend)
     implied = backend.implies_mirror_images and svc.kernel == "rbf"
     n_views = len(training_views(features.augment, 1, implied=implied))
-    n_features = count_features(
-        pipeline, selected.images.shape[1], len(np.unique(selected.classes))
-    )
+    n_classes = len(np.unique(selected.classes))
+    n_features = count_features(pipeline, selected.images.shape[1], n_classes)
     backend.require_memory(
         selected.labels[label_kind],
         n_views,
@@ -116,6 +118,7 @@ def train_classifier(
         memory_limit=svc.memory_limit,
         n_products=2 if implied and implies_mirror_images(pipeline) else 1,
     )
+    require_memory(pipeline, len(selected.images), n_classes, n_views)
     X, times = _fit_features(pipeline, selected, backend.uses_gpu, features.augment, seed, cache)
     n_odd = count_odd(pipeline)
     if implies_mirror_images(pipeline) and not (implied and n_odd):

@@ -18,6 +18,7 @@ from svmcifar.features.pipeline import (
     count_odd,
     implies_mirror_images,
     make_feature_pipeline,
+    set_memory_limit,
     set_workers,
 )
 from svmcifar.features.reduce.even_odd import EvenOddPCA
@@ -81,9 +82,8 @@ def tune(
     splits, n_views = list(splits), len(training_views(features.augment, 1))
     pipeline = make_feature_pipeline(features, seed=seed)
     for fitted, _ in splits:
-        n_features = count_features(
-            pipeline, images.shape[1], len(np.unique(train.classes[fitted]))
-        )
+        n_classes = len(np.unique(train.classes[fitted]))
+        n_features = count_features(pipeline, images.shape[1], n_classes)
         BACKENDS["numba"].require_memory(
             y[fitted], n_views, n_features, n_jobs=svc.n_jobs, memory_limit=svc.memory_limit
         )
@@ -92,6 +92,7 @@ def tune(
         def make() -> Part:
             pipeline = make_feature_pipeline(features, seed=seed)
             set_workers(pipeline, svc.n_jobs)
+            set_memory_limit(pipeline, svc.memory_limit)
             views: Any = {"augment": features.augment, "cache": cache}
             classes = train.classes[fitted]
             X = fit_transform_features(pipeline, images[fitted], classes, seed=seed, **views)

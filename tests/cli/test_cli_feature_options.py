@@ -44,17 +44,22 @@ def transformer_class(kind):
     return getattr(import_module(module), name)
 
 
+# Those that are not of some features alone.
+OF_ALL = {"whiten": 0.0, "ridge-scores": 0.0, "ridge-kernel": "linear"}
+
+
 def test_defaults():
     settings = settings_of()
     assert settings == FeatureSettings()
-    assert to_options(settings) == {"features": ["raw"], "whiten": 0.0, "ridge-scores": 0.0}
+    assert to_options(settings) == {"features": ["raw"], **OF_ALL}
 
 
 def test_every_option():
     options = {
         "features": ["patches", "hog"], "filters": 5, "patch-size": [4, 8], "pooling": 2,
-        "threshold": 0.5, "filter-kind": "random", "layers": 2, "hog-cell": 8, "hog-orientations": 7,
-        "pca": 20, "whiten": 0.25, "ridge-scores": 0.5, "ridge-pca": 30, "augment": "flip",
+        "threshold": 0.5, "filter-kind": "random", "layers": 2, "hog-cell": 8,
+        "hog-orientations": 7, "pca": 20, "whiten": 0.25, "ridge-scores": 0.5, "ridge-pca": 30,
+        "ridge-kernel": "linear", "augment": "flip",
     }  # fmt: skip
     settings = settings_of(*(text for item in options.items() for text in on_command_line(*item)))
     parameters = {
@@ -80,8 +85,7 @@ def test_zero_is_a_setting():
     settings = settings_of("--features", "patches", "--threshold", 0)
     assert to_options(settings) == {
         "features": ["patches"],
-        "whiten": 0.0,
-        "ridge-scores": 0.0,
+        **OF_ALL,
         "threshold": 0.0,
     }
     assert settings.parameters == {"patches": {"threshold": 0.0}}

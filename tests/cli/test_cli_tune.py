@@ -68,7 +68,8 @@ def test_the_config_trains_the_best_setting(synthetic_folder, synthetic_data, fo
     best = pd.read_csv("all.csv").iloc[0]
     assert config == {
         "labels": "fine", "features": ["hog"], "pca": 12, "whiten": 0.5, "augment": "flip",
-        "ridge-scores": 0.0, "C": best["C"], "gamma": best["gamma"], "tol": 0.01,
+        "ridge-scores": 0.0, "ridge-kernel": "linear", "C": best["C"],
+        "gamma": best["gamma"], "tol": 0.01,
         "max-iter": 100000, "class-weight": "balanced", "seed": 6,
         "searched": len(pd.read_csv("all.csv")),
     }  # fmt: skip

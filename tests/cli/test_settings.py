@@ -28,6 +28,7 @@ VALUES = {
     "whiten": (0.25, 1, 0),
     "ridge-scores": (0.5, 1, 0),
     "ridge-pca": (10, 20, 30),
+    "ridge-kernel": ("rbf", "linear", "rbf"),
     "augment": ("flip", "flip-shift", "flip"),
     "C": (10, 2.5, 1e-05),
     "gamma": ("auto", 1e-3, "scale"),

@@ -55,9 +55,7 @@ def test_equals_plain_loops(images, shape, there, monkeypatch):
     for image in chosen:
         maps = reference_maps(layer, image)
         expected.append(
-            pooled_responses(
-                maps.ravel(), layer.filters_, layer.bias_, 3, 0.1, 1.0, 3, maps.shape
-            )
+            pooled_responses(maps.ravel(), layer.filters_, layer.bias_, 3, 0.1, 1.0, 3, maps.shape)
         )
     assert np.max(expected) > 0.01
     np.testing.assert_allclose(to_host(features) ** 2.0, expected, rtol=2e-4, atol=2e-5)
@@ -159,13 +157,16 @@ def test_bad_images(images):
 
 
 def test_setting():
-    made = make_transformers(["patches"], {"patches": {"layers": 2, "n_filters": 30}})
+    made = make_transformers(
+        ["patches"], {"patches": {"layers": 2, "n_filters": 30, "n_patches": 999}}
+    )
+    assert [one.n_patches for _, one in made] == [999, 999]
     assert [(name, one.n_filters) for name, one in made] == [("patches", 30), ("layer2", 30)]
     sizes = {"layers": 2, "patch_size": [6, 8]}
     made = make_transformers(["patches", "raw"], {"patches": sizes})
     assert [name for name, _ in made] == ["patches6", "patches8", "layer2", "pixels"]
     assert len(make_transformers(["patches"], {"patches": {"layers": 1}})) == 1
-    with pytest.raises(InputError, match="Layers of patches must be 1 or 2. Got 3"):
+    with pytest.raises(InputError, match=r"Layers of patches must be 1 or 2\. Got 3"):
         make_transformers(["patches"], {"patches": {"layers": 3}})
     with pytest.raises(InputError, match="hog"):
         make_transformers(["hog"], {"hog": {"layers": 2}})

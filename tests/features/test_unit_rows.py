@@ -23,14 +23,13 @@ def test_directions(there):
     units = to_host(units)
     np.testing.assert_array_equal(X, before)
     assert units.dtype == np.float32
-    np.testing.assert_array_equal(units, units.astype(np.float16).astype(np.float32))
     lengths = np.linalg.norm(X.astype(np.float64), axis=1, keepdims=True)
     lengths[7] = 1
-    np.testing.assert_allclose(units, X / lengths, rtol=2**-11, atol=2**-25)
+    np.testing.assert_allclose(units, X / lengths, rtol=1e-6)
     assert (units[7] == 0).all()
 
 
 def test_rounding_is_to_nearest():
-    X = np.concatenate([np.geomspace(1e-9, 1, 100_000), [2.0**-14, 2.0**-15, 6e-8, 0.0]])
+    X = np.concatenate([np.geomspace(1e-9, 65_000, 100_000), [2.0**-14, 2.0**-15, 6e-8, 0.0]])
     X = np.concatenate([X, -X]).astype(np.float32)
     np.testing.assert_array_equal(round_to_half(X), X.astype(np.float16).astype(np.float32))

@@ -24,6 +24,15 @@ SETTINGS = {
         "kinds": ("patches",), "parameters": PATCHES, "n_components": 8, "whiten": 0.5,
         "ridge_scores": 0.8, "ridge_components": 30, "augment": "flip",
     },
+    "kernel": {
+        "kinds": ("patches",),
+        "parameters": {"patches": {"n_filters": 8, "n_patches": 600, "layers": 2}},
+        "n_components": 20, "whiten": 0.3, "ridge_scores": 0.8, "ridge_kernel": "rbf",
+        "augment": "flip",
+    },
+    "kernel, no mirror images": {
+        "kinds": ("raw",), "n_components": 20, "ridge_scores": 0.8, "ridge_kernel": "rbf",
+    },
     "views": {"kinds": ("hog",), "parameters": HOG, "n_components": 12, "augment": "flip"},
 }  # fmt: skip
 

@@ -57,7 +57,7 @@ class SecondLayerPatches(TransformerMixin, BaseEstimator):
     """Pooled responses to patches of maps, which are responses to patches of pixels.
 
     The first layer is that of `PatchFeatures`, with patches of 5 x 5 pixels, a threshold of 0.5,
-    and roots of averages over 2 x 2 positions: 14 x 14 values of each map for images of 32 x 32.
+    and roots of averages over 2 x 2 positions, which are values of maps.
     The leading principal components of all maps at a position, each divided by the root of its
     standard deviation, are the channels of an image whose 3 x 3 patches are then treated as
     `PatchFeatures` treats those of pixels, with a threshold of 1 and a grid of 3 x 3 cells.
@@ -189,16 +189,7 @@ class SecondLayerPatches(TransformerMixin, BaseEstimator):
         self.check_parameters()
         images = checked_images(images, "SecondLayerPatches")
         first = self._first_layer(images)
-        second = PatchFilters(
-            filters=move_beside(self.filters_, images),
-            bias=move_beside(self.bias_, images),
-            shape=self._maps_shape(first),
-            size=_PATCH_SIZE,
-            contrast_epsilon=_MAP_EPSILON,
-            threshold=_THRESHOLD,
-            pooling=_POOLING,
-            power=_POWER,
-        )
+        second = self._second_layer(images, first)
         xp, shape = get_namespace(images), (images.shape[0], second.n_features)
         features = xp.empty(shape, dtype=xp.float32, device=get_device(images))
         if is_host(images):
@@ -209,9 +200,14 @@ class SecondLayerPatches(TransformerMixin, BaseEstimator):
             run_tasks(len(images), write, count_workers(self.n_jobs))
         else:
             for rows in batches(images.shape[0], _DEVICE_BATCH_IMAGES):
-                maps = self._to_channels(batch_features(images[rows, :], first))
-                features[rows, :] = batch_features(maps, second)
+                features[rows, :] = self.transform_batch(images[rows, :])
         return features
+
+    def transform_batch(self, images: Any) -> Any:
+        """Compute the features of a batch of images by the array API, as `transform` does."""
+        first = self._first_layer(images)
+        maps = self._to_channels(batch_features(images, first))
+        return batch_features(maps, self._second_layer(images, first))
 
     def count_features(self, n_pixels: int) -> int:
         """Return the number of features of an image."""
@@ -273,6 +269,19 @@ class SecondLayerPatches(TransformerMixin, BaseEstimator):
             threshold=_MAP_THRESHOLD,
             # As many cells each way, for images that are not square too.
             pooling=(min(shape.height, shape.width) - _MAP_PATCH_SIZE + 1) // _MAP_POOLING,
+            power=_POWER,
+        )
+
+    def _second_layer(self, images: Any, first: PatchFilters) -> PatchFilters:
+        """Return the second layer, with its arrays on the device of images."""
+        return PatchFilters(
+            filters=move_beside(self.filters_, images),
+            bias=move_beside(self.bias_, images),
+            shape=self._maps_shape(first),
+            size=_PATCH_SIZE,
+            contrast_epsilon=_MAP_EPSILON,
+            threshold=_THRESHOLD,
+            pooling=_POOLING,
             power=_POWER,
         )
 

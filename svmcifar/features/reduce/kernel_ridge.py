@@ -155,7 +155,8 @@ class KernelRidgeScores(TransformerMixin, BaseEstimator):
             found = found.of_both_images(self.n_odd)
         center = kernel_center(found, here.dtype)
         is_copied = center is not None or not is_host(X)
-        self._require_memory(here, len(labels), n_views, is_copied)
+        copied_bytes = here.nbytes if is_copied else 0
+        self.require_memory(len(y), len(labels), n_views, copied_bytes=copied_bytes)
         self.gamma_ = resolve_gamma(self.gamma, X.shape[1], found.variance)
         self.codes_ = codes.astype(np.int32)
         samples = sample_blocks(here, center)
@@ -232,18 +233,23 @@ class KernelRidgeScores(TransformerMixin, BaseEstimator):
                 under_way.advance()
         return A
 
-    def _require_memory(self, X: Array, n_classes: int, n_views: int, is_copied: bool) -> None:
-        """Raise MemoryLimitError if `fit` needs more than the limit for samples X on the host."""
+    def require_memory(
+        self, n_images: int, n_classes: int, n_views: int = 1, *, copied_bytes: int = 0
+    ) -> None:
+        """Raise MemoryLimitError if `fit` needs more than the limit for so many images.
+
+        `copied_bytes` are those of a copy of the samples.
+        """
         limit = (
             default_memory_limit() if self.memory_limit is None else parse_bytes(self.memory_limit)
         )
-        n = len(X)
+        n = n_images * n_views
         targets = 4 * n * (n_classes + 1)
         products = 4 * (2 if self.n_odd else 1) * min(n, PANEL) * min(n, BLOCK)
         working = working_bytes(n, n_classes + 1, block=n_views) + targets
         least = triangle_bytes(n, block=n_views) + max(products, working)
         # When the triangle is gone there are the scores and their parts, in float64.
-        least = max(least, 10 * targets) + (X.nbytes if is_copied else 0)
+        least = max(least, 10 * targets) + copied_bytes
         if limit is not None and limit < least:
             raise MemoryLimitError(
                 f"The memory limit must be at least {format_least(least)} for the kernel matrix of "
