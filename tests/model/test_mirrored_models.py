@@ -62,6 +62,7 @@ def test_the_model_is_that_of_both_images(train_small, test_images, synthetic_da
     explicit = RBFSVC(C=5.0, tol=TOL).fit(both, y)
     expected = replace(model, svc=explicit)
     predicted = model.predict(test_images)
+    assert len(predicted) == len(test_images) == len(model.compute_features(test_images))
     assert (predicted == expected.predict(test_images)).mean() > 0.99  # but for ties
     found = pairs(model, test_images)
     np.testing.assert_allclose(found, pairs(expected, test_images), rtol=0, atol=1e-4)
@@ -105,6 +106,28 @@ def test_a_backend_that_cannot_imply_them(train_small, test_images, request):
     np.testing.assert_allclose(
         pairs(model, test_images), pairs(expected, test_images), rtol=0, atol=1e-4
     )
+
+
+@pytest.mark.parametrize(
+    ("kernel", "augment", "asked"),
+    [
+        ("rbf", None, ([10] * 20, 12, 1)),
+        ("rbf", "flip", ([10] * 20, 12, 2)),
+        ("rbf", "flip-shift", ([20] * 20, 12, 2)),
+        ("linear", "flip-shift", ([40] * 20, 12, 1)),
+    ],
+)
+def test_memory_is_asked_for_before_features(train_small, monkeypatch, kernel, augment, asked):
+    """For the rows that there are, and both products of kernel values that imply others."""
+    seen = []
+
+    def spy(sizes, n_features, n_workers, limit, n_products):
+        seen.append((sizes, n_features, n_products))
+
+    monkeypatch.setitem(BACKENDS, "numba", replace(BACKENDS["numba"], check_memory=spy))
+    options = {"limit": 200, "kinds": ("means",), "n_components": 12, "augment": augment}
+    train_small(SVC(kernel=kernel), **options)
+    assert seen == [asked]
 
 
 def test_without_odd_components_mirror_images_are_equal(train_small):
