@@ -104,6 +104,9 @@ def test_many_images_are_drawn_from(images, monkeypatch):
     monkeypatch.setattr(second_layer, "_CHANNEL_IMAGES", 20)
     monkeypatch.setattr(second_layer, "_FILTER_IMAGES", 30)
     monkeypatch.setattr(second_layer, "_CHANNEL_BATCH_IMAGES", 7)
+    assert len(np.unique(images, axis=0)) == 50
+    drawn = second_layer._draw(images, 30, np.random.default_rng(0))
+    assert len(np.unique(drawn, axis=0)) == len(drawn) == 30
     first, again, other = (
         SecondLayerPatches(**SMALL, random_state=seed).fit(images) for seed in (0, 0, 1)
     )
