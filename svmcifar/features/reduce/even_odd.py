@@ -81,7 +81,7 @@ class EvenOddPCA(TransformerMixin, BaseEstimator):
         Of length 1: even ones by decreasing variance, then odd ones by decreasing variance.
     variances_ : ndarray of shape (n_components,), float32
         Variances of the components over samples and mirror images.
-    offset_ : ndarray of shape (n_components - n_odd_,), float32
+    offset_ : ndarray of shape (n_even_components,), float32
         Even components of the mean of the samples, which `transform` subtracts.
     n_odd_ : int
         Number of odd components, the last ones.
