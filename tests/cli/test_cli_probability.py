@@ -28,7 +28,7 @@ def probabilities(model_path, synthetic_data):
     """Of the test images, by the estimator itself."""
     model = load_model(model_path)
     X = model.compute_features(synthetic_data.read_split("test").images)
-    return model.svc.predict_proba(X, n_views=2)
+    return model.svc.predict_proba(X)
 
 
 def test_train_makes_the_model_of_the_estimator(model_path, synthetic_folder):

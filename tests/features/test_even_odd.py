@@ -303,12 +303,12 @@ def test_the_cache_knows_even_and_odd_features(images, tmp_path):
     first, X = fitted(images, settings, cache=FeatureCache(tmp_path / "c", 10**9, least_s=0.0))
     cache = FeatureCache(tmp_path / "c", 10**9, least_s=0.0)
     again, found = fitted(images, settings, cache=cache)
-    assert cache.n_found == 2
+    assert cache.n_found == 3  # the pipeline, its features, and scores of them
     np.testing.assert_array_equal(found, X)
     assert content_hash(again) == content_hash(first)
     plain = make_feature_pipeline(FeatureSettings(**settings))
     fit_transform_features(plain, images, np.arange(N) % 3, augment="flip", cache=cache)
-    assert cache.n_found == 2  # nothing of it is of another pipeline
+    assert cache.n_found == 3  # nothing of it is of another pipeline
 
 
 @pytest.mark.parametrize(("n_images", "n_components", "most"), [(20, 30, 20), (70, 49, 48)])
