@@ -132,8 +132,11 @@ class FeatureSettings:
         return replace(self, n_components=n_components, ridge_components=ridge)
 
     def to_manifest(self) -> dict[str, Any]:
-        """Return the settings by the manifest's keys."""
-        return {_MANIFEST_KEYS.get(f.name, f.name): getattr(self, f.name) for f in fields(self)}
+        """Return the settings by the manifest's keys; a linear kernel of scores is left out."""
+        values = {_MANIFEST_KEYS.get(f.name, f.name): getattr(self, f.name) for f in fields(self)}
+        if self.ridge_kernel == RIDGE_KERNELS[0]:  # as in manifests of before there were others
+            del values["ridge_kernel"]
+        return values
 
     @classmethod
     def from_manifest(cls, training: Mapping[str, Any]) -> "FeatureSettings":

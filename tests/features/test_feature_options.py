@@ -84,7 +84,7 @@ def test_manifest_names_the_features(train_small, options):
     assert training["feature_settings"] == options.get("parameters", {})
     assert training["whiten"] == options.get("whiten", 0.0)
     assert training["ridge_scores"] == options.get("ridge_scores", 0.0)
-    assert training["ridge_kernel"] == options.get("ridge_kernel", "linear")
+    assert training.get("ridge_kernel", "linear") == options.get("ridge_kernel", "linear")
     assert training["ridge_components"] == options.get("ridge_components")
     assert training["augment"] == options.get("augment")
     assert training["n_components"] == options.get("n_components")
