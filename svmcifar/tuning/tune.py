@@ -18,6 +18,7 @@ from svmcifar.features.pipeline import (
     count_odd,
     implies_mirror_images,
     make_feature_pipeline,
+    require_memory,
     set_memory_limit,
     set_workers,
 )
@@ -81,12 +82,15 @@ def tune(
     images, y = train.images, train.labels[label_kind]
     splits, n_views = list(splits), len(training_views(features.augment, 1))
     pipeline = make_feature_pipeline(features, seed=seed)
+    set_memory_limit(pipeline, svc.memory_limit)
+    n_own = len(training_views(features.augment, 1, implied=implies_mirror_images(pipeline)))
     for fitted, _ in splits:
         n_classes = len(np.unique(train.classes[fitted]))
         n_features = count_features(pipeline, images.shape[1], n_classes)
         BACKENDS["numba"].require_memory(
             y[fitted], n_views, n_features, n_jobs=svc.n_jobs, memory_limit=svc.memory_limit
         )
+        require_memory(pipeline, len(fitted), n_classes, n_own)
 
     def maker(fitted: Rows, held_out: Rows) -> PartMaker:
         def make() -> Part:

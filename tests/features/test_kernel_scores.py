@@ -8,6 +8,7 @@ from feature_options import KERNEL_SCORES, quick_features
 from scipy.stats import binom
 
 from svmcifar import RBFSVC
+from svmcifar.data.sampling import holdout_split
 from svmcifar.errors import InputError, MemoryLimitError
 from svmcifar.features import fitting
 from svmcifar.features.cache import FeatureCache
@@ -18,6 +19,8 @@ from svmcifar.features.settings import FeatureSettings
 from svmcifar.io.content_hash import content_hash
 from svmcifar.model.persistence import load_model, save_model
 from svmcifar.model.train import train_classifier
+from svmcifar.svm.path.grid import Grid
+from svmcifar.tuning.tune import tune
 
 FEATURES = FeatureSettings(**KERNEL_SCORES)
 
@@ -127,10 +130,12 @@ def test_the_cache_keeps_scores(train, tmp_path, monkeypatch):
 
 
 def test_too_little_memory_is_told_before_the_features(synthetic_data, train, monkeypatch):
-    features = monkeypatch.setattr(fitting, "fit_features", lambda *_: pytest.fail("features"))
-    assert features is None
+    monkeypatch.setattr(fitting, "fit_features", lambda *_: pytest.fail("features"))
     with pytest.raises(MemoryLimitError, match="for the kernel matrix of 500 samples"):
         train_classifier(synthetic_data, train, RBFSVC(memory_limit="1.4MB"), FEATURES)
+    split = holdout_split(train.classes, 100)
+    with pytest.raises(MemoryLimitError, match="for the kernel matrix of 400 samples"):
+        tune(RBFSVC(memory_limit="1MB"), Grid([1.0], ["1x"], [20]), train, [split], FEATURES)
 
 
 @pytest.mark.parametrize(
