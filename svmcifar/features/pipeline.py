@@ -118,6 +118,12 @@ def require_memory(pipeline: Pipeline, n_images: int, n_classes: int, n_views: i
         scores.require_memory(n_images, n_classes, n_views)
 
 
+def held_samples(pipeline: Pipeline) -> Any | None:
+    """Return the last training features as a fitted pipeline itself holds them, if it does."""
+    scores = pipeline.named_steps.get("scores")
+    return scores.samples_ if isinstance(scores, KernelRidgeScores) else None
+
+
 def set_workers(pipeline: Pipeline, n_jobs: int | None) -> None:
     """Set the number of threads of the steps that have their own; None for all processors."""
     _set_everywhere(pipeline, "n_jobs", n_jobs)

@@ -5,7 +5,8 @@ A model file is a zip archive with
 - ``manifest.json``: how the model was made, and the file's format number;
 - ``model.skops``: features and SVM without support vectors, in skops' format;
 - ``support_vectors.npy``: left out of a *slim* file, whose support vectors are rows
-  ``svc.support_`` of `ImageClassifier.compute_training_features` of the training images.
+  ``svc.support_`` of `ImageClassifier.compute_training_features` of the training images; without
+  the last columns where they are those rows of the samples that kernel ridge scores hold.
 
 One of another estimator (see `svmcifar.model.estimator_file`) has the first two alone.
 
@@ -34,7 +35,7 @@ from svmcifar.data.dataset import CLASSES, LABEL_KINDS, SUPERCLASS_OF, Dataset
 from svmcifar.data.registry import DEFAULT_SHAPE
 from svmcifar.errors import InputError, ModelFileError, SvmCifarError
 from svmcifar.features import kinds
-from svmcifar.features.pipeline import set_workers
+from svmcifar.features.pipeline import held_samples, set_workers
 from svmcifar.features.settings import require_augmentation
 from svmcifar.io.content_hash import content_hash
 from svmcifar.io.files import atomic_path, check_output
@@ -143,7 +144,7 @@ def _write_classifier(model: ImageClassifier, path: str | Path, slim: bool) -> N
         "augment": model.augment,
     }
     wide, support = skops.io.dumps(content), model.svc.support_vectors_
-    data, stored = narrow_members(wide), support if slim else narrow(support)
+    data, stored = narrow_members(wide), support if slim else narrow(_without_held(model))
     is_wide = data is wide and stored is support
     manifest.format = WIDE_FORMAT_NUMBER if is_wide else FORMAT_NUMBER
     with atomic_path(path) as temporary, zipfile.ZipFile(temporary, "w") as archive:
@@ -230,7 +231,7 @@ def load_classifier(
         else:
             with archive.open(_SUPPORT_VECTORS) as file:
                 stored = np.lib.format.read_array(file, allow_pickle=False)
-                model.svc.support_vectors_ = widen(stored)
+                model.svc.support_vectors_ = _with_held(model, widen(stored))
         try:
             check_support_vectors(model.svc)
         except ValueError as error:  # of other images than those in training
@@ -343,6 +344,27 @@ def _opened(path: str | Path) -> Iterator[tuple[zipfile.ZipFile, dict[str, Any]]
             raise ModelFileError(
                 f"{path}: the model file is damaged; copy it again or train the model again"
             ) from error
+
+
+def _without_held(model: ImageClassifier) -> np.ndarray:
+    """Return the support vectors without the last columns, if the features hold them, to the bit."""
+    support, held = model.svc.support_vectors_, held_samples(model.features)
+    if held is None:
+        return support
+    n_own = support.shape[1] - held.shape[1]
+    same = all(
+        support[row, n_own:].tobytes() == held[sample].tobytes()
+        for row, sample in enumerate(model.svc.support_)
+    )
+    return support[:, :n_own] if same else support
+
+
+def _with_held(model: ImageClassifier, stored: np.ndarray) -> np.ndarray:
+    """Return the support vectors of what `_without_held` returned."""
+    held = held_samples(model.features)
+    if held is None or stored.shape[1] == model.svc.shape_fit_[1]:
+        return stored
+    return np.concatenate([stored, held[model.svc.support_]], axis=1)
 
 
 def _foreign(path: str | Path) -> str:

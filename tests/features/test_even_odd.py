@@ -165,10 +165,15 @@ def test_components_are_those_of_both_images(X, solver, place):
     expected = exact.transform(X)[:, order]
     signs = np.sign(np.sum(expected * to_host(found), axis=0))
     others = both(X)[N:].astype(np.float32)  # mirror images
+    # By the Gram matrix each value of a component is rounded, by at most this share of it.
+    is_rounded = solver == "gram"
+    values, share = to_host(model.components_), 2.0**-11 if is_rounded else 0.0
+    assert np.array_equal(values, values.astype(np.float16)) == is_rounded
     cases = [(found, X), (model.transform(place(X)), X), (model.transform(place(others)), others)]
     for components, samples in cases:
         expected = exact.transform(samples)[:, order] * signs
-        np.testing.assert_allclose(to_host(components), expected, rtol=0, atol=2e-3)
+        sizes = np.abs(samples - exact.mean_) @ np.abs(exact.components_[order]).T
+        assert (np.abs(to_host(components) - expected) <= 2e-3 + share * sizes).all()
 
 
 @pytest.mark.parametrize("solver", SOLVERS)

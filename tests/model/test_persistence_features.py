@@ -1,17 +1,19 @@
 """Model files with other features than raw pixels, with mirror images, and of format 1."""
 
+import io
 import json
 import zipfile
 
 import numpy as np
 import pytest
 import skops.io
-from feature_options import ALL, OPTIONS, PATCH_SCORES, SCORES, quick_features
+from feature_options import ALL, KERNEL_SCORES, OPTIONS, PATCH_SCORES, SCORES, quick_features
 
 from svmcifar.errors import ModelFileError
 from svmcifar.features import kinds
 from svmcifar.features.reduce.ridge_scores import RidgeScores
 from svmcifar.io.content_hash import content_hash
+from svmcifar.model import persistence
 from svmcifar.model.persistence import load_model, model_content_hash, read_manifest, save_model
 
 SAVED = {**OPTIONS, "scores of shifted patches": {**PATCH_SCORES, "augment": "flip-shift"}}
@@ -188,3 +190,44 @@ def test_slim_files_need_the_scores_out_of_fold(scored, synthetic_data, tmp_path
     monkeypatch.setattr(RidgeScores, "transform_training", as_new)
     with pytest.raises(ModelFileError, match="must match its content hash"):
         load_model(tmp_path / "slim.skops", synthetic_data)
+
+
+def stored_columns(path):
+    with zipfile.ZipFile(path) as archive:
+        return np.load(io.BytesIO(archive.read("support_vectors.npy"))).shape[1]
+
+
+def test_samples_of_kernel_scores_stand_in_a_file_once(train_small, tmp_path):
+    """Support vectors are rows of them, after their scores, to the bit; else they are written."""
+    model, path = train_small(limit=200, **KERNEL_SCORES), tmp_path / "model.skops"
+    save_model(model, path)
+    assert stored_columns(path) == 100  # scores of all classes
+    np.testing.assert_array_equal(load_model(path).svc.support_vectors_, model.svc.support_vectors_)
+    support = model.svc.support_vectors_
+    support[3, -1] = np.nextafter(support[3, -1], 1)
+    save_model(model, path, overwrite=True)
+    assert stored_columns(path) == support.shape[1] == 120
+    np.testing.assert_array_equal(load_model(path).svc.support_vectors_, support)
+
+
+@pytest.mark.parametrize(
+    "forge",
+    {
+        "other samples": lambda m: m.features[-1].samples_.sort(axis=0),
+        "too few samples": lambda m: setattr(m.features[-1], "samples_", np.zeros((3, 20), "f4")),
+        "no samples": lambda m: setattr(m.features[-1], "samples_", None),
+        "narrow samples": lambda m: setattr(m.features[-1], "samples_", m.features[-1].samples_.T),
+    }.items(),
+    ids=lambda item: item[0],
+)
+def test_forged_samples_of_kernel_scores_are_refused(train_small, tmp_path, monkeypatch, forge):
+    model, path = train_small(limit=200, **KERNEL_SCORES), tmp_path / "forged.skops"
+    n_own = 100
+    forge[1](model)
+    # As if the support vectors had been those samples.
+    monkeypatch.setattr(
+        persistence, "_without_held", lambda model: model.svc.support_vectors_[:, :n_own]
+    )
+    save_model(model, path)
+    with pytest.raises(ModelFileError, match=r"forged\.skops"):
+        load_model(path)

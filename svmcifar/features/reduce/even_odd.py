@@ -17,6 +17,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from svmcifar.compute.arrays import get_namespace, sklearn_dispatch, to_host
 from svmcifar.features.reduce.standardize import BatchStandardScaler, mean_squares
+from svmcifar.features.reduce.unit_rows import round_to_half
 from svmcifar.features.reduce.wide_pca import gram_axes
 
 _EPS = float(np.finfo(np.float64).eps)
@@ -73,12 +74,14 @@ class EvenOddPCA(TransformerMixin, BaseEstimator):
         By the covariance of all features; by the Gram matrix of the samples, as `WidePCA`; or by a
         randomized singular value decomposition, as scikit-learn's PCA of many features.
     random_state : int, default=0
-        Random seed of the latter two.
+        Random seed of the last, and of the images that `svmcifar.features.fitting` has the Gram
+        matrix made of, if not of all.
 
     Attributes
     ----------
     components_ : ndarray of shape (n_components, n_features / 2), float32
-        Of length 1: even ones by decreasing variance, then odd ones by decreasing variance.
+        Of length 1: even ones by decreasing variance, then odd ones by decreasing variance.  By the
+        Gram matrix they are rounded to half precision.
     variances_ : ndarray of shape (n_components,), float32
         Variances of the components over samples and mirror images.
     offset_ : ndarray of shape (n_even_components,), float32
@@ -127,16 +130,18 @@ class EvenOddPCA(TransformerMixin, BaseEstimator):
         self.n_odd_ = int((largest >= even.shape[0]).sum())
         n_even = self.n_components - self.n_odd_
         self.components_ = xp.concat([even[:n_even, :], odd[: self.n_odd_, :]])
+        if self.solver == "gram":  # of so many features that they are much of a model's file
+            self.components_ = round_to_half(self.components_)
         sums = xp.concat([of_even[:n_even], of_odd[: self.n_odd_]])
         self.variances_ = sums / X.shape[0]
-        self.offset_ = even[:n_even, :] @ mean
+        self.offset_ = self.components_[:n_even, :] @ mean
         return self._project(X)
 
     def _axes(self, X: Any, n_components: int) -> tuple[Any, Any]:
         """Return directions of X of most variance about 0, and the sums of squares along them."""
         xp, count = get_namespace(X), min(n_components, *X.shape)
         if self.solver == "gram":
-            return gram_axes(X, count, self.random_state)
+            return gram_axes(X, count)
         if self.solver == "randomized":
             with sklearn_dispatch(X):
                 _, values, axes = randomized_svd(
