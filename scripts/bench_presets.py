@@ -2,8 +2,8 @@
 """Train and score the presets: accuracy, time and memory of each, by the command line alone.
 
 Each command is a process of its own, whose peak memory the system tells.  The test images are
-read once, by the evaluation of the model that was trained.  Models of other labels find the features
-of the first in a cache: "features_s" are then the seconds that reading them takes.
+read once, by the evaluation of the model that was trained.  Models of other labels find the
+features of the first in a cache.
 
     python scripts/bench_presets.py --preset patches-best --seed 0 --seed 1 --seed 2 --json out.json
 """
@@ -13,6 +13,7 @@ import os
 import subprocess
 import sys
 from datetime import UTC, datetime
+from itertools import product
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from time import perf_counter
@@ -22,11 +23,11 @@ import click
 from svmcifar.io.files import atomic_path, check_output
 
 
-def run(cache: Path, *arguments: str | Path) -> dict[str, float]:
+def run(folder: Path, *arguments: str | Path) -> dict[str, float]:
     """Run a command of svmcifar; give its seconds and its peak memory in bytes."""
     clock = perf_counter()
     command = [sys.executable, "-m", "svmcifar", *map(str, arguments)]
-    environment = os.environ | {"SVMCIFAR_CACHE": str(cache)}
+    environment = os.environ | {"SVMCIFAR_CACHE": str(folder / "cache")}
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL, env=environment)
     _, status, usage = os.wait4(process.pid, 0)
     process.returncode = os.waitstatus_to_exitcode(status)
@@ -37,14 +38,13 @@ def run(cache: Path, *arguments: str | Path) -> dict[str, float]:
 
 
 def measure(preset: str, labels: str, seed: int, limit: int | None, folder: Path) -> dict:
-    """Train and score one model."""
+    """Train and score one model; features stay in the folder."""
     model, scores, manifest = folder / "model.skops", folder / "scores.json", folder / "info.json"
     settings = ["--preset", preset, "--labels", labels, "--seed", str(seed)]
     if limit is not None:
         settings += ["--limit", str(limit)]
-    cache = folder / f"cache-{preset}-{seed}-{limit}"
-    train = run(cache, "train", *settings, "--out", model, "--overwrite")
-    evaluate = run(cache, "evaluate", model, "--json", scores, "--overwrite")
+    train = run(folder, "train", *settings, "--out", model, "--overwrite")
+    evaluate = run(folder, "evaluate", model, "--json", scores, "--overwrite")
     with manifest.open("wb") as file:
         subprocess.run(
             [sys.executable, "-m", "svmcifar", "info", model, "--json"], stdout=file, check=True
@@ -92,16 +92,14 @@ def main(
     """Train every preset with every seed for every kind of labels, and add it to a JSON file."""
     check_output(out, overwrite=True)
     runs = json.loads(out.read_text())["runs"] if out.exists() else []
-    with TemporaryDirectory() as folder:
-        for preset in presets:
-            for seed in seeds:
-                for limit in limits or (None,):
-                    for kind in labels:
-                        runs.append(measure(preset, kind, seed, limit, Path(folder)))
-                        written = {"date": datetime.now(UTC).isoformat(), "runs": runs}
-                        with atomic_path(out) as temporary:
-                            temporary.write_text(json.dumps(written, indent=1) + "\n")
-                        print(line(runs[-1]), flush=True)
+    for preset, seed, limit in product(presets, seeds, limits or (None,)):
+        with TemporaryDirectory() as folder:
+            for kind in labels:
+                runs.append(measure(preset, kind, seed, limit, Path(folder)))
+                written = {"date": datetime.now(UTC).isoformat(), "runs": runs}
+                with atomic_path(out) as temporary:
+                    temporary.write_text(json.dumps(written, indent=1) + "\n")
+                print(line(runs[-1]), flush=True)
 
 
 def line(result: dict) -> str:

@@ -347,9 +347,9 @@ def _opened(path: str | Path) -> Iterator[tuple[zipfile.ZipFile, dict[str, Any]]
 
 
 def _without_held(model: ImageClassifier) -> np.ndarray:
-    """Return the support vectors without the last columns, if the features hold them, to the bit."""
+    """Return the support vectors without the last columns if the features hold them, to the bit."""
     support, held = model.svc.support_vectors_, held_samples(model.features)
-    if held is None:
+    if held is None or len(held) != model.svc.shape_fit_[0]:  # as where mirror images have rows
         return support
     n_own = support.shape[1] - held.shape[1]
     same = all(

@@ -9,6 +9,7 @@ import pytest
 import skops.io
 from feature_options import ALL, KERNEL_SCORES, OPTIONS, PATCH_SCORES, SCORES, quick_features
 
+from svmcifar import SVC
 from svmcifar.errors import ModelFileError
 from svmcifar.features import kinds
 from svmcifar.features.reduce.ridge_scores import RidgeScores
@@ -208,6 +209,14 @@ def test_samples_of_kernel_scores_stand_in_a_file_once(train_small, tmp_path):
     save_model(model, path, overwrite=True)
     assert stored_columns(path) == support.shape[1] == 120
     np.testing.assert_array_equal(load_model(path).svc.support_vectors_, support)
+
+
+def test_support_vectors_that_are_mirror_images_are_written(train_small, tmp_path):
+    model, path = train_small(SVC(kernel="laplacian"), limit=200, **KERNEL_SCORES), tmp_path / "m"
+    assert model.svc.support_.max() >= len(model.features[-1].samples_) == 200
+    save_model(model, path)
+    assert stored_columns(path) == 120
+    np.testing.assert_array_equal(load_model(path).svc.support_vectors_, model.svc.support_vectors_)
 
 
 @pytest.mark.parametrize(
