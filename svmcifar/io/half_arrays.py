@@ -41,7 +41,7 @@ def narrow(array: NDArray) -> NDArray:
 def widen(array: NDArray) -> NDArray:
     """Return the array that `narrow` was given."""
     dtype = _WIDENED.get(array.dtype)
-    return array if dtype is None else array[dtype.name].astype(dtype)
+    return array if dtype is None else array.view(_HALF).astype(dtype)
 
 
 def narrow_members(data: bytes) -> bytes:

@@ -364,7 +364,12 @@ def _with_held(model: ImageClassifier, stored: np.ndarray) -> np.ndarray:
     held = held_samples(model.features)
     if held is None or stored.shape[1] == model.svc.shape_fit_[1]:
         return stored
-    return np.concatenate([stored, held[model.svc.support_]], axis=1)
+    support = np.empty((len(stored), model.svc.shape_fit_[1]), dtype=stored.dtype)
+    n_own = stored.shape[1]
+    support[:, :n_own] = stored
+    for row, sample in zip(support, model.svc.support_, strict=True):  # no copy of all in between
+        row[n_own:] = held[sample]
+    return support
 
 
 def _foreign(path: str | Path) -> str:
