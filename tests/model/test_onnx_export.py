@@ -1,6 +1,8 @@
 """Image classifiers as ONNX graphs, run by ONNX Runtime."""
 
+import copy
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -37,6 +39,12 @@ SETTINGS = {
 }  # fmt: skip
 
 
+def pairs(model, images):
+    """Decision values of the pairs."""
+    svc = copy.copy(model.svc).set_params(decision_function_shape="ovo")
+    return replace(model, svc=svc).predict_with_decisions(images)[1]
+
+
 @pytest.mark.parametrize("name", SETTINGS)
 def test_a_graph_predicts_as_the_classifier(name, train_small, synthetic_data):
     svc = RBFSVC(C=10.0, tol=1e-5, probability=name == "patches", backend="numba")
@@ -49,7 +57,10 @@ def test_a_graph_predicts_as_the_classifier(name, train_small, synthetic_data):
         outputs = run(graph, images=images.reshape(-1, *SHAPE))
         labels, scores, p = model.predict_with_probabilities(images)
         assert outputs["labels"].tolist() == labels.tolist()
-        np.testing.assert_allclose(outputs["scores"], scores, atol=1e-4)
+        # Where a pair's value is within rounding of 0 its vote may fall either way.
+        sure = np.abs(pairs(model, images)).min(axis=1) > 1e-5
+        assert sure.mean() >= 0.99
+        np.testing.assert_allclose(outputs["scores"][sure], scores[sure], atol=1e-4)
         assert ("probabilities" in outputs) == (p is not None)
         if p is not None:
             np.testing.assert_allclose(outputs["probabilities"], p, atol=1e-4)
