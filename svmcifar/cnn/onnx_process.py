@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 from threading import Event, Thread
+from time import process_time
 from typing import Any, BinaryIO
 
 import numpy as np
@@ -71,9 +72,11 @@ def main() -> None:
                 compute = None
             else:
                 dtype, shape = entries["images"]
+                start = process_time()
                 images = np.frombuffer(parts[0], dtype=dtype).reshape(shape)
                 logits = np.ascontiguousarray(compute(images))
-                send(answers, {"shape": logits.shape}, [logits])
+                spent = process_time() - start
+                send(answers, {"shape": logits.shape, "cpu_s": spent}, [logits])
         except CheckpointError as error:
             send(answers, {"error": str(error)})
         except MemoryError:

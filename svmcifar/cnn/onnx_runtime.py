@@ -26,6 +26,7 @@ from svmcifar.cnn.image_network import OpenedNetwork
 from svmcifar.cnn.model_card import Normalisation, read_normalisation
 from svmcifar.compute.image_shape import ImageShape
 from svmcifar.compute.memory import default_memory_limit, format_bytes
+from svmcifar.compute.stopwatch import Stopwatch
 from svmcifar.errors import CheckpointError
 from svmcifar.text import shortened
 
@@ -95,7 +96,9 @@ class _Graph:
         request = {"images": [batch.dtype.str, batch.shape]}
         seconds = _BATCH_S + _IMAGE_S * len(images)
         answered = f"answer {len(images)} images"
-        _, (logits,) = self._ask(request, [batch], seconds, 4 * shape[0] * shape[1], answered)
+        answer, parts = self._ask(request, [batch], seconds, 4 * shape[0] * shape[1], answered)
+        Stopwatch.helpers_cpu_s += answer["cpu_s"]
+        (logits,) = parts
         return np.frombuffer(logits, np.float32).reshape(shape)
 
     def _ask(

@@ -3,6 +3,7 @@
 import os
 import signal
 from concurrent.futures import ThreadPoolExecutor
+from time import process_time
 
 import numpy as np
 import pytest
@@ -11,6 +12,7 @@ from onnx import TensorProto, helper, numpy_helper
 from svmcifar.cnn import onnx_runtime
 from svmcifar.cnn.checkpoint import load_network
 from svmcifar.compute.image_shape import ImageShape
+from svmcifar.compute.stopwatch import Stopwatch
 from svmcifar.errors import CheckpointError
 
 FLOAT, INT64, BOOL = TensorProto.FLOAT, TensorProto.INT64, TensorProto.BOOL
@@ -153,3 +155,11 @@ def test_a_fork_does_not_mix_answers(tmp_path):
     assert b"the process that this one was forked from" in os.read(reading, 4096)
     os.close(reading)
     np.testing.assert_array_equal(network.compute_logits(images(1.0)), 1.0)
+
+
+def test_processor_time_of_a_graph_counts(tmp_path):
+    network = load_network(filling(tmp_path / "m.onnx", 10_000_000), NAMES, SHAPE)
+    clock, start = Stopwatch(), process_time()
+    network.compute_logits(images(1.0))
+    own_s = process_time() - start
+    assert clock.cpu_s > own_s + 1e-3  # 10 million values take longer on any processor
