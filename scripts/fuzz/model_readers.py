@@ -286,7 +286,8 @@ class _Here:
                 args = Path(request["open"]["path"]), parts[0], shape, 1, b"".join(parts[1:])
                 self.compute, opened = onnx_process.opened(*args)
                 return json.loads(json.dumps({"opened": opened})), []
-            return {}, [np.ascontiguousarray(self.compute(parts[0]))]
+            entries, of_answer = onnx_process.answered(self.compute, parts[0])
+            return json.loads(json.dumps(entries)), of_answer
         except CheckpointError as error:
             return {"error": str(error)}, []
         except MemoryError:

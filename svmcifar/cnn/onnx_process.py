@@ -72,11 +72,8 @@ def main() -> None:
                 compute = None
             else:
                 dtype, shape = entries["images"]
-                start = process_time()
                 images = np.frombuffer(parts[0], dtype=dtype).reshape(shape)
-                logits = np.ascontiguousarray(compute(images))
-                spent = process_time() - start
-                send(answers, {"shape": logits.shape, "cpu_s": spent}, [logits])
+                send(answers, *answered(compute, images))
         except CheckpointError as error:
             send(answers, {"error": str(error)})
         except MemoryError:
@@ -124,6 +121,13 @@ def opened(*arguments: Any) -> tuple[Any, dict[str, Any]]:
 
     entries = dict(vars(open_session(*arguments)))
     return entries.pop("compute"), entries
+
+
+def answered(compute: Any, images: Any) -> tuple[dict[str, Any], list[Any]]:
+    """Return the answer to images: the shape of their logits and the time they took, and these."""
+    start = process_time()
+    logits = np.ascontiguousarray(compute(images))
+    return {"shape": logits.shape, "cpu_s": process_time() - start}, [logits]
 
 
 def _limit_memory(most_bytes: int) -> None:

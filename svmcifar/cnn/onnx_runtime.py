@@ -98,6 +98,8 @@ class _Graph:
         answered = f"answer {len(images)} images"
         answer, parts = self._ask(request, [batch], seconds, 4 * shape[0] * shape[1], answered)
         Stopwatch.helpers_cpu_s += answer["cpu_s"]
+        if answer["shape"] != list(shape):
+            self._refuse(f"must {answered} with {shape[1]} logits each, got {answer['shape']}")
         (logits,) = parts
         return np.frombuffer(logits, np.float32).reshape(shape)
 

@@ -27,8 +27,8 @@ def constant(name, value, kind=np.float32):
     return numpy_helper.from_array(np.array(value, kind), name)
 
 
-def graph(path, nodes, constants):
-    """Write a graph that adds "more" to the logits of images "x", which have the mean "mean"."""
+def graph(path, nodes, constants, last="Add"):
+    """Write a graph that combines "more" with the logits of images "x"."""
     made = helper.make_graph(
         [
             helper.make_node("GlobalAveragePool", ["x"], ["means"]),
@@ -36,7 +36,7 @@ def graph(path, nodes, constants):
             helper.make_node("Gemm", ["rows", "weights"], ["plain"]),
             helper.make_node("ReduceMax", ["x"], ["largest"], keepdims=0),
             *nodes,
-            helper.make_node("Add", ["plain", "more"], ["y"]),
+            helper.make_node(last, ["plain", "more"], ["y"]),
         ],
         "small",
         [named("x", shape=("N", *SHAPE))],
@@ -80,6 +80,20 @@ def filling(path, n_values):
     return graph(path, nodes, [constant("shape", [n_values], np.int64), constant("zero", 0.0)])
 
 
+def widening(path):
+    """Write a graph whose number of logits is two, and one more for each 100 of a pixel."""
+    nodes = [
+        helper.make_node("Div", ["largest", "hundred"], ["share"]),
+        helper.make_node("Cast", ["share"], ["whole"], to=INT64),
+        helper.make_node("Mul", ["whole", "columns"], ["extra"]),
+        helper.make_node("Add", ["extra", "shape"], ["widened"]),
+        helper.make_node("Expand", ["one", "widened"], ["more"]),
+    ]
+    sizes = constant("columns", [0, 1], np.int64), constant("shape", [2, 2], np.int64)
+    constants = [constant("hundred", 100.0), constant("one", 1.0), *sizes]
+    return graph(path, nodes, constants, last="MatMul")
+
+
 def refusal(act, *arguments):
     with pytest.raises(CheckpointError) as caught:
         act(*arguments)
@@ -106,6 +120,16 @@ def test_a_graph_that_does_not_answer_some_images(tmp_path, monkeypatch):
     for value in (200.0, 50.0):  # it was ended at the first
         message = refusal(network.compute_logits, images(value))
         assert "the graph must answer 2 images within 1 s, and does not" in message
+
+
+def test_a_graph_whose_number_of_logits_depends_on_the_image(tmp_path):
+    path = widening(tmp_path / "m.onnx")
+    network = load_network(path, NAMES, SHAPE)
+    np.testing.assert_array_equal(network.compute_logits(images(50.0)), 100.0)
+    message = refusal(network.compute_logits, images(-150.0))
+    rule = "the graph must answer 2 images with 2 logits each, got [2, 1]"
+    assert message == f"{path}: {rule}; use another network"
+    assert "the graph must answer 2 images" in refusal(network.compute_logits, images(150.0))
 
 
 def test_a_graph_that_takes_fifty_gigabytes(tmp_path):
