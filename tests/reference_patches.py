@@ -31,7 +31,19 @@ def all_patches(image, size, epsilon, shape=None):
     return {(y, x): normalised_patch(image, y, x, size, epsilon, shape) for y, x in corners}
 
 
-def pooled_responses(image, filters, bias, size, epsilon, threshold, pooling, shape=None):
+def weights_of_cells(position, n_positions, n_cells, overlaps):
+    """How much a position counts in each cell along a side, before averaging."""
+    if not overlaps:
+        return {position * n_cells // n_positions: 1.0}
+    side = n_positions / n_cells
+    centres = [(cell + 1) * side - side / 2 for cell in range(n_cells)]
+    distances = [abs(position + 0.5 - centre) / side for centre in centres]
+    return {cell: 1 - distance for cell, distance in enumerate(distances) if distance < 1}
+
+
+def pooled_responses(
+    image, filters, bias, size, epsilon, threshold, pooling, shape=None, overlaps=False
+):
     """Averages over cells, in float64, before the power; in the order of the features."""
     filters, bias = np.asarray(filters, dtype=np.float64), np.asarray(bias, dtype=np.float64)
     shape = shape or square(image)
@@ -39,12 +51,10 @@ def pooled_responses(image, filters, bias, size, epsilon, threshold, pooling, sh
     sums = np.zeros((pooling, pooling, 2, len(filters)))
     counts = np.zeros((pooling, pooling, 1, 1))
     for (y, x), patch in all_patches(image, size, epsilon, shape).items():
-        i, j = y * pooling // n_rows, x * pooling // n_columns
-        counts[i, j] += 1
-        for f in range(len(filters)):
-            response = filters[f] @ patch + bias[f]
-            if response > threshold:
-                sums[i, j, 0, f] += response - threshold
-            if -response > threshold:
-                sums[i, j, 1, f] += -response - threshold
+        responses = filters @ patch + bias
+        sides = np.maximum([responses - threshold, -responses - threshold], 0)
+        for i, down in weights_of_cells(y, n_rows, pooling, overlaps).items():
+            for j, right in weights_of_cells(x, n_columns, pooling, overlaps).items():
+                counts[i, j] += down * right
+                sums[i, j] += down * right * sides
     return (sums / counts).ravel()

@@ -50,6 +50,13 @@ _KIND_OPTIONS = {
     "pooling": _KindOption(
         "patches", "pooling", options.COUNT, "3", "Rows and columns of the grid of cells."
     ),
+    "cells": _KindOption(
+        "patches",
+        "cells",
+        click.Choice(["apart", "overlapping"]),
+        "apart",
+        "Cells of the grid apart, or overlapping, with weights that fall to the next centre.",
+    ),
     "threshold": _KindOption(
         "patches",
         "threshold",

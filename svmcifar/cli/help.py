@@ -8,7 +8,7 @@ _GROUPS = {
     "Settings": "preset config searched",
     "Images and labels": "data dataset resize split-seed skip-md5 synthetic label-csv labels "
     "split limit holdout folds validation files-from",
-    "Features": "features filters patch-size pooling threshold filter-kind layers hog-cell "
+    "Features": "features filters patch-size pooling cells threshold filter-kind layers hog-cell "
     "hog-orientations pca whiten ridge-scores ridge-pca ridge-kernel augment",
     "SVM": "C kernel gamma degree coef0 tol max-iter class-weight probability",
     "Network": "arch width set head image-size weights",

@@ -20,6 +20,7 @@ KINDS = {
 _SECOND_LAYERS = {
     "patches": ("layer2", "svmcifar.features.extract.second_layer.SecondLayerPatches"),
 }
+_SHARED_BY_LAYERS = ("n_filters", "cells", "n_patches")
 _OTHER_STEPS = (
     "svmcifar.features.extract.even_odd.EvenOddFeatures",
     "svmcifar.features.extract.feature_union.FeatureStack",
@@ -62,8 +63,8 @@ def make_transformers(
 
     Parameters by kind; the others have the transformer's default.  "patch_size" may be a list of
     sizes, each with filters of its own; with 2 "layers" of patches, features of a second layer
-    with as many filters and patches follow.  Raise InputError if there is no kind, one is unknown
-    or repeated, or a parameter is of another kind, unknown or invalid.
+    with as many filters and patches, and such cells, follow.  Raise InputError if there is no kind,
+    one is unknown or repeated, or a parameter is of another kind, unknown or invalid.
     """
     if not kinds or len(set(kinds)) < len(kinds) or not set(kinds) <= set(KINDS):
         raise InputError(
@@ -94,7 +95,7 @@ def _of_kind(kind: str, parameters: Mapping[str, Any]) -> list[tuple[str, Any]]:
     ]
     if n_layers == 2:
         name, path = _SECOND_LAYERS[kind]
-        shared = {key: own[key] for key in ("n_filters", "n_patches") if key in own}
+        shared = {key: own[key] for key in _SHARED_BY_LAYERS if key in own}
         second = load_class(path)(**shared)
         second.check_parameters()
         transformers.append((name, second))

@@ -20,6 +20,8 @@ from svmcifar.features.transfer import single_steps
 
 # The penalty of RidgeScores on even features: on held-out images better than its default.
 _EVEN_ALPHA = 0.2
+# The gamma of KernelRidgeScores on samples of length one: about half of "scale", and better.
+_UNIT_GAMMA = 0.5
 
 
 def make_feature_pipeline(settings: FeatureSettings = RAW_PIXELS, *, seed: int = 0) -> Pipeline:
@@ -53,11 +55,12 @@ def make_feature_pipeline(settings: FeatureSettings = RAW_PIXELS, *, seed: int =
 def _score_steps(settings: FeatureSettings, n_keep: int | None) -> list[tuple[str, Any]]:
     """Build the steps that prepend class scores."""
     if settings.ridge_kernel == "rbf":
-        return [("unit", UnitRows()), ("scores", KernelRidgeScores(settings.ridge_scores))]
-    scores = RidgeScores(settings.ridge_scores, n_keep=n_keep)
+        scores = KernelRidgeScores(settings.ridge_scores, gamma=_UNIT_GAMMA)
+        return [("unit", UnitRows()), ("scores", scores)]
+    linear = RidgeScores(settings.ridge_scores, n_keep=n_keep)
     if settings.augment is not None:
-        scores.set_params(alpha=_EVEN_ALPHA)
-    return [("scores", scores)]
+        linear.set_params(alpha=_EVEN_ALPHA)
+    return [("scores", linear)]
 
 
 def _make_pca(settings: FeatureSettings, n_components: int, n_keep: int | None) -> Any:

@@ -57,15 +57,15 @@ def test_defaults():
 def test_every_option():
     options = {
         "features": ["patches", "hog"], "filters": 5, "patch-size": [4, 8], "pooling": 2,
-        "threshold": 0.5, "filter-kind": "random", "layers": 2, "hog-cell": 8,
-        "hog-orientations": 7, "pca": 20, "whiten": 0.25, "ridge-scores": 0.5, "ridge-pca": 30,
-        "ridge-kernel": "linear", "augment": "flip",
+        "cells": "overlapping", "threshold": 0.5, "filter-kind": "random", "layers": 2,
+        "hog-cell": 8, "hog-orientations": 7, "pca": 20, "whiten": 0.25,
+        "ridge-scores": 0.5, "ridge-pca": 30, "ridge-kernel": "linear", "augment": "flip",
     }  # fmt: skip
     settings = settings_of(*(text for item in options.items() for text in on_command_line(*item)))
     parameters = {
         "patches": {
-            "n_filters": 5, "patch_size": (4, 8), "pooling": 2, "threshold": 0.5,
-            "filters": "random", "layers": 2,
+            "n_filters": 5, "patch_size": (4, 8), "pooling": 2, "cells": "overlapping",
+            "threshold": 0.5, "filters": "random", "layers": 2,
         },
         "hog": {"pixels_per_cell": (8, 8), "orientations": 7},
     }  # fmt: skip

@@ -19,6 +19,7 @@ VALUES = {
     "filters": (10, 20, 30),
     "patch-size": ([4], [5, 8], [7, 6]),
     "pooling": (2, 4, 5),
+    "cells": ("overlapping", "apart", "overlapping"),
     "threshold": (0.5, 0, 2.25),
     "filter-kind": ("random", "kmeans", "random"),
     "layers": (1, 2, 1),

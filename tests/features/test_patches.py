@@ -58,6 +58,7 @@ def assert_equals_reference(transformer, images, epsilon_scale=1.0):
             transformer.threshold,
             transformer.pooling,
             transformer.image_shape,
+            transformer.cells == "overlapping",
         )
         for image in images
     ]
@@ -78,6 +79,10 @@ def assert_equals_reference(transformer, images, epsilon_scale=1.0):
         {"patch_size": 1, "threshold": 0.1},
         {"patch_size": 3, "filters": "kmeans"},
         {"patch_size": 9, "pooling": 5},
+        {"cells": "overlapping"},
+        {"cells": "overlapping", "pooling": 4, "threshold": 0.25},
+        {"cells": "overlapping", "pooling": 1},
+        {"cells": "overlapping", "pooling": 27, "n_filters": 3},
         {"patch_size": 16, "pooling": 1, "n_patches": 100},
     ],
 )
@@ -112,7 +117,9 @@ def test_images_of_any_shape_and_type(shape, dtype):
     images[0, :2] = 0, 255
     low, unit = {np.float32: (1000, 1 / 512), np.float64: (1e7, 1 / 512)}.get(dtype, (0, 1))
     images = (low + images * unit).astype(dtype)
-    options = {"n_filters": 8, "patch_size": 3, "threshold": 0.5, "image_shape": shape}
+    cells = "overlapping" if dtype == np.uint8 else "apart"
+    options = {"n_filters": 8, "patch_size": 3, "threshold": 0.5, "cells": cells}
+    options["image_shape"] = shape
     transformer = fitted(images, **options)
     assert_equals_reference(transformer, images[:2], unit**2)
     np.testing.assert_allclose(
@@ -144,11 +151,12 @@ def test_bytes_and_others_are_not_taken_for_each_other(images):
 def test_content_hash_is_that_of_older_releases(images):
     transformer = fitted(images)
     newer = content_hash(transformer)
-    for name in ("image_shape", "value_range_"):
+    for name in ("image_shape", "value_range_", "cells"):
         del vars(transformer)[name]
     assert content_hash(transformer) == newer
     transformer.transform(images[:2])
     assert content_hash(fitted(images, image_shape=(3, 32, 32))) != newer
+    assert content_hash(fitted(images, cells="overlapping")) != newer
 
 
 def test_patches_larger_than_the_smaller_side():
@@ -236,6 +244,7 @@ def test_a_row_does_not_depend_on_its_batch_or_the_workers(images, monkeypatch):
         {},
         {"pooling": 4, "power": 1.0, "threshold": 0.25},
         {"patch_size": 9, "pooling": 5, "contrast_epsilon": 0.0, "filters": "kmeans"},
+        {"pooling": 4, "cells": "overlapping"},
     ],
 )
 def test_features_on_a_device_are_those_on_the_host(images, noise, options, monkeypatch):
@@ -304,6 +313,7 @@ def test_can_be_cloned():
         "n_filters": 10,
         "patch_size": 8,
         "pooling": 2,
+        "cells": "overlapping",
         "threshold": 0.5,
         "power": 1.0,
         "filters": "kmeans",

@@ -11,6 +11,7 @@ from svmcifar.errors import InputError
 from svmcifar.features.extract import patch_responses, second_layer
 from svmcifar.features.extract.second_layer import SecondLayerPatches
 from svmcifar.features.kinds import TRUSTED, make_transformers
+from svmcifar.io.content_hash import content_hash
 
 SMALL = {"n_filters": 6, "n_maps": 5, "n_channels": 4, "n_patches": 2000}
 SHAPES = [None, (1, 20, 17), (3, 14, 30)]
@@ -32,8 +33,9 @@ def reference_maps(layer, image):
     """The channels of one image, (n_channels, side, side), in float64."""
     shape = layer.image_shape or (3, 32, 32)
     side = (min(shape[1:]) - 4) // 2
+    overlaps = layer.cells == "overlapping"
     pooled = pooled_responses(
-        image, layer.map_filters_, layer.map_bias_, 5, 10.0, 0.5, side, layer.image_shape
+        image, layer.map_filters_, layer.map_bias_, 5, 10.0, 0.5, side, layer.image_shape, overlaps
     )
     maps = np.sqrt(pooled).reshape(side * side, -1)
     channels = maps @ layer.channels_.astype(np.float64) - layer.offset_
@@ -41,11 +43,12 @@ def reference_maps(layer, image):
 
 
 @pytest.mark.parametrize("there", [False, True])
+@pytest.mark.parametrize("cells", ["apart", "overlapping"])
 @pytest.mark.parametrize("shape", SHAPES)
-def test_equals_plain_loops(images, shape, there, monkeypatch):
+def test_equals_plain_loops(images, shape, cells, there, monkeypatch):
     monkeypatch.setattr(second_layer, "_DEVICE_BATCH_IMAGES", 2)
     images = images if shape is None else drawn(shape)
-    layer = SecondLayerPatches(**SMALL, image_shape=shape).fit(images)
+    layer = SecondLayerPatches(**SMALL, cells=cells, image_shape=shape).fit(images)
     chosen = images[:3]
     features = layer.transform(on_device(chosen) if there else chosen)
     if there:
@@ -54,8 +57,9 @@ def test_equals_plain_loops(images, shape, there, monkeypatch):
     expected = []
     for image in chosen:
         maps = reference_maps(layer, image)
+        options = {"shape": maps.shape, "overlaps": cells == "overlapping"}
         expected.append(
-            pooled_responses(maps.ravel(), layer.filters_, layer.bias_, 3, 0.1, 1.0, 3, maps.shape)
+            pooled_responses(maps.ravel(), layer.filters_, layer.bias_, 3, 0.1, 1.0, 3, **options)
         )
     assert np.max(expected) > 0.01
     np.testing.assert_allclose(to_host(features) ** 2.0, expected, rtol=2e-4, atol=2e-5)
@@ -116,6 +120,15 @@ def test_many_images_are_drawn_from(images, monkeypatch):
     assert np.isfinite(first.transform(images)).all()
 
 
+def test_files_of_before_have_cells_apart(images):
+    layer = SecondLayerPatches(**SMALL).fit(images)
+    newer = content_hash(layer)
+    del vars(layer)["cells"]
+    assert content_hash(layer) == newer
+    assert layer.transform(images[:1]).shape == (1, 108)
+    assert content_hash(layer.set_params(cells="overlapping")) != newer
+
+
 def test_a_row_depends_on_nothing_else(images, monkeypatch):
     layer = SecondLayerPatches(**SMALL, n_jobs=2).fit(images)
     whole = layer.transform(images)
@@ -161,8 +174,10 @@ def test_bad_images(images):
 
 def test_setting():
     made = make_transformers(
-        ["patches"], {"patches": {"layers": 2, "n_filters": 30, "n_patches": 999}}
+        ["patches"],
+        {"patches": {"layers": 2, "n_filters": 30, "n_patches": 999, "cells": "overlapping"}},
     )
+    assert [one.cells for _, one in made] == ["overlapping", "overlapping"]
     assert [one.n_patches for _, one in made] == [999, 999]
     assert [(name, one.n_filters) for name, one in made] == [("patches", 30), ("layer2", 30)]
     sizes = {"layers": 2, "patch_size": [6, 8]}

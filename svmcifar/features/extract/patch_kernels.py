@@ -117,25 +117,35 @@ def normalised_real_patches(image, size, epsilon, out):  # type: ignore[no-untyp
 
 
 @njit(nogil=True, cache=True, fastmath={"nnan", "nsz", "contract"}, error_model="numpy")
-def pool_rectified(responses, high, low, tops, lefts, out):  # type: ignore[no-untyped-def]
+def pool_rectified(responses, high, low, down, right, out):  # type: ignore[no-untyped-def]
     """Average ``max(response - high, 0)`` and ``max(low - response, 0)`` over each cell.
 
     Of responses of shape (n_rows * n_columns, n_filters), float32, with thresholds of shape
-    (n_filters,), into `out`, of shape (pooling, pooling, 2, n_filters), float32.  Rows of cells
-    begin and end at `tops`, columns at `lefts`, each of shape (pooling + 1,), int64.
+    (n_filters,), into `out`, of shape (pooling, pooling, 2, n_filters), float32.  The weights of
+    rows in cells are `down`, of shape (pooling, n_rows), those of columns are `right`, float32.
     """
-    n_columns, n_filters = lefts[-1], responses.shape[1]
+    pooling, n_columns = right.shape
+    n_filters = responses.shape[1]
+    row_sums = np.empty((pooling, 2, n_filters), dtype=np.float32)
     out[:] = 0
-    for i in range(tops.shape[0] - 1):
-        for j in range(lefts.shape[0] - 1):
-            above, below = out[i, j, 0], out[i, j, 1]
-            for y in range(tops[i], tops[i + 1]):
-                for x in range(lefts[j], lefts[j + 1]):
-                    row = responses[y * n_columns + x]
+    for y in range(down.shape[1]):
+        # Along a row first: cells that overlap have few weights along a side, but many in all.
+        row_sums[:] = 0
+        for x in range(n_columns):
+            row = responses[y * n_columns + x]
+            for j in range(pooling):
+                weight = right[j, x]
+                if weight != 0:
+                    above, below = row_sums[j, 0], row_sums[j, 1]
                     for f in range(n_filters):
-                        above[f] += fast_max(row[f] - high[f], np.float32(0))
-                        below[f] += fast_max(low[f] - row[f], np.float32(0))
-            count = np.float32((tops[i + 1] - tops[i]) * (lefts[j + 1] - lefts[j]))
-            for f in range(n_filters):
-                above[f] /= count
-                below[f] /= count
+                        above[f] += weight * fast_max(row[f] - high[f], np.float32(0))
+                        below[f] += weight * fast_max(low[f] - row[f], np.float32(0))
+        for i in range(pooling):
+            weight = down[i, y]
+            if weight != 0:
+                of_cells = out[i]
+                for j in range(pooling):
+                    for side in range(2):
+                        sums, added = of_cells[j, side], row_sums[j, side]
+                        for f in range(n_filters):
+                            sums[f] += weight * added[f]

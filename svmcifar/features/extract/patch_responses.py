@@ -3,13 +3,12 @@
 import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from itertools import pairwise
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from svmcifar.compute.arrays import get_namespace
+from svmcifar.compute.arrays import get_namespace, move_beside
 from svmcifar.compute.image_shape import ImageShape
 from svmcifar.compute.threads import worker_pool
 from svmcifar.features.extract.image_rows import batches
@@ -45,6 +44,7 @@ class PatchFilters:
     threshold: float
     pooling: int
     power: float
+    overlaps: bool
 
     @property
     def n_positions(self) -> tuple[int, int]:
@@ -56,9 +56,14 @@ class PatchFilters:
         """Number of features of an image."""
         return 2 * self.filters.shape[0] * self.pooling**2
 
-    def edges(self) -> list[NDArray[np.int64]]:
-        """Return where the rows, and the columns, of cells begin and end among the positions."""
-        return [-(-np.arange(self.pooling + 1) * n // self.pooling) for n in self.n_positions]
+    def weights(self) -> list[NDArray[np.float32]]:
+        """Return the weights of rows, and of columns, of positions in each cell.
+
+        Of shape (pooling, n_rows) and (pooling, n_columns); those of a cell add up to 1.
+        """
+        of_cells = _overlapping if self.overlaps else _apart
+        weights = [of_cells(n, self.pooling) for n in self.n_positions]
+        return [(w / w.sum(axis=1, keepdims=True)).astype(np.float32) for w in weights]
 
     def bounds(self) -> tuple[Any, Any]:
         """Return the thresholds of each filter's products, high and low, minus the bias."""
@@ -67,6 +72,20 @@ class PatchFilters:
     def tiles(self) -> Iterator[slice]:
         """Yield slices of the filters."""
         return batches(self.filters.shape[0], _TILE_FILTERS)
+
+
+def _apart(n_positions: int, n_cells: int) -> Array:
+    """Return 1 for the positions of each cell, as evenly as may be, and 0 for the others."""
+    edges = -(-np.arange(n_cells + 1) * n_positions // n_cells)
+    positions = np.arange(n_positions)
+    return 1.0 * ((positions >= edges[:-1, None]) & (positions < edges[1:, None]))
+
+
+def _overlapping(n_positions: int, n_cells: int) -> Array:
+    """Return weights that fall linearly from a cell's centre to those of its neighbours."""
+    centres = np.arange(n_cells) + 0.5
+    places = (np.arange(n_positions) + 0.5) * (n_cells / n_positions)
+    return np.maximum(1.0 - np.abs(places - centres[:, None]), 0.0)
 
 
 def host_features(images: Array, model: PatchFilters, out: Array, n_workers: int) -> None:
@@ -90,7 +109,7 @@ def write_features(images: Array, model: PatchFilters, out: Array) -> None:
     patches = np.empty((model.filters.shape[1], n_positions), dtype=np.float32)
     buffer = np.empty(n_positions * min(_TILE_FILTERS, n_filters), dtype=np.float32)
     high, low = model.bounds()
-    tops, lefts = model.edges()
+    down, right = model.weights()
     normalised = normalised_patches if images.dtype == np.uint8 else normalised_real_patches
     for image, features in zip(images.reshape(-1, *model.shape), out, strict=True):
         normalised(image, model.size, model.contrast_epsilon, patches)
@@ -100,7 +119,7 @@ def write_features(images: Array, model: PatchFilters, out: Array) -> None:
             responses = buffer[: n_positions * n_tile].reshape(n_positions, n_tile)
             np.matmul(patches.T, model.filters[tile].T, out=responses)
             pooled = np.empty((model.pooling, model.pooling, 2, n_tile), dtype=np.float32)
-            pool_rectified(responses, high[tile], low[tile], tops, lefts, pooled)
+            pool_rectified(responses, high[tile], low[tile], down, right, pooled)
             pooled **= model.power
             cells[..., tile] = pooled
 
@@ -156,19 +175,10 @@ def _device_pooled(responses: Any, high: Any, low: Any, model: PatchFilters) -> 
     xp = get_namespace(responses)
     above = xp.maximum(responses - high, xp.zeros_like(high))
     below = xp.maximum(low - responses, xp.zeros_like(low))
-    n_cells, (n_rows, n_columns), n_filters = model.pooling, model.n_positions, high.shape[0]
-    if n_rows % n_cells == n_columns % n_cells == 0:  # a few operations instead of some for a cell
-        size = (n_rows // n_cells, n_columns // n_cells)
-        shape = (-1, n_cells, size[0], n_cells, size[1], n_filters)
-        sides = [xp.mean(xp.reshape(side, shape), axis=(2, 4)) for side in (above, below)]
-        return xp.reshape(xp.stack(sides, axis=3), (-1, 2 * n_cells**2, n_filters))
-    down, right = (
-        [slice(int(start), int(stop)) for start, stop in pairwise(edges)] for edges in model.edges()
-    )
-    cells = [
-        xp.mean(side[:, rows, columns, :], axis=(1, 2))
-        for rows in down
-        for columns in right
-        for side in (above, below)
-    ]
-    return xp.stack(cells, axis=1)
+    down, right = (move_beside(weights, responses) for weights in model.weights())
+    (n_rows, n_columns), n_filters = model.n_positions, high.shape[0]
+    sides = []
+    for side in (above, below):
+        rows = down @ xp.reshape(side, (-1, n_rows, n_columns * n_filters))
+        sides.append(right @ xp.reshape(rows, (-1, model.pooling, n_columns, n_filters)))
+    return xp.reshape(xp.stack(sides, axis=3), (-1, 2 * model.pooling**2, n_filters))

@@ -44,6 +44,9 @@ class PatchFeatures(TransformerMixin, BaseEstimator):
     pooling : int, default=3
         Rows and columns of the grid of cells.  A patch of 6 x 6 pixels has 27 x 27 positions:
         where they do not divide evenly, some cells have one more row or column than others.
+    cells : {"apart", "overlapping"}, default="apart"
+        Positions count in one cell; or in those around them, by weights that fall linearly from a
+        cell's centre to the centres of its neighbours.
     threshold : float, default=1.0
         Responses between minus this and this count as 0; >= 0.
     power : float, default=0.5
@@ -108,6 +111,7 @@ class PatchFeatures(TransformerMixin, BaseEstimator):
         "n_filters": [Interval(Integral, 1, None, closed="left")],
         "patch_size": [Interval(Integral, 1, None, closed="left")],
         "pooling": [Interval(Integral, 1, None, closed="left")],
+        "cells": [StrOptions({"apart", "overlapping"})],
         "threshold": [Interval(Real, 0.0, None, closed="left")],
         "power": [Interval(Real, 0.0, 1.0, closed="right")],
         "filters": [StrOptions({"random", "kmeans"})],
@@ -120,6 +124,7 @@ class PatchFeatures(TransformerMixin, BaseEstimator):
     }
     # Newer than the oldest model files, which leave them out, as content hashes do.
     image_shape = None
+    cells = "apart"
     value_range_: float | None = None
 
     def __init__(
@@ -128,6 +133,7 @@ class PatchFeatures(TransformerMixin, BaseEstimator):
         n_filters: int = 2000,
         patch_size: int = 6,
         pooling: int = 3,
+        cells: str = "apart",
         threshold: float = 1.0,
         power: float = 0.5,
         filters: str = "kmeans",
@@ -141,6 +147,7 @@ class PatchFeatures(TransformerMixin, BaseEstimator):
         self.n_filters = n_filters
         self.patch_size = patch_size
         self.pooling = pooling
+        self.cells = cells
         self.threshold = threshold
         self.power = power
         self.filters = filters
@@ -271,4 +278,5 @@ class PatchFeatures(TransformerMixin, BaseEstimator):
             threshold=float(self.threshold),
             pooling=int(self.pooling),
             power=float(self.power),
+            overlaps=self.cells == "overlapping",
         )

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from sklearn.base import BaseEstimator, TransformerMixin
-from sklearn.utils._param_validation import Interval
+from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import check_is_fitted
 
 from svmcifar.compute.arrays import get_device, get_namespace, is_host, move_beside, to_host
@@ -71,6 +71,8 @@ class SecondLayerPatches(TransformerMixin, BaseEstimator):
         responses.
     n_channels : int, default=96
         Principal components of the maps that are kept, at most 2 n_maps.
+    cells : {"apart", "overlapping"}, default="apart"
+        Of the grid of 3 x 3, as those of `PatchFeatures`, and the averages that are maps.
     n_patches : int, default=100_000
         Patches that whitening and filters of a layer are learned from, at least as many as filters.
     n_jobs : int, default=None
@@ -114,11 +116,13 @@ class SecondLayerPatches(TransformerMixin, BaseEstimator):
         "n_filters": [Interval(Integral, 1, None, closed="left")],
         "n_maps": [Interval(Integral, 1, None, closed="left")],
         "n_channels": [Interval(Integral, 1, None, closed="left")],
+        "cells": [StrOptions({"apart", "overlapping"})],
         "n_patches": [Interval(Integral, 1, None, closed="left")],
         "n_jobs": [Integral, None],
         "random_state": [Interval(Integral, 0, None, closed="left")],
         "image_shape": [tuple, list, None],
     }
+    cells = "apart"  # newer than the oldest model files, which leave it out
 
     def __init__(
         self,
@@ -126,6 +130,7 @@ class SecondLayerPatches(TransformerMixin, BaseEstimator):
         n_filters: int = 1500,
         n_maps: int = 512,
         n_channels: int = 96,
+        cells: str = "apart",
         n_patches: int = 100_000,
         n_jobs: int | None = None,
         random_state: int = 0,
@@ -134,6 +139,7 @@ class SecondLayerPatches(TransformerMixin, BaseEstimator):
         self.n_filters = n_filters
         self.n_maps = n_maps
         self.n_channels = n_channels
+        self.cells = cells
         self.n_patches = n_patches
         self.n_jobs = n_jobs
         self.random_state = random_state
@@ -270,6 +276,7 @@ class SecondLayerPatches(TransformerMixin, BaseEstimator):
             # As many cells each way, for images that are not square too.
             pooling=(min(shape.height, shape.width) - _MAP_PATCH_SIZE + 1) // _MAP_POOLING,
             power=_POWER,
+            overlaps=self.cells == "overlapping",
         )
 
     def _second_layer(self, images: Any, first: PatchFilters) -> PatchFilters:
@@ -283,6 +290,7 @@ class SecondLayerPatches(TransformerMixin, BaseEstimator):
             threshold=_THRESHOLD,
             pooling=_POOLING,
             power=_POWER,
+            overlaps=self.cells == "overlapping",
         )
 
     def _maps_shape(self, first: PatchFilters) -> ImageShape:
