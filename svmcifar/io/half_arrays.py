@@ -63,6 +63,16 @@ def widen_members(data: bytes) -> bytes:
         return _replaced(data, archive, {name: widen(_read(archive, name)) for name in names})
 
 
+def read_array(archive: zipfile.ZipFile, name: str) -> NDArray:
+    """Return an array of an archive, widened if `write_array` narrowed it."""
+    return widen(_read(archive, name))
+
+
+def write_array(archive: zipfile.ZipFile, name: str, array: NDArray) -> None:
+    """Add an array to an archive, narrowed if it can be."""
+    _write(archive, name, narrow(array))
+
+
 def _round(values: NDArray) -> NDArray[np.float16]:
     with np.errstate(all="ignore"):  # of values that float16 does not hold
         return values.astype(_HALF)
@@ -106,6 +116,11 @@ def _read(archive: zipfile.ZipFile, name: str) -> NDArray:
         return npy.read_array(file, allow_pickle=False)
 
 
+def _write(archive: zipfile.ZipFile, name: str, array: NDArray) -> None:
+    with archive.open(name, "w", force_zip64=True) as file:
+        npy.write_array(file, array, allow_pickle=False)
+
+
 def _replaced(data: bytes, archive: zipfile.ZipFile, arrays: Mapping[str, NDArray]) -> bytes:
     """Return an archive with other arrays, `data` itself if there are none."""
     if not arrays:
@@ -113,9 +128,8 @@ def _replaced(data: bytes, archive: zipfile.ZipFile, arrays: Mapping[str, NDArra
     changed = BytesIO()
     with zipfile.ZipFile(changed, "w") as new:
         for name in archive.namelist():
-            with new.open(name, "w", force_zip64=True) as file:
-                if name in arrays:
-                    npy.write_array(file, arrays[name], allow_pickle=False)
-                else:
-                    file.write(archive.read(name))
+            if name in arrays:
+                _write(new, name, arrays[name])
+            else:
+                new.writestr(name, archive.read(name))
     return changed.getvalue()

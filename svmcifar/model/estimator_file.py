@@ -15,7 +15,7 @@ from svmcifar.features import kinds
 from svmcifar.io.content_hash import content_hash
 from svmcifar.io.half_arrays import narrow_members
 from svmcifar.io.safe_skops import read_trusted
-from svmcifar.model.manifest import FORMAT_NUMBER, WIDE_FORMAT_NUMBER, EstimatorManifest
+from svmcifar.model.manifest import EstimatorManifest
 from svmcifar.svm.estimator import SVC
 from svmcifar.svm.fitted_state import check_fitted_state, check_support_vectors
 
@@ -55,9 +55,7 @@ def pack_estimator(estimator: Any) -> tuple[EstimatorManifest, bytes]:
         **describe_environment(),
         content_hash=hashed,
     )
-    narrowed = narrow_members(data)
-    manifest.format = WIDE_FORMAT_NUMBER if narrowed is data else FORMAT_NUMBER
-    return manifest, narrowed
+    return manifest, narrow_members(data)
 
 
 def unpack_estimator(

@@ -11,8 +11,8 @@ from svmcifar.svm.fit_report import FitReport
 
 # Format 1 had raw pixels only and no augmentation; up to 2, types were named by their modules; up
 # to 3, no model implied mirror images; up to 4, no array was narrowed (`svmcifar.io.half_arrays`),
-# and files without such arrays still have 4.
-FORMAT_NUMBER, WIDE_FORMAT_NUMBER = 5, 4
+# and none of the features had a member of its own.
+FORMAT_NUMBER = 5
 # What files of other estimators hold, by their manifest; image classifiers' do not say.
 ESTIMATOR = "estimator"
 

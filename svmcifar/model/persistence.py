@@ -4,6 +4,7 @@ A model file is a zip archive with
 
 - ``manifest.json``: how the model was made, and the file's format number;
 - ``model.skops``: features and SVM without support vectors, in skops' format;
+- ``features/...npy``: arrays of the features that are large, which are empty there;
 - ``support_vectors.npy``: left out of a *slim* file, whose support vectors are rows
   ``svc.support_`` of `ImageClassifier.compute_training_features` of the training images; without
   the last columns where they are those rows of the samples that kernel ridge scores hold.
@@ -39,17 +40,17 @@ from svmcifar.features.pipeline import held_samples, set_workers
 from svmcifar.features.settings import require_augmentation
 from svmcifar.io.content_hash import content_hash
 from svmcifar.io.files import atomic_path, check_output
-from svmcifar.io.half_arrays import narrow, narrow_members, widen
+from svmcifar.io.half_arrays import read_array, write_array
 from svmcifar.io.reading import open_file
 from svmcifar.io.safe_skops import read_trusted
 from svmcifar.io.stored_zip import ZIP_ERRORS, open_zip
 from svmcifar.json_values import is_of_type
 from svmcifar.model.classifier import ImageClassifier
 from svmcifar.model.estimator_file import pack_estimator, trusted_types, unpack_estimator
+from svmcifar.model.large_arrays import put_back, take_out
 from svmcifar.model.manifest import (
     ESTIMATOR,
     FORMAT_NUMBER,
-    WIDE_FORMAT_NUMBER,
     EstimatorManifest,
     Manifest,
 )
@@ -135,24 +136,23 @@ def _write_classifier(model: ImageClassifier, path: str | Path, slim: bool) -> N
     manifest.slim = slim
     manifest.content_hash = model_content_hash(model)
     manifest.stored_hash = _stored_hash(model, svc)
+    features, arrays = take_out(model.features)
     content = {
-        "features": model.features,
+        "features": features,
         "svc": svc,
         "label_kind": model.label_kind,
         "class_names": list(model.class_names),
         SUPERCLASS_OF: list(model.superclass_of),
         "augment": model.augment,
     }
-    wide, support = skops.io.dumps(content), model.svc.support_vectors_
-    data, stored = narrow_members(wide), support if slim else narrow(_without_held(model))
-    is_wide = data is wide and stored is support
-    manifest.format = WIDE_FORMAT_NUMBER if is_wide else FORMAT_NUMBER
+    if not slim:
+        arrays[_SUPPORT_VECTORS] = _without_held(model)
+    manifest.format = FORMAT_NUMBER
     with atomic_path(path) as temporary, zipfile.ZipFile(temporary, "w") as archive:
         archive.writestr(_MANIFEST, json.dumps(manifest.to_dict(), indent=2))
-        archive.writestr(_MODEL, data)
-        if not slim:
-            with archive.open(_SUPPORT_VECTORS, "w", force_zip64=True) as file:
-                np.lib.format.write_array(file, stored, allow_pickle=False)
+        archive.writestr(_MODEL, skops.io.dumps(content))
+        for name, array in arrays.items():
+            write_array(archive, name, array)
 
 
 def read_manifest(path: str | Path) -> Manifest:
@@ -220,6 +220,7 @@ def load_classifier(
         manifest = _classifier_manifest(written, path)
         renamed = _RENAMED if manifest.format < 3 else {}
         content = read_trusted(archive.read(_MODEL), path, trusted_types(), renamed)
+        put_back(content["features"], archive)
         content["superclass_of"] = content.pop(SUPERCLASS_OF)
         model = ImageClassifier(manifest=manifest, cache=cache, **content)
         model.svc.n_jobs = n_jobs
@@ -229,9 +230,8 @@ def load_classifier(
         if manifest.slim:
             model.svc.support_vectors_ = _support_vectors_from(model, dataset, path)
         else:
-            with archive.open(_SUPPORT_VECTORS) as file:
-                stored = np.lib.format.read_array(file, allow_pickle=False)
-                model.svc.support_vectors_ = _with_held(model, widen(stored))
+            stored = read_array(archive, _SUPPORT_VECTORS)
+            model.svc.support_vectors_ = _with_held(model, stored)
         try:
             check_support_vectors(model.svc)
         except ValueError as error:  # of other images than those in training
