@@ -42,8 +42,9 @@ def peak_bytes() -> int:
 @click.command()
 @click.option("--data", help="The data set, as for svmcifar itself.")
 @click.option("--filters", default=2000, show_default=True)
+@click.option("--cells", default="apart", show_default=True)
 @click.option("--json", "out", type=click.Path(path_type=Path), required=True)
-def main(data: str | None, filters: int, out: Path) -> None:
+def main(data: str | None, filters: int, cells: str, out: Path) -> None:
     """Time HOG and patches."""
     import numpy as np
     from skimage.feature import hog
@@ -63,13 +64,13 @@ def main(data: str | None, filters: int, out: Path) -> None:
         hog(image, pixels_per_cell=(4, 4), cells_per_block=(2, 2), channel_axis=-1)
     peer_s = (perf_counter() - clock) / _PEER_IMAGES * len(images)
     clock = perf_counter()
-    patches = PatchFeatures(n_filters=filters).fit(images[: -len(images) // 6])
+    patches = PatchFeatures(n_filters=filters, cells=cells).fit(images[: -len(images) // 6])
     learn_s = perf_counter() - clock
     patches_s = seconds(patches.transform, images)
     n_positions = (32 - patches.patch_size + 1) ** 2
     floor_s = 2.0 * len(images) * n_positions * patches.filters_.size / sgemm_rate()
     clock = perf_counter()
-    layer = SecondLayerPatches(n_filters=filters).fit(images[: -len(images) // 6])
+    layer = SecondLayerPatches(n_filters=filters, cells=cells).fit(images[: -len(images) // 6])
     learn_layer_s = perf_counter() - clock
     layer_s = seconds(layer.transform, images)
     # Positions of patches of 5 x 5 pixels, their averages, and positions of patches of 3 x 3.
@@ -86,6 +87,7 @@ def main(data: str | None, filters: int, out: Path) -> None:
         "hog_s": hog_s,
         "hog_scikit_image_s": peer_s,
         "n_filters": filters,
+        "cells": cells,
         "patches_learn_s": learn_s,
         "patches_s": patches_s,
         "patches_floor_s": floor_s,
