@@ -80,6 +80,7 @@ CHANGED_PATCHES = {
     "n_filters": 5,
     "patch_size": 3,
     "pooling": 1,
+    "cells": "overlapping",
     "threshold": 0.5,
     "power": 1.0,
     "filters": "kmeans",
