@@ -20,6 +20,7 @@ KINDS = {
 _SECOND_LAYERS = {
     "patches": ("layer2", "svmcifar.features.extract.second_layer.SecondLayerPatches"),
 }
+# Their parameters that the second layer takes too.
 _SHARED_BY_LAYERS = ("n_filters", "cells", "n_patches")
 _OTHER_STEPS = (
     "svmcifar.features.extract.even_odd.EvenOddFeatures",

@@ -129,7 +129,7 @@ def pool_rectified(responses, high, low, down, right, out):  # type: ignore[no-u
     row_sums = np.empty((pooling, 2, n_filters), dtype=np.float32)
     out[:] = 0
     for y in range(down.shape[1]):
-        # Along a row first: cells that overlap have few weights along a side, but many in all.
+        # Along a row first, so that a position is added to the few cells of its column alone.
         row_sums[:] = 0
         for x in range(n_columns):
             row = responses[y * n_columns + x]
