@@ -34,6 +34,10 @@ find_python() {
             "$python" -c 'import ensurepip, venv' 2>/dev/null ||
                 fail "$python: needs its modules venv and ensurepip, got none;" \
                     "install python3-venv (Debian, Ubuntu) or name another Python: PYTHON=..."
+            # Not an environment's own: that may be the one that is made anew.
+            if "$python" -c 'import sys; sys.exit(sys.prefix == sys.base_prefix)'; then
+                python=$("$python" -c 'import sys; print(sys._base_executable)')
+            fi
             return
         fi
     done
@@ -53,6 +57,7 @@ works() {
 # is never altered.
 make_venv() {
     local venv=$1 target=$2 lock=${3-constraints.txt} stamp=$1/svmcifar-stamp wanted
+    unset PYTHONPATH # or what is there would hide what is in the environment
     if [[ -e $venv && ! -e $stamp ]]; then
         works "$venv" || fail "$venv: must be made by this script or run svmcifar from here," \
             "got neither; move it away"

@@ -172,6 +172,26 @@ def test_an_environment_of_somebody_else_is_never_altered(checkout):
     assert [path.name for path in (checkout / ".venv").iterdir()] == ["mine"]
 
 
+def test_other_packages_do_not_hide_those_of_an_environment(checkout):
+    (checkout / ".venv/bin").mkdir(parents=True)
+    write_stub(checkout / ".venv/bin/python", 'echo "${PYTHONPATH:-$PWD}/svmcifar/__init__.py"')
+    code = f"source scripts/common.sh; python={sys.executable}; make_venv .venv ."
+    done = run(BASH, "-c", code, cwd=checkout, PYTHONPATH="elsewhere")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "used as it is" in done.stdout
+
+
+@pytest.mark.parametrize("named", [False, True])
+def test_environments_are_made_by_a_python_of_none(checkout, named):
+    """Else that of an active environment would have to make its own anew."""
+    folder = Path(sys.executable).parent
+    variables = {"PYTHON": sys.executable} if named else {"PATH": f"{folder}:{os.environ['PATH']}"}
+    code = 'source scripts/common.sh; find_python; "$python" -c '
+    code += "'import sys; print(sys.prefix == sys.base_prefix, *sys.version_info[:2])'"
+    done = run(BASH, "-c", code, cwd=checkout, **variables)
+    assert done.stdout.split() == ["True", *map(str, sys.version_info[:2])]
+
+
 @pytest.mark.parametrize(
     ("answers", "returncode", "said"),
     [
