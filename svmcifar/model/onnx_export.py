@@ -132,13 +132,16 @@ def _kernel_scores(step: KernelRidgeScores, X: Tensor) -> Tensor:
     if step.center_ is not None:
         X = X - torch.from_numpy(step.center_)
     samples = torch.from_numpy(step.samples_)
-    sq_norms = X.square().sum(dim=1, keepdim=True) + torch.from_numpy(step.sq_norms_)
+    # Coefficients are large and cancel, so all that follows the products is float64.
+    own, others = X.double().square().sum(dim=1, keepdim=True), torch.from_numpy(step.sq_norms_)
+    sq_norms = own + others.double()
     n_even = X.shape[1] - step.n_odd
     even, odd = X[:, :n_even] @ samples[:, :n_even].T, X[:, n_even:] @ samples[:, n_even:].T
     products = [even + odd, even - odd] if step.n_odd else [even]
-    values = [torch.exp(-step.gamma_ * (sq_norms - 2.0 * p).clamp(min=0.0)) for p in products]
-    coef, intercept = torch.from_numpy(step.coef_), torch.from_numpy(step.intercept_)
-    return torch.stack(values).sum(dim=0) @ coef + intercept
+    distances = [(sq_norms - 2.0 * p.double()).clamp(min=0.0) for p in products]
+    values = torch.stack([torch.exp(-step.gamma_ * d) for d in distances]).sum(dim=0)
+    scores = values @ torch.from_numpy(step.coef_).double() + torch.from_numpy(step.intercept_)
+    return scores.float()
 
 
 def _votes(down: Tensor, right: Tensor, orientations: int) -> tuple[Tensor, Tensor]:
