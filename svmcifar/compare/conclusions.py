@@ -12,6 +12,7 @@ from svmcifar.compare.comparison import (
     TimeToAccuracy,
 )
 from svmcifar.compare.machines import are_same
+from svmcifar.compare.mixtures import Mixture
 from svmcifar.data.dataset import CLASSES, SUPERCLASSES
 
 LEVEL = 0.05
@@ -25,7 +26,7 @@ def conclude(comparison: Comparison) -> list[str]:
 
     First the accuracy of the two rivals (`Comparison.disagreements`), then of other pairs that one
     of them is in, unless these are so many that one sentence is on all; then where the rivals
-    differ, and what they cost.
+    differ, what they are together, and what they cost.
     """
     main, shown = comparison.main_kind, comparison.disagreements
     pairs = {kind: comparison.chief_pairs(tests) for kind, tests in comparison.paired.items()}
@@ -43,6 +44,12 @@ def conclude(comparison: Comparison) -> list[str]:
     for kind in pairs:
         if kind != main:
             sentences += _accuracy_sentences(comparison, kind, pairs[kind])
+    sentences += [
+        _mixture_sentence(comparison, kind, mixture, a, b)
+        for kind, mixtures in comparison.mixtures.items()
+        for mixture in mixtures
+        if (mixture.network, mixture.svm) == (a.id, b.id)
+    ]
     sentences += [_seeds_sentence(comparison, group) for group in comparison.seeds]
     sentences += [
         f"{model.name} was trained on the superclasses: it has no answers on the "
@@ -133,6 +140,22 @@ def _overlap_sentence(comparison: Comparison, pair: PairedTest) -> str:
     return (
         f"Both are right for {both} of the images, {a} alone for {only_a}, {b} alone for "
         f"{only_b}, and neither for {neither}."
+    )
+
+
+def _mixture_sentence(
+    comparison: Comparison, kind: str, mixture: Mixture, a: ModelEntry, b: ModelEntry
+) -> str:
+    """Hold the rivals together against the better one of them alone."""
+    better = comparison.model(mixture.better).name
+    gain = PairedTest(
+        "mean", mixture.better, mixture.counts, mixture.mcnemar_p, mixture.low, mixture.high
+    )
+    percent = 100 * comparison.scores[kind][mixture.better].accuracy
+    return (
+        f"By the mean of their probabilities {a.name} and {b.name} together are right for "
+        f"{100 * mixture.accuracy:.2f} % on the {comparison.title_of(kind)}, {better} alone for "
+        f"{percent:.2f} %: {describe_difference(gain, 'the mean', better)}."
     )
 
 

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from svmcifar.cnn.image_network import ImageNetwork
 from svmcifar.features.augmentation import describe_views, training_views
+from svmcifar.io.half_arrays import dtype_in_file
 from svmcifar.model.classifier import ImageClassifier
 
 _NETWORK_VIEWS = "each epoch anew: shifts, mirror images, rotations, colours"
@@ -46,7 +47,7 @@ def svm_terms(model: ImageClassifier) -> TrainingTerms:
     """Read an SVM's terms from its manifest."""
     manifest, svc = model.manifest, model.svc
     views = training_views(model.augment, 1, implied=svc.n_odd_ > 0)
-    vectors, coefficients = svc.support_vectors_.dtype, svc.dual_coef_.dtype
+    vectors, coefficients = map(dtype_in_file, (svc.support_vectors_, svc.dual_coef_))
     return TrainingTerms(
         n_images=manifest.fit.n_samples // len(views),
         n_held_out=0,

@@ -38,6 +38,11 @@ def narrow(array: NDArray) -> NDArray:
     return halves.view(_RECORDS[array.dtype])
 
 
+def dtype_in_file(array: NDArray) -> np.dtype:
+    """Return the dtype of an array's values in a file: float16 if `narrow` makes records of it."""
+    return _HALF if narrow(array).dtype in _WIDENED else array.dtype
+
+
 def widen(array: NDArray) -> NDArray:
     """Return the array that `narrow` was given."""
     dtype = _WIDENED.get(array.dtype)

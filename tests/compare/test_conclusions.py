@@ -12,9 +12,10 @@ from contestants import entry_of, predictions_of
 
 from svmcifar.compare.assemble import compare_predictions
 from svmcifar.compare.comparison import LearningCurve, PairedTest
-from svmcifar.compare.conclusions import describe_difference
+from svmcifar.compare.conclusions import conclude, describe_difference
 from svmcifar.compare.limitations import find_limitations
 from svmcifar.compare.machines import Machine
+from svmcifar.compare.mixtures import Mixture
 from svmcifar.compare.training_terms import TrainingTerms
 from svmcifar.metrics.paired_tests import PairedCounts
 
@@ -115,7 +116,7 @@ def test_many_networks_share_one_sentence(concluded):
             "images and Svm for 50.00 %. Shown to be better than Svm: 4 of them; to be worse: 3; "
             "neither: 1."
         )
-    assert len([s for s in content.conclusion if "100 fine classes" in s]) == 1
+    assert len([s for s in content.conclusion if s.startswith("On the 100 fine classes")]) == 1
     (limit,) = [s for s in content.limitations if "may have seen the test images" in s]
     assert limit.startswith("How Net2, Net5 and Net7 were trained is not known: they may have")
 
@@ -228,6 +229,30 @@ def test_conclusion_of_svms_alone(concluded):
     assert ": Svm3 is better by 10.00 percentage points" in said[1]
     text = "\n".join([*content.conclusion, *content.limitations])
     assert not re.search("network|CNN|Net", text)
+
+
+def test_conclusion_of_the_rivals_together(concluded):
+    content = concluded({"cnn": first(100), "cnn2": first(90), "svm": first(120)})
+
+    def say(network, better, only_a, only_b, low, high, p):
+        counts = PairedCounts(100, only_a, only_b, 100 - only_a - only_b, same_answer=0)
+        n, interval = counts.both_right + only_a, (0.0, 1.0)
+        mixture = Mixture(network, "svm", 0.5, n, n / 200, interval, better, counts, p, low, high)
+        changed = replace(content, mixtures={"coarse": [], "fine": [mixture]})
+        return [s for s in conclude(changed) if "the mean" in s]
+
+    start = "By the mean of their probabilities Net and Svm together are right for "
+    assert say("cnn", "svm", 40, 10, 0.08, 0.22, 1e-5) == [
+        f"{start}70.00 % on the 100 fine classes, Svm alone for 60.00 %: the mean is better by "
+        "15.00 percentage points (95 % interval 8.00 to 22.00; McNemar's test p < 0.0001)."
+    ]
+    (sentence,) = say("cnn", "cnn", 10, 40, -0.22, -0.08, 1e-5)
+    assert ": Net is better by 15.00 percentage points" in sentence
+    (sentence,) = say("cnn", "cnn", 10, 12, -0.05, 0.03, 0.8)
+    assert "Net alone for 50.00 %: no difference that this test set can show (-1.00" in sentence
+    assert say("cnn2", "svm", 40, 10, 0.08, 0.22, 1e-5) == []  # no rival
+    said = [s for s in content.conclusion if s.startswith(start)]
+    assert ["20 superclasses" in said[0], "100 fine classes" in said[1]] == [True, True]
 
 
 def test_training_accuracy_is_held_against_no_test_accuracy(concluded):

@@ -1,5 +1,6 @@
 """On what terms models were trained, as their records tell."""
 
+import numpy as np
 from contestants import make_network
 
 from svmcifar import RBFSVC, SVC
@@ -23,6 +24,14 @@ def test_views_of_an_image_are_one_training_image(train_small):
         terms = svm_terms(model)
         assert (terms.n_images, terms.seed, terms.n_settings) == (200, 3, 48)
         assert terms.augmentation == "images and mirror images, and both shifted"
+
+
+def test_precision_is_that_of_the_file(train_small):
+    model = train_small(RBFSVC(), limit=200)
+    assert svm_terms(model).stored_weights == "float32 support vectors, float64 coefficients"
+    vectors = model.svc.support_vectors_
+    model.svc.support_vectors_ = vectors.astype(np.float16).astype(np.float32)
+    assert svm_terms(model).stored_weights == "float16 support vectors, float64 coefficients"
 
 
 def test_an_ensemble_has_the_terms_that_its_members_share():
