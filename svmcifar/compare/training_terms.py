@@ -47,7 +47,8 @@ def svm_terms(model: ImageClassifier) -> TrainingTerms:
     """Read an SVM's terms from its manifest."""
     manifest, svc = model.manifest, model.svc
     views = training_views(model.augment, 1, implied=svc.n_odd_ > 0)
-    vectors, coefficients = map(dtype_in_file, (svc.support_vectors_, svc.dual_coef_))
+    # Coefficients are never narrowed.
+    vectors, coefficients = dtype_in_file(svc.support_vectors_), svc.dual_coef_.dtype
     return TrainingTerms(
         n_images=manifest.fit.n_samples // len(views),
         n_held_out=0,

@@ -31,6 +31,7 @@ def test_precision_is_that_of_the_file(train_small):
     assert svm_terms(model).stored_weights == "float32 support vectors, float64 coefficients"
     vectors = model.svc.support_vectors_
     model.svc.support_vectors_ = vectors.astype(np.float16).astype(np.float32)
+    model.svc.dual_coef_ = np.ones_like(model.svc.dual_coef_)
     assert svm_terms(model).stored_weights == "float16 support vectors, float64 coefficients"
 
 
