@@ -3,9 +3,11 @@
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+import numpy as np
+
 from svmcifar.cnn.image_network import ImageNetwork
 from svmcifar.features.augmentation import describe_views, training_views
-from svmcifar.io.half_arrays import dtype_in_file
+from svmcifar.io.half_arrays import is_narrowed
 from svmcifar.model.classifier import ImageClassifier
 
 _NETWORK_VIEWS = "each epoch anew: shifts, mirror images, rotations, colours"
@@ -48,7 +50,9 @@ def svm_terms(model: ImageClassifier) -> TrainingTerms:
     manifest, svc = model.manifest, model.svc
     views = training_views(model.augment, 1, implied=svc.n_odd_ > 0)
     # Coefficients are never narrowed.
-    vectors, coefficients = dtype_in_file(svc.support_vectors_), svc.dual_coef_.dtype
+    vectors, coefficients = svc.support_vectors_.dtype, svc.dual_coef_.dtype
+    if is_narrowed(svc.support_vectors_):
+        vectors = np.dtype(np.float16)
     return TrainingTerms(
         n_images=manifest.fit.n_samples // len(views),
         n_held_out=0,

@@ -25,22 +25,16 @@ _RUN = 2**16
 
 def narrow(array: NDArray) -> NDArray:
     """Return the records of an array that float16 holds, any other as it is."""
+    return array.astype(_HALF).view(_RECORDS[array.dtype]) if is_narrowed(array) else array
+
+
+def is_narrowed(array: NDArray) -> bool:
+    """Return whether `narrow` makes records of an array, so that a file has float16."""
     if array.dtype not in _RECORDS or array.nbytes < _LEAST_BYTES:
-        return array
-    halves = np.empty_like(array, dtype=_HALF)
-    values, found = array.ravel(order="K"), halves.ravel(order="K")
-    for start in range(0, len(values), _RUN):
-        run = values[start : start + _RUN]
-        half = _round(run)
-        if not _is_exact(run, half):
-            return array
-        found[start : start + _RUN] = half
-    return halves.view(_RECORDS[array.dtype])
-
-
-def dtype_in_file(array: NDArray) -> np.dtype:
-    """Return the dtype of an array's values in a file: float16 if `narrow` makes records of it."""
-    return _HALF if narrow(array).dtype in _WIDENED else array.dtype
+        return False
+    values = array.ravel(order="K")
+    runs = (values[start : start + _RUN] for start in range(0, len(values), _RUN))
+    return all(_is_exact(run, _round(run)) for run in runs)
 
 
 def widen(array: NDArray) -> NDArray:
